@@ -1,0 +1,112 @@
+//! Where the columns of a page lie.
+
+use alloc::{vec, vec::Vec};
+
+use super::{ENTRY_BYTES, HEADER_BYTES, Shape};
+
+/// Where one column's cells and validity bits begin, in bytes from the start of the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// Start of the cells.
+    pub data: u32,
+    /// Start of the validity bitmap; 0 if the column has none.
+    pub validity: u32,
+    /// The column's list domain, for a column of offsets: which lengths its children follow.
+    pub elements: u16,
+}
+
+/// The places of a shape's columns in a page of a given size, for given numbers of elements.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    pub(super) slots: Vec<Slot>,
+    /// Room for elements, by domain; the first is the row capacity.
+    pub(super) capacities: Vec<u32>,
+    /// End of the columns: the heap may grow down to here.
+    pub(super) floor: u32,
+    /// Bytes of the page.
+    pub(super) size: u32,
+}
+
+impl Layout {
+    /// Places the columns of `shape` in `size` bytes, with room for `capacities` elements by
+    /// domain. `None` if they do not fit.
+    pub fn new(shape: &Shape, size: usize, capacities: &[u32]) -> Option<Self> {
+        debug_assert_eq!(capacities.len(), usize::from(shape.domains));
+        let mut end = HEADER_BYTES + ENTRY_BYTES * shape.columns.len();
+        let mut slots = Vec::with_capacity(shape.columns.len());
+        let mut next_domain = 1;
+        for column in &shape.columns {
+            let mut slot = Slot::default();
+            let mut length = *capacities.get(usize::from(column.domain))? as usize;
+            if column.nullable {
+                slot.validity = u32::try_from(end).ok()?;
+                end = (end + length.div_ceil(8)).next_multiple_of(8);
+            }
+            if column.kind == super::ColumnKind::Offsets {
+                slot.elements = next_domain;
+                next_domain += 1;
+                length += 1;
+            }
+            end = end.next_multiple_of(column.kind.alignment());
+            slot.data = u32::try_from(end).ok()?;
+            end = (end + column.kind.data_bytes(length)).next_multiple_of(8);
+            slots.push(slot);
+        }
+        let floor = u32::try_from(end).ok()?;
+        let size = u32::try_from(size).ok()?;
+        (floor <= size).then(|| Self { slots, capacities: capacities.to_vec(), floor, size })
+    }
+
+    /// Places the columns of `shape` in `size` bytes for rows that take `heap_bytes` of heap and,
+    /// in each list, `elements` elements on average. `None` if not even one row fits.
+    pub fn fitted(shape: &Shape, size: usize, heap_bytes: usize) -> Option<Self> {
+        let mut rows = shape.capacity(size, heap_bytes);
+        loop {
+            let capacities = vec![u32::try_from(rows).ok()?; usize::from(shape.domains)];
+            if let Some(layout) = Self::new(shape, size, &capacities) {
+                return Some(layout);
+            }
+            if rows == 1 {
+                return None;
+            }
+            rows = (rows - rows / 16).min(rows - 1);
+        }
+    }
+
+    /// Room for rows.
+    pub fn capacity(&self) -> usize {
+        self.capacities[0] as usize
+    }
+
+    /// The slots of the columns, in the order of the directory.
+    pub fn cursor(&self) -> SlotCursor<'_> {
+        SlotCursor { slots: &self.slots }
+    }
+}
+
+/// Hands out the slots of a layout in the order of the directory.
+#[derive(Debug)]
+pub struct SlotCursor<'a> {
+    slots: &'a [Slot],
+}
+
+impl SlotCursor<'_> {
+    /// The next column's slot, taken.
+    ///
+    /// # Panics
+    /// If the type asks for more columns than the layout has: its `data_type` and its `slots`
+    /// disagree.
+    pub fn next_slot(&mut self) -> Slot {
+        let slot = self.peek();
+        self.slots = &self.slots[1..];
+        slot
+    }
+
+    /// The next column's slot, left in place.
+    ///
+    /// # Panics
+    /// As [`SlotCursor::next_slot`].
+    pub fn peek(&self) -> Slot {
+        *self.slots.first().expect("a type asks for as many slots as its data type has columns")
+    }
+}

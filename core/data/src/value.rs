@@ -1,0 +1,121 @@
+//! Rust types as columns.
+//!
+//! [`Value`] ties a Rust type to the columns that hold it: how it is written into a page, how it is
+//! read there without a copy, and what its zero-copy view is. `#[derive(Record)]` implements it for
+//! a struct and generates the struct's view, `NameView<'a>`.
+
+mod fixed;
+mod nested;
+mod text;
+
+use alloc::{vec, vec::Vec};
+
+pub use fixed::{Date, FixedColumn, Time, Timestamp, TimestampLtz};
+pub use nested::OptionColumns;
+pub use text::Bytes;
+
+use crate::{
+    page::{Cells, ColumnCursor, Full, SlotCursor, ValidPage},
+    types::{DataType, Field, Schema},
+};
+
+/// A Rust type that pages can hold.
+///
+/// `data_type`, `slots` and `columns` describe the same columns in the same order.
+pub trait Value: Clone + Send + 'static {
+    /// The value as it is read in place: a number, a `&str`, a struct of views.
+    type View<'a>: Copy;
+    /// Where the value's cells begin in a page that is being built.
+    type Slots: Copy + Send;
+    /// The value's columns in a valid page.
+    type Columns<'a>: Copy;
+    /// Whether the value may be NULL.
+    const NULLABLE: bool = false;
+    /// Whether the value is a nested row.
+    const NESTED: bool = false;
+    /// Whether the value contains lists, whose elements have to be counted.
+    const HAS_LISTS: bool = false;
+
+    /// The value's SQL type.
+    fn data_type() -> DataType;
+
+    /// Takes the value's slots.
+    fn slots(cursor: &mut SlotCursor<'_>) -> Self::Slots;
+
+    /// Takes the value's columns.
+    fn columns<'a>(cursor: &mut ColumnCursor<'a>) -> Self::Columns<'a>;
+
+    /// The value in a row, in place.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    fn at<'a>(columns: &Self::Columns<'a>, row: usize) -> Self::View<'a>;
+
+    /// The view of an owned value.
+    fn view(&self) -> Self::View<'_>;
+
+    /// The owned value of a view.
+    fn own(view: Self::View<'_>) -> Self;
+
+    /// Writes the value's cells in a row.
+    ///
+    /// # Errors
+    /// [`Full`] if the page has no room; what was written is then not part of the page.
+    fn put(
+        view: Self::View<'_>,
+        slots: Self::Slots,
+        row: usize,
+        cells: &mut Cells<'_>,
+    ) -> Result<(), Full>;
+
+    /// Writes the cells of a NULL: zeros, so that equal pages have equal bytes.
+    fn put_null(slots: Self::Slots, row: usize, cells: &mut Cells<'_>);
+}
+
+/// A value that can be a stream's element: its columns are those of a row.
+pub trait Record: Value {
+    /// The columns of the record. A value that is not a row is a single column called `value`.
+    fn schema() -> Schema {
+        match Self::data_type() {
+            DataType::Row(fields) if !Self::NULLABLE => Schema::new(fields),
+            data_type => {
+                let field = Field { name: "value".into(), data_type, nullable: Self::NULLABLE };
+                Schema::new(vec![field])
+            }
+        }
+    }
+
+    /// The record's columns in a page.
+    fn bind<'a>(page: &ValidPage<'a>) -> Self::Columns<'a> {
+        Self::columns(&mut page.cursor())
+    }
+}
+
+impl<T: Value> Record for T {}
+
+/// A value that records can be grouped by. Implemented by `#[derive(Record)]` for a struct that is
+/// marked `#[record(key)]`, and by integers, booleans, strings and tuples of them.
+pub trait Key: Value {
+    /// Mixes the key into a stable hash, see [`hash`](crate::hash).
+    fn hash(view: Self::View<'_>, state: u64) -> u64;
+
+    /// Whether two keys are the same.
+    fn same(a: Self::View<'_>, b: Self::View<'_>) -> bool;
+}
+
+/// The field of a struct's column; the derive calls it.
+#[doc(hidden)]
+pub fn field<T: Value>(name: &str) -> Field {
+    Field { name: name.into(), data_type: T::data_type(), nullable: T::NULLABLE }
+}
+
+/// The fields of a tuple: `f0`, `f1` and so on, as in Flink.
+fn tuple_fields(types: &[(DataType, bool)]) -> Vec<Field> {
+    let name = |i: usize| alloc::format!("f{i}");
+    let field = |(i, (data_type, nullable)): (usize, &(DataType, bool))| Field {
+        name: name(i),
+        data_type: data_type.clone(),
+        nullable: *nullable,
+    };
+    types.iter().enumerate().map(field).collect()
+}
