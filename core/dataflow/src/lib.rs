@@ -1,2 +1,27 @@
-//! To be written.
+//! From a program to tasks that run.
+//!
+//! - [`stream`] is the typed API: a program is streams and operators on them. Operators that follow
+//!   each other are fused at compile time into one **chain**, a single loop over the rows of a page.
+//! - [`graph`] is what the program amounts to: a stream graph of sources, chains and sinks, its
+//!   chained form, the job graph, and its parallel form, the execution graph.
+//! - [`operator`] holds the operators, [`chain`] the border between a chain and whoever runs it,
+//!   [`writer`] the end of a chain: rows go straight into the page of their subpartition.
+//! - [`task`] runs one chain between its input channels and its result partitions.
+//!
+//! Nothing here knows a thread, a clock or a socket.
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod chain;
+pub mod channel;
+pub mod graph;
+pub mod operator;
+pub mod stream;
+pub mod task;
+pub mod writer;
+
+pub use chain::{Chain, ChainIo, Context, OpenInfo, TaskError};
+pub use graph::StreamGraph;
+pub use stream::{Connector, Environment, KeyedStream, Stream};

@@ -1,0 +1,214 @@
+//! Operators, fused at compile time.
+//!
+//! An [`Operator`] describes a step of a program. Attached to what follows it, it becomes a
+//! [`Stage`]; the stages of a chain contain one another, so that the compiler sees the whole chain
+//! as one loop body. A stage takes a row as its zero-copy view, whether it lies in a page or was
+//! just made by the stage before.
+
+mod aggregate;
+mod stateless;
+
+use core::marker::PhantomData;
+
+use millstream_data::{Value, page::ValidPage, value::Record};
+
+pub use aggregate::{Aggregate, AggregateAtEnd, AggregateFunction, Reduce, ReduceAtEnd};
+pub use stateless::{Emit, Filter, FlatMap, Inspect, Map, Process};
+
+use crate::chain::{Chain, Context, Produced, TaskError};
+
+/// A part of a running chain that takes rows of type `T`.
+pub trait Stage<T: Value>: Send + 'static {
+    /// Takes a row. It is always taken; afterwards the context says whether another may follow.
+    fn push(&mut self, row: T::View<'_>, context: &mut Context<'_>);
+
+    /// Goes on with what a blocked context kept back; `false` if it is blocked again.
+    fn resume(&mut self, context: &mut Context<'_>) -> bool;
+
+    /// There are no more rows: emits what is left. `false` if the context is blocked before it is
+    /// done; call again then.
+    fn finish(&mut self, context: &mut Context<'_>) -> bool;
+
+    /// Submits pages that have rows.
+    fn flush(&mut self, force: bool, context: &mut Context<'_>);
+}
+
+/// A step of a program, before it is attached to what follows it.
+pub trait Operator: Clone + Send + Sync + 'static {
+    /// What it takes.
+    type In: Value;
+    /// What it emits.
+    type Out: Value;
+    /// What it becomes.
+    type Stage<N: Stage<Self::Out>>: Stage<Self::In>;
+
+    /// The operator's name in graphs and metrics.
+    const NAME: &'static str;
+
+    /// The stage that does this step and gives its rows to `next`.
+    fn attach<N: Stage<Self::Out>>(self, next: N) -> Self::Stage<N>;
+}
+
+/// Operators one after the other.
+pub trait Pipeline: Clone + Send + Sync + 'static {
+    /// What the first takes.
+    type In: Value;
+    /// What the last emits.
+    type Out: Value;
+    /// What they become.
+    type Stage<N: Stage<Self::Out>>: Stage<Self::In>;
+
+    /// The stages, with `next` at their end.
+    fn attach<N: Stage<Self::Out>>(self, next: N) -> Self::Stage<N>;
+}
+
+/// No operator at all.
+#[derive(Debug)]
+pub struct Identity<T>(PhantomData<fn(T) -> T>);
+
+impl<T> Identity<T> {
+    /// No operator.
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> Default for Identity<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Clone for Identity<T> {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Value> Pipeline for Identity<T> {
+    type In = T;
+    type Out = T;
+    type Stage<N: Stage<T>> = N;
+
+    fn attach<N: Stage<T>>(self, next: N) -> N {
+        next
+    }
+}
+
+/// A pipeline with one more operator at its end.
+#[derive(Clone, Debug)]
+pub struct Then<P, O> {
+    pub(crate) pipeline: P,
+    pub(crate) operator: O,
+}
+
+impl<P: Pipeline, O: Operator<In = P::Out>> Pipeline for Then<P, O> {
+    type In = P::In;
+    type Out = O::Out;
+    type Stage<N: Stage<O::Out>> = P::Stage<O::Stage<N>>;
+
+    fn attach<N: Stage<O::Out>>(self, next: N) -> Self::Stage<N> {
+        self.pipeline.attach(self.operator.attach(next))
+    }
+}
+
+/// A chain that reads pages of `T`.
+#[derive(Debug)]
+pub struct PageChain<T, S> {
+    stage: S,
+    fingerprint: u64,
+    input: PhantomData<fn(T)>,
+}
+
+impl<T: Value, S: Stage<T>> PageChain<T, S> {
+    /// The chain of `stage` and all that follows it.
+    pub fn new(stage: S) -> Self {
+        Self { stage, fingerprint: T::schema().fingerprint(), input: PhantomData }
+    }
+}
+
+impl<T: Value, S: Stage<T>> Chain for PageChain<T, S> {
+    fn process(
+        &mut self,
+        _input: u16,
+        page: &ValidPage<'_>,
+        start: usize,
+        context: &mut Context<'_>,
+    ) -> usize {
+        if page.fingerprint() != self.fingerprint {
+            let schema = T::schema();
+            context.fail(TaskError::new(alloc::format!(
+                "a page of another schema arrived where rows of ({schema}) are read"
+            )));
+            return start;
+        }
+        if !self.stage.resume(context) {
+            return start;
+        }
+        let columns = T::bind(page);
+        for row in start..page.rows() {
+            self.stage.push(T::at(&columns, row), context);
+            if context.is_blocked() {
+                return row + 1;
+            }
+        }
+        page.rows()
+    }
+
+    fn finish(&mut self, context: &mut Context<'_>) -> bool {
+        self.stage.resume(context) && self.stage.finish(context)
+    }
+
+    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
+        self.stage.flush(force, context);
+    }
+}
+
+/// A chain that begins with a source of its own, an iterator.
+#[derive(Debug)]
+pub struct SourceChain<I, S> {
+    rows: I,
+    stage: S,
+}
+
+impl<I, S> SourceChain<I, S> {
+    /// The chain of `rows` and all that follows.
+    pub fn new(rows: I, stage: S) -> Self {
+        Self { rows, stage }
+    }
+}
+
+impl<T: Value, I: Iterator<Item = T> + Send, S: Stage<T>> Chain for SourceChain<I, S> {
+    fn process(
+        &mut self,
+        _input: u16,
+        page: &ValidPage<'_>,
+        _start: usize,
+        context: &mut Context<'_>,
+    ) -> usize {
+        context.fail(TaskError::new("a page arrived at a chain that has no input"));
+        page.rows()
+    }
+
+    fn produce(&mut self, rows: usize, context: &mut Context<'_>) -> Produced {
+        if !self.stage.resume(context) {
+            return Produced::More;
+        }
+        for _ in 0..rows {
+            let Some(row) = self.rows.next() else { return Produced::Finished };
+            self.stage.push(row.view(), context);
+            if context.is_blocked() {
+                break;
+            }
+        }
+        Produced::More
+    }
+
+    fn finish(&mut self, context: &mut Context<'_>) -> bool {
+        self.stage.resume(context) && self.stage.finish(context)
+    }
+
+    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
+        self.stage.flush(force, context);
+    }
+}
