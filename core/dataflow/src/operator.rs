@@ -8,7 +8,7 @@
 mod aggregate;
 mod stateless;
 
-use core::marker::PhantomData;
+use core::{fmt, marker::PhantomData, ops::Deref};
 
 use millstream_data::{Value, page::ValidPage, value::Record};
 
@@ -16,6 +16,27 @@ pub use aggregate::{Aggregate, AggregateAtEnd, AggregateFunction, Reduce, Reduce
 pub use stateless::{Emit, Filter, FlatMap, Inspect, Map, Process};
 
 use crate::chain::{Chain, Context, Produced, TaskError};
+
+/// A row as a key selector is given it: `T::View<'a>` by [`Deref`].
+///
+/// (Rust wants the lifetime of what a closure returns to appear in the type that it is given, and a
+/// projection like `T::View<'a>` does not count.)
+pub struct Row<'a, T: Value>(pub T::View<'a>);
+
+impl<'a, T: Value> Deref for Row<'a, T> {
+    type Target = T::View<'a>;
+
+    #[inline(always)]
+    fn deref(&self) -> &T::View<'a> {
+        &self.0
+    }
+}
+
+impl<T: Value> fmt::Debug for Row<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Row")
+    }
+}
 
 /// A part of a running chain that takes rows of type `T`.
 pub trait Stage<T: Value>: Send + 'static {
@@ -47,69 +68,6 @@ pub trait Operator: Clone + Send + Sync + 'static {
 
     /// The stage that does this step and gives its rows to `next`.
     fn attach<N: Stage<Self::Out>>(self, next: N) -> Self::Stage<N>;
-}
-
-/// Operators one after the other.
-pub trait Pipeline: Clone + Send + Sync + 'static {
-    /// What the first takes.
-    type In: Value;
-    /// What the last emits.
-    type Out: Value;
-    /// What they become.
-    type Stage<N: Stage<Self::Out>>: Stage<Self::In>;
-
-    /// The stages, with `next` at their end.
-    fn attach<N: Stage<Self::Out>>(self, next: N) -> Self::Stage<N>;
-}
-
-/// No operator at all.
-#[derive(Debug)]
-pub struct Identity<T>(PhantomData<fn(T) -> T>);
-
-impl<T> Identity<T> {
-    /// No operator.
-    pub fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<T> Default for Identity<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T> Clone for Identity<T> {
-    fn clone(&self) -> Self {
-        Self::new()
-    }
-}
-
-impl<T: Value> Pipeline for Identity<T> {
-    type In = T;
-    type Out = T;
-    type Stage<N: Stage<T>> = N;
-
-    fn attach<N: Stage<T>>(self, next: N) -> N {
-        next
-    }
-}
-
-/// A pipeline with one more operator at its end.
-#[derive(Clone, Debug)]
-pub struct Then<P, O> {
-    pub(crate) pipeline: P,
-    pub(crate) operator: O,
-}
-
-impl<P: Pipeline, O: Operator<In = P::Out>> Pipeline for Then<P, O> {
-    type In = P::In;
-    type Out = O::Out;
-    type Stage<N: Stage<O::Out>> = P::Stage<O::Stage<N>>;
-
-    fn attach<N: Stage<O::Out>>(self, next: N) -> Self::Stage<N> {
-        self.pipeline.attach(self.operator.attach(next))
-    }
 }
 
 /// A chain that reads pages of `T`.

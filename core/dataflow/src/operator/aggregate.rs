@@ -6,7 +6,7 @@ use core::{fmt, marker::PhantomData};
 use hashbrown::{HashTable, hash_table::Entry};
 use millstream_data::{Key, Value, hash::SEED};
 
-use super::{Operator, Stage};
+use super::{Operator, Row, Stage};
 use crate::chain::Context;
 
 /// How rows are folded into an accumulator, and an accumulator becomes a row.
@@ -141,11 +141,7 @@ impl<K: Key, V> Table<K, V> {
 impl<A, S> Operator for Aggregate<A, S>
 where
     A: AggregateFunction,
-    S: for<'a> Fn(<A::In as Value>::View<'a>) -> <A::Key as Value>::View<'a>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
+    S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Clone + Send + Sync + 'static,
 {
     type In = A::In;
     type Out = A::Out;
@@ -173,12 +169,12 @@ impl<A: AggregateFunction, S, N> fmt::Debug for AggregateStage<A, S, N> {
 impl<A, S, N> Stage<A::In> for AggregateStage<A, S, N>
 where
     A: AggregateFunction,
-    S: for<'a> Fn(<A::In as Value>::View<'a>) -> <A::Key as Value>::View<'a> + Send + 'static,
+    S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Send + 'static,
     N: Stage<A::Out>,
 {
     #[inline(always)]
     fn push(&mut self, row: <A::In as Value>::View<'_>, context: &mut Context<'_>) {
-        let key = (self.operator.key)(row);
+        let key = (self.operator.key)(Row(row));
         let function = &self.operator.function;
         let accumulator = self.table.value(key, || function.create());
         function.add(accumulator, row);
@@ -202,11 +198,7 @@ where
 impl<A, S> Operator for AggregateAtEnd<A, S>
 where
     A: AggregateFunction,
-    S: for<'a> Fn(<A::In as Value>::View<'a>) -> <A::Key as Value>::View<'a>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
+    S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Clone + Send + Sync + 'static,
 {
     type In = A::In;
     type Out = A::Out;
@@ -236,12 +228,12 @@ impl<A: AggregateFunction, S, N> fmt::Debug for AggregateAtEndStage<A, S, N> {
 impl<A, S, N> Stage<A::In> for AggregateAtEndStage<A, S, N>
 where
     A: AggregateFunction,
-    S: for<'a> Fn(<A::In as Value>::View<'a>) -> <A::Key as Value>::View<'a> + Send + 'static,
+    S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Send + 'static,
     N: Stage<A::Out>,
 {
     #[inline(always)]
     fn push(&mut self, row: <A::In as Value>::View<'_>, _context: &mut Context<'_>) {
-        let key = (self.operator.key)(row);
+        let key = (self.operator.key)(Row(row));
         let function = &self.operator.function;
         function.add(self.table.value(key, || function.create()), row);
     }
@@ -252,8 +244,7 @@ where
 
     fn finish(&mut self, context: &mut Context<'_>) -> bool {
         let table = &mut self.table.entries;
-        let left =
-            self.left.get_or_insert_with(|| table.drain().collect::<Vec<_>>().into_iter());
+        let left = self.left.get_or_insert_with(|| table.drain().collect::<Vec<_>>().into_iter());
         while !context.is_blocked() {
             let Some((key, accumulator)) = left.next() else {
                 return self.next.finish(context);

@@ -73,6 +73,12 @@ impl LocalPool {
         self.0.0.used() as usize
     }
 
+    /// Whether [`request`](Self::request) would give a segment now. A hint, as another pool may take
+    /// the last free one first.
+    pub fn is_available(&self) -> bool {
+        self.used() < self.size() && !self.0.0.shared.store.is_empty()
+    }
+
     /// The size of each segment in bytes.
     pub fn segment_size(&self) -> usize {
         self.0.0.shared.store.segment_size()

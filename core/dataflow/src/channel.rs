@@ -1,0 +1,138 @@
+//! A channel: from one subpartition of a producer to one input channel of a consumer.
+//!
+//! Within a process it is a bounded ring. Between processes each end is such a ring, too, and a
+//! connection moves elements from one to the other as far as credit allows; tasks do not know.
+//!
+//! The receiver is woken at every push: its waker sets a bit, which costs less than asking whether
+//! it sleeps. The sender is woken only when it found the ring full and said so.
+
+use alloc::sync::Arc;
+use core::{fmt, task::Waker};
+
+use millstream_memory::{Buffer, Consumer, Producer, Ring, WakerSlot};
+
+/// What a channel carries.
+#[derive(Debug)]
+pub enum Element {
+    /// A page of rows.
+    Page(Buffer),
+    /// Something about the stream, in order with the pages.
+    Event(Event),
+}
+
+/// What a channel tells beside rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The producer is done: nothing follows.
+    EndOfPartition,
+}
+
+/// Elements that a channel holds at most. Ten full pages is where a producer stops on its own; the
+/// rest is for the overdraft of the row at hand and for events.
+pub const CHANNEL_CAPACITY: usize = 16;
+
+/// Full pages that wait in a subpartition before its producer is held back, as in Flink.
+pub const PAGES_PER_SUBPARTITION_MAX: usize = 10;
+
+/// A channel whose receiver is woken through `receiver`.
+pub fn channel(receiver: Waker) -> (Sender, Receiver) {
+    let (producer, consumer) = Ring::with_capacity(CHANNEL_CAPACITY);
+    let room = Arc::new(WakerSlot::new());
+    let sender = Sender { ring: producer, room: Arc::clone(&room), receiver };
+    (sender, Receiver { ring: consumer, room })
+}
+
+/// The producer's end.
+pub struct Sender {
+    ring: Producer<Element>,
+    room: Arc<WakerSlot>,
+    receiver: Waker,
+}
+
+impl Sender {
+    /// Appends an element and wakes the receiver.
+    ///
+    /// # Errors
+    /// The element, if the channel is full.
+    pub fn push(&mut self, element: Element) -> Result<(), Element> {
+        self.ring.push(element)?;
+        self.receiver.wake_by_ref();
+        Ok(())
+    }
+
+    /// Elements that the receiver has not taken yet.
+    pub fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether the receiver has taken everything.
+    pub fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    /// Whether the receiver has gone: nobody will read what is pushed.
+    pub fn is_abandoned(&self) -> bool {
+        self.ring.is_abandoned()
+    }
+
+    /// Asks to be woken when the receiver takes an element. Look once more for room afterwards: the
+    /// receiver may have been faster.
+    pub fn notify_room(&self, waker: &Waker) {
+        self.room.register(waker);
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sender({} waiting)", self.len())
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.receiver.wake_by_ref();
+    }
+}
+
+/// The consumer's end.
+pub struct Receiver {
+    ring: Consumer<Element>,
+    room: Arc<WakerSlot>,
+}
+
+impl Receiver {
+    /// Takes the next element.
+    pub fn pop(&mut self) -> Option<Element> {
+        let element = self.ring.pop()?;
+        self.room.wake();
+        Some(element)
+    }
+
+    /// Elements that wait.
+    pub fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    /// Whether the sender has gone, without saying that the partition ended if nothing waits.
+    pub fn is_abandoned(&self) -> bool {
+        self.ring.is_abandoned()
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receiver({} waiting)", self.len())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.room.wake();
+    }
+}

@@ -1,0 +1,113 @@
+//! Every subtask and every channel.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::{Partitioning, StreamGraph};
+
+/// One subtask of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subtask {
+    /// The node, by position in the stream graph.
+    pub node: u32,
+    /// The subtask, from 0.
+    pub index: u32,
+}
+
+/// One channel: a subpartition of a producer and the input channel of a consumer that reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// The edge, by position in the stream graph.
+    pub edge: u32,
+    /// Who writes.
+    pub producer: Subtask,
+    /// Which of the producer's subpartitions of this edge.
+    pub subpartition: u32,
+    /// Who reads.
+    pub consumer: Subtask,
+}
+
+/// The subtasks of a graph, and the channels between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecutionGraph {
+    /// All subtasks, by node and index.
+    pub subtasks: Vec<Subtask>,
+    /// All channels, by edge, producer and subpartition.
+    pub channels: Vec<Channel>,
+}
+
+impl ExecutionGraph {
+    /// The execution graph of a graph that has been [checked](StreamGraph::check).
+    pub fn new(graph: &StreamGraph, default_parallelism: u32) -> Self {
+        let mut execution = Self::default();
+        let parallelism = |node| graph.parallelism(node, default_parallelism);
+        for node in 0..graph.nodes.len() as u32 {
+            let subtasks = (0..parallelism(node)).map(|index| Subtask { node, index });
+            execution.subtasks.extend(subtasks);
+        }
+        for (number, edge) in graph.edges.iter().enumerate() {
+            let (producers, consumers) = (parallelism(edge.from), parallelism(edge.to));
+            for index in 0..producers {
+                let targets = targets(edge.partitioning, index, producers, consumers);
+                for (subpartition, consumer) in targets.enumerate() {
+                    execution.channels.push(Channel {
+                        edge: number as u32,
+                        producer: Subtask { node: edge.from, index },
+                        subpartition: subpartition as u32,
+                        consumer: Subtask { node: edge.to, index: consumer },
+                    });
+                }
+            }
+        }
+        execution
+    }
+}
+
+/// The consumers that producer `index` of `producers` writes to.
+pub fn targets(
+    partitioning: Partitioning,
+    index: u32,
+    producers: u32,
+    consumers: u32,
+) -> Range<u32> {
+    match partitioning {
+        Partitioning::Forward => index..index + 1,
+        // As Flink's pointwise pattern: with more consumers each producer has its own group of
+        // them, with fewer each consumer has its own group of producers.
+        Partitioning::Rescale if consumers >= producers => {
+            let bound =
+                |i: u32| (u64::from(i) * u64::from(consumers) / u64::from(producers)) as u32;
+            bound(index)..bound(index + 1)
+        }
+        Partitioning::Rescale => {
+            let consumer = (u64::from(index) * u64::from(consumers) / u64::from(producers)) as u32;
+            consumer..consumer + 1
+        }
+        _ => 0..consumers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rescale_connects_everybody_once() {
+        for (producers, consumers) in [(2, 4), (4, 2), (3, 7), (7, 3), (5, 5), (1, 3), (3, 1)] {
+            let mut reached: Vec<u32> = Vec::new();
+            for index in 0..producers {
+                let range = targets(Partitioning::Rescale, index, producers, consumers);
+                assert!(!range.is_empty(), "{index} of {producers} to {consumers}");
+                reached.extend(range);
+            }
+            reached.dedup();
+            assert_eq!(reached, (0..consumers).collect::<Vec<_>>(), "{producers} to {consumers}");
+        }
+    }
+
+    #[test]
+    fn the_other_patterns() {
+        assert_eq!(targets(Partitioning::Forward, 3, 5, 5), 3..4);
+        assert_eq!(targets(Partitioning::Hash, 3, 5, 2), 0..2);
+    }
+}

@@ -1,0 +1,284 @@
+//! One chain between its input channels and its result partitions.
+//!
+//! A [`Task`] is polled by an executor with a budget and says what it waits for. Its life:
+//! running, finishing (all input has ended, the chain emits what is left), draining (what it
+//! emitted waits for room), finished. A failure at any point ends it.
+
+mod metrics;
+mod output;
+
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::{fmt, task::Waker};
+
+use millstream_data::page::ValidPage;
+use millstream_memory::Buffer;
+
+pub use metrics::{TaskCounts, TaskMetrics};
+pub use output::{Outputs, ResultPartition};
+
+use crate::{
+    chain::{Chain, Context, Produced, TaskError},
+    channel::{Element, Event, Receiver},
+};
+
+/// When pages that are not full are sent on, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BufferTimeout {
+    /// At the latest so long after their first row.
+    After(u64),
+    /// As soon as the rows at hand are processed.
+    EachRecord,
+    /// Only when they are full, or the stream ends.
+    OnlyFull,
+}
+
+/// What a task waits for after a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskPoll {
+    /// Nothing: the budget is used up, poll again.
+    Again,
+    /// Input. Its channels wake it.
+    Idle,
+    /// Room downstream. The pool or the channel wakes it.
+    Backpressured,
+    /// Nothing any more.
+    Finished,
+}
+
+/// Elements that one poll takes at most.
+const ELEMENTS_PER_POLL: usize = 8;
+
+/// Rows that a chain with a source of its own makes in one step.
+const ROWS_PER_STEP: usize = 1024;
+
+/// An input channel of a task.
+#[derive(Debug)]
+pub struct Input {
+    /// Where elements come from.
+    pub receiver: Receiver,
+    /// Which input of the chain they are for.
+    pub port: u16,
+}
+
+/// A subtask, ready to run.
+pub struct Task {
+    name: String,
+    chain: Box<dyn Chain>,
+    /// The channels that have not ended.
+    inputs: Vec<Input>,
+    /// Whose turn it is.
+    turn: usize,
+    /// The chain makes rows itself.
+    produces: bool,
+    /// A page that is not done, and the row to go on with.
+    current: Option<(u16, Buffer, usize)>,
+    outputs: Outputs,
+    timeout: BufferTimeout,
+    /// When pages that are open now should be flushed.
+    flush_at: Option<u64>,
+    phase: Phase,
+    metrics: Arc<TaskMetrics>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Finishing,
+    Draining,
+    Finished,
+}
+
+impl Task {
+    /// A task that runs `chain`. With no `inputs` the chain makes its rows itself.
+    pub fn new(
+        name: String,
+        chain: Box<dyn Chain>,
+        inputs: Vec<Input>,
+        outputs: Outputs,
+        timeout: BufferTimeout,
+    ) -> Self {
+        Self {
+            name,
+            chain,
+            produces: inputs.is_empty(),
+            inputs,
+            turn: 0,
+            current: None,
+            outputs,
+            timeout,
+            flush_at: None,
+            phase: Phase::Running,
+            metrics: Arc::default(),
+        }
+    }
+
+    /// The task's name, with its subtask.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the task has counted.
+    pub fn metrics(&self) -> &Arc<TaskMetrics> {
+        &self.metrics
+    }
+
+    /// When the task wants to be polled although nothing woke it, in microseconds of the clock that
+    /// [`Task::poll`] is given. Changes only in a poll.
+    pub fn deadline(&self) -> Option<u64> {
+        self.flush_at
+    }
+
+    /// Works for a bounded time. `waker` wakes the task when what it waits for may be there; a poll
+    /// without a reason does no harm.
+    ///
+    /// # Errors
+    /// Why the task failed. It must not be polled again.
+    pub fn poll(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError> {
+        for _ in 0..ELEMENTS_PER_POLL {
+            let may_go_on = match self.phase {
+                Phase::Draining | Phase::Finished => self.outputs.is_drained_or_notifies(waker),
+                Phase::Running | Phase::Finishing => self.outputs.is_ready_or_notifies(waker),
+            };
+            if !may_go_on {
+                return Ok(TaskPoll::Backpressured);
+            }
+            match self.phase {
+                Phase::Running => {
+                    if !self.step(now)? {
+                        self.flush_if_due(now)?;
+                        return Ok(TaskPoll::Idle);
+                    }
+                }
+                Phase::Finishing => {
+                    if self.call(now, |chain, context| chain.finish(context))? {
+                        self.call(now, |chain, context| chain.flush(true, context))?;
+                        self.outputs.end();
+                        self.flush_at = None;
+                        self.phase = Phase::Draining;
+                    }
+                }
+                Phase::Draining => self.phase = Phase::Finished,
+                Phase::Finished => return Ok(TaskPoll::Finished),
+            }
+            self.flush_if_due(now)?;
+        }
+        Ok(TaskPoll::Again)
+    }
+
+    /// Takes one element, or makes some rows. `false` if there is nothing to do.
+    fn step(&mut self, now: u64) -> Result<bool, TaskError> {
+        if let Some((port, page, row)) = self.current.take() {
+            self.process(now, port, page, row)?;
+            return Ok(true);
+        }
+        if self.produces {
+            return self.produce(now);
+        }
+        for offset in 0..self.inputs.len() {
+            let index = (self.turn + offset) % self.inputs.len();
+            let Some(element) = self.inputs[index].receiver.pop() else {
+                self.check_abandoned(index)?;
+                continue;
+            };
+            self.turn = index + 1;
+            match element {
+                Element::Page(page) => {
+                    self.metrics.received(page.len());
+                    let port = self.inputs[index].port;
+                    self.process(now, port, page, 0)?;
+                }
+                Element::Event(Event::EndOfPartition) => {
+                    self.inputs.swap_remove(index);
+                    if self.inputs.is_empty() {
+                        self.phase = Phase::Finishing;
+                    }
+                }
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn check_abandoned(&mut self, index: usize) -> Result<(), TaskError> {
+        let receiver = &self.inputs[index].receiver;
+        // The order matters: the sender may have pushed its last element just before it went.
+        if receiver.is_abandoned() && receiver.is_empty() {
+            return Err(
+                TaskError::new("a task upstream ended before its partition did").at(&self.name)
+            );
+        }
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        now: u64,
+        port: u16,
+        page: Buffer,
+        start: usize,
+    ) -> Result<(), TaskError> {
+        let view = ValidPage::trusted(&page)
+            .map_err(|error| TaskError::new(alloc::format!("{error}")).at(&self.name))?;
+        let rows = view.rows();
+        let next = self.call(now, |chain, context| chain.process(port, &view, start, context))?;
+        self.metrics.processed(next - start);
+        if next < rows {
+            self.current = Some((port, page, next));
+        }
+        Ok(())
+    }
+
+    fn produce(&mut self, now: u64) -> Result<bool, TaskError> {
+        match self.call(now, |chain, context| chain.produce(ROWS_PER_STEP, context))? {
+            Produced::More => Ok(true),
+            Produced::Idle => Ok(false),
+            Produced::Finished => {
+                self.phase = Phase::Finishing;
+                Ok(true)
+            }
+        }
+    }
+
+    fn flush_if_due(&mut self, now: u64) -> Result<(), TaskError> {
+        if self.flush_at.is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        self.flush_at = None;
+        self.call(now, |chain, context| chain.flush(false, context))?;
+        // What the consumer was too slow for stays open and is looked at again.
+        if let BufferTimeout::After(timeout) = self.timeout {
+            self.flush_at = Some(now + timeout.max(1));
+        }
+        Ok(())
+    }
+
+    fn call<R>(
+        &mut self,
+        now: u64,
+        call: impl FnOnce(&mut dyn Chain, &mut Context<'_>) -> R,
+    ) -> Result<R, TaskError> {
+        let mut context = Context::new(&mut self.outputs);
+        let result = call(&mut *self.chain, &mut context);
+        if let Some(error) = context.take_error() {
+            return Err(error.at(&self.name));
+        }
+        if context.has_open_rows() && self.flush_at.is_none() {
+            self.flush_at = match self.timeout {
+                BufferTimeout::After(timeout) => Some(now + timeout),
+                BufferTimeout::EachRecord => Some(now),
+                BufferTimeout::OnlyFull => None,
+            };
+        }
+        self.metrics.sent(self.outputs.take_counts());
+        Ok(result)
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("name", &self.name)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}

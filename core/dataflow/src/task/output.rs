@@ -1,0 +1,190 @@
+//! Result partitions: what a task has written and nobody has read yet.
+
+use alloc::{collections::VecDeque, format, vec::Vec};
+use core::task::Waker;
+
+use millstream_memory::{JumboBudget, LocalPool, Segment};
+
+use crate::{
+    chain::{ALL, ChainIo, PageInfo, TaskError},
+    channel::{Element, Event, PAGES_PER_SUBPARTITION_MAX, Sender},
+};
+
+/// One output of a task: its pool, and a channel for each subpartition.
+#[derive(Debug)]
+pub struct ResultPartition {
+    pool: LocalPool,
+    subpartitions: Vec<Sender>,
+    /// What a channel had no room for, in order; bounded, since the chain stops when there is any.
+    waiting: VecDeque<(u32, Element)>,
+    /// Some subpartition had all the pages it may hold when last looked at.
+    full: bool,
+}
+
+impl ResultPartition {
+    /// A partition whose pages come from `pool`.
+    pub fn new(pool: LocalPool, subpartitions: Vec<Sender>) -> Self {
+        Self { pool, subpartitions, waiting: VecDeque::new(), full: false }
+    }
+
+    fn push(&mut self, subpartition: u32, element: Element) {
+        let waits = self.waiting.iter().any(|(waits, _)| *waits == subpartition);
+        let sender = &mut self.subpartitions[subpartition as usize];
+        let refused = if waits { Some(element) } else { sender.push(element).err() };
+        self.full |= sender.len() >= PAGES_PER_SUBPARTITION_MAX;
+        self.waiting.extend(refused.map(|element| (subpartition, element)));
+    }
+
+    /// Pushes what waits as far as there is room, each subpartition in order.
+    fn push_waiting(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        for (subpartition, element) in core::mem::take(&mut self.waiting) {
+            self.push(subpartition, element);
+        }
+    }
+
+    fn has_room(&mut self) -> bool {
+        if self.full {
+            let full = |sender: &Sender| {
+                sender.len() >= PAGES_PER_SUBPARTITION_MAX && !sender.is_abandoned()
+            };
+            self.full = self.subpartitions.iter().any(full);
+        }
+        !self.full && self.waiting.is_empty()
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.has_room() && self.pool.is_available()
+    }
+
+    fn notify(&self, waker: &Waker) {
+        if !self.pool.is_available() {
+            self.pool.register(waker);
+        }
+        for sender in &self.subpartitions {
+            if sender.len() >= PAGES_PER_SUBPARTITION_MAX {
+                sender.notify_room(waker);
+            }
+        }
+    }
+}
+
+/// What was submitted since last asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sent {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) pages: u64,
+}
+
+/// All outputs of a task.
+#[derive(Debug)]
+pub struct Outputs {
+    partitions: Vec<ResultPartition>,
+    jumbo: JumboBudget,
+    sent: Sent,
+}
+
+impl Outputs {
+    /// The outputs of a task. Segments beyond a pool's overdraft come from `jumbo`: the rows that
+    /// one input row makes always find room, up to that budget.
+    pub fn new(partitions: Vec<ResultPartition>, jumbo: JumboBudget) -> Self {
+        Self { partitions, jumbo, sent: Sent::default() }
+    }
+
+    /// Whether the chain may run; if not, `waker` is woken when it may.
+    pub(super) fn is_ready_or_notifies(&mut self, waker: &Waker) -> bool {
+        for partition in &mut self.partitions {
+            partition.push_waiting();
+            if !partition.is_ready() {
+                partition.notify(waker);
+                // Room may have come between the look and the registration.
+                partition.push_waiting();
+                if !partition.is_ready() {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether every channel has taken what was written for it; if not, `waker` is woken when one
+    /// may.
+    pub(super) fn is_drained_or_notifies(&mut self, waker: &Waker) -> bool {
+        for partition in &mut self.partitions {
+            partition.push_waiting();
+            if !partition.waiting.is_empty() {
+                partition.notify(waker);
+                partition.push_waiting();
+            }
+        }
+        self.partitions.iter().all(|partition| partition.waiting.is_empty())
+    }
+
+    /// Says on every channel that nothing follows.
+    pub(super) fn end(&mut self) {
+        for partition in &mut self.partitions {
+            for subpartition in 0..partition.subpartitions.len() as u32 {
+                partition.push(subpartition, Element::Event(Event::EndOfPartition));
+            }
+        }
+    }
+
+    pub(super) fn take_counts(&mut self) -> Sent {
+        core::mem::take(&mut self.sent)
+    }
+}
+
+impl ChainIo for Outputs {
+    fn lease(&mut self, output: u16, _subpartition: u32) -> Result<Segment, TaskError> {
+        let Some(partition) = self.partitions.get(usize::from(output)) else {
+            return Err(no_output(output));
+        };
+        let pool = &partition.pool;
+        if let Some(segment) = pool.request().or_else(|| pool.request_overdraft()) {
+            return Ok(segment);
+        }
+        let size = pool.segment_size();
+        let burst = self.jumbo.reserve(size as u64).and_then(|lease| Segment::jumbo(lease, size));
+        burst.map_err(|error| {
+            TaskError::new(format!(
+                "the rows made of a single row exceed the buffers of output {output}: {error}"
+            ))
+        })
+    }
+
+    fn submit(&mut self, output: u16, subpartition: u32, segment: Segment, page: PageInfo) {
+        let partition = &mut self.partitions[usize::from(output)];
+        let buffer = segment.freeze(page.length as usize);
+        let mut copies = 1;
+        if subpartition == ALL {
+            copies = partition.subpartitions.len() as u64;
+            for subpartition in 0..partition.subpartitions.len() as u32 {
+                partition.push(subpartition, Element::Page(buffer.clone()));
+            }
+        } else {
+            partition.push(subpartition, Element::Page(buffer));
+        }
+        self.sent.rows += u64::from(page.rows) * copies;
+        self.sent.bytes += u64::from(page.length) * copies;
+        self.sent.pages += copies;
+    }
+
+    fn ready(&mut self) -> bool {
+        self.partitions.iter_mut().all(ResultPartition::is_ready)
+    }
+
+    fn wants_flush(&mut self, output: u16, subpartition: u32) -> bool {
+        let Some(partition) = self.partitions.get(usize::from(output)) else { return false };
+        match partition.subpartitions.get(subpartition as usize) {
+            Some(sender) => sender.is_empty(),
+            None => partition.subpartitions.iter().any(Sender::is_empty),
+        }
+    }
+}
+
+fn no_output(output: u16) -> TaskError {
+    TaskError::new(format!("the chain writes to output {output}, which the job graph has not"))
+}

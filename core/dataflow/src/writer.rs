@@ -1,0 +1,364 @@
+//! The end of a chain: rows go straight into the page of their subpartition.
+//!
+//! A batch is never split by hash into smaller batches that somebody must glue again.
+
+use alloc::{format, sync::Arc, vec::Vec};
+use core::{fmt, marker::PhantomData};
+
+use millstream_data::{
+    Key, Value,
+    hash::SEED,
+    page::{PageBuilder, Sealed, Shape, Sizing},
+    value::Record,
+};
+use millstream_memory::Segment;
+use millstream_state::KeyGroups;
+
+use crate::{
+    chain::{ALL, Context, OpenInfo, PageInfo, TaskError},
+    operator::{Row, Stage},
+};
+
+/// Which subpartition a row belongs to.
+pub trait Route<T: Value>: Send + 'static {
+    /// Whether every subpartition gets every row, in one page that they share.
+    const BROADCAST: bool = false;
+
+    /// The subpartition, less than there are.
+    fn route(&mut self, row: T::View<'_>) -> u32;
+}
+
+/// How the rows of an output are divided, before the number of subpartitions is known.
+pub trait Partitioner<T: Value>: Clone + Send + Sync + 'static {
+    /// What it becomes for one output of one subtask.
+    type Route: Route<T>;
+
+    /// The route for output number `output` of the subtask.
+    fn open(&self, info: &OpenInfo, output: u16) -> Self::Route;
+}
+
+/// A stage that writes rows into the pages of one output.
+pub struct PartitionWriter<T: Value, R> {
+    output: u16,
+    route: R,
+    sizing: Sizing,
+    compact: bool,
+    /// By subpartition: the page that is being filled.
+    pages: Vec<Option<PageBuilder<T, Segment>>>,
+}
+
+impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
+    /// The writer of output number `output`.
+    ///
+    /// # Errors
+    /// If not even one row of `T` without long strings fits a segment.
+    pub fn new<P: Partitioner<T, Route = R>>(
+        partitioner: &P,
+        output: u16,
+        info: &OpenInfo,
+    ) -> Result<Self, TaskError> {
+        let schema = T::schema();
+        let shape = Arc::new(Shape::new(&schema));
+        let size = info.segment_size as usize;
+        let sizing = Sizing::new(shape, size).ok_or_else(|| {
+            TaskError::new(format!(
+                "a row of ({schema}) does not fit a segment of {size} bytes: raise \
+                 `memory.segment-size`"
+            ))
+        })?;
+        let target = info.outputs.get(usize::from(output)).ok_or_else(|| {
+            TaskError::new(format!("the chain has no output {output}: the job graph is damaged"))
+        })?;
+        let pages = if R::BROADCAST { 1 } else { target.subpartitions };
+        Ok(Self {
+            output,
+            route: partitioner.open(info, output),
+            sizing,
+            compact: target.compact,
+            pages: (0..pages).map(|_| None).collect(),
+        })
+    }
+
+    /// The row found its page full, or none open.
+    #[cold]
+    #[inline(never)]
+    fn roll(&mut self, index: usize, row: T::View<'_>, context: &mut Context<'_>) {
+        self.submit(index, context);
+        let subpartition = if R::BROADCAST { ALL } else { index as u32 };
+        loop {
+            let Some(segment) = context.lease(self.output, subpartition) else { return };
+            let (shape, layout) = (self.sizing.shape(), self.sizing.layout());
+            let mut page = PageBuilder::new(segment, shape, layout);
+            if page.append(row).is_ok() {
+                self.pages[index] = Some(page);
+                return;
+            }
+            drop(page);
+            if !self.sizing.make_room() {
+                let schema = T::schema();
+                return context.fail(TaskError::new(format!(
+                    "a row of ({schema}) is larger than a segment: raise `memory.segment-size`"
+                )));
+            }
+        }
+    }
+
+    /// Submits the page of a subpartition, if it has rows.
+    fn submit(&mut self, index: usize, context: &mut Context<'_>) {
+        let Some(page) = self.pages[index].take() else { return };
+        let Sealed { buffer, length, rows, heap_bytes } =
+            page.seal(self.sizing.shape(), self.compact);
+        self.sizing.learn(rows, heap_bytes);
+        let subpartition = if R::BROADCAST { ALL } else { index as u32 };
+        let info = PageInfo { length: length as u32, rows: rows as u32 };
+        context.submit(self.output, subpartition, buffer, info);
+    }
+}
+
+impl<T: Value, R: Route<T>> Stage<T> for PartitionWriter<T, R> {
+    #[inline(always)]
+    fn push(&mut self, row: T::View<'_>, context: &mut Context<'_>) {
+        let index = if R::BROADCAST { 0 } else { self.route.route(row) as usize };
+        if let Some(page) = &mut self.pages[index]
+            && page.append(row).is_ok()
+        {
+            return;
+        }
+        self.roll(index, row, context);
+    }
+
+    fn resume(&mut self, context: &mut Context<'_>) -> bool {
+        !context.is_blocked()
+    }
+
+    fn finish(&mut self, context: &mut Context<'_>) -> bool {
+        !context.is_blocked()
+    }
+
+    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
+        for index in 0..self.pages.len() {
+            let subpartition = if R::BROADCAST { ALL } else { index as u32 };
+            if self.pages[index].is_some()
+                && (force || context.wants_flush(self.output, subpartition))
+            {
+                self.submit(index, context);
+            }
+        }
+    }
+}
+
+impl<T: Value, R> fmt::Debug for PartitionWriter<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PartitionWriter(output {})", self.output)
+    }
+}
+
+/// Rows go by the key group of their key.
+pub struct ByKey<K, S> {
+    selector: S,
+    key: PhantomData<fn() -> K>,
+}
+
+impl<K, S> ByKey<K, S> {
+    /// Divides rows by the key that `selector` takes from them.
+    pub fn new(selector: S) -> Self {
+        Self { selector, key: PhantomData }
+    }
+}
+
+impl<K, S: Clone> Clone for ByKey<K, S> {
+    fn clone(&self) -> Self {
+        Self::new(self.selector.clone())
+    }
+}
+
+impl<K, S> fmt::Debug for ByKey<K, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ByKey")
+    }
+}
+
+/// [`ByKey`] for one subtask.
+#[derive(Debug)]
+pub struct KeyRoute<K, S> {
+    selector: S,
+    groups: KeyGroups,
+    key: PhantomData<fn() -> K>,
+}
+
+impl<T, K, S> Partitioner<T> for ByKey<K, S>
+where
+    T: Value,
+    K: Key,
+    S: for<'a> Fn(Row<'a, T>) -> K::View<'a> + Clone + Send + Sync + 'static,
+{
+    type Route = KeyRoute<K, S>;
+
+    fn open(&self, info: &OpenInfo, output: u16) -> Self::Route {
+        let target = info.outputs[usize::from(output)];
+        let groups = KeyGroups::new(target.subpartitions, target.max_parallelism);
+        KeyRoute { selector: self.selector.clone(), groups, key: PhantomData }
+    }
+}
+
+impl<T, K, S> Route<T> for KeyRoute<K, S>
+where
+    T: Value,
+    K: Key,
+    S: for<'a> Fn(Row<'a, T>) -> K::View<'a> + Send + 'static,
+{
+    #[inline(always)]
+    fn route(&mut self, row: T::View<'_>) -> u32 {
+        self.groups.owner(K::hash((self.selector)(Row(row)), SEED))
+    }
+}
+
+/// Every row goes to the one consumer of this subtask, or to the first of several.
+#[derive(Clone, Copy, Debug)]
+pub struct Single;
+
+impl<T: Value> Partitioner<T> for Single {
+    type Route = Self;
+
+    fn open(&self, _info: &OpenInfo, _output: u16) -> Self {
+        Self
+    }
+}
+
+impl<T: Value> Route<T> for Single {
+    #[inline(always)]
+    fn route(&mut self, _row: T::View<'_>) -> u32 {
+        0
+    }
+}
+
+/// Every row goes to every consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Broadcast;
+
+impl<T: Value> Partitioner<T> for Broadcast {
+    type Route = Self;
+
+    fn open(&self, _info: &OpenInfo, _output: u16) -> Self {
+        Self
+    }
+}
+
+impl<T: Value> Route<T> for Broadcast {
+    const BROADCAST: bool = true;
+
+    fn route(&mut self, _row: T::View<'_>) -> u32 {
+        0
+    }
+}
+
+/// Rows go to one consumer after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct RoundRobin;
+
+/// [`RoundRobin`] for one subtask.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    next: u32,
+    subpartitions: u32,
+}
+
+impl<T: Value> Partitioner<T> for RoundRobin {
+    type Route = Turn;
+
+    fn open(&self, info: &OpenInfo, output: u16) -> Turn {
+        let subpartitions = info.outputs[usize::from(output)].subpartitions;
+        // Subtasks begin at different consumers, so that few rows are spread, too.
+        Turn { next: info.subtask % subpartitions, subpartitions }
+    }
+}
+
+impl<T: Value> Route<T> for Turn {
+    #[inline(always)]
+    fn route(&mut self, _row: T::View<'_>) -> u32 {
+        let turn = self.next;
+        self.next = if turn + 1 == self.subpartitions { 0 } else { turn + 1 };
+        turn
+    }
+}
+
+/// Rows go to consumers at random, the same in every run.
+#[derive(Clone, Copy, Debug)]
+pub struct Shuffle;
+
+/// [`Shuffle`] for one subtask.
+#[derive(Clone, Copy, Debug)]
+pub struct Dice {
+    state: u64,
+    subpartitions: u32,
+}
+
+impl<T: Value> Partitioner<T> for Shuffle {
+    type Route = Dice;
+
+    fn open(&self, info: &OpenInfo, output: u16) -> Dice {
+        let subpartitions = info.outputs[usize::from(output)].subpartitions;
+        Dice { state: SEED ^ u64::from(info.subtask), subpartitions }
+    }
+}
+
+impl<T: Value> Route<T> for Dice {
+    #[inline(always)]
+    fn route(&mut self, _row: T::View<'_>) -> u32 {
+        self.state = self.state.wrapping_add(SEED);
+        let word = millstream_data::hash::word(self.state, 0);
+        ((u128::from(word) * u128::from(self.subpartitions)) >> 64) as u32
+    }
+}
+
+/// Rows go where a function of the row and the number of consumers says.
+pub struct Custom<F>(pub F);
+
+impl<F: Clone> Clone for Custom<F> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<F> fmt::Debug for Custom<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Custom")
+    }
+}
+
+/// [`Custom`] for one subtask.
+pub struct CustomRoute<F> {
+    function: F,
+    subpartitions: u32,
+}
+
+impl<F> fmt::Debug for CustomRoute<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomRoute")
+    }
+}
+
+impl<T, F> Partitioner<T> for Custom<F>
+where
+    T: Value,
+    F: Fn(T::View<'_>, u32) -> u32 + Clone + Send + Sync + 'static,
+{
+    type Route = CustomRoute<F>;
+
+    fn open(&self, info: &OpenInfo, output: u16) -> CustomRoute<F> {
+        let subpartitions = info.outputs[usize::from(output)].subpartitions;
+        CustomRoute { function: self.0.clone(), subpartitions }
+    }
+}
+
+impl<T, F> Route<T> for CustomRoute<F>
+where
+    T: Value,
+    F: Fn(T::View<'_>, u32) -> u32 + Send + 'static,
+{
+    #[inline(always)]
+    fn route(&mut self, row: T::View<'_>) -> u32 {
+        // A function that answers out of range gets the last consumer instead of a crash.
+        (self.function)(row, self.subpartitions).min(self.subpartitions - 1)
+    }
+}
