@@ -71,6 +71,11 @@ impl Sender {
         self.ring.is_empty()
     }
 
+    /// Whether nothing more can be pushed for now.
+    pub fn is_full(&self) -> bool {
+        self.ring.is_full()
+    }
+
     /// Whether the receiver has gone: nobody will read what is pushed.
     pub fn is_abandoned(&self) -> bool {
         self.ring.is_abandoned()

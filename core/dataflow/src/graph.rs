@@ -15,7 +15,7 @@ use core::fmt;
 use millstream_data::{hash, types::Schema};
 use millstream_state::{MAX_PARALLELISM_LIMIT, default_max_parallelism};
 
-pub use codec::DecodeError;
+pub use codec::{DecodeError, decode_schema, encode_schema};
 
 /// A program as a graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

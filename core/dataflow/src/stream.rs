@@ -16,6 +16,11 @@
 //! A stream is consumed by the operator that reads it. Its operators are fused into one chain until
 //! something divides rows anew: `key_by`, `rebalance`, a sink and the like.
 
+#![expect(
+    clippy::type_complexity,
+    reason = "a pipeline's type lists its operators: that fuses them"
+)]
+
 mod keyed;
 
 use alloc::{boxed::Box, format, rc::Rc, string::String, vec, vec::Vec};

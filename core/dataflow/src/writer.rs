@@ -106,7 +106,7 @@ impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
     /// Submits the page of a subpartition, if it has rows.
     fn submit(&mut self, index: usize, context: &mut Context<'_>) {
         let Some(page) = self.pages[index].take() else { return };
-        let Sealed { buffer, length, rows, heap_bytes } =
+        let Sealed { buffer, length, rows, heap_bytes, .. } =
             page.seal(self.sizing.shape(), self.compact);
         self.sizing.learn(rows, heap_bytes);
         let subpartition = if R::BROADCAST { ALL } else { index as u32 };

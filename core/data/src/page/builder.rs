@@ -36,6 +36,8 @@ pub struct Sealed<B> {
     pub rows: usize,
     /// Bytes of heap that the rows took.
     pub heap_bytes: usize,
+    /// Whether a row was refused because its strings found no room.
+    pub full: bool,
 }
 
 impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
@@ -122,7 +124,8 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
         let Self { mut buffer, rows, heap, lengths, layout, .. } = self;
         let lengths = Lengths { rows, lists: &lengths };
         let length = seal(&mut buffer, shape, &layout, lengths, heap as usize, compact);
-        Sealed { buffer, length, rows: rows as usize, heap_bytes: (layout.size - heap) as usize }
+        let heap_bytes = (layout.size - heap) as usize;
+        Sealed { buffer, length, rows: rows as usize, heap_bytes, full: false }
     }
 }
 

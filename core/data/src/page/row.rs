@@ -22,6 +22,8 @@ pub struct RowBuilder<B> {
     /// Where the heap began before the row that is being written.
     heap_before_row: usize,
     lengths: Vec<u32>,
+    /// A string found no room since the page was opened.
+    full: bool,
 }
 
 impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
@@ -40,6 +42,7 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
             heap,
             heap_before_row: heap,
             lengths: shape.list_lengths(),
+            full: false,
             shape: Arc::clone(shape),
             layout: Arc::clone(layout),
         }
@@ -86,7 +89,7 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     #[inline]
     pub fn put_str(&mut self, column: usize, value: &str) -> Result<(), Full> {
         assert_eq!(self.shape.columns[column].kind, ColumnKind::String, "column {column}");
-        self.put(column, |cells, slot, row| cells.put_view(slot, row, value.as_bytes()))
+        self.put_view(column, value.as_bytes())
     }
 
     /// Writes a byte string.
@@ -99,7 +102,7 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     #[inline]
     pub fn put_bytes(&mut self, column: usize, value: &[u8]) -> Result<(), Full> {
         assert_eq!(self.shape.columns[column].kind, ColumnKind::Bytes, "column {column}");
-        self.put(column, |cells, slot, row| cells.put_view(slot, row, value))
+        self.put_view(column, value)
     }
 
     /// Writes NULL, zeros below it.
@@ -155,11 +158,19 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
 
     /// Completes the page, see [`PageBuilder::seal`](super::PageBuilder::seal).
     pub fn seal(self, compact: bool) -> Sealed<B> {
-        let Self { mut buffer, shape, layout, rows, heap_before_row: heap, lengths, .. } = self;
+        let Self { mut buffer, shape, layout, rows, heap_before_row: heap, lengths, full, .. } =
+            self;
         let heap_bytes = layout.size as usize - heap;
         let lengths = Lengths { rows, lists: &lengths };
         let length = seal(&mut buffer, &shape, &layout, lengths, heap, compact);
-        Sealed { buffer, length, rows: rows as usize, heap_bytes }
+        Sealed { buffer, length, rows: rows as usize, heap_bytes, full }
+    }
+
+    #[inline]
+    fn put_view(&mut self, column: usize, value: &[u8]) -> Result<(), Full> {
+        let result = self.put(column, |cells, slot, row| cells.put_view(slot, row, value));
+        self.full |= result.is_err();
+        result
     }
 
     #[inline]

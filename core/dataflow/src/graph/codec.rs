@@ -56,6 +56,27 @@ pub(super) fn decode(bytes: &[u8]) -> Result<StreamGraph, DecodeError> {
     Ok(StreamGraph { name, nodes, edges })
 }
 
+/// A schema as bytes, to cross to a connector.
+pub fn encode_schema(schema: &Schema) -> Vec<u8> {
+    let mut out = Encoder(Vec::new());
+    out.byte(VERSION);
+    out.list(&schema.fields, Encoder::field);
+    out.0
+}
+
+/// The schema that [`encode_schema`] made bytes of.
+///
+/// # Errors
+/// If the bytes are none, with the offset of the first that is wrong.
+pub fn decode_schema(bytes: &[u8]) -> Result<Schema, DecodeError> {
+    let mut input = Decoder { bytes, offset: 0 };
+    if input.byte()? != VERSION {
+        return Err(DecodeError { offset: 0 });
+    }
+    let schema = input.schema()?;
+    if input.offset == bytes.len() { Ok(schema) } else { input.wrong() }
+}
+
 struct Encoder(Vec<u8>);
 
 impl Encoder {

@@ -60,6 +60,19 @@ impl TaskMetrics {
         add(&self.backpressured_nanos, backpressured);
     }
 
+    /// Counts a page that a source has read.
+    pub fn emitted(&self, rows: usize, bytes: usize) {
+        add(&self.rows_out, rows as u64);
+        add(&self.bytes_out, bytes as u64);
+        add(&self.pages_out, 1);
+    }
+
+    /// Counts a page that a sink has written.
+    pub fn consumed(&self, rows: usize, bytes: usize) {
+        add(&self.rows_in, rows as u64);
+        add(&self.bytes_in, bytes as u64);
+    }
+
     pub(super) fn received(&self, bytes: usize) {
         add(&self.bytes_in, bytes as u64);
     }

@@ -1,0 +1,202 @@
+//! A thread that owns tasks and polls them.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::Waker,
+    thread,
+    time::Duration,
+};
+
+use millstream_dataflow::{
+    TaskError,
+    task::{Task, TaskMetrics, TaskPoll},
+};
+
+use crate::{Clock, Outcome, ReadySet};
+
+/// How long a worker looks for work before it sleeps, in microseconds. Waking a sleeping thread
+/// takes several of them, so this is what a page costs that arrives while the worker is idle.
+pub const SPIN_MICROS_DEFAULT: u64 = 20;
+
+/// What a worker polls: a task, or a connection.
+pub trait Poll: Send {
+    /// Its name, for failures.
+    fn name(&self) -> &str;
+
+    /// Works for a bounded time; `now` is in microseconds.
+    ///
+    /// # Errors
+    /// Why it failed. It is not polled again.
+    fn poll(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError>;
+
+    /// When it wants to be polled although nothing woke it, in microseconds.
+    fn deadline(&self) -> Option<u64>;
+
+    /// Where its time is counted.
+    fn metrics(&self) -> Option<&Arc<TaskMetrics>>;
+}
+
+impl Poll for Task {
+    fn name(&self) -> &str {
+        Self::name(self)
+    }
+
+    fn poll(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError> {
+        Self::poll(self, now, waker)
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        Self::deadline(self)
+    }
+
+    fn metrics(&self) -> Option<&Arc<TaskMetrics>> {
+        Some(Self::metrics(self))
+    }
+}
+
+/// A task in its slot.
+struct Slot {
+    task: Box<dyn Poll>,
+    waker: Waker,
+    /// What it waited for after its last poll, and since when.
+    state: TaskPoll,
+    since: Duration,
+}
+
+/// The tasks of one thread.
+pub(crate) struct Worker {
+    slots: Vec<Option<Slot>>,
+    ready: Arc<ReadySet>,
+    outcome: Arc<Outcome>,
+    clock: Clock,
+    spin: Duration,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        tasks: Vec<(Box<dyn Poll>, Waker)>,
+        ready: Arc<ReadySet>,
+        outcome: Arc<Outcome>,
+        clock: Clock,
+        spin: Duration,
+    ) -> Self {
+        let since = clock.now();
+        let slot = |(task, waker)| Some(Slot { task, waker, state: TaskPoll::Idle, since });
+        Self { slots: tasks.into_iter().map(slot).collect(), ready, outcome, clock, spin }
+    }
+
+    /// Polls until every task has finished, or one anywhere has failed.
+    pub(crate) fn run(mut self) {
+        let mut left = self.slots.len();
+        while left > 0 && !self.outcome.is_over() {
+            let ready = Arc::clone(&self.ready);
+            let mut any = ready.drain(|task| left -= usize::from(self.poll(task)));
+            let deadline = self.earliest_deadline();
+            if deadline.is_some_and(|at| at <= self.clock.now()) {
+                left -= self.poll_due();
+                any = true;
+            }
+            if !any && left > 0 {
+                self.rest(self.earliest_deadline());
+            }
+        }
+    }
+
+    /// `true` if the task is done with.
+    fn poll(&mut self, task: usize) -> bool {
+        let Some(slot) = self.slots.get_mut(task).and_then(Option::as_mut) else { return false };
+        let begin = self.clock.now();
+        // A panic of an operator ends its job, not the process: other jobs live on.
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            slot.task.poll(begin.as_micros() as u64, &slot.waker)
+        }));
+        let end = self.clock.now();
+        slot.account(begin, end);
+        let result = polled.unwrap_or_else(|panic| {
+            let what = panic_message(&*panic);
+            Err(TaskError::new(format!("{}: panicked: {what}", slot.task.name())))
+        });
+        match result {
+            Ok(TaskPoll::Finished) => {
+                self.slots[task] = None;
+                true
+            }
+            Ok(state) => {
+                slot.state = state;
+                slot.since = end;
+                if state == TaskPoll::Again {
+                    slot.waker.wake_by_ref();
+                }
+                false
+            }
+            Err(error) => {
+                self.outcome.failed(error);
+                self.slots[task] = None;
+                true
+            }
+        }
+    }
+
+    /// Polls the tasks whose deadline has come; gives how many are done with.
+    fn poll_due(&mut self) -> usize {
+        let now = self.clock.now().as_micros() as u64;
+        let due = |slot: &Option<Slot>| {
+            slot.as_ref().and_then(|slot| slot.task.deadline()).is_some_and(|at| at <= now)
+        };
+        let due: Vec<usize> =
+            (0..self.slots.len()).filter(|index| due(&self.slots[*index])).collect();
+        due.into_iter().map(|task| usize::from(self.poll(task))).sum()
+    }
+
+    fn earliest_deadline(&self) -> Option<Duration> {
+        let deadlines = self.slots.iter().flatten().filter_map(|slot| slot.task.deadline());
+        deadlines.min().map(Duration::from_micros)
+    }
+
+    /// Nothing is ready: looks on for a while, then sleeps until woken or until the deadline.
+    fn rest(&self, deadline: Option<Duration>) {
+        let begin = self.clock.now();
+        loop {
+            if self.ready.glance() || self.outcome.is_over() {
+                return;
+            }
+            let now = self.clock.now();
+            if deadline.is_some_and(|at| at <= now) {
+                return;
+            }
+            if now - begin >= self.spin {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        if self.ready.fall_asleep() {
+            match deadline {
+                Some(at) => thread::park_timeout(at.saturating_sub(self.clock.now())),
+                None => thread::park(),
+            }
+            self.ready.awake();
+        }
+    }
+}
+
+impl Slot {
+    /// Counts the time of a poll, and that before it by what the task waited for.
+    fn account(&self, begin: Duration, end: Duration) {
+        let Some(metrics) = self.task.metrics() else { return };
+        let waited = begin.saturating_sub(self.since).as_nanos() as u64;
+        let busy = (end - begin).as_nanos() as u64;
+        match self.state {
+            TaskPoll::Idle => metrics.spent(busy, waited, 0),
+            TaskPoll::Backpressured => metrics.spent(busy, 0, waited),
+            // Waiting for its turn on a busy worker.
+            TaskPoll::Again | TaskPoll::Finished => metrics.spent(busy + waited, 0, 0),
+        }
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,434 @@
+//! The border between Millstream and its plugins.
+//!
+//! A plugin is a shared library that exports one plain C symbol, [`ENTRY_SYMBOL`], an [`EntryFn`].
+//! What crosses is C: tables of functions that begin with their size and version, opaque handles,
+//! status codes, and structs of numbers and pointers. No Rust type with a layout of the compiler's
+//! choosing crosses, no enum with a payload, no future, no trait object, no panic.
+//!
+//! **Ownership is in the names.** A `Borrowed…` is valid during the call. A handle that a function
+//! called `open…` gives back is the caller's until it calls the `close…` of the same table. Memory
+//! is freed by the side that allocated it: bytes that travel the other way are handed to a callback
+//! ([`BytesSink`]), which copies them before it returns.
+//!
+//! **Versions.** A table may grow at its end. Whoever reads a table looks at `size` before it reads
+//! a field that was added later. A change that is not an addition raises [`VERSION`], and the loader
+//! refuses plugins of another version.
+//!
+//! **Threads.** Handles may move between threads, and are used by one thread at a time; factories
+//! (`Source`, `Sink`, `Job`) by several at once.
+#![no_std]
+#![forbid(unsafe_code)]
+
+use core::ffi::c_void;
+
+/// The version of this interface.
+pub const VERSION: u32 = 1;
+
+/// The symbol that a plugin exports, an [`EntryFn`].
+pub const ENTRY_SYMBOL: &str = "millstream_plugin_v1";
+
+/// Gives the plugin's table. It and all it points to live as long as the process: a plugin is never
+/// unloaded. Null if the plugin cannot start.
+pub type EntryFn = unsafe extern "C" fn(host: *const Host) -> *const Plugin;
+
+/// Text that is valid during the call, UTF-8; or, in a static table, for ever.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct BorrowedStr {
+    /// First byte; may be dangling if `length` is 0.
+    pub start: *const u8,
+    /// Bytes.
+    pub length: usize,
+}
+
+/// Bytes that are valid during the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct BorrowedBytes {
+    /// First byte; may be dangling if `length` is 0.
+    pub start: *const u8,
+    /// Bytes.
+    pub length: usize,
+}
+
+/// An option and its value, valid during the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct BorrowedOption {
+    /// The option's name.
+    pub key: BorrowedStr,
+    /// Its value.
+    pub value: BorrowedStr,
+}
+
+/// Options, valid during the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct BorrowedOptions {
+    /// The first of them; may be dangling if `length` is 0.
+    pub start: *const BorrowedOption,
+    /// How many.
+    pub length: usize,
+}
+
+/// Takes bytes from the other side; it copies what it wants to keep.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct BytesSink {
+    /// Goes with each call.
+    pub context: *mut c_void,
+    /// Takes bytes.
+    pub take: unsafe extern "C" fn(context: *mut c_void, bytes: BorrowedBytes),
+}
+
+/// What a call that can fail returns: 0 or above is success, [`FAILED`] or [`PANICKED`] is failure,
+/// and the reason has been given to the call's `errors`.
+pub type Status = i32;
+
+/// Success.
+pub const OK: Status = 0;
+/// The call failed; `errors` was told why.
+pub const FAILED: Status = -1;
+/// The call panicked; `errors` was told with what. The handle must only be closed.
+pub const PANICKED: Status = -2;
+
+/// [`SourceTable::fill`]: the segment holds a page.
+pub const FILLED: Status = 1;
+/// [`SourceTable::fill`]: nothing for now.
+pub const NOTHING: Status = 2;
+/// [`SourceTable::fill`]: the split is done; give another, or say that there is none.
+pub const SPLIT_DONE: Status = 3;
+
+/// [`JobTable::produce`]: there is more.
+pub const MORE: Status = 1;
+/// [`JobTable::produce`]: nothing for now.
+pub const IDLE: Status = 2;
+/// [`JobTable::produce`], [`JobTable::finish`]: done.
+pub const DONE: Status = 3;
+/// [`JobTable::finish`]: not done, wait for room.
+pub const BLOCKED: Status = 4;
+
+/// What the host offers to a plugin.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    /// Bytes of this struct.
+    pub size: u32,
+    /// [`VERSION`] of the host.
+    pub version: u32,
+    /// Goes with each call.
+    pub context: *mut c_void,
+    /// Writes to the host's log: level 1 (error) to 5 (trace). From any thread.
+    pub log: unsafe extern "C" fn(context: *mut c_void, level: u32, message: BorrowedStr),
+}
+
+/// A plugin: who it is and what it offers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Plugin {
+    /// Bytes of this struct.
+    pub size: u32,
+    /// [`VERSION`] that it was built for.
+    pub version: u32,
+    /// Its name.
+    pub name: BorrowedStr,
+    /// Its own version.
+    pub plugin_version: BorrowedStr,
+    /// One sentence about it.
+    pub summary: BorrowedStr,
+    /// What it offers.
+    pub extensions: *const Extension,
+    /// How many.
+    pub extensions_length: usize,
+}
+
+/// [`Extension::kind`]: `table` is a [`SourceTable`].
+pub const KIND_SOURCE: u32 = 1;
+/// [`Extension::kind`]: `table` is a [`SinkTable`].
+pub const KIND_SINK: u32 = 2;
+/// [`Extension::kind`]: `table` is a [`JobTable`].
+pub const KIND_JOB: u32 = 3;
+
+/// One thing that a plugin offers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Extension {
+    /// Bytes of this struct.
+    pub size: u32,
+    /// What it is: one of the `KIND_…` constants. A loader skips kinds that it does not know.
+    pub kind: u32,
+    /// The name that programs call it by.
+    pub name: BorrowedStr,
+    /// One sentence about it.
+    pub summary: BorrowedStr,
+    /// The options that it takes.
+    pub options: *const OptionSpec,
+    /// How many.
+    pub options_length: usize,
+    /// Its functions; the type follows from `kind`.
+    pub table: *const c_void,
+}
+
+/// [`OptionSpec::value_type`]: any text.
+pub const TYPE_STRING: u32 = 1;
+/// [`OptionSpec::value_type`]: a whole number.
+pub const TYPE_INTEGER: u32 = 2;
+/// [`OptionSpec::value_type`]: a number.
+pub const TYPE_FLOAT: u32 = 3;
+/// [`OptionSpec::value_type`]: `true` or `false`.
+pub const TYPE_BOOLEAN: u32 = 4;
+/// [`OptionSpec::value_type`]: a number of bytes with an optional unit: `64 MiB`, `32kb`.
+pub const TYPE_BYTES: u32 = 5;
+/// [`OptionSpec::value_type`]: a time with a unit: `100 ms`, `2 s`.
+pub const TYPE_DURATION: u32 = 6;
+
+/// [`OptionSpec::flags`]: the option must be given.
+pub const OPTION_REQUIRED: u32 = 1;
+/// [`OptionSpec::flags`]: the value is a secret and is never shown.
+pub const OPTION_SECRET: u32 = 2;
+/// [`OptionSpec::flags`]: `default_value` is one.
+pub const OPTION_HAS_DEFAULT: u32 = 4;
+
+/// An option that an extension takes, so that the host can check and explain it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct OptionSpec {
+    /// Its name.
+    pub name: BorrowedStr,
+    /// One of the `TYPE_…` constants.
+    pub value_type: u32,
+    /// `OPTION_…` bits.
+    pub flags: u32,
+    /// What it is if not given.
+    pub default_value: BorrowedStr,
+    /// One sentence about it.
+    pub doc: BorrowedStr,
+}
+
+/// What a connector must know when it is opened for a subtask.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SubtaskInfo {
+    /// Bytes of this struct.
+    pub size: u32,
+    /// The subtask, from 0.
+    pub subtask: u32,
+    /// How many subtasks there are.
+    pub parallelism: u32,
+    /// Bytes of a segment.
+    pub segment_size: u32,
+}
+
+/// What [`SourceTable::fill`] has put into a segment.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FilledPage {
+    /// Bytes of the page.
+    pub length: u32,
+    /// Rows in the page.
+    pub rows: u32,
+}
+
+/// The functions of a source. Its input is divided into splits: the host asks for them once, and
+/// gives each to one reader.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SourceTable {
+    /// Bytes of this struct.
+    pub size: u32,
+    /// [`VERSION`] of the plugin.
+    pub version: u32,
+    /// Opens a source for rows of `schema` (an encoded one, see `millstream-dataflow`). Null is
+    /// failure.
+    pub open: unsafe extern "C" fn(
+        options: BorrowedOptions,
+        schema: BorrowedBytes,
+        errors: BytesSink,
+    ) -> *mut c_void,
+    /// Gives each split to `splits`, in order.
+    pub enumerate:
+        unsafe extern "C" fn(source: *mut c_void, splits: BytesSink, errors: BytesSink) -> Status,
+    /// Opens a reader, for one subtask. Null is failure.
+    pub open_reader: unsafe extern "C" fn(
+        source: *mut c_void,
+        info: *const SubtaskInfo,
+        errors: BytesSink,
+    ) -> *mut c_void,
+    /// Gives the reader a split to read; it has none, or is done with the one before.
+    pub begin_split: unsafe extern "C" fn(
+        reader: *mut c_void,
+        split: BorrowedBytes,
+        errors: BytesSink,
+    ) -> Status,
+    /// Fills the segment (`length` bytes, aligned to 4096) with the next page: [`FILLED`],
+    /// [`NOTHING`] or [`SPLIT_DONE`]. May block.
+    pub fill: unsafe extern "C" fn(
+        reader: *mut c_void,
+        segment: *mut u8,
+        length: usize,
+        page: *mut FilledPage,
+        errors: BytesSink,
+    ) -> Status,
+    /// Closes a reader.
+    pub close_reader: unsafe extern "C" fn(reader: *mut c_void),
+    /// Closes a source, after its readers.
+    pub close: unsafe extern "C" fn(source: *mut c_void),
+}
+
+/// The functions of a sink.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SinkTable {
+    /// Bytes of this struct.
+    pub size: u32,
+    /// [`VERSION`] of the plugin.
+    pub version: u32,
+    /// Opens a sink for rows of `schema`. Null is failure.
+    pub open: unsafe extern "C" fn(
+        options: BorrowedOptions,
+        schema: BorrowedBytes,
+        errors: BytesSink,
+    ) -> *mut c_void,
+    /// Opens a writer, for one subtask. Null is failure.
+    pub open_writer: unsafe extern "C" fn(
+        sink: *mut c_void,
+        info: *const SubtaskInfo,
+        errors: BytesSink,
+    ) -> *mut c_void,
+    /// Writes a page. May block.
+    pub write:
+        unsafe extern "C" fn(writer: *mut c_void, page: BorrowedBytes, errors: BytesSink) -> Status,
+    /// Completes what was written: the input has ended.
+    pub finish: unsafe extern "C" fn(writer: *mut c_void, errors: BytesSink) -> Status,
+    /// Closes a writer; what was not finished is given up.
+    pub close_writer: unsafe extern "C" fn(writer: *mut c_void),
+    /// Closes a sink, after its writers.
+    pub close: unsafe extern "C" fn(sink: *mut c_void),
+}
+
+/// A segment that the host lends to a chain.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct LentSegment {
+    /// First byte, aligned to 4096, or 16 for one beyond the budget.
+    pub start: *mut u8,
+    /// Bytes.
+    pub length: usize,
+    /// Names the segment when it is submitted or released.
+    pub token: u64,
+}
+
+/// What the host does for a chain, during a call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ChainHost {
+    /// Bytes of this struct.
+    pub size: u32,
+    /// Goes with each call but `release`.
+    pub context: *mut c_void,
+    /// Lends a segment for a page of a subpartition.
+    pub lease: unsafe extern "C" fn(
+        context: *mut c_void,
+        output: u32,
+        subpartition: u32,
+        lent: *mut LentSegment,
+        errors: BytesSink,
+    ) -> Status,
+    /// Takes a page: the first bytes of a lent segment. Returns 1 if the chain may go on, 0 if not,
+    /// below 0 if the token is not good.
+    pub submit: unsafe extern "C" fn(
+        context: *mut c_void,
+        output: u32,
+        subpartition: u32,
+        token: u64,
+        page: FilledPage,
+    ) -> Status,
+    /// 1 if a page that is not full should be submitted now.
+    pub wants_flush:
+        unsafe extern "C" fn(context: *mut c_void, output: u32, subpartition: u32) -> Status,
+    /// Goes with `release`; good as long as the chain is open.
+    pub lender: *mut c_void,
+    /// Takes back a lent segment without a page; at any time while the chain is open.
+    pub release: unsafe extern "C" fn(lender: *mut c_void, token: u64),
+}
+
+/// One output of a chain.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct OutputInfo {
+    /// Into how many subpartitions rows are divided.
+    pub subpartitions: u32,
+    /// Number of key groups of the consumer.
+    pub max_parallelism: u32,
+    /// 1 if pages should have no gap inside.
+    pub compact: u32,
+}
+
+/// What a chain must know when it is opened for a subtask.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ChainInfo {
+    /// The subtask.
+    pub subtask: SubtaskInfo,
+    /// The outputs, in order.
+    pub outputs: *const OutputInfo,
+    /// How many.
+    pub outputs_length: usize,
+}
+
+/// The functions of a compiled job.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct JobTable {
+    /// Bytes of this struct.
+    pub size: u32,
+    /// [`VERSION`] of the plugin.
+    pub version: u32,
+    /// Builds the job's program. Null is failure.
+    pub open: unsafe extern "C" fn(options: BorrowedOptions, errors: BytesSink) -> *mut c_void,
+    /// Gives the encoded stream graph to `graph`.
+    pub describe:
+        unsafe extern "C" fn(job: *mut c_void, graph: BytesSink, errors: BytesSink) -> Status,
+    /// Opens the chain of a node, for one subtask. Null is failure.
+    pub open_chain: unsafe extern "C" fn(
+        job: *mut c_void,
+        node: u32,
+        info: *const ChainInfo,
+        errors: BytesSink,
+    ) -> *mut c_void,
+    /// Processes the rows of a valid page from `start` on, and puts the row to go on with into
+    /// `next`.
+    pub process: unsafe extern "C" fn(
+        chain: *mut c_void,
+        host: *const ChainHost,
+        input: u32,
+        page: BorrowedBytes,
+        start: u32,
+        next: *mut u32,
+        errors: BytesSink,
+    ) -> Status,
+    /// Makes up to `rows` rows: [`MORE`], [`IDLE`] or [`DONE`].
+    pub produce: unsafe extern "C" fn(
+        chain: *mut c_void,
+        host: *const ChainHost,
+        rows: u32,
+        errors: BytesSink,
+    ) -> Status,
+    /// Emits what is left: [`DONE`] or [`BLOCKED`].
+    pub finish: unsafe extern "C" fn(
+        chain: *mut c_void,
+        host: *const ChainHost,
+        errors: BytesSink,
+    ) -> Status,
+    /// Submits pages that have rows; every one if `force` is not 0.
+    pub flush: unsafe extern "C" fn(
+        chain: *mut c_void,
+        host: *const ChainHost,
+        force: u32,
+        errors: BytesSink,
+    ) -> Status,
+    /// Closes a chain.
+    pub close_chain: unsafe extern "C" fn(chain: *mut c_void),
+    /// Closes a job, after its chains.
+    pub close: unsafe extern "C" fn(job: *mut c_void),
+}

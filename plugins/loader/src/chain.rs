@@ -1,0 +1,205 @@
+//! Running a chain that lives in a plugin.
+
+use std::{ffi::c_void, ptr, sync::Arc};
+
+use millstream_abi::{
+    BorrowedBytes, BytesSink, ChainHost, DONE, FAILED, FilledPage, IDLE, LentSegment, OK, Status,
+};
+use millstream_data::page::ValidPage;
+use millstream_dataflow::{
+    Chain, Context, TaskError,
+    chain::{PageInfo, Produced},
+};
+use millstream_memory::{Segment, lend::LendTable};
+
+use crate::{
+    CallError,
+    call::{Handle, lend_bytes, lend_str, status},
+    job::Inner,
+};
+
+/// Segments that one chain may hold at once: a page for each subpartition, with room to spare.
+const LENT_MAX: usize = 1 << 20;
+
+/// A chain of a plugin, as the engine runs it.
+pub(crate) struct PluginChain {
+    job: Arc<Inner>,
+    handle: Handle,
+    /// The segments that the chain holds. Boxed: the plugin knows its address.
+    lent: Box<LendTable<Segment>>,
+}
+
+impl PluginChain {
+    pub(crate) fn new(job: Arc<Inner>, handle: Handle) -> Self {
+        Self { job, handle, lent: Box::new(LendTable::new(LENT_MAX)) }
+    }
+
+    /// Calls the plugin with a host that serves it from `context`.
+    fn call(
+        &mut self,
+        context: &mut Context<'_>,
+        call: impl FnOnce(*mut c_void, *const ChainHost, BytesSink) -> Status,
+    ) -> Option<Status> {
+        // The call's frame lives on this stack; the lifetime ends with the call.
+        let mut frame = Frame { context: ptr::from_mut(context).cast(), lent: &*self.lent };
+        let host = ChainHost {
+            size: size_of::<ChainHost>() as u32,
+            context: (&raw mut frame).cast(),
+            lease,
+            submit,
+            wants_flush,
+            lender: ptr::from_ref(&*self.lent).cast_mut().cast(),
+            release,
+        };
+        let handle = self.handle.0.as_ptr();
+        match status(&self.job.name, |errors| call(handle, &raw const host, errors)) {
+            Ok(status) => Some(status),
+            Err(error) => {
+                context.fail(TaskError::from(error));
+                None
+            }
+        }
+    }
+}
+
+impl Chain for PluginChain {
+    fn process(
+        &mut self,
+        input: u16,
+        page: &ValidPage<'_>,
+        start: usize,
+        context: &mut Context<'_>,
+    ) -> usize {
+        let process = self.job.table.process;
+        let mut next = start as u32;
+        let done = self.call(context, |chain, host, errors| {
+            let (page, next) = (lend_bytes(page.bytes()), &raw mut next);
+            // SAFETY: the chain is open and used by one thread; host, page and next outlive the
+            // call.
+            unsafe { process(chain, host, u32::from(input), page, start as u32, next, errors) }
+        });
+        let next = next as usize;
+        if done.is_some() && !(start..=page.rows()).contains(&next) {
+            let what = format!("{}: claims to have processed row {next}", self.job.name);
+            context.fail(TaskError::from(CallError::new(what)));
+            return start;
+        }
+        next
+    }
+
+    fn produce(&mut self, rows: usize, context: &mut Context<'_>) -> Produced {
+        let produce = self.job.table.produce;
+        // SAFETY: the chain is open and used by one thread, and the host outlives the call.
+        let call = |chain, host, errors| unsafe { produce(chain, host, rows as u32, errors) };
+        match self.call(context, call) {
+            Some(DONE) => Produced::Finished,
+            Some(IDLE) => Produced::Idle,
+            _ => Produced::More,
+        }
+    }
+
+    fn finish(&mut self, context: &mut Context<'_>) -> bool {
+        let finish = self.job.table.finish;
+        // SAFETY: the chain is open and used by one thread, and the host outlives the call.
+        let call = |chain, host, errors| unsafe { finish(chain, host, errors) };
+        self.call(context, call) == Some(DONE)
+    }
+
+    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
+        let flush = self.job.table.flush;
+        // SAFETY: the chain is open and used by one thread, and the host outlives the call.
+        let call = |chain, host, errors| unsafe { flush(chain, host, u32::from(force), errors) };
+        self.call(context, call);
+    }
+}
+
+impl Drop for PluginChain {
+    fn drop(&mut self) {
+        // SAFETY: the chain is open and not used again. It gives its segments back to `lent`, which
+        // is dropped after this.
+        unsafe { (self.job.table.close_chain)(self.handle.0.as_ptr()) }
+    }
+}
+
+/// What the functions of the host need, during one call.
+struct Frame {
+    /// The `Context` of the call; a pointer, since its lifetimes cannot be named here.
+    context: *mut c_void,
+    lent: *const LendTable<Segment>,
+}
+
+/// # Safety
+/// `context` is the frame of a call that is running on this thread.
+unsafe fn frame<'a>(context: *mut c_void) -> (&'a mut Context<'a>, &'a LendTable<Segment>) {
+    // SAFETY: the caller's promise: the frame, and the context and table in it, are valid until the
+    // plugin's call returns, and the engine does not touch the context meanwhile.
+    unsafe {
+        let frame = &*context.cast::<Frame>();
+        (&mut *frame.context.cast::<Context<'a>>(), &*frame.lent)
+    }
+}
+
+unsafe extern "C" fn lease(
+    context: *mut c_void,
+    output: u32,
+    subpartition: u32,
+    lent: *mut LentSegment,
+    errors: BytesSink,
+) -> Status {
+    // SAFETY: the plugin passes the context of the running call.
+    let (context, table) = unsafe { frame(context) };
+    let mut segment = match context.lease(output as u16, subpartition) {
+        Some(segment) => segment,
+        None => return refuse(errors, "the engine has no segment to lend"),
+    };
+    let (start, length) = (segment.as_mut_ptr(), segment.len());
+    match table.lend(segment) {
+        // SAFETY: the plugin lends `lent` for the call.
+        Ok(token) => unsafe { lent.write(LentSegment { start, length, token }) },
+        Err(_) => return refuse(errors, "the chain holds too many segments"),
+    }
+    OK
+}
+
+fn refuse(errors: BytesSink, reason: &str) -> Status {
+    let text = lend_str(reason);
+    let bytes = BorrowedBytes { start: text.start, length: text.length };
+    // SAFETY: the plugin passed the sink for this call.
+    unsafe { (errors.take)(errors.context, bytes) };
+    FAILED
+}
+
+unsafe extern "C" fn submit(
+    context: *mut c_void,
+    output: u32,
+    subpartition: u32,
+    token: u64,
+    page: FilledPage,
+) -> Status {
+    // SAFETY: the plugin passes the context of the running call.
+    let (context, table) = unsafe { frame(context) };
+    let segment = match table.take_back(token) {
+        Ok(segment) if page.length as usize <= segment.len() => segment,
+        _ => {
+            context.fail(TaskError::new("the chain submitted a page that it does not hold"));
+            return FAILED;
+        }
+    };
+    let info = PageInfo { length: page.length, rows: page.rows };
+    context.submit(output as u16, subpartition, segment, info);
+    i32::from(!context.is_blocked())
+}
+
+unsafe extern "C" fn wants_flush(context: *mut c_void, output: u32, subpartition: u32) -> Status {
+    // SAFETY: the plugin passes the context of the running call.
+    let (context, _) = unsafe { frame(context) };
+    i32::from(context.wants_flush(output as u16, subpartition))
+}
+
+unsafe extern "C" fn release(lender: *mut c_void, token: u64) {
+    // SAFETY: the lender is the table of a chain that is open; the plugin calls while it is.
+    let table = unsafe { &*lender.cast::<LendTable<Segment>>() };
+    // A token that is not good is a plugin's mistake without consequence: the segment is either
+    // back already, or given back when the chain is closed.
+    drop(table.take_back(token));
+}

@@ -1,0 +1,221 @@
+//! What a plugin says of itself, read and checked once.
+
+use std::{slice, str};
+
+use millstream_abi::{
+    BorrowedStr, EntryFn, Extension, JobTable, KIND_JOB, KIND_SINK, KIND_SOURCE, Plugin, SinkTable,
+    SourceTable, VERSION,
+};
+
+use crate::{LoadError, options::OptionInfo};
+
+/// A plugin.
+#[derive(Clone, Debug)]
+pub struct PluginInfo {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// One sentence about it.
+    pub summary: String,
+    /// The file, or `bundled`.
+    pub origin: String,
+    /// What it offers.
+    pub extensions: Vec<ExtensionInfo>,
+}
+
+/// One thing that a plugin offers.
+#[derive(Clone, Debug)]
+pub struct ExtensionInfo {
+    /// The name that programs call it by.
+    pub name: String,
+    /// One sentence about it.
+    pub summary: String,
+    /// The options that it takes.
+    pub options: Vec<OptionInfo>,
+    pub(crate) table: Table,
+}
+
+/// What kind of thing an extension is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A source of rows.
+    Source,
+    /// A sink of rows.
+    Sink,
+    /// A compiled job.
+    Job,
+}
+
+impl Kind {
+    /// The kind's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Sink => "sink",
+            Self::Job => "job",
+        }
+    }
+}
+
+/// The functions of an extension. Copies: the plugin cannot change them later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Table {
+    Source(SourceTable),
+    Sink(SinkTable),
+    Job(JobTable),
+}
+
+impl ExtensionInfo {
+    /// What kind of thing it is.
+    pub fn kind(&self) -> Kind {
+        match self.table {
+            Table::Source(_) => Kind::Source,
+            Table::Sink(_) => Kind::Sink,
+            Table::Job(_) => Kind::Job,
+        }
+    }
+}
+
+/// Calls a plugin's entry and reads its tables.
+pub(crate) fn read_plugin(origin: &str, entry: EntryFn) -> Result<PluginInfo, LoadError> {
+    // SAFETY: the entry is that of a plugin, by its symbol or because it is bundled; the host's
+    // table is static.
+    let plugin = unsafe { entry(&raw const HOST.0) };
+    if plugin.is_null() {
+        return Err(LoadError::Entry { origin: origin.into() });
+    }
+    // Size and version come first, and are all that is read before they are known to be right.
+    // SAFETY: a plugin of any version begins with these two numbers.
+    let (size, version) = unsafe { (*plugin.cast::<u32>(), *plugin.cast::<u32>().add(1)) };
+    check_version(origin, version)?;
+    check_size::<Plugin>(origin, "plugin", size)?;
+    // SAFETY: the plugin says that it is of our version and at least as large as we know it.
+    let plugin = unsafe { &*plugin };
+    let reader = TableReader { origin };
+    let name = reader.text("plugin", "name", plugin.name)?;
+    // SAFETY: the plugin lends as many extensions as it says, for ever.
+    let extensions = unsafe { list(plugin.extensions, plugin.extensions_length) };
+    Ok(PluginInfo {
+        version: reader.text("plugin", "version", plugin.plugin_version)?,
+        summary: reader.text("plugin", "summary", plugin.summary)?,
+        origin: origin.into(),
+        extensions: extensions
+            .iter()
+            .filter_map(|e| reader.extension(e).transpose())
+            .collect::<Result<_, _>>()?,
+        name,
+    })
+}
+
+/// What this engine offers to plugins.
+static HOST: HostTable = HostTable(millstream_abi::Host {
+    size: size_of::<millstream_abi::Host>() as u32,
+    version: VERSION,
+    context: std::ptr::null_mut(),
+    log,
+});
+
+#[repr(transparent)]
+struct HostTable(millstream_abi::Host);
+
+// SAFETY: the table is never written, and its functions may be called from any thread.
+unsafe impl Sync for HostTable {}
+
+unsafe extern "C" fn log(_context: *mut std::ffi::c_void, level: u32, message: BorrowedStr) {
+    // SAFETY: the plugin lends the message for the call.
+    let message = unsafe { list(message.start, message.length) };
+    if level <= 3 {
+        eprintln!("{}", String::from_utf8_lossy(message));
+    }
+}
+
+struct TableReader<'a> {
+    origin: &'a str,
+}
+
+impl TableReader<'_> {
+    /// `None` for a kind that this engine does not know.
+    fn extension(&self, extension: &Extension) -> Result<Option<ExtensionInfo>, LoadError> {
+        check_size::<Extension>(self.origin, "extension", extension.size)?;
+        let name = self.text("extension", "name", extension.name)?;
+        if extension.table.is_null() {
+            return Err(self.damaged(&name, "it has no functions"));
+        }
+        // SAFETY: every table begins with size and version.
+        let (size, version) =
+            unsafe { (*extension.table.cast::<u32>(), *extension.table.cast::<u32>().add(1)) };
+        check_version(self.origin, version)?;
+        // SAFETY: each is read only if it is as large as we know it; a C table of functions is
+        // non-null by the interface's contract.
+        let table = unsafe {
+            match extension.kind {
+                KIND_SOURCE => {
+                    check_size::<SourceTable>(self.origin, &name, size)?;
+                    Table::Source(*extension.table.cast())
+                }
+                KIND_SINK => {
+                    check_size::<SinkTable>(self.origin, &name, size)?;
+                    Table::Sink(*extension.table.cast())
+                }
+                KIND_JOB => {
+                    check_size::<JobTable>(self.origin, &name, size)?;
+                    Table::Job(*extension.table.cast())
+                }
+                _ => return Ok(None),
+            }
+        };
+        // SAFETY: the plugin lends as many options as it says, for ever.
+        let options = unsafe { list(extension.options, extension.options_length) };
+        let option = |spec: &millstream_abi::OptionSpec| {
+            let text = |what, text| self.text(&name, what, text);
+            let default = text("option default", spec.default_value)?;
+            let (option, doc) = (text("option name", spec.name)?, text("option doc", spec.doc)?);
+            OptionInfo::new(option, spec.value_type, spec.flags, default, doc)
+                .ok_or_else(|| self.damaged(&name, "an option has a type that does not exist"))
+        };
+        Ok(Some(ExtensionInfo {
+            summary: self.text(&name, "summary", extension.summary)?,
+            options: options.iter().map(option).collect::<Result<_, _>>()?,
+            table,
+            name,
+        }))
+    }
+
+    fn text(&self, table: &str, field: &str, text: BorrowedStr) -> Result<String, LoadError> {
+        // SAFETY: the plugin lends the text for ever.
+        let bytes = unsafe { list(text.start, text.length) };
+        let text = str::from_utf8(bytes);
+        text.map(str::to_owned).map_err(|_| self.damaged(table, &format!("{field} is not UTF-8")))
+    }
+
+    fn damaged(&self, table: &str, what: &str) -> LoadError {
+        LoadError::Table { origin: self.origin.into(), table: table.into(), what: what.into() }
+    }
+}
+
+/// # Safety
+/// `start` points to `length` items that live as long as the result, or `length` is 0.
+unsafe fn list<'a, T>(start: *const T, length: usize) -> &'a [T] {
+    if length == 0 || start.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { slice::from_raw_parts(start, length) }
+}
+
+fn check_version(origin: &str, found: u32) -> Result<(), LoadError> {
+    if found == VERSION {
+        return Ok(());
+    }
+    Err(LoadError::Version { origin: origin.into(), expected: VERSION, found })
+}
+
+fn check_size<T>(origin: &str, table: &str, found: u32) -> Result<(), LoadError> {
+    let expected = size_of::<T>();
+    if found as usize >= expected {
+        return Ok(());
+    }
+    let what = format!("it has {found} bytes, this engine needs {expected}");
+    Err(LoadError::Table { origin: origin.into(), table: table.into(), what })
+}

@@ -1,0 +1,198 @@
+//! The plugins that an engine knows.
+
+use std::path::Path;
+
+use millstream_abi::EntryFn;
+
+use crate::{
+    CallError, ExtensionInfo, Kind, LoadError, OpenJob, OpenSink, OpenSource, PluginInfo,
+    call::Name, library, options::check_options, plugin::read_plugin,
+};
+use millstream_data::types::Schema;
+
+/// The plugins that an engine knows, by name.
+#[derive(Debug, Default)]
+pub struct Registry {
+    plugins: Vec<PluginInfo>,
+}
+
+impl Registry {
+    /// A registry without plugins.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a plugin that is linked into this program.
+    ///
+    /// # Errors
+    /// If its tables are refused, or something of its name is there already.
+    pub fn bundle(&mut self, entry: EntryFn) -> Result<&PluginInfo, LoadError> {
+        self.add(read_plugin("bundled", entry)?)
+    }
+
+    /// Loads a plugin from a file. It is never unloaded, even if it is refused.
+    ///
+    /// # Errors
+    /// If the file is refused, or something of its name is there already.
+    pub fn load(&mut self, path: &Path) -> Result<&PluginInfo, LoadError> {
+        self.add(library::load(path)?)
+    }
+
+    /// Loads every library of a directory, in the order of their names; gives those that were
+    /// refused.
+    ///
+    /// # Errors
+    /// If the directory cannot be listed.
+    pub fn load_directory(&mut self, directory: &Path) -> Result<Vec<LoadError>, LoadError> {
+        let unreadable = |error| LoadError::File { path: directory.into(), error };
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "so") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths.iter().filter_map(|path| self.load(path).err()).collect())
+    }
+
+    /// The plugins, in the order they came.
+    pub fn plugins(&self) -> &[PluginInfo] {
+        &self.plugins
+    }
+
+    /// Opens a source for rows of `schema`.
+    ///
+    /// # Errors
+    /// If there is none of this name, its options are refused, or it refuses.
+    pub fn source(
+        &self,
+        name: &str,
+        options: &[(String, String)],
+        schema: &Schema,
+    ) -> Result<OpenSource, CallError> {
+        let (extension, owner) = self.find(Kind::Source, name)?;
+        check_options(&format!("source `{name}`"), &extension.options, options)?;
+        OpenSource::open(owner, extension, options, schema)
+    }
+
+    /// Opens a sink for rows of `schema`.
+    ///
+    /// # Errors
+    /// As [`Registry::source`].
+    pub fn sink(
+        &self,
+        name: &str,
+        options: &[(String, String)],
+        schema: &Schema,
+    ) -> Result<OpenSink, CallError> {
+        let (extension, owner) = self.find(Kind::Sink, name)?;
+        check_options(&format!("sink `{name}`"), &extension.options, options)?;
+        OpenSink::open(owner, extension, options, schema)
+    }
+
+    /// Opens a job of a plugin.
+    ///
+    /// # Errors
+    /// As [`Registry::source`].
+    pub fn job(
+        &self,
+        plugin: &PluginInfo,
+        name: &str,
+        options: &[(String, String)],
+    ) -> Result<OpenJob, CallError> {
+        let extension = plugin.extensions.iter().find(|e| e.kind() == Kind::Job && e.name == name);
+        let extension = extension
+            .ok_or_else(|| CallError::new(format!("plugin {} has no job `{name}`", plugin.name)))?;
+        check_options(&format!("job `{name}`"), &extension.options, options)?;
+        OpenJob::open(owner(plugin, extension), extension, options)
+    }
+
+    fn find(&self, kind: Kind, name: &str) -> Result<(&ExtensionInfo, Name), CallError> {
+        let all = || {
+            let of = |plugin| move |extension| (plugin, extension);
+            self.plugins
+                .iter()
+                .flat_map(move |plugin: &PluginInfo| plugin.extensions.iter().map(of(plugin)))
+        };
+        let found = all().find(|(_, e)| e.kind() == kind && e.name == name);
+        found.map(|(plugin, extension)| (extension, owner(plugin, extension))).ok_or_else(|| {
+            let known: Vec<_> =
+                all().filter(|(_, e)| e.kind() == kind).map(|(_, e)| e.name.as_str()).collect();
+            let hint = match nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known are {}", known.join(", ")),
+            };
+            CallError::new(format!("there is no {} called `{name}`: {hint}", kind.name()))
+        })
+    }
+
+    fn add(&mut self, plugin: PluginInfo) -> Result<&PluginInfo, LoadError> {
+        let duplicate = |what, name: &str, first: &PluginInfo| LoadError::Duplicate {
+            what,
+            name: name.into(),
+            origin: format!("{} ({})", plugin.name, plugin.origin),
+            first: format!("{} ({})", first.name, first.origin),
+        };
+        for known in &self.plugins {
+            if known.name == plugin.name {
+                return Err(duplicate("the name", &plugin.name, known));
+            }
+            for extension in &plugin.extensions {
+                let same =
+                    |e: &&ExtensionInfo| e.kind() == extension.kind() && e.name == extension.name;
+                if known.extensions.iter().find(same).is_some() {
+                    return Err(duplicate(extension.kind().name(), &extension.name, known));
+                }
+            }
+        }
+        self.plugins.push(plugin);
+        Ok(self.plugins.last().expect("a plugin was just added"))
+    }
+}
+
+fn owner(plugin: &PluginInfo, extension: &ExtensionInfo) -> Name {
+    format!("{} `{}` of plugin {}", extension.kind().name(), extension.name, plugin.name).into()
+}
+
+/// The known name that is nearest to one that is not known, if one is near.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known.map(|known| (distance(name, known), known)).min()?;
+    (near.0 <= name.len().max(3) / 3 + 1).then_some(near.1)
+}
+
+/// The least number of insertions, deletions and changes between two texts (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let known = || ["filesystem", "nexmark", "datagen"].into_iter();
+        assert_eq!(nearest("filesytem", known()), Some("filesystem"));
+        assert_eq!(nearest("nexmrak", known()), Some("nexmark"));
+        assert_eq!(nearest("kafka", known()), None);
+    }
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", "abc"), 0);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

@@ -1,0 +1,263 @@
+//! Compiled jobs: programs of the typed API.
+
+use std::{ffi::c_void, marker::PhantomData, mem, ptr::NonNull, slice};
+
+use millstream_abi::{
+    BLOCKED, BorrowedBytes, BorrowedOptions, BytesSink, ChainHost, ChainInfo, DONE, FilledPage,
+    IDLE, JobTable, LentSegment, MORE, OK, Status, VERSION,
+};
+use millstream_data::page::ValidPage;
+use millstream_dataflow::{
+    Chain, ChainIo, Context, Environment, OpenInfo, TaskError,
+    chain::{OutputInfo, PageInfo, Produced},
+    stream::Program,
+};
+use millstream_memory::Segment;
+
+use crate::{
+    Error, borrow,
+    options::{OptionDoc, Options},
+    thunk,
+};
+
+/// A program that is compiled into a library and run by `millstream run`.
+pub trait Job: 'static {
+    /// The job's name.
+    const NAME: &'static str;
+    /// One sentence about it.
+    const SUMMARY: &'static str;
+    /// The options that it takes, as `--name value` on the command line.
+    const OPTIONS: &'static [OptionDoc];
+
+    /// Writes the program down. Every worker process calls it with the same options, and must get
+    /// the same program.
+    ///
+    /// # Errors
+    /// If the options do not fit.
+    fn build(env: &Environment, options: &Options) -> Result<(), Error>;
+}
+
+/// The table of a job.
+pub(crate) struct Thunks<J>(PhantomData<J>);
+
+impl<J: Job> Thunks<J> {
+    pub(crate) const TABLE: JobTable = JobTable {
+        size: mem::size_of::<JobTable>() as u32,
+        version: VERSION,
+        open: open::<J>,
+        describe,
+        open_chain,
+        process,
+        produce,
+        finish,
+        flush,
+        close_chain,
+        close,
+    };
+}
+
+type OpenChain = Box<dyn Chain>;
+
+unsafe extern "C" fn open<J: Job>(options: BorrowedOptions, errors: BytesSink) -> *mut c_void {
+    thunk::handle(errors, || {
+        // SAFETY: the host lends the options for the call.
+        let options = unsafe { borrow::options(options)? };
+        let env = Environment::new(J::NAME);
+        J::build(&env, &Options::new(J::OPTIONS, options))?;
+        Ok(Box::new(env.build()))
+    })
+}
+
+unsafe extern "C" fn describe(job: *mut c_void, graph: BytesSink, errors: BytesSink) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open` gave.
+        let program = unsafe { thunk::shared::<Program>(job)? };
+        thunk::give(graph, &program.graph().encode());
+        Ok(OK)
+    })
+}
+
+unsafe extern "C" fn open_chain(
+    job: *mut c_void,
+    node: u32,
+    info: *const ChainInfo,
+    errors: BytesSink,
+) -> *mut c_void {
+    thunk::handle(errors, || {
+        // SAFETY: the host passes what `open` gave, and lends the info for the call.
+        let (program, info) = unsafe { (thunk::shared::<Program>(job)?, &*info) };
+        let outputs = match info.outputs_length {
+            0 => &[],
+            // SAFETY: the host lends as many outputs as it says.
+            length => unsafe { slice::from_raw_parts(info.outputs, length) },
+        };
+        let output = |output: &millstream_abi::OutputInfo| OutputInfo {
+            subpartitions: output.subpartitions,
+            max_parallelism: output.max_parallelism,
+            compact: output.compact != 0,
+        };
+        let info = OpenInfo {
+            subtask: info.subtask.subtask,
+            parallelism: info.subtask.parallelism,
+            segment_size: info.subtask.segment_size,
+            outputs: outputs.iter().map(output).collect(),
+        };
+        Ok(Box::new(program.chain(node, &info)?))
+    })
+}
+
+/// Calls a chain within a context whose requests go to the host.
+///
+/// # Safety
+/// `chain` came from `open_chain` and is open, and `host` is valid during the call.
+unsafe fn call<R>(
+    chain: *mut c_void,
+    host: *const ChainHost,
+    call: impl FnOnce(&mut dyn Chain, &mut Context<'_>) -> R,
+) -> Result<R, Error> {
+    // SAFETY: the caller's promise.
+    let (chain, host) = unsafe { (thunk::exclusive::<OpenChain>(chain)?, &*host) };
+    let mut io = HostIo { host, ready: true };
+    let mut context = Context::new(&mut io);
+    let result = call(&mut **chain, &mut context);
+    match context.take_error() {
+        Some(error) => Err(error.into()),
+        None => Ok(result),
+    }
+}
+
+unsafe extern "C" fn process(
+    chain: *mut c_void,
+    host: *const ChainHost,
+    input: u32,
+    page: BorrowedBytes,
+    start: u32,
+    next: *mut u32,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host lends the page for the call. It is valid: the host has checked it.
+        let page = unsafe { borrow::bytes(page) };
+        let page = ValidPage::trusted(page).map_err(|error| Error::new(error.to_string()))?;
+        // SAFETY: the host passes what `open_chain` gave and itself.
+        let row = unsafe {
+            call(chain, host, |chain, context| {
+                chain.process(input as u16, &page, start as usize, context)
+            })?
+        };
+        // SAFETY: the host lends `next` for the call.
+        unsafe { *next = row as u32 };
+        Ok(OK)
+    })
+}
+
+unsafe extern "C" fn produce(
+    chain: *mut c_void,
+    host: *const ChainHost,
+    rows: u32,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_chain` gave and itself.
+        let produced =
+            unsafe { call(chain, host, |chain, context| chain.produce(rows as usize, context))? };
+        Ok(match produced {
+            Produced::More => MORE,
+            Produced::Idle => IDLE,
+            Produced::Finished => DONE,
+        })
+    })
+}
+
+unsafe extern "C" fn finish(
+    chain: *mut c_void,
+    host: *const ChainHost,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_chain` gave and itself.
+        let done = unsafe { call(chain, host, |chain, context| chain.finish(context))? };
+        Ok(if done { DONE } else { BLOCKED })
+    })
+}
+
+unsafe extern "C" fn flush(
+    chain: *mut c_void,
+    host: *const ChainHost,
+    force: u32,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_chain` gave and itself.
+        unsafe { call(chain, host, |chain, context| chain.flush(force != 0, context))? };
+        Ok(OK)
+    })
+}
+
+unsafe extern "C" fn close_chain(chain: *mut c_void) {
+    // SAFETY: the host passes what `open_chain` gave, for the last time.
+    unsafe { thunk::close::<OpenChain>(chain) }
+}
+
+unsafe extern "C" fn close(job: *mut c_void) {
+    // SAFETY: the host passes what `open` gave, for the last time.
+    unsafe { thunk::close::<Program>(job) }
+}
+
+/// The host, as a chain asks it for segments and gives it pages.
+struct HostIo<'a> {
+    host: &'a ChainHost,
+    ready: bool,
+}
+
+impl ChainIo for HostIo<'_> {
+    fn lease(&mut self, output: u16, subpartition: u32) -> Result<Segment, TaskError> {
+        let mut lent = LentSegment { start: std::ptr::null_mut(), length: 0, token: 0 };
+        let mut reason = String::new();
+        let errors = BytesSink { context: (&raw mut reason).cast(), take: take_reason };
+        // SAFETY: the host is valid during the call; `lent` and `reason` outlive it.
+        let status = unsafe {
+            (self.host.lease)(
+                self.host.context,
+                u32::from(output),
+                subpartition,
+                &raw mut lent,
+                errors,
+            )
+        };
+        let start = NonNull::new(lent.start).filter(|_| status >= 0);
+        let start = start.ok_or_else(|| TaskError::new(reason))?;
+        let (lender, release) = (self.host.lender, self.host.release);
+        // SAFETY: the host lends so many initialised bytes for this chain alone, and takes the
+        // token back from any thread while the chain is open; the segment is part of the chain.
+        Ok(unsafe { Segment::foreign(start, lent.length, lender, lent.token, release) })
+    }
+
+    fn submit(&mut self, output: u16, subpartition: u32, segment: Segment, page: PageInfo) {
+        // Every segment of a chain was lent by the host.
+        let Ok(token) = segment.into_token() else { return };
+        let page = FilledPage { length: page.length, rows: page.rows };
+        // SAFETY: the host is valid during the call, and the token is one that it lent.
+        let status = unsafe {
+            (self.host.submit)(self.host.context, u32::from(output), subpartition, token, page)
+        };
+        self.ready = status == 1;
+    }
+
+    fn ready(&mut self) -> bool {
+        self.ready
+    }
+
+    fn wants_flush(&mut self, output: u16, subpartition: u32) -> bool {
+        // SAFETY: the host is valid during the call.
+        let status =
+            unsafe { (self.host.wants_flush)(self.host.context, u32::from(output), subpartition) };
+        status == 1
+    }
+}
+
+unsafe extern "C" fn take_reason(context: *mut c_void, bytes: BorrowedBytes) {
+    // SAFETY: `lease` passes its own string, and the host lends the bytes for the call.
+    let (reason, bytes) = unsafe { (&mut *context.cast::<String>(), borrow::bytes(bytes)) };
+    *reason = String::from_utf8_lossy(bytes).into_owned();
+}

@@ -1,0 +1,73 @@
+//! Write connectors and compiled jobs for Millstream.
+//!
+//! A plugin is a `cdylib` that offers [sources](source::Source), [sinks](sink::Sink) and
+//! [jobs](job::Job). It links this crate and the engine's core; the host's engine runs it.
+//!
+//! ```
+//! use millstream_sdk::prelude::*;
+//!
+//! struct Squares;
+//!
+//! impl Job for Squares {
+//!     const NAME: &'static str = "squares";
+//!     const SUMMARY: &'static str = "The first squares";
+//!     const OPTIONS: &'static [OptionDoc] =
+//!         &[OptionDoc::integer("count", "How many").default("10")];
+//!
+//!     fn build(env: &Environment, options: &Options) -> Result<(), Error> {
+//!         let count = options.integer("count")? as u64;
+//!         env.generate(move |subtask, parallelism| {
+//!             (0..count).skip(subtask as usize).step_by(parallelism as usize)
+//!         })
+//!         .map(|number| number * number)
+//!         .result();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! millstream_sdk::plugin! {
+//!     name: "squares",
+//!     summary: "An example",
+//!     jobs: [Squares],
+//! }
+//! // In a library of its own, `millstream_sdk::export!(plugin);` makes the host find it.
+//! ```
+//!
+//! A panic in a plugin is caught at the border and fails the task; what the plugin says about the
+//! failure reaches the user with the plugin's name in front.
+
+mod borrow;
+mod error;
+pub mod job;
+pub mod options;
+pub mod plugin;
+pub mod sink;
+pub mod source;
+mod thunk;
+
+pub use error::Error;
+#[doc(hidden)]
+pub use millstream_abi as abi;
+pub use millstream_data as data;
+pub use millstream_dataflow as dataflow;
+
+/// What most plugins use.
+pub mod prelude {
+    pub use crate::{
+        Error,
+        job::Job,
+        options::{OptionDoc, Options},
+        sink::{PageWriter, Sink},
+        source::{Filled, Rows, Source, SplitReader, Subtask},
+    };
+    pub use millstream_data::{
+        Decimal, Key, Record, Value,
+        page::{RowKind, ValidPage},
+        types::{DataType, Field, Schema},
+        value::{Date, Time, Timestamp, TimestampLtz},
+    };
+    pub use millstream_dataflow::{
+        Connector, Environment, Stream,
+        operator::{AggregateFunction, Emit},
+    };
+}

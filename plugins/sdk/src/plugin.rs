@@ -1,0 +1,127 @@
+//! Putting a plugin together.
+
+use std::ffi::c_void;
+
+use millstream_abi::{
+    Extension, Host, KIND_JOB, KIND_SINK, KIND_SOURCE, OptionSpec, Plugin, VERSION,
+};
+
+use crate::{
+    borrow::lend_str, job, job::Job, options::OptionDoc, sink, sink::Sink, source, source::Source,
+};
+
+/// What a plugin offers, piece by piece. The [`plugin!`](crate::plugin!) macro uses it.
+#[derive(Debug)]
+pub struct PluginBuilder {
+    name: &'static str,
+    version: &'static str,
+    summary: &'static str,
+    extensions: Vec<Extension>,
+}
+
+impl PluginBuilder {
+    /// A plugin that offers nothing yet.
+    pub fn new(name: &'static str, version: &'static str, summary: &'static str) -> Self {
+        Self { name, version, summary, extensions: Vec::new() }
+    }
+
+    /// The plugin with a source.
+    pub fn source<S: Source>(self) -> Self {
+        let table: *const _ = const { &source::Thunks::<S>::TABLE };
+        self.extension(KIND_SOURCE, S::NAME, S::SUMMARY, S::OPTIONS, table.cast())
+    }
+
+    /// The plugin with a sink.
+    pub fn sink<S: Sink>(self) -> Self {
+        let table: *const _ = const { &sink::Thunks::<S>::TABLE };
+        self.extension(KIND_SINK, S::NAME, S::SUMMARY, S::OPTIONS, table.cast())
+    }
+
+    /// The plugin with a job.
+    pub fn job<J: Job>(self) -> Self {
+        let table: *const _ = const { &job::Thunks::<J>::TABLE };
+        self.extension(KIND_JOB, J::NAME, J::SUMMARY, J::OPTIONS, table.cast())
+    }
+
+    /// The plugin's table, which lives as long as the process.
+    pub fn leak(self) -> *const Plugin {
+        let extensions = Vec::leak(self.extensions);
+        Box::leak(Box::new(Plugin {
+            size: size_of::<Plugin>() as u32,
+            version: VERSION,
+            name: lend_str(self.name),
+            plugin_version: lend_str(self.version),
+            summary: lend_str(self.summary),
+            extensions: extensions.as_ptr(),
+            extensions_length: extensions.len(),
+        }))
+    }
+
+    fn extension(
+        mut self,
+        kind: u32,
+        name: &'static str,
+        summary: &'static str,
+        options: &'static [OptionDoc],
+        table: *const c_void,
+    ) -> Self {
+        let options: Vec<OptionSpec> = options.iter().map(OptionDoc::spec).collect();
+        let options = Vec::leak(options);
+        self.extensions.push(Extension {
+            size: size_of::<Extension>() as u32,
+            kind,
+            name: lend_str(name),
+            summary: lend_str(summary),
+            options: options.as_ptr(),
+            options_length: options.len(),
+            table,
+        });
+        self
+    }
+}
+
+/// Runs a plugin's entry behind the panic fence: null if it panicked.
+#[doc(hidden)]
+pub fn enter(_host: *const Host, build: fn() -> PluginBuilder) -> *const Plugin {
+    std::panic::catch_unwind(|| build().leak()).unwrap_or(std::ptr::null())
+}
+
+/// Defines `plugin`, the entry function of a plugin.
+///
+/// `sources`, `sinks` and `jobs` list the types that it offers; each list may be left out. A bundled
+/// plugin is this function; a library also [exports](crate::export!) it.
+#[macro_export]
+macro_rules! plugin {
+    (
+        name: $name:literal,
+        summary: $summary:literal
+        $(, sources: [$($source:ty),* $(,)?])?
+        $(, sinks: [$($sink:ty),* $(,)?])?
+        $(, jobs: [$($job:ty),* $(,)?])?
+        $(,)?
+    ) => {
+        /// The plugin's entry.
+        pub extern "C" fn plugin(host: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
+            $crate::plugin::enter(host, || {
+                $crate::plugin::PluginBuilder::new($name, env!("CARGO_PKG_VERSION"), $summary)
+                    $($(.source::<$source>())*)?
+                    $($(.sink::<$sink>())*)?
+                    $($(.job::<$job>())*)?
+            })
+        }
+    };
+}
+
+/// Exports a plugin's entry under the name that loaders look for. Once in a library.
+#[macro_export]
+macro_rules! export {
+    ($entry:path) => {
+        /// The symbol that loaders look for.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn millstream_plugin_v1(
+            host: *const $crate::abi::Host,
+        ) -> *const $crate::abi::Plugin {
+            $entry(host)
+        }
+    };
+}

@@ -1,0 +1,130 @@
+//! Sinks: where rows go.
+
+use std::{ffi::c_void, marker::PhantomData, mem};
+
+use millstream_abi::{
+    BorrowedBytes, BorrowedOptions, BytesSink, OK, SinkTable, Status, SubtaskInfo, VERSION,
+};
+use millstream_data::{page::ValidPage, types::Schema};
+use millstream_dataflow::graph::decode_schema;
+
+use crate::{
+    Error, borrow,
+    options::{OptionDoc, Options},
+    source::{Subtask, subtask},
+    thunk,
+};
+
+/// A sink: opened once for a job, it makes writers.
+pub trait Sink: Sized + Send + Sync + 'static {
+    /// The name that programs call it by.
+    const NAME: &'static str;
+    /// One sentence about it.
+    const SUMMARY: &'static str;
+    /// The options that it takes.
+    const OPTIONS: &'static [OptionDoc];
+    /// What writes pages.
+    type Writer: PageWriter;
+
+    /// Opens the sink for rows of `schema`.
+    ///
+    /// # Errors
+    /// If the options do not fit each other or the schema, or what they name cannot be written.
+    fn open(options: &Options, schema: &Schema) -> Result<Self, Error>;
+
+    /// A writer, for one subtask.
+    ///
+    /// # Errors
+    /// If there is none to be had.
+    fn writer(&self, subtask: Subtask) -> Result<Self::Writer, Error>;
+}
+
+/// Writes the pages of one subtask.
+pub trait PageWriter: Send + 'static {
+    /// Writes a page. May block.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn write(&mut self, page: &ValidPage<'_>) -> Result<(), Error>;
+
+    /// Completes what was written: the input has ended. A writer that is dropped without this gives
+    /// up what it can.
+    ///
+    /// # Errors
+    /// If it cannot be completed.
+    fn finish(&mut self) -> Result<(), Error>;
+}
+
+/// The table of a sink.
+pub(crate) struct Thunks<S>(PhantomData<S>);
+
+impl<S: Sink> Thunks<S> {
+    pub(crate) const TABLE: SinkTable = SinkTable {
+        size: mem::size_of::<SinkTable>() as u32,
+        version: VERSION,
+        open: open::<S>,
+        open_writer: open_writer::<S>,
+        write: write::<S>,
+        finish: finish::<S>,
+        close_writer: close_writer::<S>,
+        close: close::<S>,
+    };
+}
+
+unsafe extern "C" fn open<S: Sink>(
+    options: BorrowedOptions,
+    schema: BorrowedBytes,
+    errors: BytesSink,
+) -> *mut c_void {
+    thunk::handle(errors, || {
+        // SAFETY: the host lends options and schema for the call.
+        let (options, schema) = unsafe { (borrow::options(options)?, borrow::bytes(schema)) };
+        let schema = decode_schema(schema).map_err(|error| Error::new(error.to_string()))?;
+        Ok(Box::new(S::open(&Options::new(S::OPTIONS, options), &schema)?))
+    })
+}
+
+unsafe extern "C" fn open_writer<S: Sink>(
+    sink: *mut c_void,
+    info: *const SubtaskInfo,
+    errors: BytesSink,
+) -> *mut c_void {
+    thunk::handle(errors, || {
+        // SAFETY: the host passes what `open` gave, and lends the info for the call.
+        let (sink, info) = unsafe { (thunk::shared::<S>(sink)?, *info) };
+        Ok(Box::new(sink.writer(subtask(&info))?))
+    })
+}
+
+unsafe extern "C" fn write<S: Sink>(
+    writer: *mut c_void,
+    page: BorrowedBytes,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_writer` gave, and lends the page for the call.
+        let (writer, page) =
+            unsafe { (thunk::exclusive::<S::Writer>(writer)?, borrow::bytes(page)) };
+        let page = ValidPage::trusted(page).map_err(|error| Error::new(error.to_string()))?;
+        writer.write(&page)?;
+        Ok(OK)
+    })
+}
+
+unsafe extern "C" fn finish<S: Sink>(writer: *mut c_void, errors: BytesSink) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_writer` gave.
+        unsafe { thunk::exclusive::<S::Writer>(writer)? }.finish()?;
+        Ok(OK)
+    })
+}
+
+unsafe extern "C" fn close_writer<S: Sink>(writer: *mut c_void) {
+    // SAFETY: the host passes what `open_writer` gave, for the last time.
+    unsafe { thunk::close::<S::Writer>(writer) }
+}
+
+unsafe extern "C" fn close<S: Sink>(sink: *mut c_void) {
+    // SAFETY: the host passes what `open` gave, for the last time.
+    unsafe { thunk::close::<S>(sink) }
+}

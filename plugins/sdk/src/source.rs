@@ -1,0 +1,242 @@
+//! Sources: where rows come from.
+
+use std::{ffi::c_void, marker::PhantomData, mem, slice, sync::Arc};
+
+use millstream_abi::{
+    BorrowedBytes, BorrowedOptions, BytesSink, FILLED, FilledPage, NOTHING, OK, SPLIT_DONE,
+    SourceTable, Status, SubtaskInfo, VERSION,
+};
+use millstream_data::{
+    page::{RowBuilder, Shape, Sizing},
+    types::Schema,
+};
+use millstream_dataflow::graph::decode_schema;
+
+use crate::{
+    Error, borrow,
+    options::{OptionDoc, Options},
+    thunk,
+};
+
+/// A source: opened once for a job, it divides its input into splits and makes readers.
+///
+/// A **split** is a piece of input that one reader reads on its own: a file, a range of bytes, a
+/// partition of a topic. The host hands splits out in order, to whichever reader is free.
+pub trait Source: Sized + Send + Sync + 'static {
+    /// The name that programs call it by.
+    const NAME: &'static str;
+    /// One sentence about it.
+    const SUMMARY: &'static str;
+    /// The options that it takes.
+    const OPTIONS: &'static [OptionDoc];
+    /// What reads its splits.
+    type Reader: SplitReader;
+
+    /// Opens the source for rows of `schema`.
+    ///
+    /// # Errors
+    /// If the options do not fit each other or the schema, or what they name is not there.
+    fn open(options: &Options, schema: &Schema) -> Result<Self, Error>;
+
+    /// The splits of the input, each as bytes that only this source understands.
+    ///
+    /// # Errors
+    /// If the input cannot be listed.
+    fn splits(&self) -> Result<Vec<Vec<u8>>, Error>;
+
+    /// A reader, for one subtask.
+    ///
+    /// # Errors
+    /// If there is none to be had.
+    fn reader(&self, subtask: Subtask) -> Result<Self::Reader, Error>;
+}
+
+/// The subtask that a reader or writer works for.
+#[derive(Clone, Copy, Debug)]
+pub struct Subtask {
+    /// Which, from 0.
+    pub index: u32,
+    /// How many there are.
+    pub parallelism: u32,
+    /// Bytes of a segment.
+    pub segment_size: u32,
+}
+
+/// Reads one split after the other.
+pub trait SplitReader: Send + 'static {
+    /// Begins a split, as [`Source::splits`] made it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn begin(&mut self, split: &[u8]) -> Result<(), Error>;
+
+    /// Adds rows to a page until it is full or there are none for now. May block.
+    ///
+    /// If a string does not fit the page any more, roll the row back, keep it for the next call and
+    /// return [`Filled::Page`].
+    ///
+    /// # Errors
+    /// If the input is malformed or cannot be read, with the place.
+    fn fill(&mut self, rows: &mut Rows<'_>) -> Result<Filled, Error>;
+}
+
+/// The page that a reader fills: its columns are those of the schema.
+pub type Rows<'a> = RowBuilder<&'a mut [u8]>;
+
+/// How far [`SplitReader::fill`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// Call again: there may be more.
+    Page,
+    /// The split is done.
+    SplitDone,
+}
+
+struct OpenSource<S> {
+    source: S,
+    shape: Arc<Shape>,
+}
+
+struct OpenReader<R> {
+    reader: R,
+    sizing: Sizing,
+    split_done: bool,
+}
+
+/// The table of a source.
+pub(crate) struct Thunks<S>(PhantomData<S>);
+
+impl<S: Source> Thunks<S> {
+    pub(crate) const TABLE: SourceTable = SourceTable {
+        size: mem::size_of::<SourceTable>() as u32,
+        version: VERSION,
+        open: open::<S>,
+        enumerate: enumerate::<S>,
+        open_reader: open_reader::<S>,
+        begin_split: begin_split::<S>,
+        fill: fill::<S>,
+        close_reader: close_reader::<S>,
+        close: close::<S>,
+    };
+}
+
+unsafe extern "C" fn open<S: Source>(
+    options: BorrowedOptions,
+    schema: BorrowedBytes,
+    errors: BytesSink,
+) -> *mut c_void {
+    thunk::handle(errors, || {
+        // SAFETY: the host lends options and schema for the call.
+        let (options, schema) = unsafe { (borrow::options(options)?, borrow::bytes(schema)) };
+        let schema = decode_schema(schema).map_err(|error| Error::new(error.to_string()))?;
+        let source = S::open(&Options::new(S::OPTIONS, options), &schema)?;
+        Ok(Box::new(OpenSource { source, shape: Arc::new(Shape::new(&schema)) }))
+    })
+}
+
+unsafe extern "C" fn enumerate<S: Source>(
+    source: *mut c_void,
+    splits: BytesSink,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open` gave.
+        let open = unsafe { thunk::shared::<OpenSource<S>>(source)? };
+        open.source.splits()?.iter().for_each(|split| thunk::give(splits, split));
+        Ok(OK)
+    })
+}
+
+unsafe extern "C" fn open_reader<S: Source>(
+    source: *mut c_void,
+    info: *const SubtaskInfo,
+    errors: BytesSink,
+) -> *mut c_void {
+    thunk::handle(errors, || {
+        // SAFETY: the host passes what `open` gave, and lends the info for the call.
+        let (open, info) = unsafe { (thunk::shared::<OpenSource<S>>(source)?, *info) };
+        let size = info.segment_size as usize;
+        let sizing = Sizing::new(Arc::clone(&open.shape), size).ok_or_else(|| {
+            Error::new(format!(
+                "a row does not fit a segment of {size} bytes: raise `memory.segment-size`"
+            ))
+        })?;
+        let reader = open.source.reader(subtask(&info))?;
+        Ok(Box::new(OpenReader { reader, sizing, split_done: true }))
+    })
+}
+
+pub(crate) fn subtask(info: &SubtaskInfo) -> Subtask {
+    Subtask { index: info.subtask, parallelism: info.parallelism, segment_size: info.segment_size }
+}
+
+unsafe extern "C" fn begin_split<S: Source>(
+    reader: *mut c_void,
+    split: BorrowedBytes,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_reader` gave, and lends the split for the call.
+        let (open, split) =
+            unsafe { (thunk::exclusive::<OpenReader<S::Reader>>(reader)?, borrow::bytes(split)) };
+        open.split_done = false;
+        open.reader.begin(split)?;
+        Ok(OK)
+    })
+}
+
+unsafe extern "C" fn fill<S: Source>(
+    reader: *mut c_void,
+    segment: *mut u8,
+    length: usize,
+    page: *mut FilledPage,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_reader` gave, and lends segment and page for the call.
+        let (open, segment, page) = unsafe {
+            let open = thunk::exclusive::<OpenReader<S::Reader>>(reader)?;
+            (open, slice::from_raw_parts_mut(segment, length), &mut *page)
+        };
+        open.fill(segment, page)
+    })
+}
+
+impl<R: SplitReader> OpenReader<R> {
+    fn fill(&mut self, segment: &mut [u8], page: &mut FilledPage) -> Result<Status, Error> {
+        if self.split_done {
+            return Ok(SPLIT_DONE);
+        }
+        let (shape, layout) = (self.sizing.shape(), self.sizing.layout());
+        let mut rows = RowBuilder::new(&mut *segment, shape, layout);
+        let filled = self.reader.fill(&mut rows)?;
+        self.split_done = filled == Filled::SplitDone;
+        let sealed = rows.seal(false);
+        self.sizing.learn(sealed.rows, sealed.heap_bytes);
+        if sealed.rows > 0 {
+            *page = FilledPage { length: sealed.length as u32, rows: sealed.rows as u32 };
+            return Ok(FILLED);
+        }
+        if self.split_done {
+            return Ok(SPLIT_DONE);
+        }
+        // Nothing came, or a row was too large for the room that the layout leaves to strings.
+        if sealed.full && !self.sizing.make_room() {
+            return Err(Error::new(format!(
+                "a row is larger than a segment of {} bytes: raise `memory.segment-size`",
+                segment.len()
+            )));
+        }
+        Ok(NOTHING)
+    }
+}
+
+unsafe extern "C" fn close_reader<S: Source>(reader: *mut c_void) {
+    // SAFETY: the host passes what `open_reader` gave, for the last time.
+    unsafe { thunk::close::<OpenReader<S::Reader>>(reader) }
+}
+
+unsafe extern "C" fn close<S: Source>(source: *mut c_void) {
+    // SAFETY: the host passes what `open` gave, for the last time.
+    unsafe { thunk::close::<OpenSource<S>>(source) }
+}
