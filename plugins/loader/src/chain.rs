@@ -148,9 +148,8 @@ unsafe extern "C" fn lease(
 ) -> Status {
     // SAFETY: the plugin passes the context of the running call.
     let (context, table) = unsafe { frame(context) };
-    let mut segment = match context.lease(output as u16, subpartition) {
-        Some(segment) => segment,
-        None => return refuse(errors, "the engine has no segment to lend"),
+    let Some(mut segment) = context.lease(output as u16, subpartition) else {
+        return refuse(errors, "the engine has no segment to lend");
     };
     let (start, length) = (segment.as_mut_ptr(), segment.len());
     match table.lend(segment) {

@@ -1,0 +1,243 @@
+//! From bytes to rows.
+
+use millstream_sdk::{Error, source::Rows};
+
+use super::Scanner;
+use crate::cell::{Cell, Put};
+
+/// How a CSV file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// Between fields.
+    pub delimiter: u8,
+    /// Around fields that contain delimiters, quotes or line ends.
+    pub quote: u8,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Self { delimiter: b',', quote: b'"' }
+    }
+}
+
+/// Decodes records into the columns that a schema asks for.
+#[derive(Debug)]
+pub struct Decoder {
+    dialect: Dialect,
+    scanner: Scanner,
+    /// By field of a record: the column that it goes to, if any.
+    targets: Vec<Option<(usize, Cell)>>,
+    /// Columns that no field of the file goes to: always NULL.
+    absent: Vec<usize>,
+    /// The value of a quoted field with quotes in it.
+    unquoted: Vec<u8>,
+}
+
+/// What [`Decoder::record`] has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A record, which ends before this byte; it is a row of the page.
+    Row(usize),
+    /// An empty line, which ends before this byte.
+    Blank(usize),
+    /// The data end within a record.
+    Incomplete,
+    /// The page has no room for the record; nothing of it was added.
+    Full,
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordError {
+    /// What, and in which column.
+    pub message: String,
+    /// Line ends within the record before the error, all in quoted fields.
+    pub lines: usize,
+}
+
+impl Decoder {
+    /// A decoder for files with these header fields.
+    ///
+    /// # Errors
+    /// If a column that must not be NULL is not among them.
+    pub fn new(
+        dialect: Dialect,
+        header: &[String],
+        columns: &[(String, Cell)],
+    ) -> Result<Self, Error> {
+        let mut targets = vec![None; header.len()];
+        let mut absent = Vec::new();
+        for (index, (name, cell)) in columns.iter().enumerate() {
+            match header.iter().position(|field| field == name) {
+                Some(field) => targets[field] = Some((index, *cell)),
+                None if cell.nullable => absent.push(index),
+                None => {
+                    return Err(Error::new(format!(
+                        "there is no column `{name}`; the header has {}",
+                        header.join(", ")
+                    )));
+                }
+            }
+        }
+        let scanner = Scanner::new(dialect.delimiter, dialect.quote);
+        Ok(Self { dialect, scanner, targets, absent, unquoted: Vec::new() })
+    }
+
+    /// Begins at `start` of new data.
+    pub fn seek(&mut self, data: &[u8], start: usize) {
+        self.scanner.seek(data, start);
+    }
+
+    /// Decodes the record that begins at `start`, where the decoder is. With `last` the end of the
+    /// data ends the record, too. After anything but a row or a blank line, [`Decoder::seek`].
+    ///
+    /// # Errors
+    /// If the record is malformed or a field is not of its column's type.
+    pub fn record(
+        &mut self,
+        data: &[u8],
+        start: usize,
+        last: bool,
+        rows: &mut Rows<'_>,
+    ) -> Result<Step, RecordError> {
+        let mut begin = start;
+        let mut field = 0;
+        let mut lines = 0;
+        loop {
+            let found = self.scanner.next(data);
+            let (end, ends_record) = match found {
+                Some(at) if data[at] == self.dialect.delimiter => (at, false),
+                Some(at) if data[at] == b'\n' => (at, true),
+                Some(at) if at == begin => {
+                    let Some(end) = self.quoted(data, at, last, &mut lines) else {
+                        return self.unterminated(last, lines);
+                    };
+                    let ends = end >= data.len() || data[end] == b'\n';
+                    if end >= data.len() && !last {
+                        return Ok(Step::Incomplete);
+                    }
+                    let close = if end >= data.len() { end } else { end + 1 };
+                    let value = std::mem::take(&mut self.unquoted);
+                    let put = self.put(rows, field, &value, true, lines);
+                    self.unquoted = value;
+                    if put? == Put::Full {
+                        return Ok(Step::Full);
+                    }
+                    field += 1;
+                    begin = close;
+                    if ends {
+                        return self.complete(rows, field, close, lines);
+                    }
+                    continue;
+                }
+                // A quote inside an unquoted field is part of it.
+                Some(_) => continue,
+                None if last => (data.len(), true),
+                None => return Ok(Step::Incomplete),
+            };
+            let mut value = &data[begin..end];
+            if ends_record && value.last() == Some(&b'\r') {
+                value = &value[..value.len() - 1];
+            }
+            let close = (end + 1).min(data.len());
+            if ends_record && field == 0 && value.is_empty() {
+                return Ok(Step::Blank(close));
+            }
+            if self.put(rows, field, value, false, lines)? == Put::Full {
+                return Ok(Step::Full);
+            }
+            field += 1;
+            begin = close;
+            if ends_record {
+                return self.complete(rows, field, close, lines);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn put(
+        &self,
+        rows: &mut Rows<'_>,
+        field: usize,
+        value: &[u8],
+        quoted: bool,
+        lines: usize,
+    ) -> Result<Put, RecordError> {
+        match self.targets.get(field) {
+            Some(Some((column, cell))) => cell
+                .put(rows, *column, value, quoted)
+                .map_err(|error| RecordError { message: error.to_string(), lines }),
+            _ => Ok(Put::Done),
+        }
+    }
+
+    fn complete(
+        &self,
+        rows: &mut Rows<'_>,
+        fields: usize,
+        end: usize,
+        lines: usize,
+    ) -> Result<Step, RecordError> {
+        if fields != self.targets.len() {
+            let message =
+                format!("the record has {fields} fields, the header has {}", self.targets.len());
+            return Err(RecordError { message, lines });
+        }
+        self.absent.iter().for_each(|column| rows.put_null(*column));
+        rows.commit();
+        Ok(Step::Row(end))
+    }
+
+    /// Reads the quoted field whose opening quote is at `open` into `unquoted`, and gives where its
+    /// delimiter, line feed, or the end of the data is. `None` if it does not end.
+    fn quoted(&mut self, data: &[u8], open: usize, last: bool, lines: &mut usize) -> Option<usize> {
+        let quote = self.dialect.quote;
+        self.unquoted.clear();
+        let mut begin = open + 1;
+        loop {
+            let at = begin + memchr::memchr(quote, data.get(begin..)?)?;
+            self.unquoted.extend(&data[begin..at]);
+            if data.get(at + 1) == Some(&quote) {
+                self.unquoted.push(quote);
+                begin = at + 2;
+                continue;
+            }
+            if at + 1 >= data.len() && !last {
+                return None;
+            }
+            *lines += memchr::memchr_iter(b'\n', &data[open..at]).count();
+            let rest = &data[at + 1..];
+            // What stands between the closing quote and the delimiter belongs to the field, too.
+            let end = memchr::memchr2(self.dialect.delimiter, b'\n', rest).unwrap_or(rest.len());
+            let tail = &rest[..end];
+            self.unquoted.extend(tail.strip_suffix(b"\r").unwrap_or(tail));
+            let end = at + 1 + end;
+            self.scanner.seek(data, (end + 1).min(data.len()));
+            return Some(end);
+        }
+    }
+
+    fn unterminated(&self, last: bool, lines: usize) -> Result<Step, RecordError> {
+        if !last {
+            return Ok(Step::Incomplete);
+        }
+        let message = "a quoted field does not end before the file does".into();
+        Err(RecordError { message, lines })
+    }
+}
+
+/// The fields of a header line.
+pub fn header_columns(line: &[u8], dialect: Dialect) -> Result<Vec<String>, Error> {
+    let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.split(|byte| *byte == dialect.delimiter)
+        .map(|field| {
+            let quote = dialect.quote;
+            let inner = field.strip_prefix(&[quote]).and_then(|f| f.strip_suffix(&[quote]));
+            let text = std::str::from_utf8(inner.unwrap_or(field));
+            text.map(|name| name.trim().to_owned())
+                .map_err(|_| Error::new("the header line is not UTF-8"))
+        })
+        .collect()
+}

@@ -1,0 +1,55 @@
+//! Which files a path names.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use millstream_sdk::Error;
+
+/// The files that `path` names, in order: itself, those of the directory, or those that the glob
+/// matches. Hidden files are left out of directories.
+pub(crate) fn matching(path: &str) -> Result<Vec<PathBuf>, Error> {
+    let given = Path::new(path);
+    let mut files = match fs::metadata(given) {
+        Ok(metadata) if metadata.is_dir() => in_directory(given)?,
+        Ok(_) => vec![given.to_owned()],
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains(['*', '?', '[']) => {
+            globbed(path)?
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::new(format!("there is no file {path}: check the option `path`")));
+        }
+        Err(error) => return Err(Error::from(error).at(path)),
+    };
+    if files.is_empty() {
+        return Err(Error::new(format!("no file matches {path}: check the option `path`")));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn in_directory(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.is_file() && !hidden {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+fn globbed(pattern: &str) -> Result<Vec<PathBuf>, Error> {
+    let paths = glob::glob(pattern)
+        .map_err(|error| Error::new(format!("the path {pattern} is no good pattern: {error}")))?;
+    let mut files = Vec::new();
+    for path in paths {
+        let path = path.map_err(|error| Error::new(error.to_string()))?;
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
