@@ -222,6 +222,14 @@ impl Segment {
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.start.as_ptr()
     }
+
+    /// The ledger that a pooled segment is charged to.
+    pub(crate) fn ledger(&self) -> Option<&Arc<Ledger>> {
+        match &self.origin {
+            Origin::Own(Own::Pool(ledger)) => Some(ledger),
+            _ => None,
+        }
+    }
 }
 
 impl Deref for Segment {
