@@ -13,6 +13,7 @@ pub mod pool;
 pub mod ring;
 pub mod segment;
 pub mod sync;
+pub mod view;
 pub mod waker;
 
 mod ledger;

@@ -251,6 +251,12 @@ impl DerefMut for Segment {
     }
 }
 
+impl AsRef<[u8]> for Segment {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 impl Drop for Segment {
     fn drop(&mut self) {
         // Foreign and jumbo memory is released by its own `Drop`.
