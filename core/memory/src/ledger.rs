@@ -102,7 +102,7 @@ impl Ledger {
 
     /// Takes back a segment that was charged here.
     ///
-    /// The store first, then the quota: whoever sees the quota free finds the segment.
+    /// The store first, then the quota: who is woken by the quota finds the segment at once.
     pub(crate) fn give_back(&self, index: u32) {
         let starved = self.shared.store.push(index);
         if self.terms.shrinks {

@@ -8,10 +8,12 @@ extern crate std;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod lend;
+pub mod managed;
 pub mod pool;
 pub mod ring;
 pub mod segment;
 pub mod sync;
+pub mod view;
 pub mod waker;
 
 mod ledger;
@@ -20,6 +22,7 @@ mod store;
 #[cfg(all(test, loom))]
 mod loom;
 
+pub use managed::ManagedMemory;
 pub use pool::{LocalPool, NetworkPool, PoolError};
 pub use ring::{Consumer, Producer, Ring};
 pub use segment::{Arena, Buffer, JumboBudget, JumboLease, Segment};

@@ -122,6 +122,7 @@ enum Own {
 /// The index of memory that is not part of an arena of ours.
 const NO_INDEX: u32 = u32::MAX;
 
+#[cfg(not(loom))] // its `Arc` is larger
 const _: () = assert!(size_of::<Segment>() <= 40 && size_of::<Buffer>() <= 40);
 
 // SAFETY: a segment is the only access to its bytes, so moving it moves them; its origin is
@@ -239,6 +240,14 @@ impl Segment {
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.start.as_ptr()
     }
+
+    /// The ledger that a pooled segment is charged to.
+    pub(crate) fn ledger(&self) -> Option<&Arc<Ledger>> {
+        match &self.origin {
+            Origin::Own(Own::Pool(ledger)) => Some(ledger),
+            _ => None,
+        }
+    }
 }
 
 impl Deref for Segment {
@@ -260,6 +269,12 @@ impl DerefMut for Segment {
     }
 }
 
+impl AsRef<[u8]> for Segment {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 impl Drop for Segment {
     fn drop(&mut self) {
         // Foreign and jumbo memory is released by its own `Drop`.
@@ -275,5 +290,7 @@ impl fmt::Debug for Segment {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod test_arena;
 #[cfg(all(test, not(loom)))]
-pub(crate) mod tests;
+mod tests;

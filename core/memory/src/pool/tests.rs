@@ -11,7 +11,7 @@ use core::task::{Context, Poll, Waker};
 use proptest::prelude::*;
 
 use super::{LocalPool, LocalPoolOptions, NetworkPool, PoolError};
-use crate::segment::tests::TestArena;
+use crate::segment::test_arena::TestArena;
 
 fn network(segments: usize) -> NetworkPool {
     NetworkPool::new(Box::new(TestArena::new(segments)))

@@ -1,59 +1,19 @@
 //! Leases and buffers of every origin.
 
-use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::Waker;
 
+use super::test_arena::TestArena;
 use super::{
-    ALIGNMENT, Arena, JumboBudget, JumboError, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, Segment,
-    check_segment_size,
+    JumboBudget, JumboError, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, Segment, check_segment_size,
 };
 use crate::pool::NetworkPool;
-
-/// The smallest arena there is, for the tests of this crate.
-pub(crate) struct TestArena {
-    base: NonNull<u8>,
-    layout: Layout,
-}
-
-impl TestArena {
-    pub(crate) fn new(segments: usize) -> Self {
-        let layout = Layout::from_size_align(segments * SEGMENT_SIZE_MIN, ALIGNMENT).unwrap();
-        // SAFETY: tests ask for at least one segment.
-        let base = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap();
-        Self { base, layout }
-    }
-}
-
-// SAFETY: the allocation is owned by the arena and not touched by it.
-unsafe impl Send for TestArena {}
-// SAFETY: as above.
-unsafe impl Sync for TestArena {}
-
-// SAFETY: one zeroed, aligned allocation of whole segments, freed on drop.
-unsafe impl Arena for TestArena {
-    fn base(&self) -> NonNull<u8> {
-        self.base
-    }
-
-    fn len(&self) -> usize {
-        self.layout.size()
-    }
-
-    fn segment_size(&self) -> usize {
-        SEGMENT_SIZE_MIN
-    }
-}
-
-impl Drop for TestArena {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this layout in `new`.
-        unsafe { dealloc(self.base.as_ptr(), self.layout) }
-    }
-}
 
 fn network(segments: usize) -> NetworkPool {
     NetworkPool::new(Box::new(TestArena::new(segments)))
@@ -220,4 +180,25 @@ fn a_jumbo_segment_stays_within_its_reservation() {
         assert_eq!(error, JumboError::OutsideReservation { bytes: len as u64, reserved: 10 });
     }
     assert_eq!(budget.reserved(), 0, "a refused lease is given back");
+}
+
+#[test]
+fn registering_at_an_unused_jumbo_budget_wakes_at_once() {
+    struct Woken(AtomicU64);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    let woken = Arc::new(Woken(AtomicU64::new(0)));
+    let budget = JumboBudget::new(10, 10);
+    let lease = budget.reserve(10).unwrap();
+    budget.register(&Waker::from(woken.clone()));
+    assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+    drop(lease);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    budget.register(&Waker::from(woken.clone()));
+    assert_eq!(woken.0.load(Ordering::Relaxed), 2);
 }
