@@ -93,6 +93,7 @@ pub fn spawn_source(
     outcome: Arc<Outcome>,
 ) -> JoinHandle<()> {
     let thread_name = name.clone();
+    outcome.begin_thread();
     let body = move || {
         outcome.wake_at_end(thread::current());
         let waker = this_thread();
@@ -169,6 +170,7 @@ pub fn spawn_sink(
     outcome: Arc<Outcome>,
 ) -> JoinHandle<()> {
     let thread_name = name.clone();
+    outcome.begin_thread();
     let body = move || {
         outcome.wake_at_end(thread::current());
         let run = || run_sink(sink, channels, &metrics, &outcome);
@@ -259,6 +261,7 @@ fn report(name: &str, outcome: &Outcome, result: thread::Result<Result<(), TaskE
             outcome.failed(TaskError::new(format!("{name}: panicked: {what}")));
         }
     }
+    outcome.end_thread();
 }
 
 /// Rows of a page, by its header.

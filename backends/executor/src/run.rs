@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Condvar, Mutex, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Wake, Waker},
@@ -105,9 +105,11 @@ impl Executor {
             });
             let worker =
                 Worker::new(tasks.collect(), Arc::clone(&ready), Arc::clone(&outcome), clock, spin);
+            let body_outcome = Arc::clone(&outcome);
+            outcome.begin_thread();
             let thread = thread::Builder::new()
                 .name(format!("worker-{number}"))
-                .spawn(move || worker.run())
+                .spawn(move || worker.run(&body_outcome))
                 .expect("the system gives a thread for each worker");
             for waker in &wakers {
                 let target = Target { ready: Arc::clone(&ready), thread: thread.thread().clone() };
@@ -192,9 +194,17 @@ pub enum Failure {
 #[derive(Debug, Default)]
 pub struct Outcome {
     over: AtomicBool,
-    failure: Mutex<Option<Failure>>,
+    state: Mutex<State>,
     changed: Condvar,
-    threads: Mutex<Vec<Thread>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failure: Option<Failure>,
+    /// Threads that have not ended.
+    running: usize,
+    /// Threads to wake when the run is over before its time.
+    threads: Vec<Thread>,
 }
 
 impl Outcome {
@@ -213,11 +223,11 @@ impl Outcome {
         self.end(Failure::Cancelled);
     }
 
-    /// Waits for a failure, at most so long.
-    pub fn wait(&self, timeout: Duration) -> Option<Failure> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(failure, timeout, |failure| failure.is_none());
-        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+    /// Waits until every thread has ended, at most so long; `true` if all have.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let waited =
+            self.changed.wait_timeout_while(self.lock(), timeout, |state| state.running > 0);
+        waited.unwrap_or_else(PoisonError::into_inner).0.running == 0
     }
 
     /// The first failure, if there was one.
@@ -225,27 +235,38 @@ impl Outcome {
     /// # Errors
     /// That failure.
     pub fn result(&self) -> Result<(), Failure> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.clone().map_or(Ok(()), Err)
+        self.lock().failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Counts a thread that is about to start.
+    pub(crate) fn begin_thread(&self) {
+        self.lock().running += 1;
     }
 
     /// Asks that this thread is unparked when the run is over before its time.
-    pub fn wake_at_end(&self, thread: Thread) {
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.push(thread);
-        if self.is_over() {
-            threads.iter().for_each(Thread::unpark);
+    pub(crate) fn wake_at_end(&self, thread: Thread) {
+        let mut state = self.lock();
+        if state.failure.is_some() {
+            thread.unpark();
         }
+        state.threads.push(thread);
+    }
+
+    /// A thread has ended.
+    pub(crate) fn end_thread(&self) {
+        self.lock().running -= 1;
+        self.changed.notify_all();
     }
 
     fn end(&self, failure: Failure) {
-        let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert(failure);
-        drop(first);
+        let mut state = self.lock();
+        state.failure.get_or_insert(failure);
         self.over.store(true, Ordering::Release);
-        self.changed.notify_all();
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.iter().for_each(Thread::unpark);
+        state.threads.iter().for_each(Thread::unpark);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -87,7 +87,16 @@ impl Worker {
     }
 
     /// Polls until every task has finished, or one anywhere has failed.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(self, outcome: &Outcome) {
+        // Tasks are dropped before the thread is counted as ended: their channels close first.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.poll_all())) {
+            let what = panic_message(&*panic);
+            outcome.failed(TaskError::new(format!("a worker thread panicked: {what}")));
+        }
+        outcome.end_thread();
+    }
+
+    fn poll_all(mut self) {
         let mut left = self.slots.len();
         while left > 0 && !self.outcome.is_over() {
             let ready = Arc::clone(&self.ready);

@@ -1,0 +1,171 @@
+//! What was typed, and what it means.
+
+use std::{error::Error, ffi::OsString, process::ExitCode};
+
+use clap::{Arg, Command, builder::ValueParser, error::ErrorKind};
+use millstream_loader::{OptionInfo, OptionType};
+
+use crate::run::{self, Job, Output, RunArguments};
+
+/// The exit code for arguments that make no sense, as clap's.
+const USAGE: u8 = 2;
+
+/// Does what the arguments say.
+pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Error>> {
+    // A job brings options of its own, so it is loaded before its command line is read.
+    let job = match job_path(&arguments) {
+        Some(path) => Some(Job::load(path)?),
+        None => None,
+    };
+    let declared = job.as_ref().map_or(&[][..], Job::options);
+    let matches = match command(declared).try_get_matches_from(with_name(&arguments)) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            error.print()?;
+            return Ok(if help { ExitCode::SUCCESS } else { ExitCode::from(USAGE) });
+        }
+    };
+    match (matches.subcommand(), job) {
+        (Some(("run", matches)), Some(job)) => {
+            let options = declared_values(matches, job.options());
+            run::run(
+                job,
+                &RunArguments {
+                    parallelism: matches.get_one("parallelism").copied(),
+                    output: matches.get_one("output").copied().unwrap_or(Output::Csv),
+                    options,
+                },
+            )
+        }
+        _ => {
+            command(&[]).print_help()?;
+            Ok(ExitCode::from(USAGE))
+        }
+    }
+}
+
+fn command(job_options: &[OptionInfo]) -> Command {
+    Command::new("millstream")
+        .about("A stream processor")
+        .version(env!("CARGO_PKG_VERSION"))
+        .arg_required_else_help(true)
+        .subcommand(run_command(job_options))
+}
+
+fn run_command(job_options: &[OptionInfo]) -> Command {
+    let run = Command::new("run")
+        .about("Run a job")
+        .long_about(
+            "Run a compiled job: a library that exports one, such as \
+             target/release/libflights.so. Options after the path that the job declares go to \
+             the job; `millstream run JOB --help` lists them.",
+        )
+        .arg(Arg::new("job").value_name("JOB").required(true).help("The job's library"))
+        .arg(
+            Arg::new("parallelism")
+                .long("parallelism")
+                .short('p')
+                .value_name("N")
+                .value_parser(clap::value_parser!(u32).range(1..=32768))
+                .help("Subtasks of each operator [default: the number of cores]"),
+        )
+        .arg(
+            Arg::new("output")
+                .long("output")
+                .value_name("FORMAT")
+                .value_parser(ValueParser::new(Output::parse))
+                .help("How the result is printed: csv, none [default: csv]"),
+        );
+    job_options.iter().fold(run, |run, option| run.arg(job_argument(option)))
+}
+
+/// An option of the job as an argument.
+fn job_argument(option: &OptionInfo) -> Arg {
+    let mut help = option.doc.clone();
+    if let Some(default) = &option.default {
+        help.push_str(&format!(" [default: {default}]"));
+    }
+    let value = match option.value_type {
+        OptionType::String => "TEXT",
+        OptionType::Integer | OptionType::Float => "NUMBER",
+        OptionType::Boolean => "true|false",
+        OptionType::Bytes => "BYTES",
+        OptionType::Duration => "TIME",
+    };
+    Arg::new(option.name.clone())
+        .long(option.name.clone())
+        .value_name(value)
+        .help(help)
+        .help_heading("Options of the job")
+        .required(option.required)
+        .allow_hyphen_values(true)
+}
+
+fn declared_values(matches: &clap::ArgMatches, declared: &[OptionInfo]) -> Vec<(String, String)> {
+    let value = |option: &OptionInfo| {
+        let value = matches.get_one::<String>(&option.name)?;
+        Some((option.name.clone(), value.clone()))
+    };
+    declared.iter().filter_map(value).collect()
+}
+
+/// The path of the job in `run JOB ...`: the first argument after `run` that is neither an option
+/// nor an option's value.
+fn job_path(arguments: &[OsString]) -> Option<&OsString> {
+    let (first, rest) = arguments.split_first()?;
+    if first != "run" {
+        return None;
+    }
+    let takes_value = |option: &str| {
+        let known = run_command(&[]);
+        let names = known.get_arguments().filter(|argument| argument.get_long().is_some());
+        let mut spellings = names.flat_map(|argument| {
+            let long = argument.get_long().map(|long| format!("--{long}"));
+            let short = argument.get_short().map(|short| format!("-{short}"));
+            long.into_iter().chain(short)
+        });
+        spellings.any(|spelling| spelling == option)
+    };
+    let mut rest = rest.iter();
+    while let Some(argument) = rest.next() {
+        match argument.to_str() {
+            Some(option) if option.starts_with('-') => {
+                if takes_value(option) {
+                    rest.next();
+                }
+            }
+            _ => return Some(argument),
+        }
+    }
+    None
+}
+
+/// Clap expects the program's name in front.
+fn with_name(arguments: &[OsString]) -> impl Iterator<Item = OsString> {
+    std::iter::once(OsString::from("millstream")).chain(arguments.iter().cloned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(arguments: &[&str]) -> Option<String> {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        job_path(&arguments).map(|path| path.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn the_job_is_the_first_argument_that_is_no_option() {
+        assert_eq!(path(&["run", "a.so", "--input", "x"]).as_deref(), Some("a.so"));
+        assert_eq!(path(&["run", "--parallelism", "2", "a.so"]).as_deref(), Some("a.so"));
+        assert_eq!(path(&["run", "-p", "2", "--output=csv", "a.so"]).as_deref(), Some("a.so"));
+        assert_eq!(path(&["run", "--help"]), None);
+        assert_eq!(path(&["plugin", "list"]), None);
+    }
+
+    #[test]
+    fn the_command_is_well_formed() {
+        command(&[]).debug_assert();
+    }
+}

@@ -1,0 +1,191 @@
+//! Assembling a runtime.
+
+use std::{
+    num::NonZero,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use millstream_dataflow::task::BufferTimeout;
+use millstream_executor::{Failure, Outcome};
+use millstream_loader::{LoadError, Registry};
+use millstream_memory::{Arena, JumboBudget, NetworkPool, segment};
+use millstream_segments::MmapArena;
+
+use crate::{JobProgram, Progress, RunError, Summary, deploy, result::ResultSink};
+
+/// Network memory if none is set, in bytes: the classic 2048 segments of 32 KiB.
+const NETWORK_BYTES_DEFAULT: usize = 64 << 20;
+/// Memory for rows beyond a segment if none is set, in bytes.
+const JUMBO_BYTES_DEFAULT: u64 = 64 << 20;
+/// How often progress is shown.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// Puts a [`Runtime`] together. Every part has a default.
+pub struct Builder {
+    arena: Option<Box<dyn Arena>>,
+    segment_size: usize,
+    network_bytes: usize,
+    workers: usize,
+    parallelism: u32,
+    timeout: BufferTimeout,
+    spin: Option<Duration>,
+    registry: Registry,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            arena: None,
+            segment_size: segment::SEGMENT_SIZE_DEFAULT,
+            network_bytes: NETWORK_BYTES_DEFAULT,
+            workers: cores,
+            parallelism: cores as u32,
+            timeout: BufferTimeout::After(100_000),
+            spin: None,
+            registry: Registry::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// Sets the size of a segment in bytes: a power of two from 4 KiB to 16 MiB.
+    pub fn segment_size(self, bytes: usize) -> Self {
+        Self { segment_size: bytes, ..self }
+    }
+
+    /// Sets how many bytes of segments there are for exchange.
+    pub fn network_memory(self, bytes: usize) -> Self {
+        Self { network_bytes: bytes, ..self }
+    }
+
+    /// Takes segments from this arena instead of an anonymous mapping.
+    pub fn segments(self, arena: Box<dyn Arena>) -> Self {
+        Self { arena: Some(arena), ..self }
+    }
+
+    /// Sets the number of worker threads.
+    pub fn workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
+    }
+
+    /// Sets the subtasks of operators that set none themselves.
+    pub fn parallelism(self, parallelism: u32) -> Self {
+        Self { parallelism, ..self }
+    }
+
+    /// Sets when pages that are not full are sent on.
+    pub fn buffer_timeout(self, timeout: BufferTimeout) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Sets how long an idle worker looks for work before it sleeps.
+    pub fn spin(self, spin: Duration) -> Self {
+        Self { spin: Some(spin), ..self }
+    }
+
+    /// Uses the plugins of this registry, beside the bundled ones.
+    pub fn plugins(self, registry: Registry) -> Self {
+        Self { registry, ..self }
+    }
+
+    /// The runtime.
+    ///
+    /// # Errors
+    /// If its memory cannot be had.
+    pub fn build(self) -> Result<Runtime, RunError> {
+        let arena = match self.arena {
+            Some(arena) => arena,
+            None => {
+                let segments = (self.network_bytes / self.segment_size.max(1)).max(1);
+                Box::new(MmapArena::new(self.segment_size, segments)?)
+            }
+        };
+        Ok(Runtime {
+            network: NetworkPool::new(arena),
+            jumbo: JumboBudget::new(JUMBO_BYTES_DEFAULT, JUMBO_BYTES_DEFAULT / 4),
+            workers: self.workers.max(1),
+            parallelism: self.parallelism,
+            timeout: self.timeout,
+            spin: self.spin,
+            registry: Arc::new(self.registry),
+        })
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
+    }
+}
+
+/// Adds the plugins that are linked into this library.
+///
+/// # Errors
+/// If one of them is there already.
+pub fn bundle(registry: &mut Registry) -> Result<(), LoadError> {
+    registry.bundle(millstream_filesystem::plugin)?;
+    Ok(())
+}
+
+/// A stream processor within this process.
+#[derive(Debug)]
+pub struct Runtime {
+    pub(crate) network: NetworkPool,
+    pub(crate) jumbo: JumboBudget,
+    pub(crate) workers: usize,
+    pub(crate) parallelism: u32,
+    pub(crate) timeout: BufferTimeout,
+    pub(crate) spin: Option<Duration>,
+    pub(crate) registry: Arc<Registry>,
+}
+
+impl Runtime {
+    /// Puts a runtime together.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs a program to its end.
+    ///
+    /// # Errors
+    /// Why it did not get there; what `result` was given is then not complete.
+    pub fn run(
+        &self,
+        program: impl JobProgram,
+        result: Box<dyn ResultSink>,
+    ) -> Result<Summary, RunError> {
+        self.run_with(&program, result, &mut |_, _| ())
+    }
+
+    /// Runs a program to its end, and calls `watch` every now and then with how it goes.
+    ///
+    /// # Errors
+    /// As [`Runtime::run`].
+    pub fn run_with(
+        &self,
+        program: &dyn JobProgram,
+        result: Box<dyn ResultSink>,
+        watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
+    ) -> Result<Summary, RunError> {
+        let begin = Instant::now();
+        let deployment = deploy::deploy(self, program, result)?;
+        let (running, mut threads) = deployment.start();
+        while !running.outcome().wait(PROGRESS_EVERY) {
+            watch(&threads.progress, running.outcome());
+        }
+        let outcome = running.join();
+        threads.join();
+        match outcome {
+            Ok(()) => Ok(Summary {
+                job: threads.job,
+                elapsed: begin.elapsed(),
+                progress: threads.progress,
+            }),
+            Err(Failure::Task(error)) => Err(RunError::Task(error)),
+            Err(Failure::Cancelled) => Err(RunError::Cancelled),
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! From a program to tasks, threads and channels.
+
+use std::{collections::BTreeMap, sync::Arc, task::Waker, thread::JoinHandle};
+
+use millstream_data::{page::ValidPage, types::Schema};
+use millstream_dataflow::{
+    OpenInfo, StreamGraph, TaskError,
+    chain::OutputInfo,
+    channel::{Receiver, Sender, channel},
+    graph::{
+        ConnectorSpec, NodeKind,
+        execution::{ExecutionGraph, Subtask},
+    },
+    task::{Input, Outputs, ResultPartition, Task, TaskMetrics},
+};
+use millstream_executor::{
+    Executor, Running, TaskId,
+    blocking::{BlockingSink, BlockingSource, Doorbell, spawn_sink, spawn_source},
+};
+use millstream_loader::{OpenSink, OpenSource};
+use millstream_memory::{Buffer, LocalPool, NetworkPool, PoolError};
+
+use crate::{
+    JobProgram, Progress, RunError, Runtime,
+    progress::Kind,
+    result::ResultSink,
+    threads::{PluginSink, PluginSource, Splits},
+};
+
+/// Segments that a source needs at least, and may hold beside one for each page in its channel.
+const SOURCE_SEGMENTS: usize = 2;
+/// Floating segments of a partition, beyond two for each subpartition, as in Flink.
+const FLOATING_SEGMENTS: usize = 8;
+
+/// A job that is ready to start.
+pub(crate) struct Deployment {
+    job: String,
+    executor: Executor,
+    sources: Vec<SourceThread>,
+    sinks: Vec<SinkThread>,
+    progress: Progress,
+}
+
+struct SourceThread {
+    name: String,
+    source: Box<dyn BlockingSource>,
+    pool: LocalPool,
+    channel: Sender,
+    metrics: Arc<TaskMetrics>,
+}
+
+struct SinkThread {
+    name: String,
+    sink: Box<dyn BlockingSink>,
+    channels: Vec<Receiver>,
+    doorbell: Doorbell,
+    metrics: Arc<TaskMetrics>,
+}
+
+/// What runs beside the workers, and what is known of the job.
+pub(crate) struct Threads {
+    pub(crate) job: String,
+    pub(crate) progress: Progress,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    /// Waits for the threads; how they fared is in the outcome.
+    pub(crate) fn join(&mut self) {
+        for handle in self.handles.drain(..) {
+            // A panic inside was caught and reported where it happened.
+            let _ = handle.join();
+        }
+    }
+}
+
+impl Deployment {
+    /// Starts everything: consumers first.
+    pub(crate) fn start(self) -> (Running, Threads) {
+        let Self { job, executor, sources, sinks, progress } = self;
+        let outcome = Arc::clone(executor.outcome());
+        let mut handles = Vec::new();
+        for SinkThread { name, sink, channels, doorbell, metrics } in sinks {
+            let outcome = Arc::clone(&outcome);
+            handles.push(spawn_sink(name, sink, channels, &doorbell, metrics, outcome));
+        }
+        let running = executor.start();
+        for SourceThread { name, source, pool, channel, metrics } in sources {
+            let outcome = Arc::clone(&outcome);
+            handles.push(spawn_source(name, source, pool, channel, metrics, outcome));
+        }
+        (running, Threads { job, progress, handles })
+    }
+}
+
+/// Makes the tasks, threads and channels of a program.
+pub(crate) fn deploy(
+    runtime: &Runtime,
+    program: &dyn JobProgram,
+    result: Box<dyn ResultSink>,
+) -> Result<Deployment, RunError> {
+    let graph = program.graph()?;
+    graph.check(runtime.parallelism)?;
+    let execution = ExecutionGraph::new(&graph, runtime.parallelism);
+    let mut deployer = Deployer {
+        runtime,
+        graph: &graph,
+        executor: Executor::new(runtime.workers),
+        ends: BTreeMap::new(),
+        outputs: BTreeMap::new(),
+        inputs: BTreeMap::new(),
+        progress: Progress::default(),
+    };
+    if let Some(spin) = runtime.spin {
+        deployer.executor = deployer.executor.spin(spin);
+    }
+    deployer.reserve(&execution);
+    deployer.connect(&execution);
+    let mut result = Some(result);
+    let (mut sources, mut sinks) = (Vec::new(), Vec::new());
+    for (number, node) in graph.nodes.iter().enumerate() {
+        let number = number as u32;
+        match &node.kind {
+            NodeKind::Chain => deployer.place_chain(number, program)?,
+            NodeKind::Source(spec) => sources.extend(deployer.sources(number, spec)?),
+            NodeKind::Sink(spec) => sinks.extend(deployer.sinks(number, spec)?),
+            NodeKind::Result(schema) => {
+                let result = result.take().ok_or_else(|| {
+                    RunError::Task(TaskError::new("a job has one result: use sinks for the others"))
+                })?;
+                sinks.push(deployer.result(number, schema, result)?);
+            }
+        }
+    }
+    let Deployer { executor, progress, .. } = deployer;
+    Ok(Deployment { job: graph.name.clone(), executor, sources, sinks, progress })
+}
+
+/// Where a subtask runs, as far as those need to know who write to it.
+enum End {
+    Worker(TaskId),
+    Thread(Doorbell),
+}
+
+struct Deployer<'a> {
+    runtime: &'a Runtime,
+    graph: &'a StreamGraph,
+    executor: Executor,
+    ends: BTreeMap<Subtask, End>,
+    /// By producer: its edge, and a sender for each subpartition.
+    outputs: BTreeMap<Subtask, BTreeMap<u32, Vec<Sender>>>,
+    /// By consumer: the input, and the channel.
+    inputs: BTreeMap<Subtask, Vec<(u16, Receiver)>>,
+    progress: Progress,
+}
+
+impl Deployer<'_> {
+    /// Gives every subtask a place, so that channels know whom to wake.
+    fn reserve(&mut self, execution: &ExecutionGraph) {
+        for subtask in &execution.subtasks {
+            let end = match self.graph.nodes[subtask.node as usize].kind {
+                // Subtasks of one number share a worker: what is chained meets in its cache.
+                NodeKind::Chain => End::Worker(self.executor.reserve(subtask.index as usize)),
+                _ => End::Thread(Doorbell::default()),
+            };
+            self.ends.insert(*subtask, end);
+        }
+    }
+
+    fn connect(&mut self, execution: &ExecutionGraph) {
+        for wire in &execution.channels {
+            let (sender, receiver) = channel(self.waker(wire.consumer));
+            let outputs = self.outputs.entry(wire.producer).or_default();
+            outputs.entry(wire.edge).or_default().push(sender);
+            let input = self.graph.edges[wire.edge as usize].input;
+            self.inputs.entry(wire.consumer).or_default().push((input, receiver));
+        }
+    }
+
+    fn waker(&self, subtask: Subtask) -> Waker {
+        match &self.ends[&subtask] {
+            End::Worker(id) => self.executor.waker(*id),
+            End::Thread(doorbell) => doorbell.waker(),
+        }
+    }
+
+    fn subtasks(&self, node: u32) -> impl Iterator<Item = Subtask> + use<> {
+        let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
+        (0..parallelism).map(move |index| Subtask { node, index })
+    }
+
+    fn name(&self, subtask: Subtask) -> String {
+        let parallelism = self.graph.parallelism(subtask.node, self.runtime.parallelism);
+        let name = &self.graph.nodes[subtask.node as usize].name;
+        format!("{name} ({}/{parallelism})", subtask.index + 1)
+    }
+
+    fn count(&mut self, name: &str, kind: Kind, metrics: &Arc<TaskMetrics>) {
+        self.progress.subtasks.push((name.to_owned(), kind, Arc::clone(metrics)));
+    }
+
+    fn place_chain(&mut self, node: u32, program: &dyn JobProgram) -> Result<(), RunError> {
+        for subtask in self.subtasks(node) {
+            let name = self.name(subtask);
+            let info = self.open_info(subtask);
+            let chain =
+                program.chain(node, &info).map_err(|error| RunError::Task(error.at(&name)))?;
+            let inputs = self.inputs.remove(&subtask).unwrap_or_default();
+            let inputs = inputs.into_iter().map(|(port, receiver)| Input { receiver, port });
+            let outputs = self.partitions(subtask)?;
+            let outputs = Outputs::new(outputs, self.runtime.jumbo.clone());
+            let task =
+                Task::new(name.clone(), chain, inputs.collect(), outputs, self.runtime.timeout);
+            self.count(&name, Kind::Chain, &Arc::clone(task.metrics()));
+            if let End::Worker(id) = self.ends[&subtask] {
+                self.executor.place(id, Box::new(task));
+            }
+        }
+        Ok(())
+    }
+
+    fn open_info(&self, subtask: Subtask) -> OpenInfo {
+        let default = self.runtime.parallelism;
+        let outputs = self.outputs.get(&subtask).into_iter().flatten();
+        let outputs = outputs.map(|(edge, senders)| OutputInfo {
+            subpartitions: senders.len() as u32,
+            max_parallelism: {
+                let to = self.graph.edges[*edge as usize].to;
+                self.graph.max_parallelism(to, default)
+            },
+            compact: false,
+        });
+        OpenInfo {
+            subtask: subtask.index,
+            parallelism: self.graph.parallelism(subtask.node, default),
+            segment_size: self.runtime.network.segment_size() as u32,
+            outputs: outputs.collect(),
+        }
+    }
+
+    fn partitions(&mut self, subtask: Subtask) -> Result<Vec<ResultPartition>, PoolError> {
+        let outputs = self.outputs.remove(&subtask).unwrap_or_default();
+        let partition = |senders: Vec<Sender>| {
+            let required = senders.len() + 1;
+            let most = senders.len() * 2 + FLOATING_SEGMENTS;
+            let pool = self.runtime.network.create_local(required, most)?;
+            Ok(ResultPartition::new(pool, senders))
+        };
+        outputs.into_values().map(partition).collect()
+    }
+
+    fn sources(&mut self, node: u32, spec: &ConnectorSpec) -> Result<Vec<SourceThread>, RunError> {
+        let name = &self.graph.nodes[node as usize].name;
+        let source: OpenSource =
+            self.runtime.registry.source(&spec.connector, &spec.options, &spec.schema)?;
+        let splits = Splits::new(source.splits()?);
+        let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
+        let mut threads = Vec::new();
+        for subtask in self.subtasks(node) {
+            let segment_size = self.runtime.network.segment_size();
+            let reader = source.reader(subtask.index, parallelism, segment_size)?;
+            let channel = self.outputs.remove(&subtask).into_iter().flatten();
+            let Some(channel) = channel.flat_map(|(_, senders)| senders).next() else {
+                return Err(RunError::Task(TaskError::new(format!("nobody reads source {name}"))));
+            };
+            let splits = splits.clone();
+            let source = Box::new(PluginSource { reader, splits, reading: false });
+            let (name, metrics) = (self.name(subtask), Arc::default());
+            self.count(&name, Kind::Source, &metrics);
+            let pool = source_pool(&self.runtime.network)?;
+            threads.push(SourceThread { name, source, pool, channel, metrics });
+        }
+        Ok(threads)
+    }
+
+    fn sinks(&mut self, node: u32, spec: &ConnectorSpec) -> Result<Vec<SinkThread>, RunError> {
+        let sink: OpenSink =
+            self.runtime.registry.sink(&spec.connector, &spec.options, &spec.schema)?;
+        let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
+        let mut threads = Vec::new();
+        for subtask in self.subtasks(node) {
+            let segment_size = self.runtime.network.segment_size();
+            let writer = sink.writer(subtask.index, parallelism, segment_size)?;
+            threads.push(self.sink_thread(subtask, Box::new(PluginSink(writer))));
+        }
+        Ok(threads)
+    }
+
+    fn result(
+        &mut self,
+        node: u32,
+        schema: &Schema,
+        result: Box<dyn ResultSink>,
+    ) -> Result<SinkThread, RunError> {
+        let mut result = result;
+        result.open(schema).map_err(RunError::Task)?;
+        Ok(self.sink_thread(Subtask { node, index: 0 }, Box::new(ResultThread(result))))
+    }
+
+    fn sink_thread(&mut self, subtask: Subtask, sink: Box<dyn BlockingSink>) -> SinkThread {
+        let (name, metrics) = (self.name(subtask), Arc::default());
+        self.count(&name, Kind::Sink, &metrics);
+        let channels = self.inputs.remove(&subtask).unwrap_or_default();
+        let channels = channels.into_iter().map(|(_, receiver)| receiver).collect();
+        let doorbell = match &self.ends[&subtask] {
+            End::Thread(doorbell) => doorbell.clone(),
+            End::Worker(_) => Doorbell::default(),
+        };
+        SinkThread { name, sink, channels, doorbell, metrics }
+    }
+}
+
+fn source_pool(network: &NetworkPool) -> Result<LocalPool, PoolError> {
+    network.create_local(SOURCE_SEGMENTS, SOURCE_SEGMENTS + FLOATING_SEGMENTS)
+}
+
+/// The thread that gives a job's result to whoever ran it.
+struct ResultThread(Box<dyn ResultSink>);
+
+impl BlockingSink for ResultThread {
+    fn write(&mut self, page: &Buffer) -> Result<(), TaskError> {
+        let page = ValidPage::trusted(page).map_err(|error| TaskError::new(error.to_string()))?;
+        self.0.write(&page)
+    }
+
+    fn finish(&mut self) -> Result<(), TaskError> {
+        self.0.finish()
+    }
+}

@@ -1,0 +1,117 @@
+//! What becomes of a job's result.
+
+mod csv;
+mod text;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use millstream_data::{Value, page::ValidPage, types::Schema, value::Record};
+use millstream_dataflow::TaskError;
+
+pub use csv::Csv;
+pub use text::TextColumn;
+
+/// Takes the pages of a job's result, in the order they arrive.
+///
+/// It is made for the whole job and has a thread of its own, so it may block.
+pub trait ResultSink: Send {
+    /// The result has these columns. Called once, before the first page.
+    ///
+    /// # Errors
+    /// If it cannot take such rows.
+    fn open(&mut self, schema: &Schema) -> Result<(), TaskError>;
+
+    /// Takes a page.
+    ///
+    /// # Errors
+    /// If it cannot be taken.
+    fn write(&mut self, page: &ValidPage<'_>) -> Result<(), TaskError>;
+
+    /// The result is complete.
+    ///
+    /// # Errors
+    /// If it cannot be completed.
+    fn finish(&mut self) -> Result<(), TaskError>;
+}
+
+/// Drops the result.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Discard;
+
+impl ResultSink for Discard {
+    fn open(&mut self, _schema: &Schema) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    fn write(&mut self, _page: &ValidPage<'_>) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+/// Collects the result as values of a type.
+pub struct Collected<T> {
+    rows: Arc<Mutex<Vec<T>>>,
+}
+
+impl<T: Value> Collected<T> {
+    /// An empty collection.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A sink that adds to this collection.
+    pub fn sink(&self) -> Box<dyn ResultSink> {
+        Box::new(Collector { rows: Arc::clone(&self.rows) })
+    }
+
+    /// The rows so far, taken, in the order they arrived.
+    pub fn take(&self) -> Vec<T> {
+        std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<T> Default for Collected<T> {
+    fn default() -> Self {
+        Self { rows: Arc::default() }
+    }
+}
+
+impl<T> fmt::Debug for Collected<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Collected")
+    }
+}
+
+struct Collector<T> {
+    rows: Arc<Mutex<Vec<T>>>,
+}
+
+impl<T: Value> ResultSink for Collector<T> {
+    fn open(&mut self, schema: &Schema) -> Result<(), TaskError> {
+        let own = T::schema();
+        if own.fingerprint() != schema.fingerprint() {
+            return Err(TaskError::new(format!(
+                "the job's result has the columns ({schema}), the collection ({own})"
+            )));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, page: &ValidPage<'_>) -> Result<(), TaskError> {
+        let columns = T::bind(page);
+        let rows = (0..page.rows()).map(|row| T::own(T::at(&columns, row)));
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).extend(rows);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
