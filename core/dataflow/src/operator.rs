@@ -21,14 +21,24 @@ use crate::chain::{Chain, Context, Produced, TaskError};
 ///
 /// (Rust wants the lifetime of what a closure returns to appear in the type that it is given, and a
 /// projection like `T::View<'a>` does not count.)
-pub struct Row<'a, T: Value>(pub T::View<'a>);
+pub struct Row<'a, T: Value> {
+    view: T::View<'a>,
+}
+
+impl<'a, T: Value> Row<'a, T> {
+    /// The row of a view.
+    #[inline(always)]
+    pub fn new(view: T::View<'a>) -> Self {
+        Self { view }
+    }
+}
 
 impl<'a, T: Value> Deref for Row<'a, T> {
     type Target = T::View<'a>;
 
     #[inline(always)]
     fn deref(&self) -> &T::View<'a> {
-        &self.0
+        &self.view
     }
 }
 

@@ -209,7 +209,7 @@ where
 {
     #[inline(always)]
     fn route(&mut self, row: T::View<'_>) -> u32 {
-        self.groups.owner(K::hash((self.selector)(Row(row)), SEED))
+        self.groups.owner(K::hash((self.selector)(Row::new(row)), SEED))
     }
 }
 

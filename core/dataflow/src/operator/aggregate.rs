@@ -174,7 +174,7 @@ where
 {
     #[inline(always)]
     fn push(&mut self, row: <A::In as Value>::View<'_>, context: &mut Context<'_>) {
-        let key = (self.operator.key)(Row(row));
+        let key = (self.operator.key)(Row::new(row));
         let function = &self.operator.function;
         let accumulator = self.table.value(key, || function.create());
         function.add(accumulator, row);
@@ -233,7 +233,7 @@ where
 {
     #[inline(always)]
     fn push(&mut self, row: <A::In as Value>::View<'_>, _context: &mut Context<'_>) {
-        let key = (self.operator.key)(Row(row));
+        let key = (self.operator.key)(Row::new(row));
         let function = &self.operator.function;
         function.add(self.table.value(key, || function.create()), row);
     }

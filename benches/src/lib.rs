@@ -1,0 +1,53 @@
+//! What the benchmarks share: a clock for processor time, medians, and how ratios are printed.
+
+use std::time::Instant;
+
+/// Wall time and processor time of one run, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// Wall time.
+    pub wall: f64,
+    /// Processor time of the whole process, user and system.
+    pub cpu: f64,
+}
+
+/// Runs `work` and says what it cost.
+pub fn measure<R>(work: impl FnOnce() -> R) -> (R, Cost) {
+    let (cpu, begin) = (cpu_seconds(), Instant::now());
+    let result = work();
+    (result, Cost { wall: begin.elapsed().as_secs_f64(), cpu: cpu_seconds() - cpu })
+}
+
+/// The median of some numbers.
+///
+/// # Panics
+/// If there are none.
+pub fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    let mut numbers: Vec<f64> = numbers.into_iter().collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// Processor time of this process so far, in seconds.
+pub fn cpu_seconds() -> f64 {
+    // SAFETY: getrusage fills the struct that it is given, for which zeros are a value.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        usage
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
+/// The xorshift generator of the baselines: fast, and the same in every opponent.
+#[inline(always)]
+pub fn xorshift(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+/// The first state of [`xorshift`].
+pub const XORSHIFT_SEED: u64 = 88_172_645_463_325_252;
