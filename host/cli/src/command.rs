@@ -1,8 +1,9 @@
 //! What was typed, and what it means.
 
-use std::{error::Error, ffi::OsString, process::ExitCode};
+use std::{error::Error, ffi::OsString, path::Path, process::ExitCode};
 
-use clap::{Arg, Command, builder::ValueParser, error::ErrorKind};
+use clap::{Arg, ArgAction, Command, builder::ValueParser, error::ErrorKind};
+use millstream::{Config, config::Origin};
 use millstream_loader::{OptionInfo, OptionType};
 
 use crate::run::{self, Job, Output, RunArguments};
@@ -29,20 +30,30 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
     match (matches.subcommand(), job) {
         (Some(("run", matches)), Some(job)) => {
             let options = declared_values(matches, job.options());
-            run::run(
-                job,
-                &RunArguments {
-                    parallelism: matches.get_one("parallelism").copied(),
-                    output: matches.get_one("output").copied().unwrap_or(Output::Csv),
-                    options,
-                },
-            )
+            let output = matches.get_one("output").copied().unwrap_or(Output::Csv);
+            run::run(job, &RunArguments { config: config(matches)?, output, options })
         }
         _ => {
             command(&[]).print_help()?;
             Ok(ExitCode::from(USAGE))
         }
     }
+}
+
+/// The configuration: the file, then `--set`, then options of their own.
+fn config(matches: &clap::ArgMatches) -> Result<Config, Box<dyn Error>> {
+    let mut config = Config::new();
+    if let Some(path) = matches.get_one::<String>("config") {
+        config.read(Path::new(path))?;
+    }
+    for setting in matches.get_many::<String>("set").into_iter().flatten() {
+        config.assign(setting)?;
+    }
+    if let Some(parallelism) = matches.get_one::<u32>("parallelism") {
+        let value = parallelism.to_string();
+        config.insert("parallelism.default", value, Origin::CommandLine)?;
+    }
+    Ok(config)
 }
 
 fn command(job_options: &[OptionInfo]) -> Command {
@@ -76,6 +87,19 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .value_name("FORMAT")
                 .value_parser(ValueParser::new(Output::parse))
                 .help("How the result is printed: csv, none [default: csv]"),
+        )
+        .arg(
+            Arg::new("set")
+                .long("set")
+                .value_name("KEY=VALUE")
+                .action(ArgAction::Append)
+                .help("Set an option of the engine, e.g. memory.segment-size=64KiB"),
+        )
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .help("Read options of the engine from a TOML file"),
         );
     job_options.iter().fold(run, |run, option| run.arg(job_argument(option)))
 }

@@ -3,7 +3,7 @@
 use std::{error::Error, ffi::OsStr, io, path::Path, process::ExitCode};
 
 use millstream::{
-    Runtime, Summary, builder,
+    Config, Summary, builder,
     loader::{Kind, OptionInfo, PluginInfo, Registry},
     result::{Csv, Discard, ResultSink},
 };
@@ -28,7 +28,7 @@ impl Output {
 /// What `run` was told, beside the job.
 #[derive(Debug)]
 pub(crate) struct RunArguments {
-    pub(crate) parallelism: Option<u32>,
+    pub(crate) config: Config,
     pub(crate) output: Output,
     pub(crate) options: Vec<(String, String)>,
 }
@@ -65,10 +65,7 @@ impl Job {
 /// Runs a job to its end.
 pub(crate) fn run(job: Job, arguments: &RunArguments) -> Result<ExitCode, Box<dyn Error>> {
     let program = job.registry.job(&job.plugin, &job.name, &arguments.options)?;
-    let mut builder = Runtime::builder().plugins(job.registry);
-    if let Some(parallelism) = arguments.parallelism {
-        builder = builder.parallelism(parallelism);
-    }
+    let builder = arguments.config.builder()?.plugins(job.registry);
     let result: Box<dyn ResultSink> = match arguments.output {
         Output::Csv => Box::new(Csv::new(io::stdout())),
         Output::None => Box::new(Discard),

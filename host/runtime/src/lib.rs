@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod builder;
+pub mod config;
 mod deploy;
 mod error;
 pub mod program;
@@ -30,6 +31,7 @@ pub mod result;
 mod threads;
 
 pub use builder::{Builder, Runtime};
+pub use config::Config;
 pub use error::RunError;
 pub use millstream_dataflow as dataflow;
 pub use millstream_loader as loader;

@@ -1,0 +1,5 @@
+//! The real binary on real files.
+
+mod failures;
+mod flights;
+mod program;

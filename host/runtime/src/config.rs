@@ -1,0 +1,337 @@
+//! Configuration: each option with its type, default and meaning, and where its value came from.
+//!
+//! Later wins: default, file (TOML), `--set`, and what an option of the command line says.
+
+use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
+
+use millstream_dataflow::task::BufferTimeout;
+use millstream_loader::nearest;
+use millstream_sdk::options::{parse_bytes, parse_duration};
+
+use crate::{Builder, RunError};
+
+/// An option of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigOption {
+    /// Its name.
+    pub key: &'static str,
+    /// What its values look like.
+    pub kind: ConfigKind,
+    /// Its value if nobody sets it; empty if it follows from others.
+    pub default: &'static str,
+    /// One sentence about it.
+    pub doc: &'static str,
+}
+
+/// What the values of an option look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigKind {
+    /// A whole number.
+    Integer,
+    /// A number of bytes, such as `64 MiB`.
+    Bytes,
+    /// A time, such as `100 ms`.
+    Duration,
+    /// A time, `0`, or `-1` for never.
+    Timeout,
+}
+
+/// Every option of the engine.
+pub const OPTIONS: &[ConfigOption] = &[
+    ConfigOption {
+        key: "parallelism.default",
+        kind: ConfigKind::Integer,
+        default: "",
+        doc: "Subtasks of operators that set none themselves; the number of cores if not set",
+    },
+    ConfigOption {
+        key: "executor.workers",
+        kind: ConfigKind::Integer,
+        default: "",
+        doc: "Worker threads; the number of cores if not set",
+    },
+    ConfigOption {
+        key: "executor.spin",
+        kind: ConfigKind::Duration,
+        default: "20 us",
+        doc: "How long an idle worker looks for work before it sleeps",
+    },
+    ConfigOption {
+        key: "memory.segment-size",
+        kind: ConfigKind::Bytes,
+        default: "32 KiB",
+        doc: "Bytes of a segment, a power of two from 4 KiB to 16 MiB",
+    },
+    ConfigOption {
+        key: "memory.network",
+        kind: ConfigKind::Bytes,
+        default: "64 MiB",
+        doc: "Memory for segments that pages are exchanged in",
+    },
+    ConfigOption {
+        key: "exchange.buffer-timeout",
+        kind: ConfigKind::Timeout,
+        default: "100 ms",
+        doc: "How long a page that is not full may wait; 0 sends after each record, -1 only full \
+              pages",
+    },
+];
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A file.
+    File(String),
+    /// The command line.
+    CommandLine,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => f.write_str(path),
+            Self::CommandLine => f.write_str("command line"),
+        }
+    }
+}
+
+/// The values of the options.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    set: BTreeMap<&'static str, (String, Origin)>,
+}
+
+/// Why a configuration is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The option does not exist.
+    #[error("there is no option `{key}` ({origin}){hint}")]
+    Unknown {
+        /// The option.
+        key: String,
+        /// Who set it.
+        origin: String,
+        /// The nearest that exists.
+        hint: String,
+    },
+    /// The value is not one of the option.
+    #[error("the option `{key}` is `{value}` ({origin}), which is not {expected}")]
+    Value {
+        /// The option.
+        key: String,
+        /// Its value.
+        value: String,
+        /// Who set it.
+        origin: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A setting is not `key=value`.
+    #[error("`--set {setting}` is not of the form key=value")]
+    Setting {
+        /// The setting.
+        setting: String,
+    },
+    /// The file cannot be read, or is no TOML.
+    #[error("configuration file {path}: {what}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl Config {
+    /// Nothing set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets what a TOML file says: `memory.segment-size = "32 KiB"`, or in a table `[memory]`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no TOML, or sets an option wrongly.
+    pub fn read(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let shown = path.display().to_string();
+        let wrong = |what: String| ConfigError::File { path: shown.clone(), what };
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+        let mut values = Vec::new();
+        flatten("", &table, &mut values);
+        for (key, value) in values {
+            self.insert(&key, value, Origin::File(shown.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Sets what `key=value` says.
+    ///
+    /// # Errors
+    /// If it is not of this form, or sets an option wrongly.
+    pub fn assign(&mut self, setting: &str) -> Result<(), ConfigError> {
+        let Some((key, value)) = setting.split_once('=') else {
+            return Err(ConfigError::Setting { setting: setting.into() });
+        };
+        self.insert(key.trim(), value.trim().into(), Origin::CommandLine)
+    }
+
+    /// Sets an option.
+    ///
+    /// # Errors
+    /// If it does not exist, or the value is not one of it.
+    pub fn insert(&mut self, key: &str, value: String, origin: Origin) -> Result<(), ConfigError> {
+        let Some(option) = OPTIONS.iter().find(|option| option.key == key) else {
+            let hint = match nearest(key, OPTIONS.iter().map(|option| option.key)) {
+                Some(near) => format!(": did you mean `{near}`?"),
+                None => ": `millstream config explain` lists them".into(),
+            };
+            return Err(ConfigError::Unknown { key: key.into(), origin: origin.to_string(), hint });
+        };
+        if let Some(expected) = option.kind.mismatch(&value) {
+            let (key, origin) = (key.into(), origin.to_string());
+            return Err(ConfigError::Value { key, value, origin, expected });
+        }
+        self.set.insert(option.key, (value, origin));
+        Ok(())
+    }
+
+    /// Every option with its value and where that came from.
+    pub fn explain(&self) -> impl Iterator<Item = (&'static ConfigOption, &str, Origin)> {
+        OPTIONS.iter().map(|option| match self.set.get(option.key) {
+            Some((value, origin)) => (option, value.as_str(), origin.clone()),
+            None => (option, option.default, Origin::Default),
+        })
+    }
+
+    /// A builder of a runtime that is configured so.
+    ///
+    /// # Errors
+    /// If values do not fit each other.
+    pub fn builder(&self) -> Result<Builder, RunError> {
+        let mut builder = Builder::default();
+        if let Some(parallelism) = self.integer("parallelism.default") {
+            builder = builder.parallelism(u32::try_from(parallelism).unwrap_or(u32::MAX));
+        }
+        if let Some(workers) = self.integer("executor.workers") {
+            builder = builder.workers(workers as usize);
+        }
+        builder = builder
+            .spin(parse_duration(self.value("executor.spin")).unwrap_or_default())
+            .segment_size(self.bytes("memory.segment-size"))
+            .network_memory(self.bytes("memory.network"))
+            .buffer_timeout(self.timeout("exchange.buffer-timeout"));
+        Ok(builder)
+    }
+
+    fn value(&self, key: &str) -> &str {
+        let found = self.explain().find(|(option, ..)| option.key == key);
+        found.map_or("", |(_, value, _)| value)
+    }
+
+    fn integer(&self, key: &str) -> Option<u64> {
+        self.value(key).parse().ok()
+    }
+
+    fn bytes(&self, key: &str) -> usize {
+        parse_bytes(self.value(key)).unwrap_or(0) as usize
+    }
+
+    fn timeout(&self, key: &str) -> BufferTimeout {
+        match self.value(key) {
+            "-1" => BufferTimeout::OnlyFull,
+            value => match parse_duration(value).unwrap_or_default() {
+                Duration::ZERO => BufferTimeout::EachRecord,
+                timeout => BufferTimeout::After(timeout.as_micros() as u64),
+            },
+        }
+    }
+}
+
+impl ConfigKind {
+    /// What a value should be, if this is none.
+    fn mismatch(self, value: &str) -> Option<&'static str> {
+        let (good, expected) = match self {
+            Self::Integer => (value.parse::<u32>().is_ok_and(|n| n > 0), "a whole number above 0"),
+            Self::Bytes => (parse_bytes(value).is_some(), "a number of bytes such as `64 MiB`"),
+            Self::Duration => (parse_duration(value).is_some(), "a time such as `100 ms`"),
+            Self::Timeout => {
+                let good = value == "-1" || parse_duration(value).is_some();
+                (good, "a time such as `100 ms`, 0 or -1")
+            }
+        };
+        (!good).then_some(expected)
+    }
+}
+
+/// The values of a table by their full names.
+fn flatten(prefix: &str, table: &toml::Table, values: &mut Vec<(String, String)>) {
+    for (key, value) in table {
+        let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            toml::Value::Table(table) => flatten(&key, table, values),
+            toml::Value::String(text) => values.push((key, text.clone())),
+            other => values.push((key, other.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_of_its_option() {
+        for option in OPTIONS.iter().filter(|option| !option.default.is_empty()) {
+            assert_eq!(option.kind.mismatch(option.default), None, "{}", option.key);
+        }
+    }
+
+    #[test]
+    fn errors_name_option_origin_and_the_nearest() {
+        let mut config = Config::new();
+        assert_eq!(
+            config.assign("memory.segmentsize=4kb").unwrap_err().to_string(),
+            "there is no option `memory.segmentsize` (command line): did you mean \
+             `memory.segment-size`?"
+        );
+        assert_eq!(
+            config.assign("memory.network=lots").unwrap_err().to_string(),
+            "the option `memory.network` is `lots` (command line), which is not a number of bytes \
+             such as `64 MiB`"
+        );
+        assert!(config.assign("memory.network").is_err());
+    }
+
+    #[test]
+    fn later_wins_and_origins_are_kept() {
+        let file = std::env::temp_dir().join(format!("millstream-config-{}", std::process::id()));
+        std::fs::write(&file, "[memory]\nnetwork = \"1 MiB\"\nsegment-size = 4096\n").unwrap();
+        let mut config = Config::new();
+        config.read(&file).unwrap();
+        config.assign("memory.network=2 MiB").unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(config.bytes("memory.network"), 2 << 20);
+        assert_eq!(config.bytes("memory.segment-size"), 4096);
+        let origins: Vec<_> = config.explain().map(|(_, _, origin)| origin).collect();
+        assert!(origins.contains(&Origin::CommandLine));
+        assert!(origins.iter().any(|origin| matches!(origin, Origin::File(_))));
+    }
+
+    #[test]
+    fn buffer_timeouts() {
+        let timeout = |value: &str| {
+            let mut config = Config::new();
+            config.assign(&format!("exchange.buffer-timeout={value}")).unwrap();
+            config.timeout("exchange.buffer-timeout")
+        };
+        assert_eq!(timeout("0"), BufferTimeout::EachRecord);
+        assert_eq!(timeout("-1"), BufferTimeout::OnlyFull);
+        assert_eq!(timeout("2 ms"), BufferTimeout::After(2000));
+    }
+}
