@@ -8,9 +8,13 @@ extern crate std;
 
 mod bytes;
 pub mod credit;
+pub mod debloat;
 pub mod element;
 pub mod event;
 pub mod frame;
+pub mod gate;
 pub mod id;
+pub mod partition;
+pub mod sizing;
 
 pub use id::{ChannelId, PartitionId, WorkerId};
