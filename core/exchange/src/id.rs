@@ -19,6 +19,26 @@ impl fmt::Display for ChannelId {
     }
 }
 
+/// The same stream seen from its producer: a channel in the numbering of the peer.
+///
+/// A type of its own, because a producer that confused it with a [`ChannelId`] of its own requests
+/// would serve the wrong consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReaderId(pub u32);
+
+impl ReaderId {
+    /// The channel as the peer calls it, and as frames to the peer name it.
+    pub fn channel(self) -> ChannelId {
+        ChannelId(self.0)
+    }
+}
+
+impl fmt::Display for ReaderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "reader {}", self.0)
+    }
+}
+
 /// The output of one subtask, as a consumer asks for it.
 ///
 /// The attempt belongs to the name: what a restarted producer writes is another partition, and a

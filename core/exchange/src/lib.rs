@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod bytes;
+pub mod connection;
 pub mod credit;
 pub mod debloat;
 pub mod element;
@@ -17,4 +18,4 @@ pub mod id;
 pub mod partition;
 pub mod sizing;
 
-pub use id::{ChannelId, PartitionId, WorkerId};
+pub use id::{ChannelId, PartitionId, ReaderId, WorkerId};

@@ -20,12 +20,24 @@ pub trait FloatingBuffers {
     /// A noted channel is told once, by [`ConsumerCredit::on_floating`], and is forgotten then.
     fn take_or_listen(&mut self, channel: ChannelId) -> bool;
 
-    /// Takes one free floating buffer of the channel back.
+    /// Takes one free floating buffer of the channel back. If another channel waits, offer it the
+    /// buffer after the call that led here has returned.
     fn give_back(&mut self, channel: ChannelId);
 
     /// The channel ended: forgets that it waits, and takes home all its free buffers, exclusive
     /// and floating. Those in use follow one by one as their pages are read.
     fn release(&mut self, channel: ChannelId);
+}
+
+/// Where a segment goes whose page was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a segment that goes nowhere is lost"]
+pub enum Recycled {
+    /// Among the free exclusive segments of its channel.
+    Keep,
+    /// To the pool that it came from: that of the gate for a floating one, the global one for the
+    /// exclusive segment of a channel that ended.
+    Home,
 }
 
 /// Whether the new credit calls for a message.
@@ -129,36 +141,30 @@ impl ConsumerCredit {
         Some(first)
     }
 
-    /// The page in a buffer was read. The backend has put the segment back among the free ones of
-    /// the channel, or, if the channel was released, straight into the pool of its kind.
+    /// The page in a buffer was read. Returns where its segment goes.
     ///
     /// A floating buffer goes back to its pool at once. An exclusive one stays; if there is now
-    /// more than required, a floating one goes instead and the credit for it passes to this one.
-    pub fn recycle(&mut self, kind: BufferKind, pool: &mut impl FloatingBuffers) -> Announce {
-        match kind {
-            BufferKind::Floating => {
-                assert!(self.in_use.floating > 0, "{}: recycled twice", self.channel);
-                self.in_use.floating -= 1;
-                if !self.released {
-                    pool.give_back(self.channel);
-                }
-                Announce::Nothing
-            }
-            BufferKind::Exclusive => {
-                assert!(self.in_use.exclusive > 0, "{}: recycled twice", self.channel);
-                self.in_use.exclusive -= 1;
-                if self.released {
-                    return Announce::Nothing;
-                }
-                self.free.exclusive += 1;
-                if self.free() > self.required && self.free.floating > 0 {
-                    self.free.floating -= 1;
-                    pool.give_back(self.channel);
-                    return Announce::Nothing;
-                }
-                self.gain(1)
-            }
+    /// more than required, a free floating one goes instead and the credit for it passes over.
+    pub fn recycle(
+        &mut self,
+        kind: BufferKind,
+        pool: &mut impl FloatingBuffers,
+    ) -> (Recycled, Announce) {
+        let in_use = match kind {
+            BufferKind::Floating => &mut self.in_use.floating,
+            BufferKind::Exclusive => &mut self.in_use.exclusive,
+        };
+        *in_use = in_use.checked_sub(1).expect("a buffer is recycled once");
+        if self.released || kind == BufferKind::Floating {
+            return (Recycled::Home, Announce::Nothing);
         }
+        self.free.exclusive += 1;
+        if self.free() > self.required && self.free.floating > 0 {
+            self.free.floating -= 1;
+            pool.give_back(self.channel);
+            return (Recycled::Keep, Announce::Nothing);
+        }
+        (Recycled::Keep, self.gain(1))
     }
 
     /// The consumer resumes the channel. Credit of a channel without exclusive buffers starts

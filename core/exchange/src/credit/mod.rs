@@ -18,7 +18,7 @@ mod producer;
 #[cfg(test)]
 mod tests;
 
-pub use consumer::{Announce, BufferKind, ConsumerCredit, FloatingBuffers};
+pub use consumer::{Announce, BufferKind, ConsumerCredit, FloatingBuffers, Recycled};
 pub use producer::{CreditError, Head, ProducerCredit};
 
 /// The permission to send one data frame of one channel.

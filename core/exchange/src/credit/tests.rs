@@ -98,9 +98,11 @@ fn floating_buffers_are_filled_first_and_go_home_at_once() {
     assert_eq!(credit.on_data(), Some(BufferKind::Exclusive));
     assert_eq!(credit.on_data(), None);
     assert_eq!(credit.take_unannounced(), 1);
-    assert_eq!(credit.recycle(BufferKind::Floating, &mut pool), Announce::Nothing);
-    assert_eq!((pool.free, credit.held()), (1, 1));
-    assert_eq!(credit.recycle(BufferKind::Exclusive, &mut pool), Announce::Schedule);
+    let home = (Recycled::Home, Announce::Nothing);
+    assert_eq!(credit.recycle(BufferKind::Floating, &mut pool), home);
+    assert_eq!(credit.held(), 1);
+    let announced = (Recycled::Keep, Announce::Schedule);
+    assert_eq!(credit.recycle(BufferKind::Exclusive, &mut pool), announced);
     assert_eq!((credit.free(), credit.unannounced()), (1, 1));
 }
 
@@ -113,7 +115,8 @@ fn an_exclusive_buffer_that_comes_back_sends_a_spare_floating_one_home() {
     assert_eq!((credit.take_unannounced(), pool.free), (2, 0));
     assert_eq!(credit.on_backlog(0, &mut pool), Announce::Nothing);
     // Two free, one required: the credit that was announced for the floating one passes over.
-    assert_eq!(credit.recycle(BufferKind::Exclusive, &mut pool), Announce::Nothing);
+    let kept = (Recycled::Keep, Announce::Nothing);
+    assert_eq!(credit.recycle(BufferKind::Exclusive, &mut pool), kept);
     assert_eq!((credit.free(), credit.floating(), pool.free), (2, 1, 1));
     assert_eq!(credit.unannounced(), 0);
 }
@@ -149,10 +152,11 @@ fn a_released_channel_takes_nothing_and_returns_everything() {
     credit.release(&mut pool);
     assert_eq!(pool.released, [CHANNEL]);
     assert_eq!((credit.free(), credit.held(), credit.unannounced()), (0, 3, 0));
-    assert_eq!(credit.recycle(BufferKind::Exclusive, &mut pool), Announce::Nothing);
-    assert_eq!(credit.recycle(BufferKind::Floating, &mut pool), Announce::Nothing);
+    let home = (Recycled::Home, Announce::Nothing);
+    assert_eq!(credit.recycle(BufferKind::Exclusive, &mut pool), home);
+    assert_eq!(credit.recycle(BufferKind::Floating, &mut pool), home);
     assert_eq!(credit.on_backlog(9, &mut pool), Announce::Nothing);
-    assert_eq!((credit.held(), pool.free), (1, 2), "released segments bypass the machine");
+    assert_eq!((credit.held(), pool.free), (1, 2), "it asks for nothing any more");
 }
 
 #[test]
@@ -220,7 +224,9 @@ impl Channel {
     fn read(&mut self, pool: &mut Pool) -> bool {
         let Some(kind) = self.queued.pop_front() else { return false };
         self.read += 1;
-        let announce = self.consumer.recycle(kind, pool);
+        let (recycled, announce) = self.consumer.recycle(kind, pool);
+        assert_eq!(recycled == Recycled::Home, kind == BufferKind::Floating);
+        pool.free += u32::from(recycled == Recycled::Home);
         self.note(announce);
         true
     }

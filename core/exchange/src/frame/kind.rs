@@ -113,7 +113,8 @@ impl FrameKind {
                 let payload = PayloadClass::Segment;
                 Shape { flags, sequence: true, backlog: true, payload, aux: Aux::Fragment, ..bare }
             }
-            Self::Credit | Self::NewBufferSize => Shape { aux: Aux::Positive, ..bare },
+            Self::Credit => Shape { aux: Aux::Positive, ..bare },
+            Self::NewBufferSize => Shape { aux: Aux::Segment, ..bare },
             Self::Resume | Self::Cancel | Self::AckAllRecords => bare,
             Self::Close => Shape { channel: false, ..bare },
             Self::Error => {
@@ -169,6 +170,8 @@ pub(super) enum Aux {
     Any,
     /// At least 1.
     Positive,
+    /// 1 byte to a segment.
+    Segment,
     /// An [`ErrorCode`](super::ErrorCode).
     Error,
     /// The total of a first fragment, the offset of any other.

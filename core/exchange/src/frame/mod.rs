@@ -55,6 +55,8 @@ pub use payload::{
     REQUEST_BYTES, Request,
 };
 
+pub(crate) use payload::error_text;
+
 use kind::{Aux, PayloadClass};
 
 /// Bytes of every header.
@@ -207,7 +209,7 @@ impl FrameHeader {
         Self { backlog, ..Self::bare(FrameKind::BacklogAnnouncement, channel) }
     }
 
-    /// Asks the producer to fill its pages to at most `bytes` bytes, at least 1.
+    /// Asks the producer to fill its pages to at most `bytes` bytes: 1 byte to a segment.
     pub fn new_buffer_size(channel: ChannelId, bytes: u32) -> Self {
         Self { aux: bytes, ..Self::bare(FrameKind::NewBufferSize, channel) }
     }
@@ -372,6 +374,7 @@ impl FrameHeader {
             Aux::Zero => self.aux == 0,
             Aux::Any => true,
             Aux::Positive => self.aux != 0,
+            Aux::Segment => self.aux != 0 && self.aux <= limits.segment_bytes,
             Aux::Error => ErrorCode::from_aux(self.aux).is_some(),
             Aux::Fragment if self.has(Self::FIRST) => {
                 self.aux > self.payload_bytes && self.aux <= limits.record_bytes_max
