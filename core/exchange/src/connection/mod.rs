@@ -251,8 +251,9 @@ impl Connection {
         self.outbound.waiting()
     }
 
-    /// Gives up on one reader and tells its consumer why. Its queue is not asked for any more:
-    /// release it. [`Notice::Cancelled`] follows.
+    /// Gives up on one reader and tells its consumer why, unless that has everything already. The
+    /// queue is not asked for any more: release it. [`Notice::Cancelled`] follows, and no other
+    /// notice of this reader.
     pub fn fail_reader(&mut self, reader: ReaderId, code: ErrorCode, text: &str) {
         self.outbound.fail(reader, code, text.into());
     }
@@ -263,7 +264,7 @@ impl Connection {
         self.outbound.evaluate(reader, ports);
     }
 
-    /// The credit of a reader that was not cancelled, for metrics and checks.
+    /// The credit of a reader that neither failed nor was cancelled, for metrics and checks.
     pub fn reader_credit(&self, reader: ReaderId) -> Option<&ProducerCredit> {
         self.outbound.credit(reader)
     }

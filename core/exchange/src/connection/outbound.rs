@@ -102,12 +102,14 @@ impl Outbound {
 
     pub(super) fn fail(&mut self, id: ReaderId, code: ErrorCode, text: String) {
         let Some(reader) = self.readers.get_mut(&id) else { return };
-        if matches!(reader.phase, Phase::Ended | Phase::Failed) {
-            return;
+        match core::mem::replace(&mut reader.phase, Phase::Failed) {
+            // The consumer has everything, or knows already.
+            Phase::Ended | Phase::Failed => {}
+            Phase::Asked | Phase::Waiting(_) | Phase::Active => {
+                reader.error_due = Some((code, text));
+                self.mark_due(id);
+            }
         }
-        reader.phase = Phase::Failed;
-        reader.error_due = Some((code, text));
-        self.mark_due(id);
     }
 
     pub(super) fn waiting(&self) -> impl Iterator<Item = (ReaderId, &Request)> {
@@ -267,7 +269,8 @@ impl Outbound {
     }
 
     pub(super) fn credit(&self, id: ReaderId) -> Option<&ProducerCredit> {
-        self.readers.get(&id).map(|reader| &reader.credit)
+        let reader = self.readers.get(&id).filter(|reader| reader.phase != Phase::Failed);
+        reader.map(|reader| &reader.credit)
     }
 
     #[cfg(test)]

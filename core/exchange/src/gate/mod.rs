@@ -149,7 +149,7 @@ impl<B> InputGate<B> {
                 let event = Event::Announcement { barrier, sequence };
                 let urgent = Urgent { sequence, event, blocks: false };
                 self.channel_mut(channel).priority.push_back(urgent);
-                Ok(self.enqueue_urgent(channel))
+                Ok(wake.or(self.enqueue_urgent(channel)))
             }
             _ => Ok(wake),
         }

@@ -105,6 +105,13 @@ fn a_barrier_with_timeout_is_announced_and_may_overtake() {
 }
 
 #[test]
+fn a_barrier_with_timeout_wakes_the_reader_of_an_empty_gate() {
+    let mut gate: InputGate<u32> = InputGate::new(1);
+    let timed = barrier(5, Alignment::Timeout { timeout_ms: 10 });
+    assert_eq!(event(&mut gate, 0, 1, timed), Wake::Reader);
+}
+
+#[test]
 fn an_unread_announcement_goes_with_its_barrier() {
     let mut gate = InputGate::new(1);
     let _ = push(&mut gate, 0, 1);

@@ -41,6 +41,13 @@ pub enum Wake {
     Nobody,
 }
 
+impl Wake {
+    /// Wakes the reader if either does.
+    pub fn or(self, other: Self) -> Self {
+        if self == Self::Reader { self } else { other }
+    }
+}
+
 /// A page that may be sent, with the permit that allows it.
 #[derive(Debug)]
 pub struct Cleared<B> {
