@@ -1,0 +1,165 @@
+//! What must hold after every step, and at the end.
+
+use millstream_exchange::connection::Connection;
+use millstream_exchange::{ChannelId, ReaderId};
+
+use crate::consumer::{Consumer, ConsumerState};
+use crate::producer::ProducerState;
+use crate::worker::{EndpointPhase, Worker};
+use crate::world::World;
+
+/// Credit is conserved on every channel, and no worker uses more than its memory.
+pub(crate) fn invariants(world: &World) -> Result<(), String> {
+    for worker in &world.workers {
+        budget(worker)?;
+        for consumer in &worker.shared.consumers {
+            floating(worker, consumer)?;
+            for input in &consumer.inputs {
+                let Some(channel) = input.channel else { continue };
+                credit(world, worker, input.peer, channel, input.edge)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Nothing can happen any more: that must be the end and not a deadlock.
+pub(crate) fn finished(world: &World) -> Result<(), String> {
+    let faults = world.cx.plan.has_faults();
+    for worker in &world.workers {
+        for task in &worker.shared.producers {
+            let complete = task.state == ProducerState::Finished;
+            if !task.is_over() || (!faults && !complete) {
+                return Err(format!("deadlock: {}", stuck(world)));
+            }
+        }
+        for task in &worker.shared.consumers {
+            let complete = task.state == ConsumerState::Finished;
+            if !task.is_over() || (!faults && !complete) || !task.holding.is_empty() {
+                return Err(format!("deadlock: {}", stuck(world)));
+            }
+            for input in task.inputs.iter().filter(|_| complete) {
+                let lost = |error| format!("channel of edge {}: {error}", input.edge);
+                world.cx.ledgers[input.edge].check_complete().map_err(lost)?;
+            }
+        }
+        for (peer, endpoint) in &worker.endpoints {
+            let over = matches!(endpoint.phase, EndpointPhase::Lost | EndpointPhase::Closed);
+            if !over || (world.cx.losses == 0 && endpoint.phase == EndpointPhase::Lost) {
+                let (index, phase) = (worker.index, endpoint.phase);
+                return Err(format!("connection of {index} with {peer} ends as {phase:?}"));
+            }
+        }
+        let (segments, jumbo) = (worker.shared.memory.used(), &worker.shared.jumbo);
+        if segments > 0 || jumbo.free != jumbo.size {
+            let bytes = jumbo.size - jumbo.free;
+            let index = worker.index;
+            return Err(format!("worker {index} leaks {segments} segments, {bytes} jumbo bytes"));
+        }
+    }
+    Ok(())
+}
+
+/// Who is not at its end, in a few words.
+pub(crate) fn stuck(world: &World) -> String {
+    let mut words = Vec::new();
+    for worker in &world.workers {
+        for task in worker.shared.producers.iter().filter(|task| !task.is_over()) {
+            words.push(format!("producer {} is {:?}", task.task, task.state));
+        }
+        for task in worker.shared.consumers.iter().filter(|task| !task.is_over()) {
+            words.push(format!("consumer {} is {:?}", task.task, task.state));
+        }
+        for task in worker.shared.consumers.iter().filter(|task| !task.holding.is_empty()) {
+            words.push(format!("consumer {} holds {}", task.task, task.holding.len()));
+        }
+        for (peer, endpoint) in &worker.endpoints {
+            words.push(format!("connection {}-{peer} is {:?}", worker.index, endpoint.phase));
+        }
+    }
+    words.join(", ")
+}
+
+/// Every segment in use belongs to a pool that may have it.
+fn budget(worker: &Worker) -> Result<(), String> {
+    let shared = &worker.shared;
+    let of_producers: u32 = shared.producers.iter().map(|task| task.quota.used()).sum();
+    let of_consumers: u32 = shared.consumers.iter().map(|task| task.quota.used()).sum();
+    let expected = shared.exclusive + of_producers + of_consumers;
+    let found = shared.memory.used();
+    if found != expected as usize {
+        return Err(format!(
+            "worker {}: {found} segments used, pools know {expected}",
+            worker.index
+        ));
+    }
+    Ok(())
+}
+
+/// The channels of a gate hold as many floating buffers as its pool gave out.
+fn floating(worker: &Worker, consumer: &Consumer) -> Result<(), String> {
+    let mut held = 0;
+    for input in &consumer.inputs {
+        let Some(channel) = input.channel else { continue };
+        let connection = &worker.endpoints[&input.peer].connection;
+        if let Some(credit) = connection.channel_credit(channel) {
+            held += credit.floating();
+            let free = input.exclusive.len() + input.floating.len();
+            if free != credit.free() as usize {
+                return Err(format!("{channel}: {free} free segments, machine: {credit:?}"));
+            }
+        }
+    }
+    let used = consumer.quota.used();
+    if held > used || (consumer.state == ConsumerState::Running && held < used) {
+        // A channel that ended may still hold some; one that runs accounts for all.
+        let ended = consumer.inputs.iter().any(|input| !is_open(worker, input.peer, input.channel));
+        if held > used || !ended {
+            return Err(format!("consumer {}: {held} floating, pool: {used}", consumer.task));
+        }
+    }
+    Ok(())
+}
+
+fn is_open(worker: &Worker, peer: usize, channel: Option<ChannelId>) -> bool {
+    let connection = &worker.endpoints[&peer].connection;
+    channel.is_some_and(|channel| connection.channel_credit(channel).is_some())
+}
+
+/// The invariant of credit-based flow control.
+fn credit(
+    world: &World,
+    worker: &Worker,
+    peer: usize,
+    channel: ChannelId,
+    edge: usize,
+) -> Result<(), String> {
+    let ours = &worker.endpoints[&peer];
+    let theirs = &world.workers[peer].endpoints[&worker.index];
+    let open = ours.phase == EndpointPhase::Open && theirs.phase == EndpointPhase::Open;
+    let Some(consumer) = ours.connection.channel_credit(channel).filter(|_| open) else {
+        return Ok(());
+    };
+    let ledger = &world.cx.ledgers[edge];
+    let void = ledger.void && consumer.initial() == 0;
+    let Some(granted) = granted(&theirs.connection, channel) else { return Ok(()) };
+    let granted = if ledger.request_under_way { consumer.initial() } else { granted };
+    let sum = granted
+        + ledger.credit_under_way
+        + consumer.unannounced()
+        + ledger.data_under_way
+        + consumer.in_use();
+    if sum != consumer.held() && !void {
+        let (under_way, data) = (ledger.credit_under_way, ledger.data_under_way);
+        return Err(format!(
+            "{channel} of worker {}: credit {granted} + {under_way} under way, {data} pages under \
+             way, {consumer:?}",
+            worker.index
+        ));
+    }
+    Ok(())
+}
+
+fn granted(connection: &Connection, channel: ChannelId) -> Option<u32> {
+    connection.reader_credit(ReaderId(channel.0)).map(|credit| credit.available())
+}

@@ -1,0 +1,99 @@
+//! Runs seeds of the simulation.
+
+#![forbid(unsafe_code)]
+
+use std::ops::Range;
+use std::process::ExitCode;
+
+use millstream_simulation::{Bug, Outcome, Report, run};
+
+const USAGE: &str = "\
+Runs whole workers on one thread, every choice taken from a seed.
+
+  --seed N        replay one seed, printing everything that happens
+  --quiet         with --seed: print the result only
+  --seeds A..B    run all seeds from A to B (not included), print failures and a summary
+  --bug NAME      plant a bug, to see that it is found";
+
+/// What the command line asks for.
+struct Options {
+    seeds: Range<u64>,
+    single: bool,
+    quiet: bool,
+    bug: Option<Bug>,
+}
+
+fn main() -> ExitCode {
+    match parse(std::env::args().skip(1)) {
+        Ok(options) if options.single => replay(&options),
+        Ok(options) => sweep(&options),
+        Err(problem) => {
+            let bugs: Vec<_> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+            eprintln!("{problem}\n\n{USAGE}: {}", bugs.join(", "));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn replay(options: &Options) -> ExitCode {
+    let report = run(options.seeds.start, options.bug, !options.quiet);
+    println!("{report}");
+    if report.failure.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn sweep(options: &Options) -> ExitCode {
+    // A machine's panic is a result here, and the report says it.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut total = Outcome::default();
+    let (mut steps, mut failures) = (0, 0u64);
+    for seed in options.seeds.clone() {
+        let report: Report = run(seed, options.bug, false);
+        steps += report.steps;
+        total.finished += report.outcome.finished;
+        total.stopped += report.outcome.stopped;
+        total.losses += report.outcome.losses;
+        if report.failure.is_some() {
+            failures += 1;
+            println!("{report}");
+        }
+    }
+    let seeds = options.seeds.end.saturating_sub(options.seeds.start);
+    let Outcome { finished, stopped, losses } = total;
+    println!(
+        "{seeds} seeds, {failures} failed; {steps} steps, {finished} tasks finished, {stopped} \
+         stopped, {losses} connection ends lost"
+    );
+    if failures > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options { seeds: 0..1000, single: false, quiet: false, bug: None };
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--seed" => {
+                let seed = number(&value()?)?;
+                options.seeds = seed..seed.saturating_add(1);
+                options.single = true;
+            }
+            "--seeds" => {
+                let range = value()?;
+                let (from, to) = range.split_once("..").ok_or("--seeds: expected A..B")?;
+                options.seeds = number(from)?..number(to)?;
+            }
+            "--bug" => {
+                let name = value()?;
+                options.bug =
+                    Some(Bug::from_name(&name).ok_or_else(|| format!("no bug is named {name}"))?);
+            }
+            "--quiet" => options.quiet = true,
+            _ => return Err(format!("unknown option {argument}")),
+        }
+    }
+    Ok(options)
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a number, found {text}"))
+}
