@@ -7,8 +7,11 @@ extern crate std;
 
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod cost;
+pub mod demand;
 pub mod lend;
 pub mod managed;
+pub mod model;
 pub mod pool;
 pub mod ring;
 pub mod segment;
