@@ -88,6 +88,19 @@ fn both_totals_leave_the_overhead() {
 }
 
 #[test]
+fn limits_include_their_ends() {
+    let engine = 1280 * MIB;
+    for overhead in [192 * MIB, GIB] {
+        let process = Some(engine + 256 * MIB + overhead);
+        let options = MemoryOptions { process, engine: Some(engine), ..flink() };
+        assert_eq!(options.derive().unwrap().overhead.bytes, overhead);
+    }
+    let table = MemoryOptions { engine: Some(640 * MIB), ..flink() }.derive().unwrap();
+    assert_eq!(table.network.bytes, 64 * MIB);
+    assert_eq!(table.network.source, Source::Fraction(Fraction::percent(10)));
+}
+
+#[test]
 fn contradictions_name_the_options() {
     let share = |min, max| Share { fraction: Fraction::percent(10), min, max };
     let cases = [

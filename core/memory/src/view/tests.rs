@@ -221,6 +221,7 @@ proptest! {
             prop_assert_eq!(output.position(), model.len() as u64);
         }
         let buffers = output.finish();
+        prop_assert!(buffers.iter().all(|buffer| !buffer.is_empty()), "no empty segment is kept");
         let read: Vec<u8> = buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect();
         prop_assert_eq!(read, model);
     }
