@@ -205,8 +205,8 @@ impl fmt::Display for SizingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the operators need {} bytes of network memory to start, but only {} bytes can be shared \
-             out: {} are missing; raise `{}`, or lower the parallelism or `{}`",
+            "the operators need {} bytes of network memory to start, but only {} bytes can be \
+             shared out: {} are missing; raise `{}`, or lower the parallelism or `{}`",
             self.required,
             self.available,
             self.required - self.available,

@@ -11,8 +11,8 @@
 //!
 //! A backend brings the memory, as an [`Arena`]. A pool cuts it into segments and leases them out.
 //! A lease, [`Segment`], is the only way to write to these bytes. [`Segment::freeze`] gives the
-//! right to write up for good: the [`Buffer`] it returns can be cloned, sent, sliced and read on any
-//! thread, and the segment goes back to its pool when the last reader is gone, whoever that is.
+//! right to write up for good: the [`Buffer`] it returns can be cloned, sent, sliced and read on
+//! any thread, and the segment goes back to its pool when the last reader is gone, whoever that is.
 //! Readers are counted in a table beside the segments, so a clone allocates nothing; that is why a
 //! broadcast, a snapshot and a retransmission cost a counter each, not a copy.
 //!
@@ -57,8 +57,8 @@
 //! One [`NetworkPool`] holds the segments that flow. Every gate and every partition has a
 //! [`LocalPool`] on it: a promise of so many, a limit, and a current size between the two, which
 //! changes as others come and go (see [`pool`]). Free segments form a stack: the one that came back
-//! last goes out next, with its bytes still in the cache. Taking and returning are lock-free; a task
-//! that finds nothing leaves its waker, and hears of the next chance.
+//! last goes out next, with its bytes still in the cache. Taking and returning are lock-free; a
+//! task that finds nothing leaves its waker, and hears of the next chance.
 //!
 //! [`ManagedMemory`] holds the pages that stay: for state, sorting, hashing, booked by owner.
 //!

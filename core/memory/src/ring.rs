@@ -280,8 +280,9 @@ mod tests {
             let mut model = VecDeque::new();
             for (number, push) in pushes.into_iter().enumerate() {
                 if push {
-                    let expected =
-                        if model.len() < capacity { model.push_back(number); Ok(()) } else { Err(number) };
+                    let fits = model.len() < capacity;
+                    model.extend(fits.then_some(number));
+                    let expected = if fits { Ok(()) } else { Err(number) };
                     prop_assert_eq!(producer.push(number), expected);
                 } else {
                     prop_assert_eq!(consumer.peek().copied(), model.front().copied());

@@ -44,8 +44,8 @@ impl Fraction {
         (u128::from(total) * u128::from(self.billionths) / u128::from(BILLION)) as u64
     }
 
-    /// What `rest` leaves to this fraction when both make up the total: rest × f / (1 − f), rounded
-    /// down.
+    /// What `rest` leaves to this fraction when both make up the total: `rest * f / (1 - f)`,
+    /// rounded down.
     pub fn beside(self, rest: u64) -> u64 {
         let others = u128::from(BILLION - self.billionths);
         let bytes = u128::from(rest) * u128::from(self.billionths) / others;

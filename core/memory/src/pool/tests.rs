@@ -237,7 +237,9 @@ fn an_unsuccessful_request_wakes_nobody() {
 proptest! {
     /// Whatever opens, closes, takes and returns: nothing is lost, promises are kept, quotas hold.
     #[test]
-    fn segments_are_conserved(steps in proptest::collection::vec((0u8..6, 0usize..8, 0usize..12), 1..120)) {
+    fn segments_are_conserved(
+        steps in proptest::collection::vec((0u8..6, 0usize..8, 0usize..12), 1..120),
+    ) {
         let network = network(24);
         let mut pools: Vec<(LocalPool, usize)> = Vec::new();
         let mut held = Vec::new();
