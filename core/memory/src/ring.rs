@@ -29,6 +29,13 @@ pub const RING_CAPACITY_MAX: usize = 1 << 30;
 /// assert_eq!(consumer.pop(), Some('b'), "what was pushed is still delivered");
 /// assert_eq!(consumer.pop(), None);
 /// ```
+///
+/// The ends may go to other threads only if the elements may:
+///
+/// ```compile_fail,E0277
+/// let (producer, _consumer) = millstream_memory::Ring::<std::rc::Rc<u8>>::with_capacity(2);
+/// std::thread::spawn(move || drop(producer));
+/// ```
 pub struct Ring<T> {
     // Positions count elements since the beginning and wrap; `position & mask` is the slot.
     /// Next position to read; written by the consumer.
