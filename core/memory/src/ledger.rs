@@ -147,7 +147,8 @@ impl Ledger {
         self.listener.wake();
     }
 
-    /// Sets the size. Afterwards wake the ledger if it [waits](Self::is_waiting): it may have grown.
+    /// Sets the size. It may have grown: afterwards wake the ledger if it
+    /// [waits](Self::is_waiting).
     pub(crate) fn resize(&self, size_new: u32) {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {

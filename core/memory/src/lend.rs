@@ -13,6 +13,10 @@ use crate::sync::SpinLock;
 /// refused, or found when the plugin ends. `T` is [`Segment`](crate::Segment) or
 /// [`Buffer`](crate::Buffer), or anything else that is lent the same way.
 ///
+/// The library wraps what it got in [`Segment::foreign`](crate::Segment::foreign), with a `release`
+/// that ends in [`take_back`](LendTable::take_back): dropping there, or submitting the filled
+/// segment ([`into_token`](crate::Segment::into_token)), are both the return of a token here.
+///
 /// One table per plugin instance; it grows to the largest number lent at once and then allocates
 /// no more. Lending and taking back are a short critical section each.
 ///
@@ -149,11 +153,18 @@ impl fmt::Display for NotLent {
 impl Error for NotLent {}
 
 #[cfg(all(test, not(loom)))]
+#[expect(unsafe_code, reason = "the tests play a plugin")]
 mod tests {
+    use alloc::boxed::Box;
     use alloc::string::ToString;
     use alloc::sync::Arc;
+    use core::ffi::c_void;
+    use core::ptr::NonNull;
 
     use super::{LendTable, NotLent};
+    use crate::pool::NetworkPool;
+    use crate::segment::Segment;
+    use crate::segment::test_arena::TestArena;
 
     #[test]
     fn each_token_is_good_once() {
@@ -180,6 +191,42 @@ mod tests {
             let refusal = table.take_back(token).unwrap_err();
             assert!(refusal.to_string().contains("exactly once"), "{refusal}");
         }
+    }
+
+    /// Both sides of a C border in one process: the host lends, the plugin fills and drops or
+    /// submits.
+    #[test]
+    fn a_segment_goes_across_a_border_and_comes_back() {
+        unsafe extern "C" fn release(table: *mut c_void, token: u64) {
+            // SAFETY: the test passes its table, which outlives every segment.
+            let table = unsafe { &*table.cast::<LendTable<Segment>>() };
+            drop(table.take_back(token).expect("each token comes back once"));
+        }
+
+        let network = NetworkPool::new(Box::new(TestArena::new(2)));
+        let pool = network.create_local(2, 2).unwrap();
+        let table = LendTable::new(2);
+        let lend = || {
+            let mut segment = pool.request().unwrap();
+            let (start, len) = (NonNull::new(segment.as_mut_ptr()).unwrap(), segment.len());
+            let token = table.lend(segment).unwrap();
+            let ctx = (&raw const table).cast_mut().cast();
+            // SAFETY: the lease in the table keeps the bytes, and touches them only once the token
+            // is back.
+            (token, unsafe { Segment::foreign(start, len, ctx, token, release) })
+        };
+
+        let (_, dropped) = lend();
+        assert_eq!((pool.used(), table.lent()), (1, 1));
+        drop(dropped);
+        assert_eq!((pool.used(), table.lent()), (0, 0));
+
+        let (token, mut submitted) = lend();
+        submitted[..4].copy_from_slice(b"rows");
+        assert_eq!(submitted.into_token().unwrap(), token);
+        assert_eq!(table.lent(), 1, "not released, but submitted");
+        let buffer = table.take_back(token).unwrap().freeze(4);
+        assert_eq!((&*buffer, table.lent()), (&b"rows"[..], 0));
     }
 
     #[test]

@@ -29,6 +29,13 @@ pub const RING_CAPACITY_MAX: usize = 1 << 30;
 /// assert_eq!(consumer.pop(), Some('b'), "what was pushed is still delivered");
 /// assert_eq!(consumer.pop(), None);
 /// ```
+///
+/// The ends may go to other threads only if the elements may:
+///
+/// ```compile_fail,E0277
+/// let (producer, _consumer) = millstream_memory::Ring::<std::rc::Rc<u8>>::with_capacity(2);
+/// std::thread::spawn(move || drop(producer));
+/// ```
 pub struct Ring<T> {
     // Positions count elements since the beginning and wrap; `position & mask` is the slot.
     /// Next position to read; written by the consumer.
@@ -280,8 +287,9 @@ mod tests {
             let mut model = VecDeque::new();
             for (number, push) in pushes.into_iter().enumerate() {
                 if push {
-                    let expected =
-                        if model.len() < capacity { model.push_back(number); Ok(()) } else { Err(number) };
+                    let fits = model.len() < capacity;
+                    model.extend(fits.then_some(number));
+                    let expected = if fits { Ok(()) } else { Err(number) };
                     prop_assert_eq!(producer.push(number), expected);
                 } else {
                     prop_assert_eq!(consumer.peek().copied(), model.front().copied());

@@ -12,6 +12,7 @@ mod jumbo;
 use core::error::Error;
 use core::ffi::c_void;
 use core::fmt;
+use core::mem;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
@@ -167,6 +168,26 @@ impl Segment {
         let len = u32::try_from(len).expect("a foreign segment is smaller than 4 GiB");
         let lease = ForeignLease { release, ctx, token };
         Self { start, len, index: NO_INDEX, origin: Origin::Foreign(lease) }
+    }
+
+    /// Ends a foreign lease without releasing it, and returns its token.
+    ///
+    /// How a plugin submits a segment that it filled: the token goes back to the lender, who takes
+    /// the segment over with its content.
+    ///
+    /// # Errors
+    ///
+    /// The segment itself, when it was not lent by somebody else.
+    pub fn into_token(self) -> Result<u64, Self> {
+        match &self.origin {
+            Origin::Foreign(lease) => {
+                let token = lease.token;
+                // Nothing but the duty to release is forgotten.
+                mem::forget(self);
+                Ok(token)
+            }
+            Origin::Own(_) => Err(self),
+        }
     }
 
     /// A segment of its own size for one row that does not fit an ordinary segment.

@@ -23,4 +23,5 @@ pub use output::{Output, OutputView};
 pub use slice::{SliceReader, SliceWriter};
 
 #[cfg(all(test, not(loom)))]
+#[expect(unsafe_code, reason = "segments as small as a test likes")]
 mod tests;

@@ -14,7 +14,8 @@ use crate::sync::{AtomicUsize, Ordering, UnsafeCell, spin_loop};
 /// [`wake`](Self::wake) is visible after a [`register`](Self::register) that came too late for it.
 ///
 /// One task waits at a time. A second registration replaces the first; of two registrations that
-/// truly run at once, one is stored and the other woken immediately, so that neither sleeps unheard.
+/// truly run at once, one is stored and the other woken immediately, so that neither sleeps
+/// unheard.
 ///
 /// ```
 /// use core::sync::atomic::{AtomicBool, Ordering};

@@ -21,10 +21,10 @@ use crate::sync::{Arc, UnsafeCell};
 /// Explores all interleavings with at most `preemptions` switches away from a runnable thread.
 ///
 /// Models with locks and several atomics are too large for all; two or three preemptions find
-/// nearly every known bug of this kind.
+/// nearly every known bug of this kind. `LOOM_MAX_PREEMPTIONS` goes deeper.
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = ::loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(model);
 }
 

@@ -102,8 +102,8 @@ impl fmt::Display for ManagedError {
             ),
             Self::ForeignPage { owner, foreign } => write!(
                 f,
-                "{foreign} pages were given back in the name of `{owner}` that it did not own; give \
-                 pages back in the name that they were allocated for"
+                "{foreign} pages were given back in the name of `{owner}` that it did not own; \
+                 give pages back in the name that they were allocated for"
             ),
             Self::ShutDown => f.write_str(
                 "managed memory is shut down; allocate before the end of the worker process",

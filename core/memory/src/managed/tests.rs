@@ -81,9 +81,9 @@ fn a_shutdown_reports_leaks_by_owner() {
     let report = memory.shut_down().unwrap_err();
     assert_eq!(
         report.to_string(),
-        "managed memory was not given back: `sort (1/2)` holds 2 pages of 4096 bytes and 0 reserved \
-         bytes, `state` holds 0 pages of 4096 bytes and 7 reserved bytes; each must drop its pages \
-         and end its reservations when it closes"
+        "managed memory was not given back: `sort (1/2)` holds 2 pages of 4096 bytes and 0 \
+         reserved bytes, `state` holds 0 pages of 4096 bytes and 7 reserved bytes; each must drop \
+         its pages and end its reservations when it closes"
     );
     assert_eq!(memory.allocate_pages(sort, 1).unwrap_err(), ManagedError::ShutDown);
     assert_eq!(memory.open("late").unwrap_err(), ManagedError::ShutDown);

@@ -1,16 +1,17 @@
 //! Pools on one thread: quotas, redistribution, errors, conservation, wake-ups.
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::task::Wake;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
 
-use super::{LocalPool, LocalPoolOptions, NetworkPool, PoolError};
+use super::{Audit, Leased, LocalPool, LocalPoolOptions, NetworkPool, PoolError};
 use crate::segment::test_arena::TestArena;
 
 fn network(segments: usize) -> NetworkPool {
@@ -155,6 +156,19 @@ fn a_closed_pool_is_remembered_until_its_last_segment_is_back() {
 }
 
 #[test]
+fn an_audit_sees_lost_and_doubled_segments() {
+    let audit = |free, segments| Audit {
+        total: 4,
+        free,
+        leased: vec![Leased { id: 0, name: String::new(), segments }],
+    };
+    assert!(audit(Some(3), 1).is_conserved());
+    assert!(!audit(Some(2), 1).is_conserved(), "lost");
+    assert!(!audit(Some(4), 1).is_conserved(), "doubled");
+    assert!(!audit(None, 4).is_conserved(), "not counted");
+}
+
+#[test]
 fn a_waiting_task_is_woken_by_its_own_return() {
     let network = network(8);
     let pool = network.create_local(2, 2).unwrap();
@@ -223,7 +237,9 @@ fn an_unsuccessful_request_wakes_nobody() {
 proptest! {
     /// Whatever opens, closes, takes and returns: nothing is lost, promises are kept, quotas hold.
     #[test]
-    fn segments_are_conserved(steps in proptest::collection::vec((0u8..6, 0usize..8, 0usize..12), 1..120)) {
+    fn segments_are_conserved(
+        steps in proptest::collection::vec((0u8..6, 0usize..8, 0usize..12), 1..120),
+    ) {
         let network = network(24);
         let mut pools: Vec<(LocalPool, usize)> = Vec::new();
         let mut held = Vec::new();

@@ -200,8 +200,8 @@ impl fmt::Display for JumboError {
 
 impl Error for JumboError {}
 
-/// What `malloc` gives anyway, and the widest value in a page asks for. Beyond it, allocators cannot
-/// use fresh zero pages of the operating system, and would write all zeros by hand.
+/// What `malloc` gives anyway, and the widest value in a page asks for. Beyond it, allocators
+/// cannot use fresh zero pages of the operating system, and would write all zeros by hand.
 const JUMBO_ALIGNMENT: usize = 16;
 
 /// The allocation behind a jumbo segment, with its reservation.

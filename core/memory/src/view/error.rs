@@ -55,27 +55,28 @@ impl fmt::Display for ViewError {
         match self {
             Self::EndOfData { offset, wanted, available } => write!(
                 f,
-                "the data ends within a value: {wanted} bytes are needed at offset {offset}, {available} \
-                 are left; the data is cut off, or was written with another schema"
+                "the data ends within a value: {wanted} bytes are needed at offset {offset}, \
+                 {available} are left; the data is cut off, or was written with another schema"
             ),
             Self::OutOfSpace { offset, wanted } => write!(
                 f,
-                "no room for {wanted} more bytes at offset {offset}; use a larger target, or wait for \
-                 segments"
+                "no room for {wanted} more bytes at offset {offset}; use a larger target, or wait \
+                 for segments"
             ),
             Self::VarintTooLong { offset, bits } => write!(
                 f,
-                "the number at offset {offset} does not fit {bits} bits; the data is damaged, or was \
-                 written with another schema"
+                "the number at offset {offset} does not fit {bits} bits; the data is damaged, or \
+                 was written with another schema"
             ),
             Self::NotBool { offset, value } => write!(
                 f,
-                "the boolean at offset {offset} is {value}, not 0 or 1; the data is damaged, or was \
-                 written with another schema"
+                "the boolean at offset {offset} is {value}, not 0 or 1; the data is damaged, or \
+                 was written with another schema"
             ),
             Self::NotUtf8 { offset } => write!(
                 f,
-                "the text at offset {offset} is not UTF-8; read it as bytes, or convert it at the source"
+                "the text at offset {offset} is not UTF-8; read it as bytes, or convert it at \
+                 the source"
             ),
             Self::OutOfRange { offset, len } => write!(
                 f,

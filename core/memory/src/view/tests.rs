@@ -190,7 +190,10 @@ proptest! {
     #[test]
     fn overwriting_and_taking_back_act_as_on_a_vector(
         sizes in proptest::collection::vec(1usize..6, 20),
-        steps in proptest::collection::vec((0u8..3, 0u64..24, proptest::collection::vec(any::<u8>(), 0..9)), 0..20),
+        steps in proptest::collection::vec(
+            (0u8..3, 0u64..24, proptest::collection::vec(any::<u8>(), 0..9)),
+            0..20,
+        ),
     ) {
         let mut output = OutputView::new(tiny_segments(&sizes));
         let mut model: Vec<u8> = Vec::new();
@@ -221,6 +224,7 @@ proptest! {
             prop_assert_eq!(output.position(), model.len() as u64);
         }
         let buffers = output.finish();
+        prop_assert!(buffers.iter().all(|buffer| !buffer.is_empty()), "no empty segment is kept");
         let read: Vec<u8> = buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect();
         prop_assert_eq!(read, model);
     }
