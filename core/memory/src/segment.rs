@@ -220,24 +220,6 @@ impl Segment {
         Buffer::new(self, len as u32)
     }
 
-    /// Hands a foreign segment back to its lender by another way than `release`: gives the token,
-    /// and whoever takes it now has the duty to bring it back.
-    ///
-    /// # Errors
-    ///
-    /// The segment itself, if nobody lent it.
-    pub fn into_token(self) -> Result<u64, Self> {
-        match &self.origin {
-            Origin::Foreign(lease) => {
-                let token = lease.token;
-                // The duty to release is the receiver's now.
-                core::mem::forget(self);
-                Ok(token)
-            }
-            Origin::Own(_) => Err(self),
-        }
-    }
-
     /// The number of this segment within its arena, for backends that registered the arena.
     ///
     /// `None` for jumbo and foreign segments. Together with
