@@ -13,12 +13,13 @@ use std::{
 
 use millstream_dataflow::{
     TaskError,
-    channel::{Element, Event, Receiver, Sender},
+    channel::{Element, Receiver, Sender},
     task::TaskMetrics,
 };
+use millstream_exchange::event::Event;
 use millstream_memory::{Buffer, LocalPool, Segment};
 
-use crate::{Outcome, worker::panic_message};
+use crate::{Outcome, park::Unparker, worker::panic_message};
 
 /// A source whose calls may block.
 pub trait BlockingSource: Send {
@@ -95,7 +96,7 @@ pub fn spawn_source(
     let thread_name = name.clone();
     outcome.begin_thread();
     let body = move || {
-        outcome.wake_at_end(thread::current());
+        outcome.wake_at_end(Unparker::Thread(Arc::new(thread::current().into())));
         let waker = this_thread();
         let run = || run_source(source, &pool, channel, &metrics, &outcome, &waker);
         report(&name, &outcome, catch_unwind(AssertUnwindSafe(run)));
@@ -172,7 +173,7 @@ pub fn spawn_sink(
     let thread_name = name.clone();
     outcome.begin_thread();
     let body = move || {
-        outcome.wake_at_end(thread::current());
+        outcome.wake_at_end(Unparker::Thread(Arc::new(thread::current().into())));
         let run = || run_sink(sink, channels, &metrics, &outcome);
         report(&name, &outcome, catch_unwind(AssertUnwindSafe(run)));
     };
@@ -199,6 +200,7 @@ fn run_sink(
                 Some(Element::Page(page)) => {
                     sink.write(&page)?;
                     metrics.consumed(rows(&page), page.len());
+                    channels[index].give_back(page);
                     any = true;
                 }
                 Some(Element::Event(Event::EndOfPartition)) => {

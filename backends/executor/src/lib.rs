@@ -12,11 +12,13 @@
 
 pub mod blocking;
 mod clock;
+mod park;
 mod ready;
 mod run;
 mod worker;
 
 pub use clock::Clock;
+pub use park::WatchError;
 pub use ready::ReadySet;
 pub use run::{Executor, Failure, Outcome, Running, TaskId};
 pub use worker::{Poll, SPIN_MICROS_DEFAULT};

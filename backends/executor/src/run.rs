@@ -1,20 +1,22 @@
 //! Running the tasks of a job to their end.
 
 use std::{
+    os::fd::AsFd,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Wake, Waker},
-    thread::{self, JoinHandle, Thread},
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use millstream_dataflow::TaskError;
 
 use crate::{
-    Clock, ReadySet,
-    worker::{Poll, SPIN_MICROS_DEFAULT, Worker},
+    Clock, ReadySet, WatchError,
+    park::{Parker, Unparker},
+    worker::{Poll, Rest, SPIN_MICROS_DEFAULT, Worker},
 };
 
 /// Names a task: the worker that polls it, and its slot there.
@@ -36,17 +38,18 @@ pub struct Executor {
     spin: Duration,
 }
 
+#[derive(Default)]
 struct Plan {
     wakers: Vec<Arc<TaskWaker>>,
     tasks: Vec<Option<Box<dyn Poll>>>,
+    parker: Parker,
 }
 
 impl Executor {
     /// An executor with this many workers, at least one.
     pub fn new(workers: usize) -> Self {
-        let plan = || Plan { wakers: Vec::new(), tasks: Vec::new() };
         Self {
-            workers: (0..workers.max(1)).map(|_| plan()).collect(),
+            workers: (0..workers.max(1)).map(|_| Plan::default()).collect(),
             outcome: Arc::default(),
             spin: Duration::from_micros(SPIN_MICROS_DEFAULT),
         }
@@ -83,6 +86,15 @@ impl Executor {
         self.workers[id.worker].tasks[id.slot] = Some(task);
     }
 
+    /// Wakes the task in this slot whenever `file` becomes readable or writable (edge-triggered). The
+    /// file must stay open as long as the task.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn watch(&mut self, id: TaskId, file: impl AsFd) -> Result<(), WatchError> {
+        self.workers[id.worker].parker.watch(file, id.slot)
+    }
+
     /// Where failures are reported, by threads that are not workers.
     pub fn outcome(&self) -> &Arc<Outcome> {
         &self.outcome
@@ -103,21 +115,26 @@ impl Executor {
                 let waker = Waker::from(Arc::clone(&wakers[slot]));
                 (task, waker)
             });
-            let worker =
-                Worker::new(tasks.collect(), Arc::clone(&ready), Arc::clone(&outcome), clock, spin);
-            let body_outcome = Arc::clone(&outcome);
-            outcome.begin_thread();
-            let thread = thread::Builder::new()
-                .name(format!("worker-{number}"))
-                .spawn(move || worker.run(&body_outcome))
-                .expect("the system gives a thread for each worker");
+            let thread_slot = Arc::new(OnceLock::new());
+            let unparker = Unparker::of(&plan.parker, &thread_slot);
+            let rest = Rest { ready: Arc::clone(&ready), parker: plan.parker, spin, clock };
+            let worker = Worker::new(tasks.collect(), rest, Arc::clone(&outcome));
+            // Before the thread starts: what wakes a task after its first poll must be heard. What
+            // does so before needs not be, since every task is polled at first.
             for waker in &wakers {
-                let target = Target { ready: Arc::clone(&ready), thread: thread.thread().clone() };
-                // A wake-up before this is not lost: every task is polled at first.
+                let target = Target { ready: Arc::clone(&ready), unparker: unparker.clone() };
                 let _ = waker.target.set(target);
             }
-            outcome.wake_at_end(thread.thread().clone());
-            thread
+            outcome.wake_at_end(unparker);
+            outcome.begin_thread();
+            let outcome = Arc::clone(&outcome);
+            thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || {
+                    let _ = thread_slot.set(thread::current());
+                    worker.run(&outcome);
+                })
+                .expect("the system gives a thread for each worker")
         });
         Running { threads: threads.collect(), outcome, clock }
     }
@@ -131,7 +148,7 @@ struct TaskWaker {
 
 struct Target {
     ready: Arc<ReadySet>,
-    thread: Thread,
+    unparker: Unparker,
 }
 
 impl Wake for TaskWaker {
@@ -140,10 +157,10 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Some(Target { ready, thread }) = self.target.get()
+        if let Some(Target { ready, unparker }) = self.target.get()
             && ready.wake(self.slot)
         {
-            thread.unpark();
+            unparker.unpark();
         }
     }
 }
@@ -204,7 +221,7 @@ struct State {
     /// Threads that have not ended.
     running: usize,
     /// Threads to wake when the run is over before its time.
-    threads: Vec<Thread>,
+    threads: Vec<Unparker>,
 }
 
 impl Outcome {
@@ -244,7 +261,7 @@ impl Outcome {
     }
 
     /// Asks that this thread is unparked when the run is over before its time.
-    pub(crate) fn wake_at_end(&self, thread: Thread) {
+    pub(crate) fn wake_at_end(&self, thread: Unparker) {
         let mut state = self.lock();
         if state.failure.is_some() {
             thread.unpark();
@@ -262,7 +279,7 @@ impl Outcome {
         let mut state = self.lock();
         state.failure.get_or_insert(failure);
         self.over.store(true, Ordering::Release);
-        state.threads.iter().for_each(Thread::unpark);
+        state.threads.iter().for_each(Unparker::unpark);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -4,7 +4,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::Waker,
-    thread,
     time::Duration,
 };
 
@@ -13,7 +12,7 @@ use millstream_dataflow::{
     task::{Task, TaskMetrics, TaskPoll},
 };
 
-use crate::{Clock, Outcome, ReadySet};
+use crate::{Clock, Outcome, ReadySet, park::Parker};
 
 /// How long a worker looks for work before it sleeps, in microseconds. Waking a sleeping thread
 /// takes several of them, so this is what a page costs that arrives while the worker is idle.
@@ -67,23 +66,30 @@ struct Slot {
 /// The tasks of one thread.
 pub(crate) struct Worker {
     slots: Vec<Option<Slot>>,
-    ready: Arc<ReadySet>,
+    rest: Rest,
     outcome: Arc<Outcome>,
-    clock: Clock,
-    spin: Duration,
 }
+
+/// What a worker does when there is nothing to do.
+pub(crate) struct Rest {
+    pub(crate) ready: Arc<ReadySet>,
+    pub(crate) parker: Parker,
+    pub(crate) spin: Duration,
+    pub(crate) clock: Clock,
+}
+
+/// Rounds of polls after which a busy worker looks at its files.
+const ROUNDS_PER_LOOK: u32 = 8;
 
 impl Worker {
     pub(crate) fn new(
         tasks: Vec<(Box<dyn Poll>, Waker)>,
-        ready: Arc<ReadySet>,
+        rest: Rest,
         outcome: Arc<Outcome>,
-        clock: Clock,
-        spin: Duration,
     ) -> Self {
-        let since = clock.now();
+        let since = rest.clock.now();
         let slot = |(task, waker)| Some(Slot { task, waker, state: TaskPoll::Idle, since });
-        Self { slots: tasks.into_iter().map(slot).collect(), ready, outcome, clock, spin }
+        Self { slots: tasks.into_iter().map(slot).collect(), rest, outcome }
     }
 
     /// Polls until every task has finished, or one anywhere has failed.
@@ -98,16 +104,21 @@ impl Worker {
 
     fn poll_all(mut self) {
         let mut left = self.slots.len();
+        let mut rounds = 0;
         while left > 0 && !self.outcome.is_over() {
-            let ready = Arc::clone(&self.ready);
+            let ready = Arc::clone(&self.rest.ready);
             let mut any = ready.drain(|task| left -= usize::from(self.poll(task)));
             let deadline = self.earliest_deadline();
-            if deadline.is_some_and(|at| at <= self.clock.now()) {
+            if deadline.is_some_and(|at| at <= self.rest.clock.now()) {
                 left -= self.poll_due();
                 any = true;
             }
+            rounds += 1;
+            if rounds % ROUNDS_PER_LOOK == 0 {
+                self.rest.look();
+            }
             if !any && left > 0 {
-                self.rest(self.earliest_deadline());
+                self.rest.rest(self.earliest_deadline(), &self.outcome);
             }
         }
     }
@@ -115,12 +126,12 @@ impl Worker {
     /// `true` if the task is done with.
     fn poll(&mut self, task: usize) -> bool {
         let Some(slot) = self.slots.get_mut(task).and_then(Option::as_mut) else { return false };
-        let begin = self.clock.now();
+        let begin = self.rest.clock.now();
         // A panic of an operator ends its job, not the process: other jobs live on.
         let polled = catch_unwind(AssertUnwindSafe(|| {
             slot.task.poll(begin.as_micros() as u64, &slot.waker)
         }));
-        let end = self.clock.now();
+        let end = self.rest.clock.now();
         slot.account(begin, end);
         let result = polled.unwrap_or_else(|panic| {
             let what = panic_message(&*panic);
@@ -149,7 +160,7 @@ impl Worker {
 
     /// Polls the tasks whose deadline has come; gives how many are done with.
     fn poll_due(&mut self) -> usize {
-        let now = self.clock.now().as_micros() as u64;
+        let now = self.rest.clock.now().as_micros() as u64;
         let due = |slot: &Option<Slot>| {
             slot.as_ref().and_then(|slot| slot.task.deadline()).is_some_and(|at| at <= now)
         };
@@ -162,12 +173,15 @@ impl Worker {
         let deadlines = self.slots.iter().flatten().filter_map(|slot| slot.task.deadline());
         deadlines.min().map(Duration::from_micros)
     }
+}
 
+impl Rest {
     /// Nothing is ready: looks on for a while, then sleeps until woken or until the deadline.
-    fn rest(&self, deadline: Option<Duration>) {
+    fn rest(&self, deadline: Option<Duration>, outcome: &Outcome) {
         let begin = self.clock.now();
         loop {
-            if self.ready.glance() || self.outcome.is_over() {
+            self.look();
+            if self.ready.glance() || outcome.is_over() {
                 return;
             }
             let now = self.clock.now();
@@ -180,12 +194,22 @@ impl Worker {
             std::hint::spin_loop();
         }
         if self.ready.fall_asleep() {
-            match deadline {
-                Some(at) => thread::park_timeout(at.saturating_sub(self.clock.now())),
-                None => thread::park(),
-            }
+            let timeout = deadline.map(|at| at.saturating_sub(self.clock.now()));
+            self.parker.park(timeout, |slot| self.happened(slot));
             self.ready.awake();
         }
+    }
+
+    /// Looks at the files.
+    fn look(&self) {
+        if self.parker.has_files() {
+            self.parker.look(|slot| self.happened(slot));
+        }
+    }
+
+    /// This thread is awake, so nobody has to be unparked.
+    fn happened(&self, slot: usize) {
+        let _ = self.ready.wake(slot);
     }
 }
 

@@ -9,6 +9,7 @@
 use alloc::sync::Arc;
 use core::{fmt, task::Waker};
 
+use millstream_exchange::event::Event;
 use millstream_memory::{Buffer, Consumer, Producer, Ring, WakerSlot};
 
 /// What a channel carries.
@@ -18,14 +19,6 @@ pub enum Element {
     Page(Buffer),
     /// Something about the stream, in order with the pages.
     Event(Event),
-}
-
-/// What a channel tells beside rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// The producer is done: nothing follows.
-    EndOfPartition,
 }
 
 /// Elements that a channel holds at most. Ten full pages is where a producer stops on its own; the
@@ -40,7 +33,20 @@ pub fn channel(receiver: Waker) -> (Sender, Receiver) {
     let (producer, consumer) = Ring::with_capacity(CHANNEL_CAPACITY);
     let room = Arc::new(WakerSlot::new());
     let sender = Sender { ring: producer, room: Arc::clone(&room), receiver };
-    (sender, Receiver { ring: consumer, room })
+    (sender, Receiver { ring: consumer, room, returns: None })
+}
+
+/// A channel whose buffers go back to the sender when they have been read, for a sender that keeps
+/// count of them: a connection, which grants credit for each that comes back. `sender` wakes it.
+pub fn returning_channel(
+    receiver: Waker,
+    sender: Waker,
+    buffers: usize,
+) -> (Sender, Receiver, Consumer<Buffer>) {
+    let (back, returned) = Ring::with_capacity(buffers);
+    let (producer, mut consumer) = channel(receiver);
+    consumer.returns = Some(Returns { ring: back, sender });
+    (producer, consumer, returned)
 }
 
 /// The producer's end.
@@ -104,6 +110,13 @@ impl Drop for Sender {
 pub struct Receiver {
     ring: Consumer<Element>,
     room: Arc<WakerSlot>,
+    returns: Option<Returns>,
+}
+
+/// The way back for buffers.
+struct Returns {
+    ring: Producer<Buffer>,
+    sender: Waker,
 }
 
 impl Receiver {
@@ -112,6 +125,17 @@ impl Receiver {
         let element = self.ring.pop()?;
         self.room.wake();
         Some(element)
+    }
+
+    /// A page that was taken has been read, and its segment is free again.
+    pub fn give_back(&mut self, page: Buffer) {
+        if let Some(Returns { ring, sender }) = &mut self.returns {
+            // There are never more buffers than the ring holds; a page of another kind, a jumbo
+            // row, is simply freed.
+            if page.index().is_some() && ring.push(page).is_ok() {
+                sender.wake_by_ref();
+            }
+        }
     }
 
     /// Elements that wait.

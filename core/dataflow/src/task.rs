@@ -11,6 +11,7 @@ use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{fmt, task::Waker};
 
 use millstream_data::page::ValidPage;
+use millstream_exchange::event::Event;
 use millstream_memory::Buffer;
 
 pub use metrics::{TaskCounts, TaskMetrics};
@@ -18,7 +19,7 @@ pub use output::{Outputs, ResultPartition};
 
 use crate::{
     chain::{Chain, Context, Produced, TaskError},
-    channel::{Element, Event, Receiver},
+    channel::{Element, Receiver},
 };
 
 /// When pages that are not full are sent on, in microseconds.
@@ -70,8 +71,8 @@ pub struct Task {
     turn: usize,
     /// The chain makes rows itself.
     produces: bool,
-    /// A page that is not done, and the row to go on with.
-    current: Option<(u16, Buffer, usize)>,
+    /// A page that is not done.
+    current: Option<Current>,
     outputs: Outputs,
     timeout: BufferTimeout,
     /// When pages that are open now should be flushed.
@@ -86,6 +87,15 @@ enum Phase {
     Finishing,
     Draining,
     Finished,
+}
+
+/// A page that is being processed.
+struct Current {
+    /// The input that it came from, by position in `inputs`.
+    input: usize,
+    page: Buffer,
+    /// The row to go on with.
+    row: usize,
 }
 
 impl Task {
@@ -167,8 +177,8 @@ impl Task {
 
     /// Takes one element, or makes some rows. `false` if there is nothing to do.
     fn step(&mut self, now: u64) -> Result<bool, TaskError> {
-        if let Some((port, page, row)) = self.current.take() {
-            self.process(now, port, page, row)?;
+        if let Some(current) = self.current.take() {
+            self.process(now, current)?;
             return Ok(true);
         }
         if self.produces {
@@ -184,8 +194,7 @@ impl Task {
             match element {
                 Element::Page(page) => {
                     self.metrics.received(page.len());
-                    let port = self.inputs[index].port;
-                    self.process(now, port, page, 0)?;
+                    self.process(now, Current { input: index, page, row: 0 })?;
                 }
                 Element::Event(Event::EndOfPartition) => {
                     self.inputs.swap_remove(index);
@@ -193,6 +202,8 @@ impl Task {
                         self.phase = Phase::Finishing;
                     }
                 }
+                // Watermarks and barriers have their place here when there is state.
+                Element::Event(_) => {}
             }
             return Ok(true);
         }
@@ -210,20 +221,18 @@ impl Task {
         Ok(())
     }
 
-    fn process(
-        &mut self,
-        now: u64,
-        port: u16,
-        page: Buffer,
-        start: usize,
-    ) -> Result<(), TaskError> {
+    fn process(&mut self, now: u64, current: Current) -> Result<(), TaskError> {
+        let Current { input, page, row } = current;
         let view = ValidPage::trusted(&page)
             .map_err(|error| TaskError::new(alloc::format!("{error}")).at(&self.name))?;
         let rows = view.rows();
-        let next = self.call(now, |chain, context| chain.process(port, &view, start, context))?;
-        self.metrics.processed(next - start);
+        let port = self.inputs[input].port;
+        let next = self.call(now, |chain, context| chain.process(port, &view, row, context))?;
+        self.metrics.processed(next - row);
         if next < rows {
-            self.current = Some((port, page, next));
+            self.current = Some(Current { input, page, row: next });
+        } else {
+            self.inputs[input].receiver.give_back(page);
         }
         Ok(())
     }

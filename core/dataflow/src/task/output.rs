@@ -3,11 +3,12 @@
 use alloc::{collections::VecDeque, format, vec::Vec};
 use core::task::Waker;
 
+use millstream_exchange::event::Event;
 use millstream_memory::{JumboBudget, LocalPool, Segment};
 
 use crate::{
     chain::{ALL, ChainIo, PageInfo, TaskError},
-    channel::{Element, Event, PAGES_PER_SUBPARTITION_MAX, Sender},
+    channel::{Element, PAGES_PER_SUBPARTITION_MAX, Sender},
 };
 
 /// One output of a task: its pool, and a channel for each subpartition.
