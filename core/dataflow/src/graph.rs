@@ -82,6 +82,8 @@ pub struct Edge {
     pub input: u16,
     /// How rows are divided over the consumer's subtasks.
     pub partitioning: Partitioning,
+    /// The rows.
+    pub schema: Schema,
 }
 
 /// How rows are divided over the subtasks of a consumer.

@@ -136,7 +136,7 @@ impl Environment {
         program.graph.nodes.len() as u32 - 1
     }
 
-    fn connect(&self, upstreams: &[Upstream], to: u32) {
+    fn connect<T: Value>(&self, upstreams: &[Upstream], to: u32) {
         let edges = &mut self.inner.borrow_mut().graph.edges;
         edges.extend(upstreams.iter().map(|upstream| Edge {
             from: upstream.node,
@@ -144,6 +144,7 @@ impl Environment {
             to,
             input: 0,
             partitioning: upstream.partitioning,
+            schema: T::schema(),
         }));
     }
 }
@@ -182,6 +183,8 @@ struct Upstream {
 
 /// The operators of a chain so far, from its head on.
 pub trait Pipeline: Clone + Send + Sync + 'static {
+    /// The rows that its head takes.
+    type In: Value;
     /// The rows that come out of it.
     type Out: Value;
 
@@ -205,6 +208,7 @@ impl<T> Clone for Pages<T> {
 }
 
 impl<T: Value> Pipeline for Pages<T> {
+    type In = T;
     type Out = T;
 
     fn chain<N: Stage<T>>(&self, next: N, _info: &OpenInfo) -> Box<dyn Chain> {
@@ -224,6 +228,7 @@ where
     I: Iterator<Item = T> + Send + 'static,
     F: Fn(u32, u32) -> I + Clone + Send + Sync + 'static,
 {
+    type In = T;
     type Out = T;
 
     fn chain<N: Stage<T>>(&self, next: N, info: &OpenInfo) -> Box<dyn Chain> {
@@ -239,6 +244,7 @@ pub struct Then<P, O> {
 }
 
 impl<P: Pipeline, O: Operator<In = P::Out>> Pipeline for Then<P, O> {
+    type In = P::In;
     type Out = O::Out;
 
     fn chain<N: Stage<O::Out>>(&self, next: N, info: &OpenInfo) -> Box<dyn Chain> {
@@ -392,7 +398,7 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         let ended = self.exchange(Single, Partitioning::Forward);
         let env = ended.env;
         let node = env.add(name.into(), NodeKind::Sink(spec), parallelism, None);
-        env.connect(&ended.upstreams, node);
+        env.connect::<T>(&ended.upstreams, node);
     }
 
     /// Makes the rows the job's result, for whoever runs it to print, collect or drop.
@@ -400,7 +406,7 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         let ended = self.exchange(Single, Partitioning::Global);
         let env = ended.env;
         let node = env.add("result".into(), NodeKind::Result(T::schema()), Some(1), None);
-        env.connect(&ended.upstreams, node);
+        env.connect::<T>(&ended.upstreams, node);
     }
 
     fn then<O: Operator<In = T>>(self, operator: O) -> Stream<O::Out, Then<P, O>> {
@@ -423,7 +429,7 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         });
         let name = if names.is_empty() { "forward".into() } else { names.join(" -> ") };
         let node = env.add(name, NodeKind::Chain, parallelism, Some(factory));
-        env.connect(&upstreams, node);
+        env.connect::<P::In>(&upstreams, node);
         let upstream = Upstream { node, output: 0, partitioning };
         Stream::new(env, vec![upstream], Pages::new(), None)
     }

@@ -3,7 +3,7 @@
 use std::{error::Error, ffi::OsString, path::Path, process::ExitCode};
 
 use clap::{Arg, ArgAction, Command, builder::ValueParser, error::ErrorKind};
-use millstream::{Config, config::Origin};
+use millstream::{Config, cluster, config::Origin};
 use millstream_loader::{OptionInfo, OptionType};
 
 use crate::run::{self, Job, Output, RunArguments};
@@ -11,8 +11,14 @@ use crate::run::{self, Job, Output, RunArguments};
 /// The exit code for arguments that make no sense, as clap's.
 const USAGE: u8 = 2;
 
+/// The first argument of a worker process, which a user never types.
+pub(crate) const WORKER: &str = "worker-process";
+
 /// Does what the arguments say.
 pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Error>> {
+    if arguments.first().is_some_and(|first| first == WORKER) {
+        return Ok(cluster::work());
+    }
     // A job brings options of its own, so it is loaded before its command line is read.
     let job = match job_path(&arguments) {
         Some(path) => Some(Job::load(path)?),
@@ -31,7 +37,10 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
         (Some(("run", matches)), Some(job)) => {
             let options = declared_values(matches, job.options());
             let output = matches.get_one("output").copied().unwrap_or(Output::Csv);
-            run::run(job, &RunArguments { config: config(matches)?, output, options })
+            let processes = matches.get_one("processes").copied().unwrap_or(1);
+            let transport = matches.get_one("transport").copied().unwrap_or_default();
+            let config = config(matches)?;
+            run::run(job, RunArguments { config, output, options, processes, transport })
         }
         _ => {
             command(&[]).print_help()?;
@@ -80,6 +89,20 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .value_name("N")
                 .value_parser(clap::value_parser!(u32).range(1..=32768))
                 .help("Subtasks of each operator [default: the number of cores]"),
+        )
+        .arg(
+            Arg::new("processes")
+                .long("processes")
+                .value_name("N")
+                .value_parser(clap::value_parser!(u32).range(1..=64))
+                .help("Processes on this machine that share the job [default: 1]"),
+        )
+        .arg(
+            Arg::new("transport")
+                .long("transport")
+                .value_name("NAME")
+                .value_parser(ValueParser::new(run::parse_transport))
+                .help("How processes exchange rows: auto, uring or tcp [default: auto]"),
         )
         .arg(
             Arg::new("output")

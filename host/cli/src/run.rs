@@ -1,12 +1,21 @@
 //! `millstream run`.
 
-use std::{error::Error, ffi::OsStr, io, path::Path, process::ExitCode};
+use std::{
+    error::Error,
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
 
 use millstream::{
-    Config, Summary, builder,
+    Config, Summary, builder, cluster,
+    cluster::{Coordinated, JobSpec, Preference, Transport},
     loader::{Kind, OptionInfo, PluginInfo, Registry},
     result::{Csv, Discard, ResultSink},
 };
+
+use crate::command::WORKER;
 
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +40,18 @@ pub(crate) struct RunArguments {
     pub(crate) config: Config,
     pub(crate) output: Output,
     pub(crate) options: Vec<(String, String)>,
+    pub(crate) processes: u32,
+    pub(crate) transport: Preference,
+}
+
+/// The transport that a name stands for.
+pub(crate) fn parse_transport(name: &str) -> Result<Preference, String> {
+    match name {
+        "auto" => Ok(Preference::Auto),
+        "tcp" => Ok(Preference::Only(Transport::Tcp)),
+        "uring" => Ok(Preference::Only(Transport::Uring)),
+        _ => Err("it is auto, uring or tcp".into()),
+    }
 }
 
 /// A compiled job that has been loaded, and the plugins beside it.
@@ -40,6 +61,7 @@ pub(crate) struct Job {
     plugin: PluginInfo,
     name: String,
     options: Vec<OptionInfo>,
+    library: PathBuf,
 }
 
 impl Job {
@@ -53,7 +75,7 @@ impl Job {
             format!("plugin {} offers no job: it has only connectors", plugin.name)
         })?;
         let (name, options) = (job.name.clone(), job.options.clone());
-        Ok(Self { registry, plugin, name, options })
+        Ok(Self { registry, plugin, name, options, library: path.into() })
     }
 
     /// The options that the job declares.
@@ -63,14 +85,29 @@ impl Job {
 }
 
 /// Runs a job to its end.
-pub(crate) fn run(job: Job, arguments: &RunArguments) -> Result<ExitCode, Box<dyn Error>> {
+pub(crate) fn run(job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
     let program = job.registry.job(&job.plugin, &job.name, &arguments.options)?;
     let builder = arguments.config.builder()?.plugins(job.registry);
     let result: Box<dyn ResultSink> = match arguments.output {
         Output::Csv => Box::new(Csv::new(io::stdout())),
         Output::None => Box::new(Discard),
     };
-    let summary = builder.build()?.run(program, result)?;
+    let runtime = builder.build()?;
+    let summary = if arguments.processes == 1 {
+        runtime.run(program, result)?
+    } else {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(WORKER);
+        let spec = JobSpec {
+            library: job.library,
+            job: job.name,
+            options: arguments.options,
+            settings: arguments.config.settings(),
+        };
+        let (processes, transport) = (arguments.processes, arguments.transport);
+        let job = Coordinated { spec, processes, transport, command };
+        cluster::coordinate(&runtime, job, &program, result, &mut |_, _| ())?
+    };
     print_summary(&summary);
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,11 @@ use millstream_loader::{LoadError, Registry};
 use millstream_memory::{Arena, JumboBudget, NetworkPool, segment};
 use millstream_segments::MmapArena;
 
-use crate::{JobProgram, Progress, RunError, Summary, deploy, result::ResultSink};
+use crate::{
+    JobProgram, Progress, RunError, Summary, deploy,
+    deploy::{Deployment, Part},
+    result::ResultSink,
+};
 
 /// Network memory if none is set, in bytes: the classic 2048 segments of 32 KiB.
 const NETWORK_BYTES_DEFAULT: usize = 64 << 20;
@@ -171,7 +175,17 @@ impl Runtime {
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
     ) -> Result<Summary, RunError> {
         let begin = Instant::now();
-        let deployment = deploy::deploy(self, program, result)?;
+        let deployment = deploy::deploy(self, program, result, Part::whole())?;
+        self.finish(deployment, begin, watch)
+    }
+
+    /// Starts what is deployed and waits for its end.
+    pub(crate) fn finish(
+        &self,
+        deployment: Deployment,
+        begin: Instant,
+        watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
+    ) -> Result<Summary, RunError> {
         let (running, mut threads) = deployment.start();
         while !running.outcome().wait(PROGRESS_EVERY) {
             watch(&threads.progress, running.outcome());

@@ -209,6 +209,11 @@ impl Config {
         })
     }
 
+    /// What was set, in no matter which way: another process is configured alike with it.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        self.set.iter().map(|(key, (value, _))| ((*key).into(), value.clone())).collect()
+    }
+
     /// A builder of a runtime that is configured so.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! From a program to tasks, threads and channels.
 
-use std::{collections::BTreeMap, sync::Arc, task::Waker, thread::JoinHandle};
+mod links;
+
+use std::{collections::BTreeMap, net::TcpStream, sync::Arc, task::Waker, thread::JoinHandle};
 
 use millstream_data::{page::ValidPage, types::Schema};
 use millstream_dataflow::{
@@ -14,7 +16,7 @@ use millstream_dataflow::{
     task::{Input, Outputs, ResultPartition, Task, TaskMetrics},
 };
 use millstream_executor::{
-    Executor, Running, TaskId,
+    Executor, Outcome, Running, TaskId,
     blocking::{BlockingSink, BlockingSource, Doorbell, spawn_sink, spawn_source},
 };
 use millstream_loader::{OpenSink, OpenSource};
@@ -24,8 +26,9 @@ use crate::{
     JobProgram, Progress, RunError, Runtime,
     progress::Kind,
     result::ResultSink,
-    threads::{PluginSink, PluginSource, Splits},
+    threads::{PluginSink, PluginSource, SplitService, Splits},
 };
+use millstream_net::Chosen;
 
 /// Segments that a source needs at least, and may hold beside one for each page in its channel.
 const SOURCE_SEGMENTS: usize = 2;
@@ -75,6 +78,11 @@ impl Threads {
 }
 
 impl Deployment {
+    /// Where failures are reported.
+    pub(crate) fn outcome(&self) -> &Arc<Outcome> {
+        self.executor.outcome()
+    }
+
     /// Starts everything: consumers first.
     pub(crate) fn start(self) -> (Running, Threads) {
         let Self { job, executor, sources, sinks, progress } = self;
@@ -93,11 +101,51 @@ impl Deployment {
     }
 }
 
-/// Makes the tasks, threads and channels of a program.
+/// Which part of a job this process runs, and how it reaches the others.
+pub(crate) struct Part {
+    /// This process.
+    pub(crate) own: u32,
+    /// How many there are.
+    pub(crate) processes: u32,
+    /// Connections to the others, by process.
+    pub(crate) streams: Vec<(u32, TcpStream)>,
+    /// How bytes are moved.
+    pub(crate) transport: Option<Chosen>,
+    /// Whoever hands out splits, if that is another process.
+    pub(crate) splits: Option<Arc<dyn SplitService>>,
+    /// The splits that this process hands out.
+    pub(crate) enumerated: Arc<Splits>,
+}
+
+impl Part {
+    /// The whole of a job.
+    pub(crate) fn whole() -> Self {
+        Self {
+            own: 0,
+            processes: 1,
+            streams: Vec::new(),
+            transport: None,
+            splits: None,
+            enumerated: Arc::default(),
+        }
+    }
+
+    /// The process that runs a subtask.
+    fn of(&self, subtask: Subtask) -> u32 {
+        subtask.index % self.processes
+    }
+
+    fn is_own(&self, subtask: Subtask) -> bool {
+        self.of(subtask) == self.own
+    }
+}
+
+/// Makes the tasks, threads and channels of a part of a program.
 pub(crate) fn deploy(
     runtime: &Runtime,
     program: &dyn JobProgram,
     result: Box<dyn ResultSink>,
+    part: Part,
 ) -> Result<Deployment, RunError> {
     let graph = program.graph()?;
     graph.check(runtime.parallelism)?;
@@ -110,12 +158,14 @@ pub(crate) fn deploy(
         outputs: BTreeMap::new(),
         inputs: BTreeMap::new(),
         progress: Progress::default(),
+        links: links::Links::default(),
+        part: &part,
     };
     if let Some(spin) = runtime.spin {
         deployer.executor = deployer.executor.spin(spin);
     }
     deployer.reserve(&execution);
-    deployer.connect(&execution);
+    deployer.connect(&execution)?;
     let mut result = Some(result);
     let (mut sources, mut sinks) = (Vec::new(), Vec::new());
     for (number, node) in graph.nodes.iter().enumerate() {
@@ -128,12 +178,22 @@ pub(crate) fn deploy(
                 let result = result.take().ok_or_else(|| {
                     RunError::Task(TaskError::new("a job has one result: use sinks for the others"))
                 })?;
-                sinks.push(deployer.result(number, schema, result)?);
+                sinks.extend(deployer.result(number, schema, result)?);
             }
         }
     }
-    let Deployer { executor, progress, .. } = deployer;
+    let Deployer { mut executor, progress, links, .. } = deployer;
+    links.place(&mut executor, runtime, graph.fingerprint(), part)?;
     Ok(Deployment { job: graph.name.clone(), executor, sources, sinks, progress })
+}
+
+/// One output of a subtask.
+#[derive(Default)]
+struct Output {
+    /// By subpartition.
+    senders: Vec<Sender>,
+    /// Some of them lead to another process.
+    leaves_process: bool,
 }
 
 /// Where a subtask runs, as far as those need to know who write to it.
@@ -147,34 +207,62 @@ struct Deployer<'a> {
     graph: &'a StreamGraph,
     executor: Executor,
     ends: BTreeMap<Subtask, End>,
-    /// By producer: its edge, and a sender for each subpartition.
-    outputs: BTreeMap<Subtask, BTreeMap<u32, Vec<Sender>>>,
+    /// By producer and edge.
+    outputs: BTreeMap<Subtask, BTreeMap<u32, Output>>,
     /// By consumer: the input, and the channel.
     inputs: BTreeMap<Subtask, Vec<(u16, Receiver)>>,
     progress: Progress,
+    links: links::Links,
+    part: &'a Part,
 }
 
 impl Deployer<'_> {
     /// Gives every subtask a place, so that channels know whom to wake.
     fn reserve(&mut self, execution: &ExecutionGraph) {
-        for subtask in &execution.subtasks {
+        for subtask in execution.subtasks.iter().filter(|subtask| self.part.is_own(**subtask)) {
+            let local = (subtask.index / self.part.processes) as usize;
             let end = match self.graph.nodes[subtask.node as usize].kind {
                 // Subtasks of one number share a worker: what is chained meets in its cache.
-                NodeKind::Chain => End::Worker(self.executor.reserve(subtask.index as usize)),
+                NodeKind::Chain => End::Worker(self.executor.reserve(local)),
                 _ => End::Thread(Doorbell::default()),
             };
             self.ends.insert(*subtask, end);
         }
     }
 
-    fn connect(&mut self, execution: &ExecutionGraph) {
+    fn connect(&mut self, execution: &ExecutionGraph) -> Result<(), RunError> {
+        self.links.reserve(&mut self.executor, self.part);
         for wire in &execution.channels {
-            let (sender, receiver) = channel(self.waker(wire.consumer));
-            let outputs = self.outputs.entry(wire.producer).or_default();
-            outputs.entry(wire.edge).or_default().push(sender);
-            let input = self.graph.edges[wire.edge as usize].input;
-            self.inputs.entry(wire.consumer).or_default().push((input, receiver));
+            let (from, to) = (self.part.of(wire.producer), self.part.of(wire.consumer));
+            let own = self.part.own;
+            let (sender, receiver) = match (from == own, to == own) {
+                (true, true) => {
+                    let (sender, receiver) = channel(self.waker(wire.consumer));
+                    (Some(sender), Some(receiver))
+                }
+                (true, false) => (Some(self.links.outlet(&self.executor, to, wire)), None),
+                (false, true) => {
+                    let schema = &self.graph.edges[wire.edge as usize].schema;
+                    let waker = self.waker(wire.consumer);
+                    let network = &self.runtime.network;
+                    let inlet =
+                        self.links.inlet(&self.executor, network, from, wire, schema, waker)?;
+                    (None, Some(inlet))
+                }
+                (false, false) => continue,
+            };
+            if let Some(sender) = sender {
+                let outputs = self.outputs.entry(wire.producer).or_default();
+                let output = outputs.entry(wire.edge).or_default();
+                output.senders.push(sender);
+                output.leaves_process |= to != own;
+            }
+            if let Some(receiver) = receiver {
+                let input = self.graph.edges[wire.edge as usize].input;
+                self.inputs.entry(wire.consumer).or_default().push((input, receiver));
+            }
         }
+        Ok(())
     }
 
     fn waker(&self, subtask: Subtask) -> Waker {
@@ -186,7 +274,9 @@ impl Deployer<'_> {
 
     fn subtasks(&self, node: u32) -> impl Iterator<Item = Subtask> + use<> {
         let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
-        (0..parallelism).map(move |index| Subtask { node, index })
+        let (own, processes) = (self.part.own, self.part.processes);
+        let own = move |index: &u32| index % processes == own;
+        (0..parallelism).filter(own).map(move |index| Subtask { node, index })
     }
 
     fn name(&self, subtask: Subtask) -> String {
@@ -222,13 +312,13 @@ impl Deployer<'_> {
     fn open_info(&self, subtask: Subtask) -> OpenInfo {
         let default = self.runtime.parallelism;
         let outputs = self.outputs.get(&subtask).into_iter().flatten();
-        let outputs = outputs.map(|(edge, senders)| OutputInfo {
-            subpartitions: senders.len() as u32,
+        let outputs = outputs.map(|(edge, output)| OutputInfo {
+            subpartitions: output.senders.len() as u32,
             max_parallelism: {
                 let to = self.graph.edges[*edge as usize].to;
                 self.graph.max_parallelism(to, default)
             },
-            compact: false,
+            compact: output.leaves_process,
         });
         OpenInfo {
             subtask: subtask.index,
@@ -240,7 +330,7 @@ impl Deployer<'_> {
 
     fn partitions(&mut self, subtask: Subtask) -> Result<Vec<ResultPartition>, PoolError> {
         let outputs = self.outputs.remove(&subtask).unwrap_or_default();
-        let partition = |senders: Vec<Sender>| {
+        let partition = |Output { senders, .. }: Output| {
             let required = senders.len() + 1;
             let most = senders.len() * 2 + FLOATING_SEGMENTS;
             let pool = self.runtime.network.create_local(required, most)?;
@@ -253,18 +343,24 @@ impl Deployer<'_> {
         let name = &self.graph.nodes[node as usize].name;
         let source: OpenSource =
             self.runtime.registry.source(&spec.connector, &spec.options, &spec.schema)?;
-        let splits = Splits::new(source.splits()?);
+        let splits = match &self.part.splits {
+            Some(elsewhere) => Arc::clone(elsewhere),
+            None => {
+                self.part.enumerated.add(node, source.splits()?);
+                Arc::clone(&self.part.enumerated) as Arc<dyn SplitService>
+            }
+        };
         let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
         let mut threads = Vec::new();
         for subtask in self.subtasks(node) {
             let segment_size = self.runtime.network.segment_size();
             let reader = source.reader(subtask.index, parallelism, segment_size)?;
             let channel = self.outputs.remove(&subtask).into_iter().flatten();
-            let Some(channel) = channel.flat_map(|(_, senders)| senders).next() else {
+            let Some(channel) = channel.flat_map(|(_, output)| output.senders).next() else {
                 return Err(RunError::Task(TaskError::new(format!("nobody reads source {name}"))));
             };
-            let splits = splits.clone();
-            let source = Box::new(PluginSource { reader, splits, reading: false });
+            let splits = Arc::clone(&splits);
+            let source = Box::new(PluginSource { reader, node, splits, reading: false });
             let (name, metrics) = (self.name(subtask), Arc::default());
             self.count(&name, Kind::Source, &metrics);
             let pool = source_pool(&self.runtime.network)?;
@@ -291,10 +387,14 @@ impl Deployer<'_> {
         node: u32,
         schema: &Schema,
         result: Box<dyn ResultSink>,
-    ) -> Result<SinkThread, RunError> {
+    ) -> Result<Option<SinkThread>, RunError> {
+        let subtask = Subtask { node, index: 0 };
+        if !self.part.is_own(subtask) {
+            return Ok(None);
+        }
         let mut result = result;
         result.open(schema).map_err(RunError::Task)?;
-        Ok(self.sink_thread(Subtask { node, index: 0 }, Box::new(ResultThread(result))))
+        Ok(Some(self.sink_thread(subtask, Box::new(ResultThread(result)))))
     }
 
     fn sink_thread(&mut self, subtask: Subtask, sink: Box<dyn BlockingSink>) -> SinkThread {

@@ -1,8 +1,9 @@
 //! Why a job did not run to its end.
 
 use millstream_dataflow::{TaskError, graph::GraphError};
-use millstream_loader::CallError;
+use millstream_loader::{CallError, LoadError};
 use millstream_memory::PoolError;
+use millstream_net::{MeshError, TransportError};
 use millstream_segments::ArenaError;
 
 /// Why a job did not run to its end.
@@ -15,12 +16,29 @@ pub enum RunError {
     /// A plugin refused before the job began.
     #[error("{0}")]
     Plugin(#[from] CallError),
+    /// A plugin was refused.
+    #[error("{0}")]
+    Load(#[from] LoadError),
     /// The memory cannot be had.
     #[error("{0}")]
     Memory(#[from] ArenaError),
     /// The job needs more buffers than there are.
     #[error("{0}")]
     Buffers(#[from] PoolError),
+    /// The exchange between processes cannot be had.
+    #[error("{0}")]
+    Transport(#[from] TransportError),
+    /// The processes of the job did not find each other.
+    #[error("{0}")]
+    Mesh(#[from] MeshError),
+    /// A worker process could not be started, or ended before its part of the job did.
+    #[error("worker process {worker}: {what}")]
+    Worker {
+        /// Which.
+        worker: u32,
+        /// What became of it.
+        what: String,
+    },
     /// A task failed.
     #[error("{0}")]
     Task(TaskError),

@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod builder;
+pub mod cluster;
 pub mod config;
 mod deploy;
 mod error;

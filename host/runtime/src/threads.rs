@@ -1,7 +1,7 @@
 //! Sources and sinks of plugins, on threads of their own.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -10,24 +10,44 @@ use millstream_executor::blocking::{BlockingSink, BlockingSource, Read};
 use millstream_loader::{Reader, ReaderPage, Writer};
 use millstream_memory::{Buffer, Segment};
 
-/// The splits of a source that nobody has read yet: whoever is free takes the next.
-#[derive(Clone, Debug)]
-pub(crate) struct Splits(Arc<Mutex<VecDeque<Vec<u8>>>>);
+/// Hands out the splits of sources, each once: whoever is free takes the next.
+pub(crate) trait SplitService: Send + Sync {
+    /// The next split of a source that nobody has taken; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be asked for.
+    fn next(&self, node: u32) -> Result<Option<Vec<u8>>, TaskError>;
+}
+
+/// The splits of the sources of a job, in the process that enumerated them.
+#[derive(Debug, Default)]
+pub(crate) struct Splits(Mutex<BTreeMap<u32, VecDeque<Vec<u8>>>>);
 
 impl Splits {
-    pub(crate) fn new(splits: Vec<Vec<u8>>) -> Self {
-        Self(Arc::new(Mutex::new(splits.into())))
+    /// Adds the splits of a source.
+    pub(crate) fn add(&self, node: u32, splits: Vec<Vec<u8>>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, splits.into());
     }
 
-    fn next(&self) -> Option<Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// The next split of a source.
+    pub(crate) fn take(&self, node: u32) -> Option<Vec<u8>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get_mut(&node)?.pop_front()
+    }
+}
+
+impl SplitService for Splits {
+    fn next(&self, node: u32) -> Result<Option<Vec<u8>>, TaskError> {
+        Ok(self.take(node))
     }
 }
 
 /// A source of a plugin, for one subtask.
 pub(crate) struct PluginSource {
     pub(crate) reader: Reader,
-    pub(crate) splits: Splits,
+    /// The source's node, by which its splits are asked for.
+    pub(crate) node: u32,
+    pub(crate) splits: Arc<dyn SplitService>,
     /// A split is being read.
     pub(crate) reading: bool,
 }
@@ -37,7 +57,7 @@ impl BlockingSource for PluginSource {
         let mut segment = segment;
         loop {
             if !self.reading {
-                let Some(split) = self.splits.next() else { return Ok(Read::End) };
+                let Some(split) = self.splits.next(self.node)? else { return Ok(Read::End) };
                 self.reader.begin(&split)?;
                 self.reading = true;
             }

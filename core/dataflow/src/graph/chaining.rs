@@ -134,8 +134,14 @@ mod tests {
     }
 
     fn pair() -> StreamGraph {
-        let edge =
-            Edge { from: 0, output: 0, to: 1, input: 0, partitioning: Partitioning::Forward };
+        let edge = Edge {
+            from: 0,
+            output: 0,
+            to: 1,
+            input: 0,
+            partitioning: Partitioning::Forward,
+            schema: Schema::default(),
+        };
         StreamGraph {
             name: "pair".into(),
             nodes: vec![node(NodeKind::Chain), node(NodeKind::Result(Schema::default()))],

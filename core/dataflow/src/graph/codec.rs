@@ -150,6 +150,7 @@ impl Encoder {
             Partitioning::Global => 6,
             Partitioning::Custom => 7,
         });
+        self.list(&edge.schema.fields, Self::field);
     }
 
     fn field(&mut self, field: &Field) {
@@ -299,7 +300,7 @@ impl<'a> Decoder<'a> {
             7 => Partitioning::Custom,
             _ => return self.wrong(),
         };
-        Ok(Edge { from, output, to, input, partitioning })
+        Ok(Edge { from, output, to, input, partitioning, schema: self.schema()? })
     }
 
     fn schema(&mut self) -> Decoded<Schema> {
@@ -363,14 +364,21 @@ mod tests {
             options: vec![("path".into(), "/a".into())],
             schema: schema.clone(),
         };
-        let edge =
-            |from, partitioning| Edge { from, output: 0, to: from + 1, input: 0, partitioning };
+        let edge = |from, partitioning| Edge {
+            from,
+            output: 0,
+            to: from + 1,
+            input: 0,
+            partitioning,
+            schema: schema.clone(),
+        };
+        let result = schema.clone();
         StreamGraph {
             name: "job".into(),
             nodes: vec![
                 node(NodeKind::Source(spec.clone())),
                 node(NodeKind::Chain),
-                node(NodeKind::Result(schema)),
+                node(NodeKind::Result(result)),
             ],
             edges: vec![edge(0, Partitioning::Forward), edge(1, Partitioning::Hash)],
         }

@@ -1,0 +1,359 @@
+//! io_uring: one ring for the socket of a link, one operation in each direction.
+//!
+//! Receiving is one `RECVMSG` into the missing rest of the payload and the next header; sending is
+//! one `SENDMSG` of a batch of frames. Both are submitted and reaped with one system call.
+//!
+//! **Soundness.** The kernel writes to and reads from memory of ours until it has reported an
+//! operation's completion. So everything an operation points to is owned by this wire, lies on the
+//! heap where it does not move, and is not touched while the operation is in flight
+//! ([`Flight`]); a wire that is dropped ends the socket and waits for what is in flight first.
+
+#![allow(unsafe_code)]
+
+use std::{
+    io,
+    net::{Shutdown, TcpStream},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    ptr,
+};
+
+use io_uring::{EnterFlags, IoUring, Probe, opcode, squeue, types};
+use millstream_exchange::connection::Intake;
+
+use super::{CALLS_PER_RUN, CONTROL_BYTES_MAX, FRAMES_PER_SEND, Progress, outbox::Outbox};
+use crate::{
+    TransportError,
+    link::LinkError,
+    session::{Session, Target},
+    wire::tcp::payload_place,
+};
+
+/// Entries of the ring: one operation in each direction, and one to cancel.
+const ENTRIES: u32 = 8;
+/// Marks the completion of a receive.
+const RECEIVE: u64 = 1;
+/// Marks the completion of a send.
+const SEND: u64 = 2;
+/// Buffers of a batch: header and payload of each frame.
+const SLICES_MAX: usize = 2 * FRAMES_PER_SEND;
+
+/// Whether io_uring can be used here; if not, why.
+pub(crate) fn probe() -> Result<(), String> {
+    let ring = build().map_err(|error| explain(&error))?;
+    let mut probe = Probe::new();
+    let probed = ring.submitter().register_probe(&mut probe);
+    probed.map_err(|error| format!("its operations cannot be listed: {error}"))?;
+    for (code, name) in [(opcode::SendMsg::CODE, "SENDMSG"), (opcode::RecvMsg::CODE, "RECVMSG")] {
+        if !probe.is_supported(code) {
+            return Err(format!("the kernel's io_uring lacks {name}"));
+        }
+    }
+    Ok(())
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => "io_uring_setup is forbidden here (a container's seccomp profile, or \
+             kernel.io_uring_disabled)"
+            .into(),
+        Some(libc::ENOSYS) => "the kernel has no io_uring".into(),
+        Some(libc::ENOMEM) => "io_uring needs more locked memory than ulimit -l allows".into(),
+        _ => format!("io_uring_setup failed: {error}"),
+    }
+}
+
+/// A ring that is disabled until the thread that uses it is known.
+fn build() -> io::Result<IoUring> {
+    let defer = IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_r_disabled()
+        .build(ENTRIES);
+    // Kernels before 6.1 know neither flag.
+    defer.or_else(|_| IoUring::builder().setup_r_disabled().build(ENTRIES))
+}
+
+/// Whether the kernel uses memory of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flight {
+    Landed,
+    Flying,
+}
+
+/// What a receive points to.
+struct Receiving {
+    intake: Intake,
+    target: Target,
+    scratch: Box<[u8]>,
+    slices: [libc::iovec; 2],
+    message: libc::msghdr,
+}
+
+/// What a send points to.
+struct Sending {
+    outbox: Outbox,
+    slices: [libc::iovec; SLICES_MAX],
+    message: libc::msghdr,
+}
+
+/// A socket that reports completions.
+pub(crate) struct UringWire {
+    ring: IoUring,
+    /// Rings when there are completions: a ring with deferred work does not wake those who poll it.
+    bell: OwnedFd,
+    stream: TcpStream,
+    receiving: Box<Receiving>,
+    receive: Flight,
+    sending: Box<Sending>,
+    send: Flight,
+    enabled: bool,
+    ended: bool,
+}
+
+// SAFETY: the raw pointers in the messages point into the same boxes; the ring is used by one
+// thread at a time, and is bound to a thread only when it is enabled, by the thread that then keeps
+// it.
+unsafe impl Send for UringWire {}
+
+const NO_SLICE: libc::iovec = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+
+fn no_message() -> libc::msghdr {
+    // SAFETY: a msghdr is made of pointers and numbers, for which zeros are values.
+    unsafe { std::mem::zeroed() }
+}
+
+impl Receiving {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            intake: Intake::new(),
+            target: Target::None,
+            scratch: vec![0; CONTROL_BYTES_MAX].into(),
+            slices: [NO_SLICE; 2],
+            message: no_message(),
+        })
+    }
+}
+
+impl Sending {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            outbox: Outbox::default(),
+            slices: [NO_SLICE; SLICES_MAX],
+            message: no_message(),
+        })
+    }
+}
+
+impl UringWire {
+    pub(crate) fn new(stream: TcpStream) -> Result<Self, TransportError> {
+        stream.set_nodelay(true)?;
+        let ring = build();
+        let ring = ring.map_err(|error| TransportError::NoUring { reason: explain(&error) })?;
+        let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
+        let bell = rustix::event::eventfd(0, flags).map_err(io::Error::from)?;
+        ring.submitter().register_eventfd(bell.as_raw_fd())?;
+        Ok(Self {
+            ring,
+            bell,
+            stream,
+            receiving: Receiving::new(),
+            receive: Flight::Landed,
+            sending: Sending::new(),
+            send: Flight::Landed,
+            enabled: false,
+            ended: false,
+        })
+    }
+
+    /// Submits and reaps, for a bounded number of calls.
+    pub(crate) fn run(&mut self, session: &mut Session) -> Result<Progress, LinkError> {
+        if !self.enabled {
+            let enabled = self.ring.submitter().register_enable_rings();
+            enabled.map_err(|error| session.lost(error.to_string()))?;
+            self.enabled = true;
+        }
+        for _ in 0..CALLS_PER_RUN {
+            self.start_receive();
+            self.start_send(session);
+            self.enter(0).map_err(|error| session.lost(error.to_string()))?;
+            let landed = self.reap(session)?;
+            let sent = self.send == Flight::Landed && self.sending.outbox.is_empty();
+            if session.is_closed() && sent {
+                return Ok(Progress::Done);
+            }
+            if !landed {
+                return Ok(Progress::Wait);
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    /// Sends what is left, if the socket takes it at once.
+    pub(crate) fn send_last(&mut self, session: &mut Session) {
+        if self.enabled && self.send == Flight::Landed {
+            self.start_send(session);
+            let _ = self.enter(0);
+        }
+    }
+
+    fn start_receive(&mut self) {
+        if self.receive == Flight::Flying || self.ended {
+            return;
+        }
+        let Receiving { intake, target, scratch, slices, message } = &mut *self.receiving;
+        let payload = payload_place(target, scratch, intake.payload_left());
+        slices[0] = libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
+        let header = intake.header_rest();
+        slices[1] = libc::iovec { iov_base: header.as_mut_ptr().cast(), iov_len: header.len() };
+        message.msg_iov = slices.as_mut_ptr();
+        message.msg_iovlen = slices.len();
+        let file = types::Fd(self.stream.as_raw_fd());
+        let entry = opcode::RecvMsg::new(file, message).build().user_data(RECEIVE);
+        self.push(&entry);
+        self.receive = Flight::Flying;
+    }
+
+    fn start_send(&mut self, session: &mut Session) {
+        if self.send == Flight::Flying {
+            return;
+        }
+        let Sending { outbox, slices, message } = &mut *self.sending;
+        outbox.fill(session);
+        if outbox.is_empty() {
+            return;
+        }
+        let mut count = 0;
+        outbox.for_each_unsent(|bytes| {
+            let start = bytes.as_ptr().cast_mut().cast();
+            slices[count] = libc::iovec { iov_base: start, iov_len: bytes.len() };
+            count += 1;
+        });
+        message.msg_iov = slices.as_mut_ptr();
+        message.msg_iovlen = count;
+        let file = types::Fd(self.stream.as_raw_fd());
+        let flags = (libc::MSG_WAITALL | libc::MSG_NOSIGNAL) as u32;
+        let entry = opcode::SendMsg::new(file, message).flags(flags).build().user_data(SEND);
+        self.push(&entry);
+        self.send = Flight::Flying;
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) {
+        // SAFETY: what the entry points to is in `receiving` or `sending`, which do not move and are
+        // not touched until the completion was reaped.
+        let pushed = unsafe { self.ring.submission().push(entry) };
+        pushed.expect("there is an entry for each operation");
+    }
+
+    /// Submits what was pushed, and has the kernel post what is complete; waits for `wanted`.
+    fn enter(&mut self, wanted: u32) -> io::Result<()> {
+        self.ring.submission().sync();
+        let submit = self.ring.submission().len() as u32;
+        // SAFETY: no argument is passed.
+        let entered = unsafe {
+            self.ring.submitter().enter::<libc::sigset_t>(
+                submit,
+                wanted,
+                EnterFlags::GETEVENTS.bits(),
+                None,
+            )
+        };
+        match entered {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            entered => entered.map(drop),
+        }
+    }
+
+    /// Takes completions; `true` if there was one.
+    fn reap(&mut self, session: &mut Session) -> Result<bool, LinkError> {
+        let mut landed = [None; 4];
+        for (place, completion) in landed.iter_mut().zip(self.ring.completion()) {
+            *place = Some((completion.user_data(), completion.result()));
+        }
+        for (operation, result) in landed.iter().flatten() {
+            match *operation {
+                RECEIVE => {
+                    self.receive = Flight::Landed;
+                    self.received(session, *result)?;
+                }
+                _ => {
+                    self.send = Flight::Landed;
+                    let sent = bytes(session, *result)?;
+                    self.sending.outbox.advance(sent);
+                }
+            }
+        }
+        Ok(landed[0].is_some())
+    }
+
+    fn received(&mut self, session: &mut Session, result: i32) -> Result<(), LinkError> {
+        let received = bytes(session, result)?;
+        if received == 0 {
+            if session.is_closed() {
+                self.ended = true;
+                return Ok(());
+            }
+            return match result {
+                0 => Err(session.lost("it was closed by the other end")),
+                _ => Ok(()),
+            };
+        }
+        let Receiving { intake, target, scratch, .. } = &mut *self.receiving;
+        let arrived = intake.advance(received);
+        if arrived.payload {
+            let target = std::mem::replace(target, Target::None);
+            let control = &scratch[..(target.bytes() as usize).min(scratch.len())];
+            session.on_payload(target, control)?;
+        }
+        if let Some(header) = arrived.header {
+            *target = session.on_header(&header)?;
+            intake.expect(target.bytes());
+        }
+        Ok(())
+    }
+
+    fn in_flight(&self) -> bool {
+        self.receive == Flight::Flying || self.send == Flight::Flying
+    }
+}
+
+/// The bytes of a completion; 0 for one that has to be tried again.
+fn bytes(session: &Session, result: i32) -> Result<usize, LinkError> {
+    match usize::try_from(result) {
+        Ok(bytes) => Ok(bytes),
+        Err(_) => match io::Error::from_raw_os_error(-result) {
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            error if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            error => Err(session.lost(error.to_string())),
+        },
+    }
+}
+
+impl AsFd for UringWire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}
+
+impl Drop for UringWire {
+    fn drop(&mut self) {
+        if !self.in_flight() {
+            return;
+        }
+        // Ends what is in flight; then its memory is ours again.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        while self.in_flight() {
+            if self.enter(1).is_err() {
+                // The memory is the kernel's for ever.
+                Box::leak(std::mem::replace(&mut self.receiving, Receiving::new()));
+                Box::leak(std::mem::replace(&mut self.sending, Sending::new()));
+                return;
+            }
+            for completion in self.ring.completion() {
+                match completion.user_data() {
+                    RECEIVE => self.receive = Flight::Landed,
+                    _ => self.send = Flight::Landed,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The coordinating process.
+
+use std::{
+    io::BufReader,
+    os::unix::process::ExitStatusExt,
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use millstream_dataflow::TaskError;
+use millstream_executor::Outcome;
+use millstream_loader::{OpenJob, Registry};
+use millstream_net::{Chosen, Preference, choose, connect, listen};
+
+use super::{
+    JobSpec,
+    message::{ToCoordinator, ToWorker, receive, send},
+};
+use crate::{
+    JobProgram, Progress, RunError, Runtime, Summary, builder,
+    deploy::{self, Part},
+    result::ResultSink,
+    threads::Splits,
+};
+
+/// How a job is divided over processes.
+#[derive(Debug)]
+pub struct Coordinated {
+    /// What runs.
+    pub spec: JobSpec,
+    /// In how many processes, this one included.
+    pub processes: u32,
+    /// Which transport is wanted.
+    pub transport: Preference,
+    /// Starts a worker process, which calls [`work`](super::work).
+    pub command: Command,
+}
+
+/// Loads the library of a job beside the bundled plugins, and opens the job.
+pub(super) fn open(spec: &JobSpec) -> Result<(Registry, OpenJob), RunError> {
+    let mut registry = Registry::new();
+    builder::bundle(&mut registry)?;
+    let plugin = registry.load(&spec.library)?.clone();
+    let job = registry.job(&plugin, &spec.job, &spec.options)?;
+    Ok((registry, job))
+}
+
+/// Runs a job in several processes to its end.
+///
+/// # Errors
+/// Why it did not get there; what `result` was given is then not complete.
+pub fn coordinate(
+    runtime: &Runtime,
+    job: Coordinated,
+    program: &dyn JobProgram,
+    result: Box<dyn ResultSink>,
+    watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
+) -> Result<Summary, RunError> {
+    let begin = Instant::now();
+    let transport = choose(job.transport)?;
+    if let Preference::Auto = job.transport {
+        eprintln!("transport: {} ({})", transport.transport, transport.reason);
+    }
+    let mut workers = Workers::start(job, &transport)?;
+    let ran = run(runtime, &mut workers, transport, program, result, begin, watch);
+    match ran {
+        Ok(summary) => workers.finish().map(|()| summary),
+        // Of two errors, that a process died says more than that its connection did.
+        Err(error) => Err(workers.give_up().unwrap_or(error)),
+    }
+}
+
+fn run(
+    runtime: &Runtime,
+    workers: &mut Workers,
+    transport: Chosen,
+    program: &dyn JobProgram,
+    result: Box<dyn ResultSink>,
+    begin: Instant,
+    watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
+) -> Result<Summary, RunError> {
+    let listener = listen()?;
+    let graph = program.graph()?.fingerprint();
+    let mut ports = vec![listener.port()?];
+    ports.extend(workers.ports(graph)?);
+    workers.tell_all(&|| ToWorker::Connect { ports: ports.clone() })?;
+    let part = Part {
+        own: 0,
+        processes: ports.len() as u32,
+        streams: connect(&listener, 0, &ports)?,
+        transport: Some(transport),
+        splits: None,
+        enumerated: Arc::default(),
+    };
+    let splits = Arc::clone(&part.enumerated);
+    let deployment = deploy::deploy(runtime, program, result, part)?;
+    workers.await_ready()?;
+    workers.tell_all(&|| ToWorker::Run)?;
+    workers.listen_on(&splits, deployment.outcome());
+    runtime.finish(deployment, begin, watch)
+}
+
+/// The other processes of a job.
+struct Workers(Vec<Worker>);
+
+/// Another process of a job.
+struct Worker {
+    number: u32,
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Option<BufReader<ChildStdout>>,
+    /// Reads what it says, once the job runs.
+    ears: Option<JoinHandle<()>>,
+    state: Arc<Reported>,
+}
+
+/// What a worker has said of itself.
+#[derive(Debug, Default)]
+struct Reported {
+    /// `None` as long as it works.
+    end: Mutex<Option<Result<(), String>>>,
+    changed: Condvar,
+    rows_read: AtomicU64,
+}
+
+/// How long a worker may take to end after the others have.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Workers {
+    fn start(job: Coordinated, transport: &Chosen) -> Result<Self, RunError> {
+        let Coordinated { spec, processes, mut command, .. } = job;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut workers = Self(Vec::new());
+        for number in 1..processes {
+            let failed = |error: std::io::Error| RunError::Worker {
+                worker: number,
+                what: format!("it could not be started: {error}"),
+            };
+            let mut child = command.spawn().map_err(failed)?;
+            let (input, output) = (child.stdin.take(), child.stdout.take());
+            workers.0.push(Worker {
+                number,
+                child,
+                input,
+                output: output.map(BufReader::new),
+                ears: None,
+                state: Arc::default(),
+            });
+        }
+        for worker in &mut workers.0 {
+            worker.tell(&ToWorker::Start {
+                spec: spec.clone(),
+                worker: worker.number,
+                processes,
+                transport: transport.transport.to_string(),
+            })?;
+        }
+        Ok(workers)
+    }
+
+    /// The ports of the workers, which must all have the same graph.
+    fn ports(&mut self, graph: u64) -> Result<Vec<u16>, RunError> {
+        let mut ports = Vec::new();
+        for worker in &mut self.0 {
+            match worker.hear()? {
+                ToCoordinator::Listening { port, graph: theirs } if theirs == graph => {
+                    ports.push(port);
+                }
+                ToCoordinator::Listening { .. } => {
+                    return Err(worker.failed(
+                        "it built another job graph from the same options: a job must not depend \
+                         on time, chance or the environment",
+                    ));
+                }
+                other => return Err(worker.unexpected(&other)),
+            }
+        }
+        Ok(ports)
+    }
+
+    fn await_ready(&mut self) -> Result<(), RunError> {
+        for worker in &mut self.0 {
+            match worker.hear()? {
+                ToCoordinator::Ready => {}
+                other => return Err(worker.unexpected(&other)),
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_all(&mut self, message: &dyn Fn() -> ToWorker) -> Result<(), RunError> {
+        self.0.iter_mut().try_for_each(|worker| worker.tell(&message()))
+    }
+
+    /// From now on a thread for each worker answers it, and ends the run if it fails.
+    fn listen_on(&mut self, splits: &Arc<Splits>, outcome: &Arc<Outcome>) {
+        for worker in &mut self.0 {
+            let (Some(input), Some(output)) = (worker.input.take(), worker.output.take()) else {
+                continue;
+            };
+            let (splits, outcome) = (Arc::clone(splits), Arc::clone(outcome));
+            let (number, state) = (worker.number, Arc::clone(&worker.state));
+            worker.ears = Some(thread::spawn(move || {
+                let end = serve(input, output, &splits, &state);
+                if let Err(what) = &end {
+                    let error = RunError::Worker { worker: number, what: what.clone() };
+                    outcome.failed(TaskError::new(error.to_string()));
+                }
+                *state.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+                state.changed.notify_all();
+            }));
+        }
+    }
+
+    /// Waits for the workers, whose parts are done when this one is.
+    fn finish(self) -> Result<(), RunError> {
+        for mut worker in self.0 {
+            if let Err(what) = worker.state.wait() {
+                let _ = worker.child.kill();
+                let _ = worker.child.wait();
+                return Err(worker.failed(&what));
+            }
+            let _ = worker.child.wait();
+            if let Some(ears) = worker.ears.take() {
+                let _ = ears.join();
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all workers; says which of them died on its own, if one did.
+    fn give_up(self) -> Option<RunError> {
+        let mut died = None;
+        for mut worker in self.0 {
+            if let Some(status) = worker.ended_by_itself() {
+                died.get_or_insert(worker.failed(&describe(status)));
+            }
+            // Those that still run are in the way of nobody: their part is void.
+            let _ = worker.child.kill();
+            let _ = worker.child.wait();
+        }
+        died
+    }
+}
+
+impl Reported {
+    /// Waits for the end of the worker's part.
+    fn wait(&self) -> Result<(), String> {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(end, PATIENCE, |end| end.is_none());
+        let (end, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        end.clone().unwrap_or_else(|| Err("it did not end when the others did".into()))
+    }
+}
+
+/// Answers a worker until it is done; says why if it is not.
+fn serve(
+    mut input: ChildStdin,
+    mut output: BufReader<ChildStdout>,
+    splits: &Splits,
+    state: &Reported,
+) -> Result<(), String> {
+    loop {
+        match receive(&mut output) {
+            Ok(Some(ToCoordinator::NextSplit { node })) => {
+                let answer = ToWorker::Split { node, split: splits.take(node) };
+                send(&mut input, &answer).map_err(|_| "it died".to_owned())?;
+            }
+            Ok(Some(ToCoordinator::Counts { rows_read })) => {
+                state.rows_read.store(rows_read, Ordering::Relaxed);
+            }
+            Ok(Some(ToCoordinator::Finished)) => return Ok(()),
+            Ok(Some(ToCoordinator::Failed { message })) => return Err(message),
+            Ok(Some(_)) => {}
+            Ok(None) => return Err("it died".into()),
+            Err(error) => return Err(format!("it made no sense: {error}")),
+        }
+    }
+}
+
+impl Worker {
+    fn tell(&mut self, message: &ToWorker) -> Result<(), RunError> {
+        let told = match &mut self.input {
+            Some(input) => send(input, message).is_ok(),
+            None => false,
+        };
+        if told { Ok(()) } else { Err(self.failed("it died")) }
+    }
+
+    fn hear(&mut self) -> Result<ToCoordinator, RunError> {
+        let heard = self.output.as_mut().map(receive);
+        match heard {
+            Some(Ok(Some(ToCoordinator::Failed { message }))) => Err(self.failed(&message)),
+            Some(Ok(Some(message))) => Ok(message),
+            _ => Err(self.failed("it died")),
+        }
+    }
+
+    /// The status of a process that ended before it was told to: killed, or crashed. A failure that
+    /// it reported itself does not count.
+    fn ended_by_itself(&mut self) -> Option<ExitStatus> {
+        let deadline = Instant::now() + Duration::from_millis(200);
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status.signal().is_some().then_some(status),
+                Ok(None) if Instant::now() < deadline && self.has_hung_up() => thread::yield_now(),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Whether its pipe is closed: it is dying.
+    fn has_hung_up(&self) -> bool {
+        let end = self.state.end.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*end, Some(Err(what)) if what == "it died")
+    }
+
+    fn failed(&self, what: &str) -> RunError {
+        RunError::Worker { worker: self.number, what: what.into() }
+    }
+
+    fn unexpected(&self, message: &ToCoordinator) -> RunError {
+        self.failed(&format!("it said {message:?} out of turn"))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Whatever happened, no process is left behind.
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => format!("it was killed by signal {signal}"),
+        None => format!("it ended with {status}"),
+    }
+}

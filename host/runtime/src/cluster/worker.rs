@@ -1,0 +1,173 @@
+//! A worker process.
+
+use std::{
+    io::{self, BufReader, Stdin, Stdout},
+    process::ExitCode,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::Instant,
+};
+
+use millstream_dataflow::TaskError;
+use millstream_executor::Outcome;
+use millstream_net::{Preference, Transport, choose, connect, listen};
+
+use super::message::{ToCoordinator, ToWorker, receive, send};
+use crate::{
+    Config, RunError,
+    config::Origin,
+    deploy::{self, Part},
+    result::Discard,
+    threads::SplitService,
+};
+
+/// Runs one part of a job, as the coordinator at the other end of standard input and output says.
+/// Standard output is for messages alone.
+pub fn work() -> ExitCode {
+    let mut pipe = Pipe { input: BufReader::new(io::stdin()), output: Arc::default() };
+    match pipe.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // If the coordinator has gone, nobody has to be told.
+            let _ = pipe.output.send(&ToCoordinator::Failed { message: error.to_string() });
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The pipe to the coordinator.
+struct Pipe {
+    input: BufReader<Stdin>,
+    output: Arc<Output>,
+}
+
+/// Standard output, for whichever thread has something to say.
+struct Output(Mutex<Stdout>);
+
+impl Default for Output {
+    fn default() -> Self {
+        Self(Mutex::new(io::stdout()))
+    }
+}
+
+impl Output {
+    fn send(&self, message: &ToCoordinator) -> Result<(), TaskError> {
+        let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        send(&mut *output, message).map_err(|error| gone(&error))
+    }
+}
+
+fn gone(error: &dyn std::fmt::Display) -> TaskError {
+    TaskError::new(format!("the coordinator is gone: {error}"))
+}
+
+impl Pipe {
+    fn next(&mut self) -> Result<ToWorker, TaskError> {
+        match receive(&mut self.input) {
+            Ok(Some(message)) => Ok(message),
+            Ok(None) => Err(gone(&"its pipe was closed")),
+            Err(error) => Err(gone(&error)),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), RunError> {
+        let begin = Instant::now();
+        let ToWorker::Start { spec, worker, processes, transport } = self.task(Self::next)? else {
+            return Err(RunError::Task(gone(&"it did not begin with a job")));
+        };
+        let mut config = Config::new();
+        for (key, value) in &spec.settings {
+            config
+                .insert(key, value.clone(), Origin::CommandLine)
+                .map_err(|error| RunError::Task(TaskError::new(error.to_string())))?;
+        }
+        let (registry, program) = super::coordinator::open(&spec)?;
+        let runtime = config.builder()?.plugins(registry).build()?;
+        let preference = match transport.as_str() {
+            "uring" => Preference::Only(Transport::Uring),
+            _ => Preference::Only(Transport::Tcp),
+        };
+        let transport = choose(preference)?;
+        let listener = listen()?;
+        let graph = program.graph()?.fingerprint();
+        self.say(&ToCoordinator::Listening { port: listener.port()?, graph })?;
+        let ToWorker::Connect { ports } = self.task(Self::next)? else {
+            return Err(RunError::Task(gone(&"it did not name the other workers")));
+        };
+        let streams = connect(&listener, worker, &ports)?;
+        let (splits, answers) = RemoteSplits::new(Arc::clone(&self.output));
+        let part = Part {
+            own: worker,
+            processes,
+            streams,
+            transport: Some(transport),
+            splits: Some(Arc::new(splits)),
+            enumerated: Arc::default(),
+        };
+        let deployment = deploy::deploy(&runtime, &program, Box::new(Discard), part)?;
+        self.say(&ToCoordinator::Ready)?;
+        let ToWorker::Run = self.task(Self::next)? else {
+            return Err(RunError::Task(gone(&"it did not start the job")));
+        };
+        let outcome = Arc::clone(deployment.outcome());
+        self.listen_on(outcome, answers);
+        let output = Arc::clone(&self.output);
+        runtime.finish(deployment, begin, &mut |progress, outcome| {
+            let counts = ToCoordinator::Counts { rows_read: progress.rows_read() };
+            if output.send(&counts).is_err() {
+                outcome.cancel();
+            }
+        })?;
+        self.say(&ToCoordinator::Finished)
+    }
+
+    fn task<T>(
+        &mut self,
+        call: impl FnOnce(&mut Self) -> Result<T, TaskError>,
+    ) -> Result<T, RunError> {
+        call(self).map_err(RunError::Task)
+    }
+
+    fn say(&self, message: &ToCoordinator) -> Result<(), RunError> {
+        self.output.send(message).map_err(RunError::Task)
+    }
+
+    /// From now on a thread hands answers to those who asked, and ends the run when the coordinator
+    /// goes. It holds standard input until the process ends.
+    fn listen_on(&mut self, outcome: Arc<Outcome>, answers: Sender<Option<Vec<u8>>>) {
+        let mut input = std::mem::replace(&mut self.input, BufReader::new(io::stdin()));
+        thread::spawn(move || {
+            while let Ok(Some(message)) = receive::<ToWorker>(&mut input) {
+                if let ToWorker::Split { split, .. } = message {
+                    // Nobody waits any more if the run is over.
+                    let _ = answers.send(split);
+                }
+            }
+            outcome.failed(gone(&"its pipe was closed"));
+        });
+    }
+}
+
+/// Splits that the coordinator hands out. One source asks at a time.
+struct RemoteSplits {
+    output: Arc<Output>,
+    answers: Mutex<Receiver<Option<Vec<u8>>>>,
+}
+
+impl RemoteSplits {
+    fn new(output: Arc<Output>) -> (Self, Sender<Option<Vec<u8>>>) {
+        let (sender, receiver) = channel();
+        (Self { output, answers: Mutex::new(receiver) }, sender)
+    }
+}
+
+impl SplitService for RemoteSplits {
+    fn next(&self, node: u32) -> Result<Option<Vec<u8>>, TaskError> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        self.output.send(&ToCoordinator::NextSplit { node })?;
+        answers.recv().map_err(|error| gone(&error))
+    }
+}

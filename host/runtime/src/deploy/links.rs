@@ -1,0 +1,119 @@
+//! Channels to other processes.
+
+use std::{collections::BTreeMap, sync::Arc, task::Waker};
+
+use millstream_data::{page::Shape, types::Schema};
+use millstream_dataflow::{
+    TaskError,
+    channel::{Receiver, Sender, channel, returning_channel},
+    graph::execution::Channel,
+};
+use millstream_exchange::{
+    PartitionId, WorkerId,
+    frame::{Hello, Request},
+};
+use millstream_executor::{Executor, TaskId};
+use millstream_memory::{JumboBudget, NetworkPool, PoolError};
+use millstream_net::{InletConfig, Link, LinkConfig};
+
+use super::Part;
+use crate::{RunError, Runtime};
+
+/// Segments that a channel from another process has for itself, as in Flink.
+const EXCLUSIVE_SEGMENTS: usize = 2;
+/// Segments that a channel may borrow beyond those, as in Flink.
+const FLOATING_SEGMENTS: usize = 8;
+/// The most bytes of a row.
+const RECORD_BYTES_MAX: u32 = 16 << 20;
+
+/// The links of a process, one to each other process.
+#[derive(Default)]
+pub(super) struct Links(BTreeMap<u32, Ends>);
+
+/// What one link will carry.
+struct Ends {
+    id: TaskId,
+    outlets: Vec<(Request, Receiver)>,
+    inlets: Vec<InletConfig>,
+}
+
+impl Links {
+    /// Gives each link a place on a worker.
+    pub(super) fn reserve(&mut self, executor: &mut Executor, part: &Part) {
+        for (peer, _) in &part.streams {
+            let id = executor.reserve(*peer as usize);
+            self.0.insert(*peer, Ends { id, outlets: Vec::new(), inlets: Vec::new() });
+        }
+    }
+
+    /// The local end of a channel that leads to another process.
+    pub(super) fn outlet(&mut self, executor: &Executor, peer: u32, wire: &Channel) -> Sender {
+        let ends = self.0.get_mut(&peer).expect("there is a link to every process");
+        let (sender, receiver) = channel(executor.waker(ends.id));
+        ends.outlets.push((request(wire), receiver));
+        sender
+    }
+
+    /// The local end of a channel that comes from another process.
+    pub(super) fn inlet(
+        &mut self,
+        executor: &Executor,
+        network: &NetworkPool,
+        peer: u32,
+        wire: &Channel,
+        schema: &Schema,
+        consumer: Waker,
+    ) -> Result<Receiver, PoolError> {
+        let ends = self.0.get_mut(&peer).expect("there is a link to every process");
+        let buffers = EXCLUSIVE_SEGMENTS + FLOATING_SEGMENTS;
+        let link = executor.waker(ends.id);
+        let (sender, receiver, returned) = returning_channel(consumer, link, buffers);
+        ends.inlets.push(InletConfig {
+            request: request(wire),
+            sender,
+            returned,
+            shape: Arc::new(Shape::new(schema)),
+            exclusive: network.create_local(EXCLUSIVE_SEGMENTS, EXCLUSIVE_SEGMENTS)?,
+            floating: network.create_local(1, FLOATING_SEGMENTS)?,
+            jumbo: JumboBudget::new(u64::from(RECORD_BYTES_MAX), u64::from(RECORD_BYTES_MAX)),
+            record_bytes_max: RECORD_BYTES_MAX,
+        });
+        Ok(receiver)
+    }
+
+    /// Puts the links on their workers.
+    pub(super) fn place(
+        self,
+        executor: &mut Executor,
+        runtime: &Runtime,
+        job: u64,
+        part: Part,
+    ) -> Result<(), RunError> {
+        let mut links = self.0;
+        for (peer, stream) in part.streams {
+            let (Some(ends), Some(transport)) = (links.remove(&peer), &part.transport) else {
+                continue;
+            };
+            let hello = Hello {
+                job,
+                worker: WorkerId(part.own),
+                segment_bytes: runtime.network.segment_size() as u32,
+                record_bytes_max: RECORD_BYTES_MAX,
+            };
+            let Ends { id, outlets, inlets } = ends;
+            let peer = format!("worker {peer}");
+            let link = Link::new(stream, transport, LinkConfig { peer, hello, outlets, inlets })?;
+            executor
+                .watch(id, link.file())
+                .map_err(|error| RunError::Task(TaskError::new(error.to_string())))?;
+            executor.place(id, Box::new(link));
+        }
+        Ok(())
+    }
+}
+
+fn request(wire: &Channel) -> Request {
+    let partition =
+        PartitionId { result: u64::from(wire.edge), subtask: wire.producer.index, attempt: 0 };
+    Request { partition, subpartition: wire.subpartition }
+}
