@@ -23,6 +23,8 @@ use crate::{
 const NETWORK_BYTES_DEFAULT: usize = 64 << 20;
 /// Memory for rows beyond a segment if none is set, in bytes.
 const JUMBO_BYTES_DEFAULT: u64 = 64 << 20;
+/// How long threads that are in a call that blocks are waited for when a job is over.
+const GRACE: Duration = Duration::from_secs(1);
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
@@ -187,8 +189,17 @@ impl Runtime {
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
     ) -> Result<Summary, RunError> {
         let (running, mut threads) = deployment.start();
+        let mut over_since = None;
         while !running.outcome().wait(PROGRESS_EVERY) {
             watch(&threads.progress, running.outcome());
+            if running.outcome().is_over() {
+                let since = *over_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > GRACE {
+                    // A source may be in the middle of a call that blocks. Its thread ends when
+                    // that returns; the job has ended now.
+                    return Err(failure(running.outcome().result().err()));
+                }
+            }
         }
         let outcome = running.join();
         threads.join();
@@ -198,8 +209,14 @@ impl Runtime {
                 elapsed: begin.elapsed(),
                 progress: threads.progress,
             }),
-            Err(Failure::Task(error)) => Err(RunError::Task(error)),
-            Err(Failure::Cancelled) => Err(RunError::Cancelled),
+            Err(error) => Err(failure(Some(error))),
         }
+    }
+}
+
+fn failure(failure: Option<Failure>) -> RunError {
+    match failure {
+        Some(Failure::Task(error)) => RunError::Task(error),
+        Some(Failure::Cancelled) | None => RunError::Cancelled,
     }
 }

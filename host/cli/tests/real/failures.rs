@@ -89,3 +89,45 @@ fn help_lists_the_options_of_the_job() {
     let help = stdout(&output);
     assert!(help.contains("--input") && help.contains("--parallelism"), "{help}");
 }
+
+#[test]
+fn a_worker_process_that_is_killed() {
+    use std::{
+        io::Write,
+        process::{Command, Stdio},
+    };
+    // A named pipe that is never filled: the job waits for its input until the worker is gone.
+    let scratch = Scratch::new("killed");
+    let pipe = scratch.path("flights.csv");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let library = crate::program::flights_library();
+    let mut job = Command::new(env!("CARGO_BIN_EXE_millstream"))
+        .args(["run", library.to_str().expect("a UTF-8 path"), "--input", &pipe])
+        .args(["--processes", "2", "--parallelism", "2"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    // Opening the pipe for writing waits for its reader, so the job runs once this returns: once
+    // for the header, once for the rows.
+    let mut input = std::fs::OpenOptions::new().write(true).open(&pipe).expect("the pipe");
+    input.write_all(GOOD.as_bytes()).expect("the job reads");
+    let worker = child_of(job.id());
+    let kill = Command::new("kill").args(["-9", &worker]).status().expect("kill runs");
+    assert!(kill.success());
+    let mut stderr_text = String::new();
+    std::io::Read::read_to_string(job.stderr.as_mut().expect("a pipe"), &mut stderr_text)
+        .expect("UTF-8");
+    drop(input);
+    let output = job.wait_with_output().expect("the job ends");
+    assert!(!output.status.success());
+    assert_eq!(stdout(&output), "", "partial output");
+    assert!(stderr_text.contains("worker process 1: it was killed by signal 9"), "{stderr_text}");
+}
+
+/// The child process of a process.
+fn child_of(parent: u32) -> String {
+    let children = format!("/proc/{parent}/task/{parent}/children");
+    let read = std::fs::read_to_string(children).expect("the kernel lists children");
+    read.split_whitespace().next().expect("a child").to_owned()
+}

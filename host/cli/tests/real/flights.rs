@@ -66,12 +66,33 @@ fn the_result_is_right_for_every_parallelism_and_segment_size() {
 }
 
 #[test]
+fn the_result_is_right_across_processes_on_both_transports() {
+    let expected = reference(&data());
+    for transport in ["tcp", "uring", "auto"] {
+        for (processes, parallelism, size) in
+            [("2", "1", "32KiB"), ("2", "2", "4KiB"), ("2", "4", "256KiB"), ("3", "4", "32KiB")]
+        {
+            let set = format!("memory.segment-size={size}");
+            let arguments = [
+                ["--processes", processes],
+                ["--parallelism", parallelism],
+                ["--transport", transport],
+                ["--set", &set],
+            ];
+            assert_eq!(rows(&arguments.concat()), expected, "{arguments:?}");
+        }
+    }
+}
+
+#[test]
 fn a_file_in_many_splits_gives_the_same_result() {
     let text = data();
     let scratch = Scratch::new("splits");
     let file = scratch.file("flights.csv", text.as_bytes());
     let expected = reference(&text);
     assert_eq!(rows(&["--input", &file, "--parallelism", "3"]), expected);
+    let parts = scratch.file("part.csv", text.as_bytes());
+    assert_eq!(rows(&["--input", &parts, "--parallelism", "4", "--processes", "2"]), expected);
 }
 
 #[test]
