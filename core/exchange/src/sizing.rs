@@ -20,6 +20,9 @@ pub struct GateBuffers {
     pub floating_required: u32,
     /// It uses up to this many.
     pub floating_max: u32,
+    /// One more, or none: a segment for the jumbo row that must be able to proceed, where channels
+    /// have none of their own (see [`JumboGate`](crate::gate::JumboGate)).
+    pub aside: u32,
 }
 
 impl GateBuffers {
@@ -49,7 +52,8 @@ impl GateBuffers {
         let floating_required = required - effective;
         // At least one buffer floats, also where none was configured to.
         let floating_max = (target - effective).max(floating_required);
-        Ok(Self { exclusive_per_channel, floating_required, floating_max })
+        let aside = u32::from(exclusive_per_channel == 0);
+        Ok(Self { exclusive_per_channel, floating_required, floating_max, aside })
     }
 }
 
@@ -114,6 +118,7 @@ mod tests {
 
     fn gate(channels: u32, exclusive: u32, floating: u32, max: Option<u32>) -> (u32, u32, u32) {
         let plan = GateBuffers::plan(channels, exclusive, floating, max).expect("sane numbers");
+        assert_eq!(plan.aside == 1, plan.exclusive_per_channel == 0);
         (plan.exclusive_per_channel, plan.floating_required, plan.floating_max)
     }
 

@@ -98,7 +98,7 @@ fn budget(worker: &Worker) -> Result<(), String> {
 
 /// The channels of a gate hold as many floating buffers as its pool gave out.
 fn floating(worker: &Worker, consumer: &Consumer) -> Result<(), String> {
-    let mut held = 0;
+    let mut held = u32::from(consumer.aside.is_some());
     for input in &consumer.inputs {
         let Some(channel) = input.channel else { continue };
         let connection = &worker.endpoints[&input.peer].connection;

@@ -45,6 +45,7 @@ mod transport;
 mod worker;
 mod world;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use bug::Bug;
@@ -70,6 +71,8 @@ pub struct Report {
     pub failure: Option<String>,
     /// How the tasks ended.
     pub outcome: Outcome,
+    /// How often each thing happened, by the text of the trace.
+    pub counts: BTreeMap<&'static str, u64>,
 }
 
 /// How the tasks of a run ended.
@@ -122,7 +125,8 @@ pub fn run(seed: u64, bug: Option<Bug>, trace: bool) -> Report {
         }
     };
     let (steps, hash) = (world.cx.log.steps(), world.cx.log.hash());
-    Report { seed, bug, steps, hash, failure, outcome: outcome(&world) }
+    let counts = world.cx.log.counts().clone();
+    Report { seed, bug, steps, hash, failure, outcome: outcome(&world), counts }
 }
 
 fn outcome(world: &World) -> Outcome {

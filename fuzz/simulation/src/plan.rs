@@ -86,7 +86,7 @@ pub(crate) struct Weights {
 
 impl Plan {
     pub(crate) fn new(random: &mut Random) -> Self {
-        let workers = if random.percent(75) { 2 } else { 3 };
+        let workers = [2, 2, 2, 3, 4][random.index(5)];
         let mut plan = Self::quiet(random, workers);
         plan.place(random);
         plan.turn_on(random);
@@ -155,11 +155,12 @@ impl Plan {
     /// Tasks on workers, and channels between tasks on different ones.
     fn place(&mut self, random: &mut Random) {
         let worker = |random: &mut Random| random.index(self.workers);
+        let rows_max = [30, 100, 400][random.index(3)];
         for _ in 0..random.between(1, 4) {
             self.producers.push(ProducerPlan {
                 worker: worker(random),
                 registers_at: Some(Duration::ZERO),
-                rows: random.between(0, 120),
+                rows: random.between(0, rows_max),
                 weight: speed(random),
             });
         }
@@ -199,8 +200,7 @@ impl Plan {
         if random.percent(50) {
             self.watermark_percent = random.below(30);
         }
-        // A gate whose channels own no buffer must not take jumbo rows: see `JumboGate`.
-        if random.percent(40) && self.exclusive > 0 {
+        if random.percent(40) {
             self.jumbo_percent = random.below(15);
             self.jumbo_bytes = self.record_bytes_max * random.between(0, 2);
         }

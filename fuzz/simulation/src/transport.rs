@@ -175,7 +175,7 @@ impl Worker {
     ) -> Result<(), String> {
         let header = &mut frame.header;
         let (kind, channel) = (header.kind(), header.channel());
-        cx.note_frame("sends", self.index, peer, header);
+        cx.note_frame(true, self.index, peer, header);
         let lost = match kind {
             FrameKind::Credit => cx.saboteur.strikes(Bug::LoseCredit),
             FrameKind::Resume => cx.saboteur.strikes(Bug::LoseResume),
@@ -217,7 +217,7 @@ impl Worker {
     ) -> Result<(), String> {
         let limits = cx.plan.limits();
         let header = FrameHeader::decode(bytes, &limits).map_err(|error| error.to_string())?;
-        cx.note_frame("gets", self.index, peer, &header);
+        cx.note_frame(false, self.index, peer, &header);
         if let Some(edge) = cx.edge(peer, self.index, &header) {
             let ledger = &mut cx.ledgers[edge];
             match header.kind() {
@@ -242,7 +242,11 @@ impl Worker {
                     Place::Buffer { channel, kind, .. } => {
                         Some(self.shared.arriving(peer, channel, kind))
                     }
-                    Place::Control { .. } | Place::Discard { .. } => None,
+                    Place::Control { .. } => None,
+                    Place::Discard { .. } => {
+                        cx.note("payload of a channel that ended", &[]);
+                        None
+                    }
                 };
                 let endpoint = self.endpoints.get_mut(&peer).expect("a peer");
                 endpoint.intake.expect(place.bytes());
@@ -281,6 +285,7 @@ impl Worker {
                 task.wake(wake);
             }
             Notice::Orphaned { .. } => {
+                cx.note("segment of a channel that ended", &[]);
                 let endpoint = self.endpoints.get_mut(&peer).expect("a peer");
                 let segment = endpoint.target.segment.take().expect("received into a segment");
                 self.discard(peer, segment);
@@ -310,6 +315,7 @@ impl Worker {
             Notice::PeerFailed { code, text } => return Err(format!("peer: {code}: {text}")),
             Notice::Closed { failed } => {
                 for channel in failed {
+                    cx.note("request that crossed a close", &[]);
                     self.fail_channel(peer, channel, cx);
                 }
             }
@@ -340,12 +346,14 @@ impl Worker {
             .filter(|(_, task)| task.state != ProducerState::Absent)
             .find(|(_, task)| task.partition == request.partition)
         else {
+            cx.note("request before its partition", &[]);
             return;
         };
         let output = &task.outputs[request.subpartition as usize];
         let over = task.state == ProducerState::Failed;
         if over || output.done || output.reader.is_some() {
             let code = if over { ErrorCode::ProducerFailed } else { ErrorCode::PartitionRefused };
+            cx.note("request that is refused", &[]);
             endpoint.connection.fail_reader(reader, code, "no such output any more");
             return;
         }

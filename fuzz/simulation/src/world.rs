@@ -42,19 +42,17 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn note(&mut self, what: &str, numbers: &[u64]) {
+    pub(crate) fn note(&mut self, what: &'static str, numbers: &[u64]) {
         self.log.note(self.now, what, numbers);
     }
 
-    pub(crate) fn note_frame(&mut self, verb: &str, worker: usize, peer: usize, of: &FrameHeader) {
-        let what = match verb {
-            "sends" => "worker # -> #: kind # channel # sequence # backlog # bytes # aux #",
-            _ => "worker # <- #: kind # channel # sequence # backlog # bytes # aux #",
-        };
+    /// Notes a frame that a worker sends or gets.
+    pub(crate) fn note_frame(&mut self, sends: bool, worker: usize, peer: usize, of: &FrameHeader) {
+        let what = frame_text(of.kind());
         let numbers = [
             worker as u64,
+            u64::from(sends),
             peer as u64,
-            of.kind() as u64,
             of.channel().0.into(),
             of.sequence().into(),
             of.backlog().into(),
@@ -72,6 +70,30 @@ impl Context {
         let (consumer, producer) = if kind.is_to_producer() { (from, to) } else { (to, from) };
         let key = (consumer, producer, header.channel());
         if about_connection { None } else { self.routes.get(&key).copied() }
+    }
+}
+
+fn frame_text(kind: FrameKind) -> &'static str {
+    macro_rules! text {
+        ($kind:literal) => {
+            concat!($kind, " at # (sends: #) with #: channel #, sequence #, backlog #, # bytes, #")
+        };
+    }
+    match kind {
+        FrameKind::Hello => text!("hello"),
+        FrameKind::Request => text!("request"),
+        FrameKind::Data => text!("data"),
+        FrameKind::Event => text!("event"),
+        FrameKind::JumboFragment => text!("fragment"),
+        FrameKind::Credit => text!("credit"),
+        FrameKind::Resume => text!("resume"),
+        FrameKind::Cancel => text!("cancel"),
+        FrameKind::Close => text!("close"),
+        FrameKind::Error => text!("error"),
+        FrameKind::BacklogAnnouncement => text!("backlog"),
+        FrameKind::NewBufferSize => text!("page size"),
+        FrameKind::AckAllRecords => text!("acknowledgement"),
+        FrameKind::TaskEvent => text!("task event"),
     }
 }
 
@@ -199,7 +221,7 @@ impl World {
             if task.can_resume() {
                 actions.push((weights.resume, Action::Resume(w, index)));
             }
-            if !task.waiters.is_empty() && shared.memory.has_for(&task.quota) {
+            if worker.next_offer(index).is_some() {
                 actions.push((weights.offer, Action::Offer(w, index)));
             }
         }

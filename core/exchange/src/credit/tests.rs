@@ -22,7 +22,7 @@ impl Pool {
 }
 
 impl FloatingBuffers for Pool {
-    fn take_or_listen(&mut self, channel: ChannelId) -> bool {
+    fn take_or_listen(&mut self, channel: ChannelId, _: u32) -> bool {
         if self.free > 0 {
             self.free -= 1;
             return true;
