@@ -9,6 +9,7 @@ use millstream_exchange::frame::{Hello, Request};
 use millstream_exchange::partition::ResultPartition;
 use millstream_exchange::sizing::{GateBuffers, PartitionBuffers};
 
+use crate::bug::Bug;
 use crate::consumer::{Consumer, ConsumerState, Input};
 use crate::memory::{Memory, Quota};
 use crate::plan::Plan;
@@ -45,7 +46,7 @@ pub(crate) fn start(worker: &mut Worker, task: usize, cx: &mut Context) {
     let consumer = &mut worker.shared.consumers[task];
     consumer.state = ConsumerState::Running;
     cx.note("task # starts", &[(cx.plan.producers.len() + consumer.task) as u64]);
-    if cx.plan.exclusive == 0 {
+    if cx.plan.exclusive == 0 && !cx.saboteur.is_about(Bug::SetNothingAside) {
         consumer.set_aside(&mut worker.shared.memory);
     }
     for index in 0..worker.shared.consumers[task].inputs.len() {

@@ -35,6 +35,7 @@ mod bug;
 mod build;
 mod check;
 mod consumer;
+pub mod fuzz;
 mod ledger;
 mod log;
 mod memory;

@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) chatter_percent: u64,
     /// Faults, each in so many of a hundred thousand turns of whom they befall.
     pub(crate) loss: u64,
+    /// A worker ends a connection on purpose, telling the other.
+    pub(crate) give_up: u64,
     pub(crate) cancel: u64,
     pub(crate) failure: u64,
     /// The weight of each kind of actor and of each actor of its kind.
@@ -107,7 +109,7 @@ impl Plan {
             .producers
             .iter()
             .any(|producer| producer.registers_at.is_none_or(|at| at > Duration::from_secs(9)));
-        never || self.loss + self.cancel + self.failure > 0
+        never || self.loss + self.give_up + self.cancel + self.failure > 0
     }
 
     fn quiet(random: &mut Random, workers: usize) -> Self {
@@ -139,6 +141,7 @@ impl Plan {
             jumbo_bytes: 0,
             chatter_percent: 0,
             loss: 0,
+            give_up: 0,
             cancel: 0,
             failure: 0,
             weights: Weights {
@@ -219,10 +222,11 @@ impl Plan {
             consumer.starts_at = Duration::from_micros(random.below(3_000));
         }
         match random.below(10) {
-            0 | 1 => self.loss = 1 + random.below(100),
+            0 => self.loss = 1 + random.below(300),
+            1 => self.give_up = 1 + random.below(300),
             2 => self.cancel = 1 + random.below(1000),
             3 => self.failure = 1 + random.below(1000),
-            4 => (self.loss, self.cancel, self.failure) = (20, 200, 200),
+            4 => (self.loss, self.give_up, self.cancel, self.failure) = (20, 20, 200, 200),
             _ => {}
         }
     }

@@ -111,6 +111,26 @@ impl Worker {
         producers[done.producer].recycle(done.output, done.segment, memory);
     }
 
+    /// This end gives up: it says so, and hangs up.
+    pub(crate) fn give_up(
+        &mut self,
+        peer: usize,
+        pipe: &mut Pipe,
+        cx: &mut Context,
+    ) -> Result<(), String> {
+        let endpoint = self.endpoints.get_mut(&peer).expect("a peer");
+        if endpoint.phase != EndpointPhase::Open || endpoint.connection.is_closed() {
+            return Ok(());
+        }
+        cx.note("worker # gives up its connection to #", &[self.index as u64, peer as u64]);
+        cx.losses += 1;
+        endpoint.connection.fail(ErrorCode::Shutdown, "simulated shutdown");
+        while let Some(frame) = self.next_frame(peer) {
+            self.submit(peer, frame, pipe, cx)?;
+        }
+        self.notice_loss(peer, cx)
+    }
+
     /// This end notices that the stream broke.
     pub(crate) fn notice_loss(&mut self, peer: usize, cx: &mut Context) -> Result<(), String> {
         cx.note("worker # loses its connection to #", &[self.index as u64, peer as u64]);
@@ -312,6 +332,11 @@ impl Worker {
             }
             Notice::Cancelled { reader, complete } => self.on_cancelled(peer, reader, complete),
             Notice::ChannelFailed { channel, .. } => self.fail_channel(peer, channel, cx),
+            Notice::PeerFailed { code: ErrorCode::Shutdown, .. } => {
+                let endpoint = self.endpoints.get_mut(&peer).expect("a peer");
+                endpoint.phase = EndpointPhase::Doomed;
+                cx.losses += 1;
+            }
             Notice::PeerFailed { code, text } => return Err(format!("peer: {code}: {text}")),
             Notice::Closed { failed } => {
                 for channel in failed {

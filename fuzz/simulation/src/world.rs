@@ -161,7 +161,7 @@ impl World {
                     None => return check::finished(self),
                 },
             }
-            self.misfortune();
+            self.misfortune()?;
             self.close_idle();
             self.cx.now += Duration::from_nanos(self.cx.random.below(20_000));
             check::invariants(self)?;
@@ -321,14 +321,25 @@ impl World {
         }
     }
 
-    /// Now and then a connection breaks.
-    fn misfortune(&mut self) {
-        let cx = &mut self.cx;
-        if cx.random.below(100_000) >= cx.plan.loss {
-            return;
+    /// Now and then a connection breaks, or somebody breaks it.
+    fn misfortune(&mut self) -> Result<(), String> {
+        let at = self.cx.random.below(100_000);
+        let (loss, give_up) = (self.cx.plan.loss, self.cx.plan.give_up);
+        if at >= loss + give_up {
+            return Ok(());
         }
-        let a = cx.random.index(self.workers.len());
-        let b = (a + 1 + cx.random.index(self.workers.len() - 1)) % self.workers.len();
+        let a = self.cx.random.index(self.workers.len());
+        let b = (a + 1 + self.cx.random.index(self.workers.len() - 1)) % self.workers.len();
+        if at < loss {
+            self.cut(a, b);
+            return Ok(());
+        }
+        let pipe = self.pipes.get_mut(&(a, b)).expect("a pair");
+        self.workers[a].give_up(b, pipe, &mut self.cx)
+    }
+
+    fn cut(&mut self, a: usize, b: usize) {
+        let cx = &mut self.cx;
         cx.note("connection of # and # breaks", &[a as u64, b as u64]);
         for (w, peer) in [(a, b), (b, a)] {
             let pipe = self.pipes.get_mut(&(w, peer)).expect("a pair");
