@@ -29,7 +29,8 @@ pub enum Payload<B> {
     Inline(Inline),
     /// More bytes, of an error or a task's own event.
     Heap(Box<[u8]>),
-    /// The first bytes of a segment.
+    /// A segment, in as many pieces as its page has: they go out as one vector of buffers and
+    /// arrive as one contiguous payload.
     Buffer(B),
 }
 

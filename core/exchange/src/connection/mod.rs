@@ -13,14 +13,14 @@
 //!
 //! | consumer | frame | producer |
 //! |---|---|---|
-//! | [`open`](Connection::open) | `Request` → | [`Notice::Requested`]: [`accept`](Connection::accept), or [`hold`](Connection::hold) until the partition appears |
-//! | | ← `Error` | after 10 s without it; the consumer asks again, until 20 s were waited |
-//! | [`Notice::Data`], [`Notice::Event`] | ← `Data`, `Event` | [`next_frame`](Connection::next_frame) |
-//! | [`recycle`](Connection::recycle) | `Credit` → | sends on |
-//! | [`resume`](Connection::resume) | `Resume` → | [`Notice::Resumed`] |
-//! | [`acknowledge`](Connection::acknowledge) | `AckAllRecords` → | [`Notice::AllRecordsProcessed`] |
-//! | [`cancel`](Connection::cancel), also after the end | `Cancel` → | [`Notice::Cancelled`]: forgets the reader |
-//! | [`Notice::ChannelFailed`], cancels | ← `Error` | [`fail_reader`](Connection::fail_reader) |
+//! | [`open`] | `Request` → | [`Notice::Requested`]: [`accept`], or [`hold`] until it appears |
+//! | asks again, 20 s in sum | ← `Error` | 10 s without the partition |
+//! | [`Notice::Data`], [`Notice::Event`] | ← `Data`, `Event` | [`next_frame`] |
+//! | [`recycle`] | `Credit` → | sends on |
+//! | [`resume`] | `Resume` → | [`Notice::Resumed`] |
+//! | [`acknowledge`] | `AckAllRecords` → | [`Notice::AllRecordsProcessed`] |
+//! | [`cancel`], also after the end | `Cancel` → | [`Notice::Cancelled`] |
+//! | [`Notice::ChannelFailed`], cancels | ← `Error` | [`fail_reader`] |
 //!
 //! A request is followed by exactly one cancel, unless the connection is lost. So the producer
 //! knows every reader that may still be spoken to, and any other is an error.
@@ -43,9 +43,31 @@
 //! subpartition. What was taken is submitted: a priority event can overtake only what stays in the
 //! queues, so do not take more than the socket is ready for.
 //!
+//! With `io_uring`, an [`Outgoing`] and its encoded header live in a slot of a slab from submission
+//! to completion: sixteen slots are two linked chains of eight, the payload of each a registered
+//! segment. One [`Intake`] and one receive operation per connection are enough, because segments
+//! are chosen by header and not handed out beforehand. Frames are small where latency matters:
+//! there a third receive buffer behind the header takes what follows (see [`Intake`]).
+//!
+//! A task on another thread than the connection hands its pages over through a ring: its own
+//! [`Subpartition`] is read by a local reader whose credit is the ring's room, and the thread of
+//! the connection pushes what it finds in the ring to the [`Subpartition`] that [`Ports::outlet`]
+//! names. Credit returns as pages are sent, so the task sees its backlog, and a priority event
+//! overtakes in both queues.
+//!
 //! Any call may make frames ready. After calling into the connection, look for frames again when
 //! the socket is writable. A frame that came too late for its channel ([`Place::Discard`],
 //! [`Notice::Orphaned`]) needs no answer.
+//!
+//! [`accept`]: Connection::accept
+//! [`acknowledge`]: Connection::acknowledge
+//! [`cancel`]: Connection::cancel
+//! [`fail_reader`]: Connection::fail_reader
+//! [`hold`]: Connection::hold
+//! [`next_frame`]: Connection::next_frame
+//! [`open`]: Connection::open
+//! [`recycle`]: Connection::recycle
+//! [`resume`]: Connection::resume
 
 use alloc::boxed::Box;
 use alloc::string::String;

@@ -14,7 +14,7 @@
 //! | `Hello` | both | - | - | [`Hello`] |
 //! | `Request` | to producer | - | initial credit | [`Request`] |
 //! | `Data` | to consumer | yes | - | a page |
-//! | `Event` | to consumer | yes | - | an [`Event`](crate::event::Event) |
+//! | `Event` | to consumer | yes | - | an [`Event`] |
 //! | `JumboFragment` | to consumer | yes | total or offset, bytes | part of a row |
 //! | `Credit` | to producer | - | credits to add | - |
 //! | `Resume`, `Cancel`, `AckAllRecords` | to producer | - | - | - |
