@@ -176,16 +176,15 @@ impl Plan {
         }
         // At least one pair of tasks is on two workers.
         self.consumers[0].worker = (self.producers[0].worker + 1) % self.workers;
-        let mut subpartitions = vec![0; self.producers.len()];
         for producer in 0..self.producers.len() {
+            let mut subpartitions = 0..;
             for consumer in 0..self.consumers.len() {
                 let apart = self.producers[producer].worker != self.consumers[consumer].worker;
                 if !apart || (producer + consumer > 0 && random.percent(20)) {
                     continue;
                 }
-                let subpartition = subpartitions[producer];
+                let subpartition = subpartitions.next().expect("few consumers");
                 self.edges.push(Edge { producer, subpartition, consumer });
-                subpartitions[producer] += 1;
             }
         }
     }

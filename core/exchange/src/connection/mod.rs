@@ -356,8 +356,9 @@ impl Connection {
     /// Gives up on the whole connection. Send what is ready (one last frame with `text`), close it
     /// and call [`on_lost`](Self::on_lost).
     pub fn fail(&mut self, code: ErrorCode, text: &str) {
-        if self.state != State::Broken {
-            self.state = State::Broken;
+        let before = core::mem::replace(&mut self.state, State::Broken);
+        // Behind our close nothing may follow, and after a failure nothing new.
+        if matches!(before, State::Running | State::Closing) {
             self.farewell = Some((code, text.into()));
         }
     }

@@ -305,6 +305,11 @@ fn a_connection_closes_behind_its_last_channel() {
     a.connection.close();
     assert_eq!(a.connection.open(request(0), 1), None);
     a.connection.cancel(channel, &mut a.ports);
+    a.send();
+    b.take_from(&mut a);
+    assert!(!a.connection.is_closed(), "only one end has said so");
+    b.send();
+    assert!(!a.connection.is_closed() && b.connection.is_closed());
     settle(&mut a, &mut b);
     assert!(a.connection.is_closed() && b.connection.is_closed());
     assert_eq!(a.connection.on_lost(&mut a.ports), Lost::default());
@@ -338,6 +343,15 @@ fn a_worker_that_gives_up_tells_the_other() {
     assert_eq!(a.notices(), [Notice::PeerFailed { code, text }]);
     assert_eq!(a.sent(), []);
     assert_eq!(a.connection.on_lost(&mut a.ports).channels, [ChannelId(0)]);
+}
+
+#[test]
+fn a_failure_behind_the_close_is_not_sent() {
+    let (mut a, _) = pair();
+    a.connection.close();
+    assert_eq!(a.sent(), [FrameKind::Close]);
+    a.connection.fail(ErrorCode::Shutdown, "too late");
+    assert_eq!(a.sent(), []);
 }
 
 #[test]
