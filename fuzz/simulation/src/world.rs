@@ -241,11 +241,14 @@ impl World {
             if open && endpoint.ready && outgoing.bytes.len() < cx.plan.pipe_bytes {
                 actions.push((weights.send, Action::Send(w, peer)));
             }
+            let incoming = &self.pipes[&(peer, w)].bytes;
             let receives = open || endpoint.phase == EndpointPhase::Doomed;
-            if receives && !self.pipes[&(peer, w)].bytes.is_empty() {
+            if receives && !incoming.is_empty() {
                 actions.push((weights.deliver, Action::Receive(w, peer)));
             }
-            if endpoint.phase == EndpointPhase::Doomed {
+            let other = self.workers[peer].endpoints[&w].phase;
+            let hung_up = open && other == EndpointPhase::Lost && incoming.is_empty();
+            if endpoint.phase == EndpointPhase::Doomed || hung_up {
                 actions.push((3, Action::NoticeLoss(w, peer)));
             }
             if open && endpoint.connection.next_deadline().is_some_and(|at| at <= cx.now) {

@@ -111,6 +111,20 @@ fn parts_come_back_as_they_went() {
 }
 
 #[test]
+fn later_fragments_may_begin_anywhere_within_the_row() {
+    let part = Part::Middle { offset_bytes: 5 };
+    let header = FrameHeader::data(permit(1), 0, 0, 10, part);
+    assert_eq!(FrameHeader::decode(&encoded(&header), &LIMITS), Ok(header));
+    let end = LIMITS.record_bytes_max;
+    let last = |offset_bytes| {
+        let header = FrameHeader::data(permit(1), 0, 0, 10, Part::Last { offset_bytes });
+        FrameHeader::decode(&encoded(&header), &LIMITS).is_ok()
+    };
+    assert!(last(end - 10));
+    assert!(!last(end - 9), "it would end behind the longest row");
+}
+
+#[test]
 fn headers_say_how_much_follows() {
     let channel = ChannelId(1);
     assert_eq!(FrameHeader::hello().payload_bytes(), 20);
@@ -172,7 +186,10 @@ fn fields_outside_their_shape_are_refused() {
     let event = FrameHeader::event(ChannelId(7), 0, 0, &Event::EndOfPartition, 1);
     let fatal = FrameHeader::error(None, ErrorCode::Protocol, 0);
     let announcement = FrameHeader::backlog_announcement(ChannelId(7), 1);
-    let cases: [(FrameHeader, usize, &[u8], &str); 14] = [
+    let size = FrameHeader::new_buffer_size(ChannelId(7), LIMITS.segment_bytes);
+    let cases: [(FrameHeader, usize, &[u8], &str); 16] = [
+        (size, 24, &[1, 0x10], "aux"),
+        (size, 24, &[0, 0], "aux"),
         (credit, 6, &[1], "flags"),
         (credit, 7, &[1], "reserved"),
         (credit, 12, &[1], "sequence"),
