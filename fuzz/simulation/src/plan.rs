@@ -158,8 +158,8 @@ impl Plan {
     /// Tasks on workers, and channels between tasks on different ones.
     fn place(&mut self, random: &mut Random) {
         let worker = |random: &mut Random| random.index(self.workers);
-        let rows_max = [30, 100, 400][random.index(3)];
-        for _ in 0..random.between(1, 4) {
+        let rows_max = [30, 100, 100, 400, 1500][random.index(5)];
+        for _ in 0..random.between(1, 5) {
             self.producers.push(ProducerPlan {
                 worker: worker(random),
                 registers_at: Some(Duration::ZERO),
@@ -167,7 +167,7 @@ impl Plan {
                 weight: speed(random),
             });
         }
-        for _ in 0..random.between(1, 3) {
+        for _ in 0..random.between(1, 4) {
             self.consumers.push(ConsumerPlan {
                 worker: worker(random),
                 starts_at: Duration::ZERO,
