@@ -86,6 +86,26 @@
 //!
 //! # Using it
 //!
+//! Each piece works alone. A device that sends readings to a worker needs credit and a header:
+//!
+//! ```
+//! use millstream_exchange::ChannelId;
+//! use millstream_exchange::credit::ProducerCredit;
+//! use millstream_exchange::element::Part;
+//! use millstream_exchange::frame::{FrameHeader, HEADER_BYTES};
+//!
+//! // The consumer's request granted one page.
+//! let mut credit = ProducerCredit::new(ChannelId(7), 1);
+//! let permit = credit.permit().expect("one page may be sent");
+//! let mut header = [0; HEADER_BYTES];
+//! FrameHeader::data(permit, 0, 0, 512, Part::Whole).encode(&mut header);
+//! // Send the header and 512 bytes. The next page waits for a credit frame.
+//! assert!(credit.permit().is_none());
+//! credit.add(1)?;
+//! assert!(credit.permit().is_some());
+//! # Ok::<(), millstream_exchange::credit::CreditError>(())
+//! ```
+//!
 //! All machines of a channel's end belong to one thread. None blocks; each tells in its
 //! documentation when to call again. Errors are for what peers send and name channel, sequence
 //! number, expected and found; a panic is a bug of the caller or of this crate.

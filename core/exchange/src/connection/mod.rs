@@ -89,6 +89,7 @@ mod receive;
 mod tests;
 
 pub use error::ProtocolError;
+pub use inbound::TASK_EVENTS_MAX;
 pub use intake::{Arrived, Intake};
 pub use message::{Incoming, Lost, Notice, Outgoing, Payload, Place};
 
@@ -124,11 +125,13 @@ pub struct ConnectionConfig {
     pub partition_timeout: Duration,
     /// How long a consumer lets producers wait in sum before its channel fails.
     pub partition_wait_max: Duration,
+    /// Most readers that the peer may have at a time.
+    pub readers_max: usize,
 }
 
 impl ConnectionConfig {
     /// The usual limits: 4 KiB of control payload, 10 s for the handshake, 10 s for a partition to
-    /// appear, 20 s in sum.
+    /// appear, 20 s in sum, a million readers.
     pub fn new(hello: Hello) -> Self {
         Self {
             hello,
@@ -136,6 +139,7 @@ impl ConnectionConfig {
             handshake_timeout: Duration::from_secs(10),
             partition_timeout: Duration::from_secs(10),
             partition_wait_max: Duration::from_secs(20),
+            readers_max: 1 << 20,
         }
     }
 }
@@ -187,7 +191,7 @@ impl Connection {
             limits,
             handshake: Handshake::new(config.hello, config.handshake_timeout, now),
             inbound: Inbound::new(config),
-            outbound: Outbound::new(config.partition_timeout),
+            outbound: Outbound::new(config),
             receiving: Receiving::Nothing,
             state: State::Running,
             farewell: None,
@@ -237,7 +241,8 @@ impl Connection {
         self.inbound.set_page_bytes(channel, bytes);
     }
 
-    /// Sends a message to the producing task. Returns `false` while too many wait: send it later.
+    /// Sends a message to the producing task. Returns `false` while [`TASK_EVENTS_MAX`] wait: send
+    /// it later.
     pub fn send_task_event(&mut self, channel: ChannelId, tag: u32, bytes: Box<[u8]>) -> bool {
         let max = self.limits.control_bytes_max as usize;
         assert!(bytes.len() <= max, "a task event of {} bytes, at most {max}", bytes.len());

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Notice, Outgoing, Payload, Ports, ProtocolError};
+use super::{ConnectionConfig, Notice, Outgoing, Payload, Ports, ProtocolError};
 use crate::credit::{Head, ProducerCredit};
 use crate::event::Event;
 use crate::frame::{ErrorCode, FrameHeader, FrameKind, Inline, Request};
@@ -19,6 +19,7 @@ pub(super) struct Outbound {
     due: VecDeque<ReaderId>,
     waits: VecDeque<(Duration, ReaderId)>,
     patience: Duration,
+    readers_max: usize,
 }
 
 #[derive(Debug)]
@@ -48,13 +49,14 @@ enum Phase {
 }
 
 impl Outbound {
-    pub(super) fn new(patience: Duration) -> Self {
+    pub(super) fn new(config: &ConnectionConfig) -> Self {
         Self {
             readers: BTreeMap::new(),
             runnable: VecDeque::new(),
             due: VecDeque::new(),
             waits: VecDeque::new(),
-            patience,
+            patience: config.partition_timeout,
+            readers_max: config.readers_max,
         }
     }
 
@@ -66,6 +68,10 @@ impl Outbound {
         let id = ReaderId(header.channel().0);
         if self.readers.contains_key(&id) {
             return Err(ProtocolError::DuplicateReader { reader: id });
+        }
+        if self.readers.len() == self.readers_max {
+            let max = self.readers_max;
+            return Err(ProtocolError::TooManyReaders { reader: id, max });
         }
         let reader = Reader {
             request,

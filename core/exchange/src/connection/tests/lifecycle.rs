@@ -120,6 +120,18 @@ fn control_goes_before_data() {
 }
 
 #[test]
+fn task_events_are_limited_until_they_leave() {
+    let (mut consumer, mut producer, [channel]) = channels([1]);
+    let send =
+        |consumer: &mut Worker| consumer.connection.send_task_event(channel, 1, [0][..].into());
+    assert!((0..TASK_EVENTS_MAX).all(|_| send(&mut consumer)));
+    assert!(!send(&mut consumer));
+    settle(&mut consumer, &mut producer);
+    assert_eq!(producer.notices().len(), TASK_EVENTS_MAX);
+    assert!(send(&mut consumer));
+}
+
+#[test]
 fn a_blocked_channel_without_own_buffers_starts_again_from_zero() {
     let (mut consumer, mut producer, [channel]) = channels([0]);
     let reader = ReaderId(channel.0);
