@@ -31,7 +31,7 @@
 //! A header of kind `Data` or `JumboFragment` cannot be made without a [`SendPermit`], which only
 //! credit mints:
 //!
-//! ```compile_fail
+//! ```compile_fail,E0451
 //! # use millstream_exchange::{ChannelId, frame::FrameHeader, element::Part};
 //! let permit = millstream_exchange::credit::SendPermit { channel: ChannelId(1) };
 //! let header = FrameHeader::data(permit, 0, 0, 100, Part::Whole);
