@@ -114,6 +114,8 @@ impl core::error::Error for SizingError {}
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
 
     fn gate(channels: u32, exclusive: u32, floating: u32, max: Option<u32>) -> (u32, u32, u32) {
@@ -144,6 +146,10 @@ mod tests {
         assert!(GateBuffers::plan(1, 2, 8, Some(0)).is_err());
         assert!(GateBuffers::plan(1 << 31, 2, 8, None).is_err());
         assert!(PartitionBuffers::plan(u32::MAX, 8).is_err());
+        let error = GateBuffers::plan(0, 2, 8, Some(3)).unwrap_err();
+        let text = "no buffers for 0 channels x 2 exclusive + 8 floating, of which at most 3 may \
+                    be required";
+        assert_eq!(error.to_string(), text);
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Inbound {
         let (patience, wait_max) = (self.patience, self.wait_max);
         let Some(channel) = self.live(header)? else { return Ok(Notice::None) };
         if code == ErrorCode::PartitionNotFound && channel.expected == 0 {
-            // The producer has waited and forgotten us. Ask again, until it has waited enough.
+            // Ask again, until producers have waited long enough in sum.
             channel.waited = channel.waited.saturating_add(patience);
             if channel.waited < wait_max {
                 channel.due.request = true;

@@ -22,7 +22,7 @@
 //! | [`cancel`], also after the end | `Cancel` → | [`Notice::Cancelled`] |
 //! | [`Notice::ChannelFailed`], cancels | ← `Error` | [`fail_reader`] |
 //!
-//! A request is followed by exactly one cancel, unless the connection is lost. So the producer
+//! A channel's last frame is exactly one cancel, unless the connection ends before. So the producer
 //! knows every reader that may still be spoken to, and any other is an error.
 //!
 //! # How a transport drives it

@@ -138,7 +138,7 @@ fn producers_check_whom_they_are_told_about() {
         (FrameHeader::ack_all_records(id), Some(error(FrameKind::AckAllRecords))),
         (FrameHeader::task_event(id, 0, 0), Some(error(FrameKind::TaskEvent))),
         (FrameHeader::new_buffer_size(id, 1), None),
-        (FrameHeader::cancel(id), None),
+        (FrameHeader::cancel(id), Some(error(FrameKind::Cancel))),
         (FrameHeader::resume(known), Some(ProtocolError::NotBlocked { reader })),
         (FrameHeader::credit(known, u32::MAX), Some(ProtocolError::Credit(credit))),
         (FrameHeader::request(known, 1), Some(ProtocolError::DuplicateReader { reader })),
