@@ -20,6 +20,9 @@ pub struct GateBuffers {
     pub floating_required: u32,
     /// It uses up to this many.
     pub floating_max: u32,
+    /// One more, or none: a segment for the jumbo row that must be able to proceed, where channels
+    /// have none of their own (see [`JumboGate`](crate::gate::JumboGate)).
+    pub aside: u32,
 }
 
 impl GateBuffers {
@@ -49,7 +52,8 @@ impl GateBuffers {
         let floating_required = required - effective;
         // At least one buffer floats, also where none was configured to.
         let floating_max = (target - effective).max(floating_required);
-        Ok(Self { exclusive_per_channel, floating_required, floating_max })
+        let aside = u32::from(exclusive_per_channel == 0);
+        Ok(Self { exclusive_per_channel, floating_required, floating_max, aside })
     }
 }
 
@@ -110,10 +114,13 @@ impl core::error::Error for SizingError {}
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
 
     fn gate(channels: u32, exclusive: u32, floating: u32, max: Option<u32>) -> (u32, u32, u32) {
         let plan = GateBuffers::plan(channels, exclusive, floating, max).expect("sane numbers");
+        assert_eq!(plan.aside == 1, plan.exclusive_per_channel == 0);
         (plan.exclusive_per_channel, plan.floating_required, plan.floating_max)
     }
 
@@ -139,6 +146,10 @@ mod tests {
         assert!(GateBuffers::plan(1, 2, 8, Some(0)).is_err());
         assert!(GateBuffers::plan(1 << 31, 2, 8, None).is_err());
         assert!(PartitionBuffers::plan(u32::MAX, 8).is_err());
+        let error = GateBuffers::plan(0, 2, 8, Some(3)).unwrap_err();
+        let text = "no buffers for 0 channels x 2 exclusive + 8 floating, of which at most 3 may \
+                    be required";
+        assert_eq!(error.to_string(), text);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A mistake that the harness makes in the place of the machines, about once in a run.
+/// A mistake that the harness makes in the place of the machines, once in a run if not said
+/// otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
     /// A `Credit` frame is not sent.
@@ -21,11 +22,13 @@ pub enum Bug {
     ForgetLoss,
     /// A reader with new data is not told of it.
     ForgetNotify,
+    /// Gates set no segment aside for a jumbo row, where channels have none of their own.
+    SetNothingAside,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::LoseCredit,
         Self::SendWithoutCredit,
         Self::ReorderPages,
@@ -34,6 +37,7 @@ impl Bug {
         Self::LeakSegment,
         Self::ForgetLoss,
         Self::ForgetNotify,
+        Self::SetNothingAside,
     ];
 
     /// The name on the command line.
@@ -47,6 +51,7 @@ impl Bug {
             Self::LeakSegment => "leak-segment",
             Self::ForgetLoss => "forget-loss",
             Self::ForgetNotify => "forget-notify",
+            Self::SetNothingAside => "set-nothing-aside",
         }
     }
 
@@ -72,6 +77,11 @@ pub(crate) struct Saboteur {
 impl Saboteur {
     pub(crate) fn new(bug: Option<Bug>, skip: u64) -> Self {
         Self { bug, skip }
+    }
+
+    /// Whether this is the bug, for a mistake that is made throughout.
+    pub(crate) fn is_about(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
     }
 
     /// Whether to make the mistake here and now.

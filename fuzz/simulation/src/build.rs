@@ -9,6 +9,7 @@ use millstream_exchange::frame::{Hello, Request};
 use millstream_exchange::partition::ResultPartition;
 use millstream_exchange::sizing::{GateBuffers, PartitionBuffers};
 
+use crate::bug::Bug;
 use crate::consumer::{Consumer, ConsumerState, Input};
 use crate::memory::{Memory, Quota};
 use crate::plan::Plan;
@@ -45,6 +46,9 @@ pub(crate) fn start(worker: &mut Worker, task: usize, cx: &mut Context) {
     let consumer = &mut worker.shared.consumers[task];
     consumer.state = ConsumerState::Running;
     cx.note("task # starts", &[(cx.plan.producers.len() + consumer.task) as u64]);
+    if cx.plan.exclusive == 0 && !cx.saboteur.is_about(Bug::SetNothingAside) {
+        consumer.set_aside(&mut worker.shared.memory);
+    }
     for index in 0..worker.shared.consumers[task].inputs.len() {
         let shared = &mut worker.shared;
         let input = &mut shared.consumers[task].inputs[index];
@@ -73,7 +77,8 @@ fn worker(plan: &Plan, index: usize) -> Worker {
     let of_producers: u32 = producers.iter().map(|task| task.outputs.len() as u32 + 1).sum();
     let of_consumers: u32 =
         consumers.iter().map(|task| task.inputs.len() as u32 * plan.exclusive + 1).sum();
-    let segments = of_producers + of_consumers + plan.segments_spare;
+    let aside = if plan.exclusive == 0 { consumers.len() as u32 } else { 0 };
+    let segments = of_producers + of_consumers + aside + plan.segments_spare;
     let shared = Shared {
         memory: Memory::new(segments, plan.segments_spare, plan.segment_bytes),
         exclusive: 0,
@@ -150,7 +155,8 @@ fn consumers(plan: &Plan, worker: usize) -> Vec<Consumer> {
             let buffers = GateBuffers::plan(count, plan.exclusive, plan.floating, None);
             let buffers = buffers.expect("a few channels");
             assert_eq!(buffers.exclusive_per_channel, plan.exclusive);
-            let quota = Quota::new(buffers.floating_required, buffers.floating_max);
+            let (required, max) = (buffers.floating_required, buffers.floating_max);
+            let quota = Quota::new(required + buffers.aside, max + buffers.aside);
             let max = plan.record_bytes_max;
             Some(Consumer::new(task, its.starts_at, its.weight, max, quota, inputs))
         })

@@ -96,34 +96,29 @@ fn budget(worker: &Worker) -> Result<(), String> {
     Ok(())
 }
 
-/// The channels of a gate hold as many floating buffers as its pool gave out.
+/// The channels of a gate hold as many floating buffers as its pool gave out; a channel that ended
+/// may hold some that are not back yet.
 fn floating(worker: &Worker, consumer: &Consumer) -> Result<(), String> {
-    let mut held = 0;
+    let mut held = u32::from(consumer.aside.is_some());
+    let mut all_open = true;
     for input in &consumer.inputs {
-        let Some(channel) = input.channel else { continue };
         let connection = &worker.endpoints[&input.peer].connection;
-        if let Some(credit) = connection.channel_credit(channel) {
-            held += credit.floating();
-            let free = input.exclusive.len() + input.floating.len();
-            if free != credit.free() as usize {
-                return Err(format!("{channel}: {free} free segments, machine: {credit:?}"));
-            }
+        let credit = input.channel.and_then(|channel| connection.channel_credit(channel));
+        let Some(credit) = credit else {
+            all_open = false;
+            continue;
+        };
+        held += credit.floating();
+        let free = input.exclusive.len() + input.floating.len();
+        if free != credit.free() as usize {
+            return Err(format!("edge {}: {free} free segments, machine: {credit:?}", input.edge));
         }
     }
     let used = consumer.quota.used();
-    if held > used || (consumer.state == ConsumerState::Running && held < used) {
-        // A channel that ended may still hold some; one that runs accounts for all.
-        let ended = consumer.inputs.iter().any(|input| !is_open(worker, input.peer, input.channel));
-        if held > used || !ended {
-            return Err(format!("consumer {}: {held} floating, pool: {used}", consumer.task));
-        }
+    if held > used || (all_open && held < used) {
+        return Err(format!("consumer {}: {held} floating, pool: {used}", consumer.task));
     }
     Ok(())
-}
-
-fn is_open(worker: &Worker, peer: usize, channel: Option<ChannelId>) -> bool {
-    let connection = &worker.endpoints[&peer].connection;
-    channel.is_some_and(|channel| connection.channel_credit(channel).is_some())
 }
 
 /// The invariant of credit-based flow control.

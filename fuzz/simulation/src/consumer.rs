@@ -32,6 +32,9 @@ pub(crate) struct Consumer {
     pub(crate) jumbo: JumboGate,
     pub(crate) quota: Quota,
     pub(crate) inputs: Vec<Input>,
+    /// A segment for the one jumbo row that must be able to proceed, and whether there is one.
+    pub(crate) aside: Option<u32>,
+    pub(crate) has_aside: bool,
     /// Channels that wait for a floating buffer.
     pub(crate) waiters: VecDeque<(usize, ChannelId)>,
     /// Segments whose pages are being worked on, or that wait to be recycled.
@@ -101,6 +104,8 @@ impl Consumer {
             jumbo: JumboGate::new(record_bytes_max),
             quota,
             inputs,
+            aside: None,
+            has_aside: false,
             waiters: VecDeque::new(),
             holding: VecDeque::new(),
             state: ConsumerState::Waiting,
@@ -120,6 +125,35 @@ impl Consumer {
 
     pub(crate) fn can_poll(&self, hold_max: usize) -> bool {
         self.state == ConsumerState::Running && self.awake && self.holding.len() < hold_max
+    }
+
+    /// Takes the segment that is set aside.
+    pub(crate) fn set_aside(&mut self, memory: &mut Memory) {
+        self.aside = Some(memory.take(&mut self.quota).expect("it is guaranteed"));
+        self.has_aside = true;
+    }
+
+    /// Sets nothing aside any more.
+    pub(crate) fn dissolve_aside(&mut self, memory: &mut Memory) {
+        self.has_aside = false;
+        if let Some(segment) = self.aside.take() {
+            memory.put(&mut self.quota, segment);
+        }
+    }
+
+    /// The segment set aside, if this input is the one that may have it.
+    pub(crate) fn take_aside(&mut self, input: u32, held: u32) -> Option<u32> {
+        let may = self.jumbo.favoured() == Some(input) && held == 0;
+        if may { self.aside.take() } else { None }
+    }
+
+    /// A floating segment comes back: what is set aside is made good first.
+    pub(crate) fn give_back(&mut self, segment: u32, memory: &mut Memory) {
+        if self.has_aside && self.aside.is_none() {
+            self.aside = Some(segment);
+        } else {
+            memory.put(&mut self.quota, segment);
+        }
     }
 
     /// Something arrived.
@@ -218,6 +252,7 @@ impl Consumer {
                 }
             }
             Some(Step::Wait) => {
+                cx.note("task # waits for jumbo memory", &[self.task as u64]);
                 self.gate.pause(channel);
                 self.parked.insert(channel, (data.buffer, data.bytes));
                 return Ok(Vec::new());
@@ -257,6 +292,7 @@ impl Consumer {
             {
                 ledger.overtook(barrier.checkpoint)?;
                 self.wake(wake);
+                cx.note("task # lets a barrier overtake that it got", &[self.task as u64]);
             }
             return Ok(Vec::new());
         }

@@ -3,25 +3,27 @@
 //! A seed makes a world: two or three workers, a few tasks on each, pools down to their minimum,
 //! segments of 32 to 128 bytes, connections that deliver any number of bytes at any time and now
 //! and then break. All of it runs on one thread, through the same machines that production uses
-//! ([`millstream_exchange`]), and every choice (who is next, how much arrives, what fails) comes from
-//! one stream of random numbers. So a seed that fails does so again, step by step.
+//! ([`millstream_exchange`]), and every choice (who is next, how much arrives, what fails) comes
+//! from one stream of random numbers. So a seed that fails does so again, step by step.
 //!
 //! # What is simulated
 //!
-//! | | |
-//! |---|---|
-//! | transports | byte queues, partial reads, bounded buffers, sends that complete later, loss of a connection with any part of what was under way |
-//! | producers | rows, pages, flush timers, watermarks, jumbo rows, barriers of all kinds, timeouts that let barriers overtake, failures, partitions that appear late or never |
-//! | consumers | pages held for a while, barrier alignment, resumption, announcements, page sizes, task events, cancellation |
-//! | pools | exclusive and floating segments, quotas with minimum and maximum, listeners, a shared jumbo budget |
+//! - Transports: byte queues, partial reads, bounded buffers, sends that complete later, loss of a
+//!   connection with any part of what was under way, a worker that gives up.
+//! - Producers: rows, pages, flush timers, watermarks, jumbo rows, barriers of all kinds, timeouts
+//!   that let barriers overtake, failures, partitions that appear late or never.
+//! - Consumers: pages held for a while, barrier alignment, resumption, announcements, page sizes,
+//!   task events, cancellation.
+//! - Pools: exclusive and floating segments, quotas with minimum and maximum, listeners, a shared
+//!   jumbo budget.
 //!
 //! # What is checked
 //!
 //! After every step: credit is conserved on every channel; segments in use are those that the pools
 //! gave out, no more than the budget. For every element: it is the next one of its channel, byte
-//! for byte, and no element overtakes an event with priority. At the end: every task has finished or
-//! was told why not, every channel of a lost connection was told, no segment is missing. A world in
-//! which nothing can happen before that is a deadlock, and one that takes too many steps is a
+//! for byte, and no element overtakes an event with priority. At the end: every task has finished
+//! or was told why not, every channel of a lost connection was told, no segment is missing. A world
+//! in which nothing can happen before that is a deadlock, and one that takes too many steps is a
 //! livelock.
 //!
 //! # Bugs on purpose
@@ -35,6 +37,7 @@ mod bug;
 mod build;
 mod check;
 mod consumer;
+pub mod fuzz;
 mod ledger;
 mod log;
 mod memory;
@@ -45,6 +48,7 @@ mod transport;
 mod worker;
 mod world;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use bug::Bug;
@@ -70,6 +74,8 @@ pub struct Report {
     pub failure: Option<String>,
     /// How the tasks ended.
     pub outcome: Outcome,
+    /// How often each thing happened, by the text of the trace.
+    pub counts: BTreeMap<&'static str, u64>,
 }
 
 /// How the tasks of a run ended.
@@ -122,7 +128,8 @@ pub fn run(seed: u64, bug: Option<Bug>, trace: bool) -> Report {
         }
     };
     let (steps, hash) = (world.cx.log.steps(), world.cx.log.hash());
-    Report { seed, bug, steps, hash, failure, outcome: outcome(&world) }
+    let counts = world.cx.log.counts().clone();
+    Report { seed, bug, steps, hash, failure, outcome: outcome(&world), counts }
 }
 
 fn outcome(world: &World) -> Outcome {

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::ExitCode;
 
@@ -46,16 +47,23 @@ fn sweep(options: &Options) -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let mut total = Outcome::default();
     let (mut steps, mut failures) = (0, 0u64);
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in options.seeds.clone() {
         let report: Report = run(seed, options.bug, false);
         steps += report.steps;
         total.finished += report.outcome.finished;
         total.stopped += report.outcome.stopped;
         total.losses += report.outcome.losses;
+        for (what, count) in &report.counts {
+            *counts.entry(what).or_default() += count;
+        }
         if report.failure.is_some() {
             failures += 1;
             println!("{report}");
         }
+    }
+    for (what, count) in counts {
+        println!("{count:>12} x {what}");
     }
     let seeds = options.seeds.end.saturating_sub(options.seeds.start);
     let Outcome { finished, stopped, losses } = total;

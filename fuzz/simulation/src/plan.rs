@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) chatter_percent: u64,
     /// Faults, each in so many of a hundred thousand turns of whom they befall.
     pub(crate) loss: u64,
+    /// A worker ends a connection on purpose, telling the other.
+    pub(crate) give_up: u64,
     pub(crate) cancel: u64,
     pub(crate) failure: u64,
     /// The weight of each kind of actor and of each actor of its kind.
@@ -86,7 +88,7 @@ pub(crate) struct Weights {
 
 impl Plan {
     pub(crate) fn new(random: &mut Random) -> Self {
-        let workers = if random.percent(75) { 2 } else { 3 };
+        let workers = [2, 2, 2, 3, 4][random.index(5)];
         let mut plan = Self::quiet(random, workers);
         plan.place(random);
         plan.turn_on(random);
@@ -107,7 +109,7 @@ impl Plan {
             .producers
             .iter()
             .any(|producer| producer.registers_at.is_none_or(|at| at > Duration::from_secs(9)));
-        never || self.loss + self.cancel + self.failure > 0
+        never || self.loss + self.give_up + self.cancel + self.failure > 0
     }
 
     fn quiet(random: &mut Random, workers: usize) -> Self {
@@ -139,6 +141,7 @@ impl Plan {
             jumbo_bytes: 0,
             chatter_percent: 0,
             loss: 0,
+            give_up: 0,
             cancel: 0,
             failure: 0,
             weights: Weights {
@@ -155,15 +158,16 @@ impl Plan {
     /// Tasks on workers, and channels between tasks on different ones.
     fn place(&mut self, random: &mut Random) {
         let worker = |random: &mut Random| random.index(self.workers);
-        for _ in 0..random.between(1, 4) {
+        let rows_max = [30, 100, 100, 400, 1500][random.index(5)];
+        for _ in 0..random.between(1, 5) {
             self.producers.push(ProducerPlan {
                 worker: worker(random),
                 registers_at: Some(Duration::ZERO),
-                rows: random.between(0, 120),
+                rows: random.between(0, rows_max),
                 weight: speed(random),
             });
         }
-        for _ in 0..random.between(1, 3) {
+        for _ in 0..random.between(1, 4) {
             self.consumers.push(ConsumerPlan {
                 worker: worker(random),
                 starts_at: Duration::ZERO,
@@ -172,16 +176,15 @@ impl Plan {
         }
         // At least one pair of tasks is on two workers.
         self.consumers[0].worker = (self.producers[0].worker + 1) % self.workers;
-        let mut subpartitions = vec![0; self.producers.len()];
         for producer in 0..self.producers.len() {
+            let mut subpartitions = 0..;
             for consumer in 0..self.consumers.len() {
                 let apart = self.producers[producer].worker != self.consumers[consumer].worker;
                 if !apart || (producer + consumer > 0 && random.percent(20)) {
                     continue;
                 }
-                let subpartition = subpartitions[producer];
+                let subpartition = subpartitions.next().expect("few consumers");
                 self.edges.push(Edge { producer, subpartition, consumer });
-                subpartitions[producer] += 1;
             }
         }
     }
@@ -199,8 +202,7 @@ impl Plan {
         if random.percent(50) {
             self.watermark_percent = random.below(30);
         }
-        // A gate whose channels own no buffer must not take jumbo rows: see `JumboGate`.
-        if random.percent(40) && self.exclusive > 0 {
+        if random.percent(40) {
             self.jumbo_percent = random.below(15);
             self.jumbo_bytes = self.record_bytes_max * random.between(0, 2);
         }
@@ -219,10 +221,11 @@ impl Plan {
             consumer.starts_at = Duration::from_micros(random.below(3_000));
         }
         match random.below(10) {
-            0 | 1 => self.loss = 1 + random.below(100),
+            0 => self.loss = 1 + random.below(300),
+            1 => self.give_up = 1 + random.below(300),
             2 => self.cancel = 1 + random.below(1000),
             3 => self.failure = 1 + random.below(1000),
-            4 => (self.loss, self.cancel, self.failure) = (20, 200, 200),
+            4 => (self.loss, self.give_up, self.cancel, self.failure) = (20, 20, 200, 200),
             _ => {}
         }
     }

@@ -399,7 +399,7 @@ impl Producer {
         let checkpoint = u64::from(self.barriers_sent);
         let queue = self.result.subpartition_mut(index as u32);
         if queue.overtake(checkpoint).is_some() {
-            cx.note("task # lets a barrier overtake", &[self.task as u64]);
+            cx.note("task # lets a barrier overtake that it sends", &[self.task as u64]);
             let overtook = cx.ledgers[self.outputs[index].edge].overtook(checkpoint);
             overtook.expect("it was queued, so it was pushed and not received");
             self.wake(index, Wake::Reader, wakes);

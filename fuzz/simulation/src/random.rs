@@ -18,7 +18,7 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let (c, d) = (c ^ a, d ^ b);
         self.state = [a ^ d, b ^ c, c ^ (b << 17), d.rotate_left(45)];
@@ -29,7 +29,7 @@ impl Random {
     pub fn below(&mut self, end: u64) -> u64 {
         assert!(end > 0, "no number below zero");
         // The bias is below 2⁻³² for the small numbers used here.
-        self.next() % end
+        self.number() % end
     }
 
     /// A number from `low` to `high`, both included.
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(random.state[0], 0xe220_a839_7b1d_cdaf);
         // xoshiro256** from the state 1, 2, 3, 4, as in the reference implementation's tests.
         let mut random = Random { state: [1, 2, 3, 4] };
-        let first = [random.next(), random.next(), random.next(), random.next()];
+        let first = [random.number(), random.number(), random.number(), random.number()];
         assert_eq!(first, [11520, 0, 1_509_978_240, 1_215_971_899_390_074_240]);
     }
 

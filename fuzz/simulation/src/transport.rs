@@ -111,6 +111,26 @@ impl Worker {
         producers[done.producer].recycle(done.output, done.segment, memory);
     }
 
+    /// This end gives up: it says so, and hangs up.
+    pub(crate) fn give_up(
+        &mut self,
+        peer: usize,
+        pipe: &mut Pipe,
+        cx: &mut Context,
+    ) -> Result<(), String> {
+        let endpoint = self.endpoints.get_mut(&peer).expect("a peer");
+        if endpoint.phase != EndpointPhase::Open || endpoint.connection.is_closed() {
+            return Ok(());
+        }
+        cx.note("worker # gives up its connection to #", &[self.index as u64, peer as u64]);
+        cx.losses += 1;
+        endpoint.connection.fail(ErrorCode::Shutdown, "simulated shutdown");
+        while let Some(frame) = self.next_frame(peer) {
+            self.submit(peer, frame, pipe, cx)?;
+        }
+        self.notice_loss(peer, cx)
+    }
+
     /// This end notices that the stream broke.
     pub(crate) fn notice_loss(&mut self, peer: usize, cx: &mut Context) -> Result<(), String> {
         cx.note("worker # loses its connection to #", &[self.index as u64, peer as u64]);
@@ -175,7 +195,7 @@ impl Worker {
     ) -> Result<(), String> {
         let header = &mut frame.header;
         let (kind, channel) = (header.kind(), header.channel());
-        cx.note_frame("sends", self.index, peer, header);
+        cx.note_frame(true, self.index, peer, header);
         let lost = match kind {
             FrameKind::Credit => cx.saboteur.strikes(Bug::LoseCredit),
             FrameKind::Resume => cx.saboteur.strikes(Bug::LoseResume),
@@ -217,7 +237,7 @@ impl Worker {
     ) -> Result<(), String> {
         let limits = cx.plan.limits();
         let header = FrameHeader::decode(bytes, &limits).map_err(|error| error.to_string())?;
-        cx.note_frame("gets", self.index, peer, &header);
+        cx.note_frame(false, self.index, peer, &header);
         if let Some(edge) = cx.edge(peer, self.index, &header) {
             let ledger = &mut cx.ledgers[edge];
             match header.kind() {
@@ -242,7 +262,11 @@ impl Worker {
                     Place::Buffer { channel, kind, .. } => {
                         Some(self.shared.arriving(peer, channel, kind))
                     }
-                    Place::Control { .. } | Place::Discard { .. } => None,
+                    Place::Control { .. } => None,
+                    Place::Discard { .. } => {
+                        cx.note("payload of a channel that ended", &[]);
+                        None
+                    }
                 };
                 let endpoint = self.endpoints.get_mut(&peer).expect("a peer");
                 endpoint.intake.expect(place.bytes());
@@ -281,6 +305,7 @@ impl Worker {
                 task.wake(wake);
             }
             Notice::Orphaned { .. } => {
+                cx.note("segment of a channel that ended", &[]);
                 let endpoint = self.endpoints.get_mut(&peer).expect("a peer");
                 let segment = endpoint.target.segment.take().expect("received into a segment");
                 self.discard(peer, segment);
@@ -307,9 +332,15 @@ impl Worker {
             }
             Notice::Cancelled { reader, complete } => self.on_cancelled(peer, reader, complete),
             Notice::ChannelFailed { channel, .. } => self.fail_channel(peer, channel, cx),
+            Notice::PeerFailed { code: ErrorCode::Shutdown, .. } => {
+                let endpoint = self.endpoints.get_mut(&peer).expect("a peer");
+                endpoint.phase = EndpointPhase::Doomed;
+                cx.losses += 1;
+            }
             Notice::PeerFailed { code, text } => return Err(format!("peer: {code}: {text}")),
             Notice::Closed { failed } => {
                 for channel in failed {
+                    cx.note("request that crossed a close", &[]);
                     self.fail_channel(peer, channel, cx);
                 }
             }
@@ -340,12 +371,14 @@ impl Worker {
             .filter(|(_, task)| task.state != ProducerState::Absent)
             .find(|(_, task)| task.partition == request.partition)
         else {
+            cx.note("request before its partition", &[]);
             return;
         };
         let output = &task.outputs[request.subpartition as usize];
         let over = task.state == ProducerState::Failed;
         if over || output.done || output.reader.is_some() {
             let code = if over { ErrorCode::ProducerFailed } else { ErrorCode::PartitionRefused };
+            cx.note("request that is refused", &[]);
             endpoint.connection.fail_reader(reader, code, "no such output any more");
             return;
         }

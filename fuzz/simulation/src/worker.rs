@@ -128,17 +128,18 @@ impl Shared {
                 self.memory.free(held.segment);
             }
             BufferKind::Floating => {
-                self.memory.put(&mut self.consumers[consumer].quota, held.segment);
+                self.consumers[consumer].give_back(held.segment, &mut self.memory);
             }
         }
     }
 }
 
 impl FloatingBuffers for View<'_> {
-    fn take_or_listen(&mut self, channel: ChannelId) -> bool {
+    fn take_or_listen(&mut self, channel: ChannelId, held: u32) -> bool {
         let (consumer, input) = self.shared.channels[&(self.peer, channel)];
         let consumer = &mut self.shared.consumers[consumer];
-        match self.shared.memory.take(&mut consumer.quota) {
+        let segment = self.shared.memory.take(&mut consumer.quota);
+        match segment.or_else(|| consumer.take_aside(input, held)) {
             Some(segment) => {
                 consumer.inputs[input as usize].floating.push(segment);
                 true
@@ -157,7 +158,7 @@ impl FloatingBuffers for View<'_> {
         let consumer = &mut self.shared.consumers[consumer];
         let segment = consumer.inputs[input as usize].floating.pop();
         let segment = segment.expect("the machine counted a free floating segment");
-        self.shared.memory.put(&mut consumer.quota, segment);
+        consumer.give_back(segment, &mut self.shared.memory);
     }
 
     fn release(&mut self, channel: ChannelId) {
@@ -169,8 +170,8 @@ impl FloatingBuffers for View<'_> {
             self.shared.exclusive -= 1;
             self.shared.memory.free(segment);
         }
-        for segment in input.floating.drain(..) {
-            self.shared.memory.put(&mut consumer.quota, segment);
+        for segment in core::mem::take(&mut input.floating) {
+            consumer.give_back(segment, &mut self.shared.memory);
         }
     }
 }
@@ -231,6 +232,9 @@ impl Worker {
         let shared = &mut self.shared;
         let task = &mut shared.consumers[consumer];
         let effects = task.poll(cx, &shared.memory, &mut shared.jumbo)?;
+        if task.is_over() {
+            task.dissolve_aside(&mut shared.memory);
+        }
         for effect in effects {
             match effect {
                 Effect::RetryJumbo => self.retry_jumbo(),
@@ -265,6 +269,7 @@ impl Worker {
         }
         cx.note("task # stops early", &[(cx.plan.producers.len() + task.task) as u64]);
         task.stop(state, &mut shared.jumbo);
+        task.dissolve_aside(&mut shared.memory);
         for input in 0..task.inputs.len() {
             cx.abandoned.push(self.shared.consumers[consumer].inputs[input].edge);
             self.tell(consumer, input, |connection, channel, view| {
@@ -303,24 +308,45 @@ impl Worker {
         }
     }
 
-    /// The pool of a gate has a segment for the channel that has waited longest.
+    /// Whether the pool of a gate has a segment for a channel that waits, and for which.
+    pub(crate) fn next_offer(&self, consumer: usize) -> Option<(usize, ChannelId)> {
+        let task = &self.shared.consumers[consumer];
+        if self.shared.memory.has_for(&task.quota) {
+            return task.waiters.front().copied();
+        }
+        let input = task.jumbo.favoured().filter(|_| task.aside.is_some())?;
+        let input = &task.inputs[input as usize];
+        let (peer, channel) = (input.peer, input.channel?);
+        let credit = self.endpoints[&peer].connection.channel_credit(channel)?;
+        (credit.is_waiting() && credit.held() == 0).then_some((peer, channel))
+    }
+
+    /// The pool of a gate offers a segment to a channel that waits.
     pub(crate) fn offer(&mut self, consumer: usize, cx: &mut Context) {
+        let Some((peer, channel)) = self.next_offer(consumer) else { return };
         let task = &mut self.shared.consumers[consumer];
-        let Some((peer, channel)) = task.waiters.pop_front() else { return };
+        task.waiters.retain(|waiter| *waiter != (peer, channel));
         if cx.saboteur.strikes(Bug::ForgetWake) {
             return;
         }
-        let Some(segment) = self.shared.memory.take(&mut task.quota) else { return };
         let (_, index) = self.shared.channels[&(peer, channel)];
+        let segment = match self.shared.memory.take(&mut task.quota) {
+            Some(segment) => segment,
+            None => {
+                cx.note("task # offers the segment set aside", &[task.task as u64]);
+                task.take_aside(index, 0).expect("the offer said so")
+            }
+        };
         task.inputs[index as usize].floating.push(segment);
         let endpoint = self.endpoints.get_mut(&peer).expect("a peer");
         let taken = endpoint.connection.offer(channel, &mut self.shared.view(peer));
         endpoint.ready = true;
-        cx.note("worker # offers a segment: #", &[self.index as u64, taken.into()]);
+        cx.note("worker # offers a segment that waited for", &[self.index as u64]);
         if !taken {
+            cx.note("and it is not needed any more", &[]);
             let task = &mut self.shared.consumers[consumer];
             let back = task.inputs[index as usize].floating.pop();
-            self.shared.memory.put(&mut task.quota, back.expect("the segment just offered"));
+            task.give_back(back.expect("the segment just offered"), &mut self.shared.memory);
         }
     }
 

@@ -42,19 +42,17 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn note(&mut self, what: &str, numbers: &[u64]) {
+    pub(crate) fn note(&mut self, what: &'static str, numbers: &[u64]) {
         self.log.note(self.now, what, numbers);
     }
 
-    pub(crate) fn note_frame(&mut self, verb: &str, worker: usize, peer: usize, of: &FrameHeader) {
-        let what = match verb {
-            "sends" => "worker # -> #: kind # channel # sequence # backlog # bytes # aux #",
-            _ => "worker # <- #: kind # channel # sequence # backlog # bytes # aux #",
-        };
+    /// Notes a frame that a worker sends or gets.
+    pub(crate) fn note_frame(&mut self, sends: bool, worker: usize, peer: usize, of: &FrameHeader) {
+        let what = frame_text(of.kind());
         let numbers = [
             worker as u64,
+            u64::from(sends),
             peer as u64,
-            of.kind() as u64,
             of.channel().0.into(),
             of.sequence().into(),
             of.backlog().into(),
@@ -72,6 +70,30 @@ impl Context {
         let (consumer, producer) = if kind.is_to_producer() { (from, to) } else { (to, from) };
         let key = (consumer, producer, header.channel());
         if about_connection { None } else { self.routes.get(&key).copied() }
+    }
+}
+
+fn frame_text(kind: FrameKind) -> &'static str {
+    macro_rules! text {
+        ($kind:literal) => {
+            concat!($kind, " at # (sends: #) with #: channel #, sequence #, backlog #, # bytes, #")
+        };
+    }
+    match kind {
+        FrameKind::Hello => text!("hello"),
+        FrameKind::Request => text!("request"),
+        FrameKind::Data => text!("data"),
+        FrameKind::Event => text!("event"),
+        FrameKind::JumboFragment => text!("fragment"),
+        FrameKind::Credit => text!("credit"),
+        FrameKind::Resume => text!("resume"),
+        FrameKind::Cancel => text!("cancel"),
+        FrameKind::Close => text!("close"),
+        FrameKind::Error => text!("error"),
+        FrameKind::BacklogAnnouncement => text!("backlog"),
+        FrameKind::NewBufferSize => text!("page size"),
+        FrameKind::AckAllRecords => text!("acknowledgement"),
+        FrameKind::TaskEvent => text!("task event"),
     }
 }
 
@@ -139,7 +161,7 @@ impl World {
                     None => return check::finished(self),
                 },
             }
-            self.misfortune();
+            self.misfortune()?;
             self.close_idle();
             self.cx.now += Duration::from_nanos(self.cx.random.below(20_000));
             check::invariants(self)?;
@@ -199,7 +221,7 @@ impl World {
             if task.can_resume() {
                 actions.push((weights.resume, Action::Resume(w, index)));
             }
-            if !task.waiters.is_empty() && shared.memory.has_for(&task.quota) {
+            if worker.next_offer(index).is_some() {
                 actions.push((weights.offer, Action::Offer(w, index)));
             }
         }
@@ -219,11 +241,14 @@ impl World {
             if open && endpoint.ready && outgoing.bytes.len() < cx.plan.pipe_bytes {
                 actions.push((weights.send, Action::Send(w, peer)));
             }
+            let incoming = &self.pipes[&(peer, w)].bytes;
             let receives = open || endpoint.phase == EndpointPhase::Doomed;
-            if receives && !self.pipes[&(peer, w)].bytes.is_empty() {
+            if receives && !incoming.is_empty() {
                 actions.push((weights.deliver, Action::Receive(w, peer)));
             }
-            if endpoint.phase == EndpointPhase::Doomed {
+            let other = self.workers[peer].endpoints[&w].phase;
+            let hung_up = open && other == EndpointPhase::Lost && incoming.is_empty();
+            if endpoint.phase == EndpointPhase::Doomed || hung_up {
                 actions.push((3, Action::NoticeLoss(w, peer)));
             }
             if open && endpoint.connection.next_deadline().is_some_and(|at| at <= cx.now) {
@@ -299,14 +324,25 @@ impl World {
         }
     }
 
-    /// Now and then a connection breaks.
-    fn misfortune(&mut self) {
-        let cx = &mut self.cx;
-        if cx.random.below(100_000) >= cx.plan.loss {
-            return;
+    /// Now and then a connection breaks, or somebody breaks it.
+    fn misfortune(&mut self) -> Result<(), String> {
+        let at = self.cx.random.below(100_000);
+        let (loss, give_up) = (self.cx.plan.loss, self.cx.plan.give_up);
+        if at >= loss + give_up {
+            return Ok(());
         }
-        let a = cx.random.index(self.workers.len());
-        let b = (a + 1 + cx.random.index(self.workers.len() - 1)) % self.workers.len();
+        let a = self.cx.random.index(self.workers.len());
+        let b = (a + 1 + self.cx.random.index(self.workers.len() - 1)) % self.workers.len();
+        if at < loss {
+            self.cut(a, b);
+            return Ok(());
+        }
+        let pipe = self.pipes.get_mut(&(a, b)).expect("a pair");
+        self.workers[a].give_up(b, pipe, &mut self.cx)
+    }
+
+    fn cut(&mut self, a: usize, b: usize) {
+        let cx = &mut self.cx;
         cx.note("connection of # and # breaks", &[a as u64, b as u64]);
         for (w, peer) in [(a, b), (b, a)] {
             let pipe = self.pipes.get_mut(&(w, peer)).expect("a pair");

@@ -52,7 +52,7 @@ pub enum ProtocolError {
     Unexpected {
         /// The frame.
         kind: FrameKind,
-        /// When: before the hello, behind the close.
+        /// Why not: it is before the hello, behind the close.
         when: &'static str,
     },
     /// A channel that was never opened.
@@ -73,6 +73,13 @@ pub enum ProtocolError {
     DuplicateReader {
         /// The number.
         reader: ReaderId,
+    },
+    /// More readers than this end serves at a time.
+    TooManyReaders {
+        /// The one too many.
+        reader: ReaderId,
+        /// How many there are.
+        max: usize,
     },
     /// Something was lost, repeated or swapped.
     Sequence {
@@ -173,6 +180,9 @@ impl fmt::Display for ProtocolError {
                 write!(f, "{kind:?} frame for {reader}, which is not open")
             }
             Self::DuplicateReader { reader } => write!(f, "{reader} was requested twice"),
+            Self::TooManyReaders { reader, max } => {
+                write!(f, "{reader} was requested beyond the {max} that are open")
+            }
             Self::Sequence { channel, expected, found } => {
                 write!(f, "{channel}: expected frame {expected}, found frame {found}")
             }

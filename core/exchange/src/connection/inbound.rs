@@ -60,7 +60,7 @@ struct Due {
 }
 
 /// Most task events that wait on one channel.
-const TASK_EVENTS_MAX: usize = 64;
+pub const TASK_EVENTS_MAX: usize = 64;
 
 impl Inbound {
     pub(super) fn new(config: &ConnectionConfig) -> Self {
@@ -156,8 +156,12 @@ impl Inbound {
             error,
         })?;
         let (expected, found) = (FrameHeader::event_flags(&event), header.flags());
-        if expected != found || matches!(event, Event::Announcement { .. }) {
+        if expected != found {
             return Err(ProtocolError::EventFlags { channel: id, sequence, expected, found });
+        }
+        if matches!(event, Event::Announcement { .. }) {
+            let when = "that announces another, which only its receiver does";
+            return Err(ProtocolError::Unexpected { kind: FrameKind::Event, when });
         }
         match self.channels.get_mut(&id) {
             Some(channel) if channel.phase != Phase::Closing => {
@@ -182,7 +186,7 @@ impl Inbound {
         let (patience, wait_max) = (self.patience, self.wait_max);
         let Some(channel) = self.live(header)? else { return Ok(Notice::None) };
         if code == ErrorCode::PartitionNotFound && channel.expected == 0 {
-            // The producer has waited and forgotten us. Ask again, until it has waited enough.
+            // Ask again, until producers have waited long enough in sum.
             channel.waited = channel.waited.saturating_add(patience);
             if channel.waited < wait_max {
                 channel.due.request = true;

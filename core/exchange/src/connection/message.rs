@@ -29,7 +29,8 @@ pub enum Payload<B> {
     Inline(Inline),
     /// More bytes, of an error or a task's own event.
     Heap(Box<[u8]>),
-    /// The first bytes of a segment.
+    /// A segment, in as many pieces as its page has: they go out as one vector of buffers and
+    /// arrive as one contiguous payload.
     Buffer(B),
 }
 
@@ -87,10 +88,9 @@ pub enum Place {
         /// At most the limit.
         bytes: u32,
     },
-    /// Anywhere, to be forgotten: data of a channel that ended here while they were under way.
-    /// At most a segment.
+    /// Anywhere, to be forgotten: it is about something that ended here while it was under way.
     Discard {
-        /// At most a segment.
+        /// At most a segment, or the limit of control bytes if that is more.
         bytes: u32,
     },
 }

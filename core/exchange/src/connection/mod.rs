@@ -13,16 +13,16 @@
 //!
 //! | consumer | frame | producer |
 //! |---|---|---|
-//! | [`open`](Connection::open) | `Request` → | [`Notice::Requested`]: [`accept`](Connection::accept), or [`hold`](Connection::hold) until the partition appears |
-//! | | ← `Error` | after 10 s without it; the consumer asks again, until 20 s were waited |
-//! | [`Notice::Data`], [`Notice::Event`] | ← `Data`, `Event` | [`next_frame`](Connection::next_frame) |
-//! | [`recycle`](Connection::recycle) | `Credit` → | sends on |
-//! | [`resume`](Connection::resume) | `Resume` → | [`Notice::Resumed`] |
-//! | [`acknowledge`](Connection::acknowledge) | `AckAllRecords` → | [`Notice::AllRecordsProcessed`] |
-//! | [`cancel`](Connection::cancel), also after the end | `Cancel` → | [`Notice::Cancelled`]: forgets the reader |
-//! | [`Notice::ChannelFailed`], cancels | ← `Error` | [`fail_reader`](Connection::fail_reader) |
+//! | [`open`] | `Request` → | [`Notice::Requested`]: [`accept`], or [`hold`] until it appears |
+//! | asks again, 20 s in sum | ← `Error` | 10 s without the partition |
+//! | [`Notice::Data`], [`Notice::Event`] | ← `Data`, `Event` | [`next_frame`] |
+//! | [`recycle`] | `Credit` → | sends on |
+//! | [`resume`] | `Resume` → | [`Notice::Resumed`] |
+//! | [`acknowledge`] | `AckAllRecords` → | [`Notice::AllRecordsProcessed`] |
+//! | [`cancel`], also after the end | `Cancel` → | [`Notice::Cancelled`] |
+//! | [`Notice::ChannelFailed`], cancels | ← `Error` | [`fail_reader`] |
 //!
-//! A request is followed by exactly one cancel, unless the connection is lost. So the producer
+//! A channel's last frame is exactly one cancel, unless the connection ends before. So the producer
 //! knows every reader that may still be spoken to, and any other is an error.
 //!
 //! # How a transport drives it
@@ -43,9 +43,31 @@
 //! subpartition. What was taken is submitted: a priority event can overtake only what stays in the
 //! queues, so do not take more than the socket is ready for.
 //!
+//! With `io_uring`, an [`Outgoing`] and its encoded header live in a slot of a slab from submission
+//! to completion: sixteen slots are two linked chains of eight, the payload of each a registered
+//! segment. One [`Intake`] and one receive operation per connection are enough, because segments
+//! are chosen by header and not handed out beforehand. Frames are small where latency matters:
+//! there a third receive buffer behind the header takes what follows (see [`Intake`]).
+//!
+//! A task on another thread than the connection hands its pages over through a ring: its own
+//! [`Subpartition`] is read by a local reader whose credit is the ring's room, and the thread of
+//! the connection pushes what it finds in the ring to the [`Subpartition`] that [`Ports::outlet`]
+//! names. Credit returns as pages are sent, so the task sees its backlog, and a priority event
+//! overtakes in both queues.
+//!
 //! Any call may make frames ready. After calling into the connection, look for frames again when
 //! the socket is writable. A frame that came too late for its channel ([`Place::Discard`],
 //! [`Notice::Orphaned`]) needs no answer.
+//!
+//! [`accept`]: Connection::accept
+//! [`acknowledge`]: Connection::acknowledge
+//! [`cancel`]: Connection::cancel
+//! [`fail_reader`]: Connection::fail_reader
+//! [`hold`]: Connection::hold
+//! [`next_frame`]: Connection::next_frame
+//! [`open`]: Connection::open
+//! [`recycle`]: Connection::recycle
+//! [`resume`]: Connection::resume
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -67,6 +89,7 @@ mod receive;
 mod tests;
 
 pub use error::ProtocolError;
+pub use inbound::TASK_EVENTS_MAX;
 pub use intake::{Arrived, Intake};
 pub use message::{Incoming, Lost, Notice, Outgoing, Payload, Place};
 
@@ -102,11 +125,13 @@ pub struct ConnectionConfig {
     pub partition_timeout: Duration,
     /// How long a consumer lets producers wait in sum before its channel fails.
     pub partition_wait_max: Duration,
+    /// Most readers that the peer may have at a time.
+    pub readers_max: usize,
 }
 
 impl ConnectionConfig {
     /// The usual limits: 4 KiB of control payload, 10 s for the handshake, 10 s for a partition to
-    /// appear, 20 s in sum.
+    /// appear, 20 s in sum, a million readers.
     pub fn new(hello: Hello) -> Self {
         Self {
             hello,
@@ -114,6 +139,7 @@ impl ConnectionConfig {
             handshake_timeout: Duration::from_secs(10),
             partition_timeout: Duration::from_secs(10),
             partition_wait_max: Duration::from_secs(20),
+            readers_max: 1 << 20,
         }
     }
 }
@@ -165,7 +191,7 @@ impl Connection {
             limits,
             handshake: Handshake::new(config.hello, config.handshake_timeout, now),
             inbound: Inbound::new(config),
-            outbound: Outbound::new(config.partition_timeout),
+            outbound: Outbound::new(config),
             receiving: Receiving::Nothing,
             state: State::Running,
             farewell: None,
@@ -215,7 +241,8 @@ impl Connection {
         self.inbound.set_page_bytes(channel, bytes);
     }
 
-    /// Sends a message to the producing task. Returns `false` while too many wait: send it later.
+    /// Sends a message to the producing task. Returns `false` while [`TASK_EVENTS_MAX`] wait: send
+    /// it later.
     pub fn send_task_event(&mut self, channel: ChannelId, tag: u32, bytes: Box<[u8]>) -> bool {
         let max = self.limits.control_bytes_max as usize;
         assert!(bytes.len() <= max, "a task event of {} bytes, at most {max}", bytes.len());
@@ -334,8 +361,9 @@ impl Connection {
     /// Gives up on the whole connection. Send what is ready (one last frame with `text`), close it
     /// and call [`on_lost`](Self::on_lost).
     pub fn fail(&mut self, code: ErrorCode, text: &str) {
-        if self.state != State::Broken {
-            self.state = State::Broken;
+        let before = core::mem::replace(&mut self.state, State::Broken);
+        // Behind our close nothing may follow, and after a failure nothing new.
+        if matches!(before, State::Running | State::Closing) {
             self.farewell = Some((code, text.into()));
         }
     }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Notice, Outgoing, Payload, Ports, ProtocolError};
+use super::{ConnectionConfig, Notice, Outgoing, Payload, Ports, ProtocolError};
 use crate::credit::{Head, ProducerCredit};
 use crate::event::Event;
 use crate::frame::{ErrorCode, FrameHeader, FrameKind, Inline, Request};
@@ -19,6 +19,7 @@ pub(super) struct Outbound {
     due: VecDeque<ReaderId>,
     waits: VecDeque<(Duration, ReaderId)>,
     patience: Duration,
+    readers_max: usize,
 }
 
 #[derive(Debug)]
@@ -45,16 +46,19 @@ enum Phase {
     Ended,
     /// An error was sent or is due; the consumer will cancel.
     Failed,
+    /// The partition did not appear; the consumer will ask again under the same number, or cancel.
+    Absent,
 }
 
 impl Outbound {
-    pub(super) fn new(patience: Duration) -> Self {
+    pub(super) fn new(config: &ConnectionConfig) -> Self {
         Self {
             readers: BTreeMap::new(),
             runnable: VecDeque::new(),
             due: VecDeque::new(),
             waits: VecDeque::new(),
-            patience,
+            patience: config.partition_timeout,
+            readers_max: config.readers_max,
         }
     }
 
@@ -64,8 +68,13 @@ impl Outbound {
         request: Request,
     ) -> Result<Notice, ProtocolError> {
         let id = ReaderId(header.channel().0);
-        if self.readers.contains_key(&id) {
+        let before = self.readers.get(&id).map(|reader| reader.phase);
+        if before.is_some_and(|phase| phase != Phase::Absent) {
             return Err(ProtocolError::DuplicateReader { reader: id });
+        }
+        if before.is_none() && self.readers.len() == self.readers_max {
+            let max = self.readers_max;
+            return Err(ProtocolError::TooManyReaders { reader: id, max });
         }
         let reader = Reader {
             request,
@@ -102,13 +111,17 @@ impl Outbound {
 
     pub(super) fn fail(&mut self, id: ReaderId, code: ErrorCode, text: String) {
         let Some(reader) = self.readers.get_mut(&id) else { return };
-        match core::mem::replace(&mut reader.phase, Phase::Failed) {
-            // The consumer has everything, or knows already.
-            Phase::Ended | Phase::Failed => {}
-            Phase::Asked | Phase::Waiting(_) | Phase::Active => {
-                reader.error_due = Some((code, text));
-                self.mark_due(id);
-            }
+        let before = reader.phase;
+        let open = matches!(before, Phase::Asked | Phase::Waiting(_) | Phase::Active);
+        reader.phase = match code {
+            _ if before == Phase::Absent => Phase::Absent,
+            ErrorCode::PartitionNotFound if open => Phase::Absent,
+            _ => Phase::Failed,
+        };
+        // The consumer of any other reader has everything, or knows already.
+        if open {
+            reader.error_due = Some((code, text));
+            self.mark_due(id);
         }
     }
 
@@ -148,16 +161,18 @@ impl Outbound {
         ports: &mut impl Ports,
     ) -> Result<Notice, ProtocolError> {
         let (id, kind) = (ReaderId(header.channel().0), header.kind());
-        if kind == FrameKind::Cancel {
-            return Ok(self.on_cancel(id));
-        }
         let Some(reader) = self.readers.get_mut(&id) else {
             return match kind {
                 FrameKind::NewBufferSize => Ok(Notice::None),
                 _ => Err(ProtocolError::UnknownReader { kind, reader: id }),
             };
         };
-        if reader.phase == Phase::Failed {
+        if kind == FrameKind::Cancel {
+            let complete = reader.phase == Phase::Ended;
+            self.readers.remove(&id);
+            return Ok(Notice::Cancelled { reader: id, complete });
+        }
+        if matches!(reader.phase, Phase::Failed | Phase::Absent) {
             // It crossed our error.
             return Ok(Notice::None);
         }
@@ -192,7 +207,7 @@ impl Outbound {
     pub(super) fn on_task_event(&mut self, header: &FrameHeader) -> Result<Notice, ProtocolError> {
         let id = ReaderId(header.channel().0);
         match self.readers.get(&id) {
-            Some(Reader { phase: Phase::Failed, .. }) => Ok(Notice::None),
+            Some(Reader { phase: Phase::Failed | Phase::Absent, .. }) => Ok(Notice::None),
             Some(_) => Ok(Notice::TaskEvent { reader: id, tag: header.aux() }),
             None => Err(ProtocolError::UnknownReader { kind: header.kind(), reader: id }),
         }
@@ -221,10 +236,6 @@ impl Outbound {
             reader.is_due = false;
             let announces = core::mem::take(&mut reader.announcement_due);
             if let Some((code, text)) = reader.error_due.take() {
-                if code == ErrorCode::PartitionNotFound {
-                    // The consumer may ask again under the same number.
-                    self.readers.remove(&id);
-                }
                 return Some(Outgoing::error(Some(id.channel()), code, &text));
             }
             if !announces || reader.phase != Phase::Active {
@@ -269,24 +280,14 @@ impl Outbound {
     }
 
     pub(super) fn credit(&self, id: ReaderId) -> Option<&ProducerCredit> {
-        let reader = self.readers.get(&id).filter(|reader| reader.phase != Phase::Failed);
-        reader.map(|reader| &reader.credit)
+        let reader = self.readers.get(&id)?;
+        let gone = matches!(reader.phase, Phase::Failed | Phase::Absent);
+        (!gone).then_some(&reader.credit)
     }
 
     #[cfg(test)]
     pub(super) fn set_sequence(&mut self, id: ReaderId, sequence: u32) {
         self.readers.get_mut(&id).expect("a reader").sequence = sequence;
-    }
-
-    /// A reader that is not there any more was forgotten when its partition did not appear: the
-    /// two frames crossed.
-    fn on_cancel(&mut self, id: ReaderId) -> Notice {
-        match self.readers.remove(&id) {
-            Some(reader) => {
-                Notice::Cancelled { reader: id, complete: reader.phase == Phase::Ended }
-            }
-            None => Notice::None,
-        }
     }
 
     fn mark_due(&mut self, id: ReaderId) {

@@ -67,6 +67,16 @@ impl Connection {
         ports: &mut impl Ports,
     ) -> Result<Incoming, ProtocolError> {
         self.check_order(&header)?;
+        if self.state == State::Closed && header.kind().is_to_producer() {
+            // It crossed our close, which tells the peer that no answer comes.
+            return Ok(match header.payload_bytes() {
+                0 => Incoming::Complete(Notice::None),
+                bytes => {
+                    self.receiving = Receiving::Discard;
+                    Incoming::Payload(Place::Discard { bytes })
+                }
+            });
+        }
         let place = match header.kind() {
             FrameKind::Hello | FrameKind::Request => {
                 Place::Control { bytes: header.payload_bytes() }
@@ -131,11 +141,7 @@ impl Connection {
             }
             FrameKind::Request => {
                 let request = Request::decode(payload)?;
-                match self.state {
-                    // It crossed our close, which tells the peer that no answer comes.
-                    State::Closed => Ok(Notice::None),
-                    _ => self.outbound.on_request(header, request),
-                }
+                self.outbound.on_request(header, request)
             }
             FrameKind::TaskEvent => self.outbound.on_task_event(header),
             FrameKind::Event => self.inbound.on_event(header, payload),

@@ -18,7 +18,8 @@ pub trait FloatingBuffers {
     /// recycled in that instant must reach the channel.
     ///
     /// A noted channel is told once, by [`ConsumerCredit::on_floating`], and is forgotten then.
-    fn take_or_listen(&mut self, channel: ChannelId) -> bool;
+    /// `held` is how many buffers the channel has already, free and in use.
+    fn take_or_listen(&mut self, channel: ChannelId, held: u32) -> bool;
 
     /// Takes one free floating buffer of the channel back. If another channel waits, offer it the
     /// buffer after the call that led here has returned.
@@ -241,7 +242,7 @@ impl ConsumerCredit {
         }
         let mut gained = 0;
         while !self.waiting && self.free() < self.required {
-            if pool.take_or_listen(self.channel) {
+            if pool.take_or_listen(self.channel, self.held()) {
                 self.free.floating += 1;
                 gained += 1;
             } else {

@@ -22,7 +22,7 @@ impl Pool {
 }
 
 impl FloatingBuffers for Pool {
-    fn take_or_listen(&mut self, channel: ChannelId) -> bool {
+    fn take_or_listen(&mut self, channel: ChannelId, _: u32) -> bool {
         if self.free > 0 {
             self.free -= 1;
             return true;
@@ -87,6 +87,40 @@ fn a_buffer_that_is_no_longer_needed_is_declined() {
     assert_eq!(released.on_backlog(1, &mut pool), Announce::Nothing);
     released.release(&mut pool);
     assert_eq!(released.on_floating(&mut pool), None);
+}
+
+#[test]
+fn a_channel_that_does_not_wait_is_offered_nothing() {
+    let mut pool = Pool::new(0);
+    let mut credit = ConsumerCredit::new(CHANNEL, 1);
+    assert_eq!(credit.on_backlog(1, &mut pool), Announce::Nothing);
+    assert_eq!(credit.on_backlog(0, &mut pool), Announce::Nothing);
+    assert_eq!(credit.on_floating(&mut pool), None, "declined");
+    assert_eq!(credit.on_data(), Some(BufferKind::Exclusive));
+    assert_eq!(credit.on_floating(&mut pool), None, "it has not asked again");
+    assert_eq!(credit.free(), 0);
+}
+
+#[test]
+fn an_exclusive_buffer_that_comes_back_to_just_enough_is_announced() {
+    let mut pool = Pool::new(1);
+    let mut credit = ConsumerCredit::new(CHANNEL, 1);
+    assert_eq!(credit.on_data(), Some(BufferKind::Exclusive));
+    assert_eq!(credit.on_backlog(1, &mut pool), Announce::Schedule);
+    assert_eq!(credit.take_unannounced(), 1);
+    // Two are required, one floating is free, and this one makes two.
+    let announced = (Recycled::Keep, Announce::Schedule);
+    assert_eq!(credit.recycle(BufferKind::Exclusive, &mut pool), announced);
+    assert_eq!((credit.free(), credit.floating(), pool.free), (2, 1, 0));
+}
+
+#[test]
+fn resuming_a_channel_without_own_buffers_voids_what_it_would_announce() {
+    let mut pool = Pool::new(1);
+    let mut credit = ConsumerCredit::new(CHANNEL, 0);
+    assert_eq!(credit.on_backlog(1, &mut pool), Announce::Schedule);
+    credit.resume();
+    assert_eq!(credit.take_unannounced(), 0);
 }
 
 #[test]

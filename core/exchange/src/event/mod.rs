@@ -191,6 +191,8 @@ pub enum Purpose {
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
 
     fn barrier(alignment: Alignment) -> Event {
@@ -228,6 +230,14 @@ mod tests {
             assert_eq!(event.requires_announcement(), announced, "{event}");
             assert!(!(event.has_priority() && event.requires_announcement()), "{event}");
         }
+    }
+
+    #[test]
+    fn events_have_names() {
+        assert_eq!(barrier(Alignment::Aligned).to_string(), "barrier 1 aligned");
+        let timeout = Alignment::Timeout { timeout_ms: 5 };
+        assert_eq!(barrier(timeout).to_string(), "barrier 1 aligned with timeout");
+        assert_eq!(Event::EndOfData { drain: false }.to_string(), "end of data, no drain");
     }
 
     #[test]

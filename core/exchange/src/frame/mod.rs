@@ -14,7 +14,7 @@
 //! | `Hello` | both | - | - | [`Hello`] |
 //! | `Request` | to producer | - | initial credit | [`Request`] |
 //! | `Data` | to consumer | yes | - | a page |
-//! | `Event` | to consumer | yes | - | an [`Event`](crate::event::Event) |
+//! | `Event` | to consumer | yes | - | an [`Event`] |
 //! | `JumboFragment` | to consumer | yes | total or offset, bytes | part of a row |
 //! | `Credit` | to producer | - | credits to add | - |
 //! | `Resume`, `Cancel`, `AckAllRecords` | to producer | - | - | - |
@@ -31,7 +31,7 @@
 //! A header of kind `Data` or `JumboFragment` cannot be made without a [`SendPermit`], which only
 //! credit mints:
 //!
-//! ```compile_fail
+//! ```compile_fail,E0451
 //! # use millstream_exchange::{ChannelId, frame::FrameHeader, element::Part};
 //! let permit = millstream_exchange::credit::SendPermit { channel: ChannelId(1) };
 //! let header = FrameHeader::data(permit, 0, 0, 100, Part::Whole);

@@ -82,6 +82,59 @@ fn the_bytes_are_stable() {
 const STABLE_CHECKSUM: u32 = 0x7c45_9779;
 
 #[test]
+fn flags_say_what_an_event_is() {
+    let with = |alignment| {
+        let purpose = Purpose::Checkpoint;
+        let barrier = Barrier { checkpoint: 1, timestamp_ms: 2, alignment, purpose };
+        FrameHeader::event_flags(&Event::Barrier(barrier))
+    };
+    assert_eq!(with(Alignment::None), 0);
+    assert_eq!(with(Alignment::Aligned), FrameHeader::BLOCKING);
+    assert_eq!(with(Alignment::Unaligned), FrameHeader::PRIORITY);
+    let announced = FrameHeader::BLOCKING | FrameHeader::ANNOUNCE;
+    assert_eq!(with(Alignment::Timeout { timeout_ms: 1 }), announced);
+    assert_eq!(FrameHeader::event_flags(&Event::EndOfRecovery), FrameHeader::BLOCKING);
+}
+
+#[test]
+fn parts_come_back_as_they_went() {
+    let parts = [
+        Part::Whole,
+        Part::First { total_bytes: 99 },
+        Part::Middle { offset_bytes: 99 },
+        Part::Last { offset_bytes: 99 },
+    ];
+    for part in parts {
+        assert_eq!(FrameHeader::data(permit(1), 0, 0, 10, part).part(), part);
+    }
+    assert_eq!(FrameHeader::credit(ChannelId(1), 9).part(), Part::Whole);
+}
+
+#[test]
+fn later_fragments_may_begin_anywhere_within_the_row() {
+    let part = Part::Middle { offset_bytes: 5 };
+    let header = FrameHeader::data(permit(1), 0, 0, 10, part);
+    assert_eq!(FrameHeader::decode(&encoded(&header), &LIMITS), Ok(header));
+    let end = LIMITS.record_bytes_max;
+    let last = |offset_bytes| {
+        let header = FrameHeader::data(permit(1), 0, 0, 10, Part::Last { offset_bytes });
+        FrameHeader::decode(&encoded(&header), &LIMITS).is_ok()
+    };
+    assert!(last(end - 10));
+    assert!(!last(end - 9), "it would end behind the longest row");
+}
+
+#[test]
+fn headers_say_how_much_follows() {
+    let channel = ChannelId(1);
+    assert_eq!(FrameHeader::hello().payload_bytes(), 20);
+    assert_eq!(FrameHeader::request(channel, 1).payload_bytes(), 20);
+    assert_eq!(FrameHeader::error(None, ErrorCode::Protocol, 7).payload_bytes(), 7);
+    assert_eq!(FrameHeader::task_event(channel, 1, 7).payload_bytes(), 7);
+    assert_eq!(FrameHeader::event(channel, 0, 0, &Event::EndOfRecovery, 7).payload_bytes(), 7);
+}
+
+#[test]
 fn every_flipped_bit_is_found() {
     for header in one_of_each() {
         let bytes = encoded(&header);
@@ -133,7 +186,10 @@ fn fields_outside_their_shape_are_refused() {
     let event = FrameHeader::event(ChannelId(7), 0, 0, &Event::EndOfPartition, 1);
     let fatal = FrameHeader::error(None, ErrorCode::Protocol, 0);
     let announcement = FrameHeader::backlog_announcement(ChannelId(7), 1);
-    let cases: [(FrameHeader, usize, &[u8], &str); 14] = [
+    let size = FrameHeader::new_buffer_size(ChannelId(7), LIMITS.segment_bytes);
+    let cases: [(FrameHeader, usize, &[u8], &str); 16] = [
+        (size, 24, &[1, 0x10], "aux"),
+        (size, 24, &[0, 0], "aux"),
         (credit, 6, &[1], "flags"),
         (credit, 7, &[1], "reserved"),
         (credit, 12, &[1], "sequence"),

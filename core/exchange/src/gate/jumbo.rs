@@ -9,6 +9,13 @@
 //! One row per gate can always proceed, whatever others hold: each gate sets an allowance for one
 //! row of the largest size aside. Without it two channels could each hold half of the budget and
 //! wait for the other half for ever.
+//!
+//! Memory for the row is not all that it needs: its fragments arrive in segments. A channel with an
+//! exclusive segment always has one to go on with. In a gate whose channels have none, those that
+//! wait for memory may hold every floating segment, and the one row that has memory would starve.
+//! Such a gate sets one segment aside, too, for the channel that [`JumboGate::favoured`] names, and
+//! only while that channel holds no other: then its next frame is sure to be the next fragment, and
+//! the segment comes back at once ([`GateBuffers::aside`](crate::sizing::GateBuffers::aside)).
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::fmt;
@@ -61,7 +68,8 @@ pub enum Step {
 #[derive(Debug)]
 pub struct JumboGate {
     record_bytes_max: u32,
-    own_in_use: bool,
+    /// The channel whose row uses the gate's own allowance.
+    own: Option<u32>,
     rows: BTreeMap<u32, Row>,
     waiting: VecDeque<u32>,
 }
@@ -76,12 +84,7 @@ struct Row {
 impl JumboGate {
     /// A gate that takes rows of up to `record_bytes_max` bytes, and has set as much aside.
     pub fn new(record_bytes_max: u32) -> Self {
-        Self {
-            record_bytes_max,
-            own_in_use: false,
-            rows: BTreeMap::new(),
-            waiting: VecDeque::new(),
-        }
+        Self { record_bytes_max, own: None, rows: BTreeMap::new(), waiting: VecDeque::new() }
     }
 
     /// Data of `bytes` bytes was read from a channel of the gate: says where it goes, `None` for
@@ -128,7 +131,7 @@ impl JumboGate {
     pub fn retry(&mut self, budget: &mut impl JumboBudget) -> Option<(u32, Reservation)> {
         let channel = *self.waiting.front()?;
         let row = self.rows[&channel];
-        let reservation = self.reserve(row.total_bytes, budget)?;
+        let reservation = self.reserve(channel, row.total_bytes, budget)?;
         self.waiting.pop_front();
         Some((channel, reservation))
     }
@@ -137,8 +140,7 @@ impl JumboGate {
     /// is shared, at the other gates.
     pub fn give_back(&mut self, reservation: Reservation, budget: &mut impl JumboBudget) {
         if reservation.own {
-            assert!(self.own_in_use, "the allowance came back twice");
-            self.own_in_use = false;
+            assert!(self.own.take().is_some(), "the allowance came back twice");
         } else {
             budget.give_back(reservation.bytes);
         }
@@ -154,6 +156,11 @@ impl JumboGate {
     /// Whether fragments of a row are missing on this channel. Its end is an error then.
     pub fn is_within_row(&self, channel: u32) -> bool {
         self.rows.contains_key(&channel)
+    }
+
+    /// The channel whose row has the gate's own allowance and misses fragments.
+    pub fn favoured(&self) -> Option<u32> {
+        self.own.filter(|channel| self.is_within_row(*channel))
     }
 
     fn begin(
@@ -173,7 +180,8 @@ impl JumboGate {
         let row = Row { total_bytes: total, copied_bytes: bytes };
         self.rows.insert(channel, row);
         // Whoever waits longer goes first, also if this row would fit.
-        let reserved = self.waiting.is_empty().then(|| self.reserve(total, budget)).flatten();
+        let first = self.waiting.is_empty();
+        let reserved = if first { self.reserve(channel, total, budget) } else { None };
         Ok(match reserved {
             Some(reservation) => Step::Begin(reservation),
             None => {
@@ -183,9 +191,14 @@ impl JumboGate {
         })
     }
 
-    fn reserve(&mut self, bytes: u32, budget: &mut impl JumboBudget) -> Option<Reservation> {
-        if !self.own_in_use {
-            self.own_in_use = true;
+    fn reserve(
+        &mut self,
+        channel: u32,
+        bytes: u32,
+        budget: &mut impl JumboBudget,
+    ) -> Option<Reservation> {
+        if self.own.is_none() {
+            self.own = Some(channel);
             return Some(Reservation { bytes, own: true });
         }
         budget.try_reserve(bytes).then_some(Reservation { bytes, own: false })
@@ -341,6 +354,7 @@ mod tests {
     fn one_row_proceeds_without_budget_and_others_wait_in_order() {
         let (mut gate, mut budget) = (JumboGate::new(100), Budget { free: 0 });
         let own = begun(&mut gate, 0, &mut budget);
+        assert_eq!(gate.favoured(), Some(0));
         assert_eq!(gate.on_data(1, FIRST, 10, &mut budget), Ok(Some(Step::Wait)));
         assert_eq!(gate.on_data(2, FIRST, 10, &mut budget), Ok(Some(Step::Wait)));
         assert_eq!(gate.retry(&mut budget), None);
@@ -348,7 +362,7 @@ mod tests {
         // A third row must not overtake the two that wait.
         assert_eq!(gate.on_data(3, FIRST, 10, &mut budget), Ok(Some(Step::Wait)));
         let (channel, own) = gate.retry(&mut budget).expect("the allowance is free");
-        assert_eq!(channel, 1);
+        assert_eq!((channel, gate.favoured()), (1, Some(1)));
         assert_eq!(gate.retry(&mut budget), None);
         budget.free = 30;
         let (channel, shared) = gate.retry(&mut budget).expect("30 of 25 bytes");
@@ -357,6 +371,8 @@ mod tests {
         assert_eq!(budget.free, 30);
         gate.abandon(3);
         assert_eq!(gate.retry(&mut budget), None);
+        gate.abandon(1);
+        assert_eq!(gate.favoured(), None, "no fragment of it is missing any more");
         gate.give_back(own, &mut budget);
     }
 

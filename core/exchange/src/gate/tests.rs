@@ -1,3 +1,4 @@
+use std::string::ToString;
 use std::vec::Vec;
 
 use super::*;
@@ -35,6 +36,7 @@ fn channels_take_turns() {
     }
     assert_eq!(push(&mut gate, 2, 6), Wake::Nobody);
     let _ = push(&mut gate, 2, 7);
+    assert!(gate.is_available());
     let expected = [(0, 1), (2, 6), (0, 2), (2, 7), (0, 3), (0, 4), (0, 5)];
     assert_eq!(drain(&mut gate), expected.map(|(channel, page)| (channel, Ok(page))));
     assert!(!gate.is_available());
@@ -52,6 +54,21 @@ fn priority_goes_before_every_channel() {
     assert_eq!(drain(&mut gate), [(1, Err(unaligned)), (0, Ok(1)), (1, Ok(2))]);
     assert_eq!(gate.state(1), ChannelState::Open);
     assert_eq!(event(&mut gate, 0, 9, unaligned), Wake::Reader);
+}
+
+#[test]
+fn urgent_channels_take_turns_and_wake_once() {
+    let mut gate = InputGate::new(3);
+    let unaligned = |checkpoint| barrier(checkpoint, Alignment::Unaligned);
+    assert_eq!(event(&mut gate, 0, 1, unaligned(1)), Wake::Reader);
+    assert!(gate.is_available());
+    assert_eq!(event(&mut gate, 0, 2, unaligned(2)), Wake::Nobody);
+    assert_eq!(event(&mut gate, 1, 1, unaligned(3)), Wake::Nobody);
+    assert_eq!(push(&mut gate, 1, 4), Wake::Nobody);
+    assert_eq!(push(&mut gate, 2, 5), Wake::Nobody);
+    let events = [(0, 1), (1, 3), (0, 2)].map(|(channel, id)| (channel, Err(unaligned(id))));
+    let pages = [(1, Ok(4)), (2, Ok(5))];
+    assert_eq!(drain(&mut gate), [&events[..], &pages[..]].concat());
 }
 
 #[test]
@@ -125,6 +142,7 @@ fn an_unread_announcement_goes_with_its_barrier() {
 fn a_gate_ends_with_its_last_channel_and_drains_if_all_do() {
     let mut gate: InputGate<u32> = InputGate::new(2);
     let _ = event(&mut gate, 0, 1, Event::EndOfData { drain: true });
+    let _ = event(&mut gate, 0, 1, Event::EndOfData { drain: true });
     let _ = event(&mut gate, 0, 2, Event::EndOfPartition);
     let _ = drain(&mut gate);
     assert_eq!((gate.end_of_data(), gate.is_ended()), (None, false));
@@ -164,8 +182,27 @@ fn events_merge_and_are_bounded() {
     }
     let one_more = gate.push_event(0, 77, events[0]);
     assert_eq!(one_more, Err(GateError { channel: 0, sequence: 77 }));
+    assert_eq!(
+        one_more.unwrap_err().to_string(),
+        "input 0: event 77 behind 65536 that nobody read"
+    );
     let _ = gate.poll();
     assert!(gate.push_event(0, 78, events[0]).is_ok());
+}
+
+#[test]
+fn events_that_overtake_count_until_they_are_read() {
+    let mut gate: InputGate<u32> = InputGate::new(1);
+    let events = [Event::Status(StreamStatus::Idle), Event::Watermark(1)];
+    let _ = event(&mut gate, 0, 0, barrier(5, Alignment::Timeout { timeout_ms: 10 }));
+    assert!(gate.overtake(0, 5).is_some());
+    for sequence in 1..GATE_EVENTS_MAX as u32 {
+        let _ = event(&mut gate, 0, sequence, events[sequence as usize % 2]);
+    }
+    assert!(gate.push_event(0, 77, events[0]).is_err(), "the barrier was not read yet");
+    let _ = gate.poll();
+    assert!(gate.push_event(0, 78, events[0]).is_ok());
+    assert!(gate.push_event(0, 79, events[1]).is_err());
 }
 
 #[test]

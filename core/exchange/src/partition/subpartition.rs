@@ -129,6 +129,7 @@ impl<B> Subpartition<B> {
     pub fn push_event(&mut self, event: Event) -> Wake {
         assert!(!self.page_open, "{event}: the open page was not sealed");
         assert!(!self.ended, "{event} behind the end of the partition");
+        assert!(!matches!(event, Event::Announcement { .. }), "only receivers announce");
         assert!(self.row.is_none() || event.has_priority(), "{event} within a jumbo row");
         self.ended = event == Event::EndOfPartition;
         if self.released {

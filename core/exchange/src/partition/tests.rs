@@ -197,6 +197,7 @@ fn a_page_within_a_row_is_a_bug_of_the_writer() {
 fn one_full_subpartition_stops_the_task() {
     let mut partition: ResultPartition<u32> =
         ResultPartition::new(3, SUBPARTITION_SEGMENTS_MAX, 1024, FlushPolicy::OnlyFull);
+    assert_eq!(partition.subpartitions(), 3);
     assert!(partition.is_available(true));
     assert!(!partition.is_available(false));
     for _ in 0..SUBPARTITION_SEGMENTS_MAX - 1 {

@@ -120,6 +120,18 @@ fn control_goes_before_data() {
 }
 
 #[test]
+fn task_events_are_limited_until_they_leave() {
+    let (mut consumer, mut producer, [channel]) = channels([1]);
+    let send =
+        |consumer: &mut Worker| consumer.connection.send_task_event(channel, 1, [0][..].into());
+    assert!((0..TASK_EVENTS_MAX).all(|_| send(&mut consumer)));
+    assert!(!send(&mut consumer));
+    settle(&mut consumer, &mut producer);
+    assert_eq!(producer.notices().len(), TASK_EVENTS_MAX);
+    assert!(send(&mut consumer));
+}
+
+#[test]
 fn a_blocked_channel_without_own_buffers_starts_again_from_zero() {
     let (mut consumer, mut producer, [channel]) = channels([0]);
     let reader = ReaderId(channel.0);
@@ -183,7 +195,67 @@ fn a_partition_that_never_appears_is_asked_for_twice() {
     assert_eq!((*failed, *code), (channel, ErrorCode::PartitionNotFound));
     assert_eq!(text, "partition 1/2#0 subpartition 4 did not appear");
     assert_eq!(consumer.ports.released, [channel]);
-    assert_eq!(producer.notices(), [], "its cancel found nobody");
+    assert_eq!(producer.notices(), [Notice::Cancelled { reader, complete: false }]);
+}
+
+#[test]
+fn what_crosses_a_missing_partition_is_not_held_against_the_consumer() {
+    let (mut consumer, mut producer) = pair();
+    let channel = consumer.open(4, 1);
+    settle(&mut consumer, &mut producer);
+    let reader = ReaderId(channel.0);
+    producer.notices();
+    producer.connection.hold(reader, S);
+    assert_eq!(producer.connection.on_time(11 * S), Ok(()));
+    producer.send();
+    assert!(consumer.connection.send_task_event(channel, 1, [0][..].into()));
+    consumer.send();
+    producer.take_from(&mut consumer);
+    assert_eq!(producer.notices(), []);
+    consumer.take_from(&mut producer);
+    settle(&mut consumer, &mut producer);
+    assert_eq!(producer.notices(), [Notice::Requested { reader, request: request(4) }]);
+}
+
+#[test]
+fn credit_that_became_void_is_not_sent() {
+    let (mut consumer, mut producer, [channel]) = channels([0]);
+    consumer.ports.floating = 1;
+    producer.push(ReaderId(0), 1);
+    producer.send();
+    consumer.take_from(&mut producer);
+    assert_eq!(consumer.connection.channel_credit(channel).map(|c| c.unannounced()), Some(1));
+    // A barrier that overtakes the page would not block. This is the peer of a newer version.
+    let aligned = barrier(1, Alignment::Aligned);
+    let header = FrameHeader::event(channel, 0, 0, &aligned, 23);
+    assert!(consumer.receive(&header, crate::frame::Inline::event(&aligned).as_slice()).is_ok());
+    assert_eq!(consumer.sent(), []);
+    assert_eq!(consumer.ports.floating, 1);
+}
+
+#[test]
+fn no_credit_is_sent_behind_the_end() {
+    let (mut consumer, mut producer, [channel]) = channels([1]);
+    producer.push(ReaderId(0), 1);
+    producer.event(ReaderId(0), Event::EndOfPartition);
+    settle(&mut consumer, &mut producer);
+    let recycled = consumer.connection.recycle(channel, BufferKind::Exclusive, &mut consumer.ports);
+    assert_eq!(recycled, Recycled::Keep);
+    assert_eq!(consumer.sent(), []);
+}
+
+#[test]
+fn telling_twice_gives_no_second_turn() {
+    let (mut consumer, mut producer, [first, second]) = channels([9, 9]);
+    for page in 0..2 {
+        producer.push(ReaderId(first.0), page);
+    }
+    for _ in 0..3 {
+        producer.connection.notify(ReaderId(first.0), &mut producer.ports);
+    }
+    producer.push(ReaderId(second.0), 9);
+    settle(&mut consumer, &mut producer);
+    assert_eq!(consumer.data(), [(first, 0), (second, 0), (first, 1)]);
 }
 
 #[test]
@@ -223,9 +295,27 @@ fn a_channel_that_ends_between_header_and_payload_orphans_its_segment() {
     let kind = BufferKind::Exclusive;
     assert_eq!(place, Ok(Incoming::Payload(Place::Buffer { channel, kind, bytes: 100 })));
     consumer.connection.cancel(channel, &mut consumer.ports);
-    let _ = consumer.sent();
     let notice = consumer.connection.on_payload(&[], &mut consumer.ports);
     assert_eq!(notice, Ok(Notice::Orphaned { channel, kind }));
+}
+
+#[test]
+fn an_event_of_a_channel_that_ends_before_its_payload_is_dropped() {
+    for cancel_leaves in [false, true] {
+        let (mut consumer, mut producer, [channel]) = channels([1]);
+        producer.event(ReaderId(0), Event::Watermark(1));
+        producer.send();
+        let mut bytes = [0; HEADER_BYTES];
+        producer.wire[0].header.encode(&mut bytes);
+        assert!(consumer.connection.on_header(&bytes, &mut consumer.ports).is_ok());
+        consumer.connection.cancel(channel, &mut consumer.ports);
+        if cancel_leaves {
+            assert_eq!(consumer.sent(), [FrameKind::Cancel]);
+        }
+        let payload = producer.wire[0].control_bytes();
+        let notice = consumer.connection.on_payload(payload, &mut consumer.ports);
+        assert_eq!(notice, Ok(Notice::None));
+    }
 }
 
 #[test]
@@ -304,7 +394,13 @@ fn a_connection_closes_behind_its_last_channel() {
     assert_eq!(b.sent(), [], "it still serves a reader");
     a.connection.close();
     assert_eq!(a.connection.open(request(0), 1), None);
+    assert_eq!(a.sent(), [], "it still has a channel");
     a.connection.cancel(channel, &mut a.ports);
+    a.send();
+    b.take_from(&mut a);
+    assert!(!a.connection.is_closed(), "only one end has said so");
+    b.send();
+    assert!(!a.connection.is_closed() && b.connection.is_closed());
     settle(&mut a, &mut b);
     assert!(a.connection.is_closed() && b.connection.is_closed());
     assert_eq!(a.connection.on_lost(&mut a.ports), Lost::default());
@@ -315,6 +411,7 @@ fn a_connection_closes_behind_its_last_channel() {
 fn a_request_that_crosses_a_close_fails() {
     let (mut a, mut b) = pair();
     let channel = a.open(0, 1);
+    assert!(a.connection.send_task_event(channel, 1, [0][..].into()));
     a.send();
     b.connection.close();
     b.send();
@@ -338,6 +435,15 @@ fn a_worker_that_gives_up_tells_the_other() {
     assert_eq!(a.notices(), [Notice::PeerFailed { code, text }]);
     assert_eq!(a.sent(), []);
     assert_eq!(a.connection.on_lost(&mut a.ports).channels, [ChannelId(0)]);
+}
+
+#[test]
+fn a_failure_behind_the_close_is_not_sent() {
+    let (mut a, _) = pair();
+    a.connection.close();
+    assert_eq!(a.sent(), [FrameKind::Close]);
+    a.connection.fail(ErrorCode::Shutdown, "too late");
+    assert_eq!(a.sent(), []);
 }
 
 #[test]

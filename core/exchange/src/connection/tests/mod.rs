@@ -43,7 +43,7 @@ struct Queues {
 }
 
 impl FloatingBuffers for Queues {
-    fn take_or_listen(&mut self, channel: ChannelId) -> bool {
+    fn take_or_listen(&mut self, channel: ChannelId, _: u32) -> bool {
         let taken = self.floating > 0;
         self.floating -= u32::from(taken);
         if !taken {

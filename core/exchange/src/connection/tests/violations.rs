@@ -1,3 +1,5 @@
+use std::string::ToString;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -118,7 +120,8 @@ fn consumers_check_that_events_are_what_they_claim() {
     };
     let (header, payload) = event(id, 0, Event::Announcement { barrier: timed, sequence: 0 });
     let error = consumer_error(&[(header, Some(payload))]);
-    assert!(matches!(error, ProtocolError::EventFlags { .. }), "announcements stay at home");
+    let is_unexpected = matches!(error, ProtocolError::Unexpected { kind: FrameKind::Event, .. });
+    assert!(is_unexpected, "announcements stay at home: {error}");
 }
 
 #[test]
@@ -135,7 +138,7 @@ fn producers_check_whom_they_are_told_about() {
         (FrameHeader::ack_all_records(id), Some(error(FrameKind::AckAllRecords))),
         (FrameHeader::task_event(id, 0, 0), Some(error(FrameKind::TaskEvent))),
         (FrameHeader::new_buffer_size(id, 1), None),
-        (FrameHeader::cancel(id), None),
+        (FrameHeader::cancel(id), Some(error(FrameKind::Cancel))),
         (FrameHeader::resume(known), Some(ProtocolError::NotBlocked { reader })),
         (FrameHeader::credit(known, u32::MAX), Some(ProtocolError::Credit(credit))),
         (FrameHeader::request(known, 1), Some(ProtocolError::DuplicateReader { reader })),
@@ -145,6 +148,21 @@ fn producers_check_whom_they_are_told_about() {
         let result = producer.receive(&header, request(0).encode().as_slice());
         assert_eq!(result.err(), expected, "{header:?}");
     }
+}
+
+#[test]
+fn readers_are_limited() {
+    let config = ConnectionConfig { readers_max: 2, ..ConnectionConfig::new(hello(1)) };
+    let connection = Connection::new(&config, Duration::ZERO);
+    let mut producer = Worker { connection, ..Worker::new(1) };
+    assert!(producer.receive(&FrameHeader::hello(), hello(2).encode().as_slice()).is_ok());
+    let mut ask = |id| {
+        let header = FrameHeader::request(ChannelId(id), 1);
+        producer.receive(&header, request(0).encode().as_slice()).err()
+    };
+    assert_eq!((ask(0), ask(1)), (None, None));
+    let error = ProtocolError::TooManyReaders { reader: ReaderId(2), max: 2 };
+    assert_eq!(ask(2), Some(error));
 }
 
 #[test]
@@ -198,6 +216,51 @@ fn nothing_comes_behind_a_close_or_a_failure() {
     let (kind, when) = (FrameKind::Cancel, "after the connection failed");
     assert_eq!(late, Err(ProtocolError::Unexpected { kind, when }));
     assert_eq!(worker.sent(), [FrameKind::Error], "and the peer is told once");
+}
+
+#[test]
+fn errors_name_channel_expected_and_found() {
+    let channel = ChannelId(3);
+    let reader = ReaderId(4);
+    let kind = FrameKind::Credit;
+    let texts = [
+        (
+            ProtocolError::Sequence { channel, expected: 7, found: 9 },
+            "channel 3: expected frame 7, found frame 9",
+        ),
+        (
+            ProtocolError::NoCredit { channel, sequence: 7 },
+            "channel 3: frame 7 was sent without credit",
+        ),
+        (
+            ProtocolError::Credit(CreditError { channel, available: 1, delta: 4294967295 }),
+            "channel 3: credit 1 + 4294967295 exceeds 4294967295",
+        ),
+        (
+            ProtocolError::UnknownReader { kind, reader },
+            "Credit frame for reader 4, which is not open",
+        ),
+        (
+            ProtocolError::Event { channel, sequence: 7, error: EventError::Truncated },
+            "channel 3, frame 7: event ends before its last field",
+        ),
+        (
+            ProtocolError::Frame(FrameError::Version { found: 9 }),
+            "protocol version: expected 1, found 9",
+        ),
+        (
+            ProtocolError::Incompatible { field: "job graph", expected: 16, found: 17 },
+            "peer's job graph: expected 0x10, found 0x11",
+        ),
+        (
+            ProtocolError::Silent { expected_ms: 10 },
+            "peer: expected a hello within 10 ms, found none",
+        ),
+    ];
+    for (error, text) in texts {
+        assert_eq!(error.to_string(), text);
+    }
+    assert_eq!(WorkerId(2).to_string(), "worker 2");
 }
 
 /// A peer that can make any header, and usually a plausible one.
