@@ -300,18 +300,26 @@ pub(crate) struct LinkPorts {
     pub(crate) waker: Option<Waker>,
 }
 
-impl FloatingBuffers for LinkPorts {
-    fn take_or_listen(&mut self, channel: ChannelId) -> bool {
+impl LinkPorts {
+    /// Takes a floating segment for a channel, or notes that it waits for one.
+    pub(crate) fn take_floating(&mut self, channel: ChannelId) -> bool {
         let Some(inlet) = self.inlets.get_mut(&channel) else { return false };
         if let Some(segment) = inlet.config.floating.request() {
             inlet.free_floating.push(segment);
             return true;
         }
+        // Wakes at once if one has come back meanwhile.
         if let Some(waker) = &self.waker {
             inlet.config.floating.register(waker);
         }
         self.listening.push_back(channel);
         false
+    }
+}
+
+impl FloatingBuffers for LinkPorts {
+    fn take_or_listen(&mut self, channel: ChannelId, _held: u32) -> bool {
+        self.take_floating(channel)
     }
 
     fn give_back(&mut self, channel: ChannelId) {

@@ -6,7 +6,7 @@ use millstream_dataflow::{TaskError, channel::Receiver};
 use millstream_exchange::{
     ChannelId, ReaderId,
     connection::{Connection, ConnectionConfig, Incoming, Notice, Outgoing, Place},
-    credit::{BufferKind, Recycled},
+    credit::{BufferKind, FloatingBuffers, Recycled},
     event::Event,
     frame::{ErrorCode, HEADER_BYTES},
 };
@@ -149,10 +149,9 @@ impl Session {
         for _ in 0..self.ports.listening.len() {
             let Some(id) = self.ports.listening.pop_front() else { return };
             // Takes one and has it counted, or listens again.
-            let taken =
-                millstream_exchange::credit::FloatingBuffers::take_or_listen(&mut self.ports, id);
+            let taken = self.ports.take_floating(id);
             if taken && !self.connection.offer(id, &mut self.ports) {
-                millstream_exchange::credit::FloatingBuffers::give_back(&mut self.ports, id);
+                self.ports.give_back(id);
             }
         }
     }

@@ -68,6 +68,13 @@ pub trait Value: Clone + Send + 'static {
         cells: &mut Cells<'_>,
     ) -> Result<(), Full>;
 
+    /// Bytes of heap that the value takes beside its cells.
+    #[inline]
+    fn heap_bytes(view: Self::View<'_>) -> usize {
+        let _ = view;
+        0
+    }
+
     /// Writes the cells of a NULL: zeros, so that equal pages have equal bytes.
     fn put_null(slots: Self::Slots, row: usize, cells: &mut Cells<'_>);
 }

@@ -57,6 +57,12 @@ pub trait ChainIo {
     /// If even that is used up.
     fn lease(&mut self, output: u16, subpartition: u32) -> Result<Segment, TaskError>;
 
+    /// Memory of its own for one row that does not fit a segment, of at least `bytes`.
+    ///
+    /// # Errors
+    /// If the row is larger than any may be, or the memory for such rows is used up.
+    fn lease_jumbo(&mut self, output: u16, bytes: usize) -> Result<Segment, TaskError>;
+
     /// Hands over a page: the first `length` bytes of `segment`. [`ALL`] as the subpartition hands
     /// it to every one.
     fn submit(&mut self, output: u16, subpartition: u32, segment: Segment, page: PageInfo);
@@ -122,6 +128,17 @@ impl<'a> Context<'a> {
     pub fn lease(&mut self, output: u16, subpartition: u32) -> Option<Segment> {
         self.open_rows = true;
         match self.io.lease(output, subpartition) {
+            Ok(segment) => Some(segment),
+            Err(error) => {
+                self.fail(error);
+                None
+            }
+        }
+    }
+
+    /// Memory for a row that does not fit a segment; `None` if that failed the task.
+    pub fn lease_jumbo(&mut self, output: u16, bytes: usize) -> Option<Segment> {
+        match self.io.lease_jumbo(output, bytes) {
             Ok(segment) => Some(segment),
             Err(error) => {
                 self.fail(error);

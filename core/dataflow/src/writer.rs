@@ -8,7 +8,7 @@ use core::{fmt, marker::PhantomData};
 use millstream_data::{
     Key, Value,
     hash::SEED,
-    page::{PageBuilder, Sealed, Shape, Sizing},
+    page::{Layout, PageBuilder, Sealed, Shape, Sizing},
     value::Record,
 };
 use millstream_memory::Segment;
@@ -95,12 +95,29 @@ impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
             }
             drop(page);
             if !self.sizing.make_room() {
-                let schema = T::schema();
-                return context.fail(TaskError::new(format!(
-                    "a row of ({schema}) is larger than a segment: raise `memory.segment-size`"
-                )));
+                return self.write_jumbo(subpartition, row, context);
             }
         }
+    }
+
+    /// The row does not fit a segment: it travels in a page of its own.
+    fn write_jumbo(&mut self, subpartition: u32, row: T::View<'_>, context: &mut Context<'_>) {
+        let shape = self.sizing.shape();
+        let Some(layout) = Layout::jumbo(shape, T::heap_bytes(row)) else {
+            return context.fail(TaskError::new("a row of 4 GiB or more cannot be sent"));
+        };
+        let layout = Arc::new(layout);
+        let Some(segment) = context.lease_jumbo(self.output, layout.size()) else { return };
+        let mut page = PageBuilder::<T, _>::new(segment, shape, &layout);
+        if page.append(row).is_err() {
+            let schema = T::schema();
+            return context.fail(TaskError::new(format!(
+                "a row of ({schema}) has lists that do not fit a segment"
+            )));
+        }
+        let Sealed { buffer, length, .. } = page.seal(shape, self.compact);
+        let info = PageInfo { length: length as u32, rows: 1 };
+        context.submit(self.output, subpartition, buffer, info);
     }
 
     /// Submits the page of a subpartition, if it has rows.

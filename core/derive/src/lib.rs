@@ -166,6 +166,11 @@ fn value(parsed: &Struct<'_>) -> Tokens {
                 ::core::result::Result::Ok(())
             }
 
+            #[inline]
+            fn heap_bytes(view: #view<'_>) -> usize {
+                0 #(+ <#types as ::millstream_data::Value>::heap_bytes(view.#names))*
+            }
+
             fn put_null(
                 slots: #slots,
                 row: usize,

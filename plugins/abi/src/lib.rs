@@ -334,6 +334,14 @@ pub struct ChainHost {
         lent: *mut LentSegment,
         errors: BytesSink,
     ) -> Status,
+    /// Lends memory for one row that does not fit a segment, of at least `bytes`.
+    pub lease_jumbo: unsafe extern "C" fn(
+        context: *mut c_void,
+        output: u32,
+        bytes: usize,
+        lent: *mut LentSegment,
+        errors: BytesSink,
+    ) -> Status,
     /// Takes a page: the first bytes of a lent segment. Returns 1 if the chain may go on, 0 if not,
     /// below 0 if the token is not good.
     pub submit: unsafe extern "C" fn(

@@ -46,6 +46,7 @@ impl PluginChain {
             size: size_of::<ChainHost>() as u32,
             context: (&raw mut frame).cast(),
             lease,
+            lease_jumbo,
             submit,
             wants_flush,
             lender: ptr::from_ref(&*self.lent).cast_mut().cast(),
@@ -148,12 +149,39 @@ unsafe extern "C" fn lease(
 ) -> Status {
     // SAFETY: the plugin passes the context of the running call.
     let (context, table) = unsafe { frame(context) };
-    let Some(mut segment) = context.lease(output as u16, subpartition) else {
+    let segment = context.lease(output as u16, subpartition);
+    // SAFETY: the plugin lends `lent` for the call.
+    unsafe { lend(table, segment, lent, errors) }
+}
+
+unsafe extern "C" fn lease_jumbo(
+    context: *mut c_void,
+    output: u32,
+    bytes: usize,
+    lent: *mut LentSegment,
+    errors: BytesSink,
+) -> Status {
+    // SAFETY: the plugin passes the context of the running call.
+    let (context, table) = unsafe { frame(context) };
+    let segment = context.lease_jumbo(output as u16, bytes);
+    // SAFETY: the plugin lends `lent` for the call.
+    unsafe { lend(table, segment, lent, errors) }
+}
+
+/// # Safety
+/// `lent` is writable.
+unsafe fn lend(
+    table: &LendTable<Segment>,
+    segment: Option<Segment>,
+    lent: *mut LentSegment,
+    errors: BytesSink,
+) -> Status {
+    let Some(mut segment) = segment else {
         return refuse(errors, "the engine has no segment to lend");
     };
     let (start, length) = (segment.as_mut_ptr(), segment.len());
     match table.lend(segment) {
-        // SAFETY: the plugin lends `lent` for the call.
+        // SAFETY: the caller's promise.
         Ok(token) => unsafe { lent.write(LentSegment { start, length, token }) },
         Err(_) => return refuse(errors, "the chain holds too many segments"),
     }

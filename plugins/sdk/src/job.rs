@@ -210,27 +210,38 @@ struct HostIo<'a> {
     ready: bool,
 }
 
-impl ChainIo for HostIo<'_> {
-    fn lease(&mut self, output: u16, subpartition: u32) -> Result<Segment, TaskError> {
+impl HostIo<'_> {
+    /// Makes a segment of what the host lends.
+    fn borrow(
+        &mut self,
+        call: impl FnOnce(&ChainHost, *mut LentSegment, BytesSink) -> Status,
+    ) -> Result<Segment, TaskError> {
         let mut lent = LentSegment { start: std::ptr::null_mut(), length: 0, token: 0 };
         let mut reason = String::new();
         let errors = BytesSink { context: (&raw mut reason).cast(), take: take_reason };
-        // SAFETY: the host is valid during the call; `lent` and `reason` outlive it.
-        let status = unsafe {
-            (self.host.lease)(
-                self.host.context,
-                u32::from(output),
-                subpartition,
-                &raw mut lent,
-                errors,
-            )
-        };
+        let status = call(self.host, &raw mut lent, errors);
         let start = NonNull::new(lent.start).filter(|_| status >= 0);
         let start = start.ok_or_else(|| TaskError::new(reason))?;
         let (lender, release) = (self.host.lender, self.host.release);
         // SAFETY: the host lends so many initialised bytes for this chain alone, and takes the
         // token back from any thread while the chain is open; the segment is part of the chain.
         Ok(unsafe { Segment::foreign(start, lent.length, lender, lent.token, release) })
+    }
+}
+
+impl ChainIo for HostIo<'_> {
+    fn lease(&mut self, output: u16, subpartition: u32) -> Result<Segment, TaskError> {
+        self.borrow(|host, lent, errors| {
+            // SAFETY: the host is valid during the call; `lent` and `errors` outlive it.
+            unsafe { (host.lease)(host.context, u32::from(output), subpartition, lent, errors) }
+        })
+    }
+
+    fn lease_jumbo(&mut self, output: u16, bytes: usize) -> Result<Segment, TaskError> {
+        self.borrow(|host, lent, errors| {
+            // SAFETY: the host is valid during the call; `lent` and `errors` outlive it.
+            unsafe { (host.lease_jumbo)(host.context, u32::from(output), bytes, lent, errors) }
+        })
     }
 
     fn submit(&mut self, output: u16, subpartition: u32, segment: Segment, page: PageInfo) {

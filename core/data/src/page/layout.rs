@@ -73,6 +73,21 @@ impl Layout {
         }
     }
 
+    /// The layout of a page of its own for one row that takes `heap_bytes` of heap: as large as it
+    /// needs. `None` if that is 4 GiB or more.
+    pub fn jumbo(shape: &Shape, heap_bytes: usize) -> Option<Self> {
+        let capacities = vec![1; usize::from(shape.domains)];
+        let columns = Self::new(shape, u32::MAX as usize, &capacities)?;
+        let size =
+            (columns.floor as usize).checked_add(heap_bytes)?.checked_next_multiple_of(16)?;
+        Some(Self { size: u32::try_from(size).ok()?, ..columns })
+    }
+
+    /// Bytes of the page.
+    pub fn size(&self) -> usize {
+        self.size as usize
+    }
+
     /// Room for rows.
     pub fn capacity(&self) -> usize {
         self.capacities[0] as usize

@@ -67,6 +67,11 @@ impl<T: Value> Value for Option<T> {
         }
     }
 
+    #[inline]
+    fn heap_bytes(view: Self::View<'_>) -> usize {
+        view.map_or(0, T::heap_bytes)
+    }
+
     fn put_null((validity, slots): Self::Slots, row: usize, cells: &mut Cells<'_>) {
         cells.put_valid(validity, row, false);
         T::put_null(slots, row, cells);
@@ -134,6 +139,11 @@ macro_rules! tuples {
             ) -> Result<(), Full> {
                 $($name::put(view.$index, slots.$index, row, cells)?;)+
                 Ok(())
+            }
+
+            #[inline]
+            fn heap_bytes(view: Self::View<'_>) -> usize {
+                0 $(+ $name::heap_bytes(view.$index))+
             }
 
             fn put_null(slots: Self::Slots, row: usize, cells: &mut Cells<'_>) {

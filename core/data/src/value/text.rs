@@ -5,7 +5,10 @@ use alloc::{string::String, vec::Vec};
 use super::{Key, Value};
 use crate::{
     hash,
-    page::{BytesColumn, Cells, ColumnCursor, Full, Slot, SlotCursor, StringColumn, VIEW_BYTES},
+    page::{
+        BytesColumn, Cells, ColumnCursor, Full, INLINE_BYTES, Slot, SlotCursor, StringColumn,
+        VIEW_BYTES,
+    },
     types::DataType,
 };
 
@@ -43,6 +46,11 @@ impl Value for String {
     #[inline]
     fn put(view: &str, slots: Slot, row: usize, cells: &mut Cells<'_>) -> Result<(), Full> {
         cells.put_view(slots, row, view.as_bytes())
+    }
+
+    #[inline]
+    fn heap_bytes(view: Self::View<'_>) -> usize {
+        if view.len() > INLINE_BYTES { view.len() } else { 0 }
     }
 
     fn put_null(slots: Slot, row: usize, cells: &mut Cells<'_>) {
@@ -100,6 +108,11 @@ impl Value for Bytes {
     #[inline]
     fn put(view: &[u8], slots: Slot, row: usize, cells: &mut Cells<'_>) -> Result<(), Full> {
         cells.put_view(slots, row, view)
+    }
+
+    #[inline]
+    fn heap_bytes(view: Self::View<'_>) -> usize {
+        if view.len() > INLINE_BYTES { view.len() } else { 0 }
     }
 
     fn put_null(slots: Slot, row: usize, cells: &mut Cells<'_>) {

@@ -156,6 +156,13 @@ impl ChainIo for Outputs {
         })
     }
 
+    fn lease_jumbo(&mut self, output: u16, bytes: usize) -> Result<Segment, TaskError> {
+        let row = self.jumbo.reserve(bytes as u64);
+        row.and_then(|lease| Segment::jumbo(lease, bytes)).map_err(|error| {
+            TaskError::new(format!("a row of {bytes} bytes at output {output}: {error}"))
+        })
+    }
+
     fn submit(&mut self, output: u16, subpartition: u32, segment: Segment, page: PageInfo) {
         let partition = &mut self.partitions[usize::from(output)];
         let buffer = segment.freeze(page.length as usize);
