@@ -233,7 +233,8 @@ impl Doorbell {
         Waker::from(Arc::new(Ring(self.clone())))
     }
 
-    fn connect(&self, thread: Thread) {
+    /// The thread that is woken from now on.
+    pub fn connect(&self, thread: Thread) {
         // Whoever rang before the bell was connected was not heard, so it rings once now.
         let _ = self.0.set(thread.clone());
         thread.unpark();

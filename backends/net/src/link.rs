@@ -32,6 +32,8 @@ pub struct LinkConfig {
     pub peer: String,
     /// Who we are; the peer must be of the same job and have the same sizes.
     pub hello: Hello,
+    /// Whether io_uring sends large pages with SENDMSG_ZC.
+    pub zero_copy: bool,
     /// The channels that local tasks feed.
     pub outlets: Vec<(RemoteChannel, Receiver)>,
     /// The channels that local tasks read.
@@ -102,10 +104,10 @@ impl Link {
         chosen: &Chosen,
         config: LinkConfig,
     ) -> Result<Self, TransportError> {
-        let LinkConfig { peer, hello, outlets, inlets } = config;
+        let LinkConfig { peer, hello, zero_copy, outlets, inlets } = config;
         let wire = match chosen.transport {
             Transport::Tcp => Wire::Tcp(TcpWire::new(stream)?),
-            Transport::Uring => Wire::Uring(UringWire::new(stream)?),
+            Transport::Uring => Wire::Uring(UringWire::new(stream, zero_copy)?),
         };
         let connection = ConnectionConfig::new(hello);
         let mut session = Session::new(peer.clone(), &connection, outlets, inlets);
@@ -123,6 +125,15 @@ impl Link {
         }
     }
 
+    /// Messages that the kernel copied although it was asked not to, and those that it was asked
+    /// for, as far as it has reported.
+    pub fn copied(&self) -> (u64, u64) {
+        match &self.wire {
+            Wire::Tcp(_) => (0, 0),
+            Wire::Uring(wire) => wire.copied(),
+        }
+    }
+
     fn run(&mut self, now: Duration, waker: &Waker) -> Result<TaskPoll, LinkError> {
         self.session.pump(now, waker)?;
         let progress = match &mut self.wire {
@@ -132,7 +143,8 @@ impl Link {
         if progress == Progress::Done && self.session.is_delivered() {
             return Ok(TaskPoll::Finished);
         }
-        Ok(if progress == Progress::More { TaskPoll::Again } else { TaskPoll::Idle })
+        let again = progress == Progress::More || self.session.wants_pump();
+        Ok(if again { TaskPoll::Again } else { TaskPoll::Idle })
     }
 
     /// Tells the peer why, as far as the socket takes it.

@@ -86,6 +86,11 @@ impl Outlet {
         wake == Wake::Reader
     }
 
+    /// Whether [`Outlet::pump`] would take something.
+    pub(crate) fn wants_pump(&self) -> bool {
+        !self.receiver.is_empty() && self.queue.backlog() < QUEUED_MAX
+    }
+
     /// Whether the producer went without saying that its partition ended.
     pub(crate) fn is_orphaned(&self) -> bool {
         self.receiver.is_abandoned() && self.receiver.is_empty() && !self.queue.is_ended()

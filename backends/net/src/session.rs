@@ -88,6 +88,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether sending has made room for what producers have written.
+    pub(crate) fn wants_pump(&self) -> bool {
+        self.ports.outlets.values().any(Outlet::wants_pump)
+    }
+
     fn open_inlets(&mut self) {
         for inlet in self.wanted.drain(..) {
             if let Some(id) = self.connection.open(inlet.request(), inlet.exclusive()) {

@@ -98,7 +98,12 @@ fn pair_of(chosen: &Chosen, channels: u32, exclusive: usize, jobs: [u64; 2]) -> 
             record_bytes_max: RECORD_MAX,
         };
         let peer = format!("worker {}", 1 - own);
-        let link = Link::new(stream, chosen, LinkConfig { peer, hello, outlets, inlets }).unwrap();
+        let link = Link::new(
+            stream,
+            chosen,
+            LinkConfig { peer, hello, zero_copy: own == 1, outlets, inlets },
+        );
+        let link = link.unwrap();
         executor.watch(id, link.file()).unwrap();
         executor.place(id, Box::new(link));
         End { running: executor.start(), senders, receivers }

@@ -37,6 +37,7 @@ pub struct Builder {
     parallelism: u32,
     timeout: BufferTimeout,
     spin: Option<Duration>,
+    zero_copy: bool,
     registry: Registry,
 }
 
@@ -51,6 +52,7 @@ impl Default for Builder {
             parallelism: cores as u32,
             timeout: BufferTimeout::After(100_000),
             spin: None,
+            zero_copy: false,
             registry: Registry::new(),
         }
     }
@@ -92,6 +94,11 @@ impl Builder {
         Self { spin: Some(spin), ..self }
     }
 
+    /// Sets whether io_uring sends large pages without copying them first.
+    pub fn zero_copy(self, zero_copy: bool) -> Self {
+        Self { zero_copy, ..self }
+    }
+
     /// Uses the plugins of this registry, beside the bundled ones.
     pub fn plugins(self, registry: Registry) -> Self {
         Self { registry, ..self }
@@ -116,6 +123,7 @@ impl Builder {
             parallelism: self.parallelism,
             timeout: self.timeout,
             spin: self.spin,
+            zero_copy: self.zero_copy,
             registry: Arc::new(self.registry),
         })
     }
@@ -145,6 +153,7 @@ pub struct Runtime {
     pub(crate) parallelism: u32,
     pub(crate) timeout: BufferTimeout,
     pub(crate) spin: Option<Duration>,
+    pub(crate) zero_copy: bool,
     pub(crate) registry: Arc<Registry>,
 }
 

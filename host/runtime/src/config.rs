@@ -28,6 +28,8 @@ pub struct ConfigOption {
 pub enum ConfigKind {
     /// A whole number.
     Integer,
+    /// `true` or `false`.
+    Boolean,
     /// A number of bytes, such as `64 MiB`.
     Bytes,
     /// A time, such as `100 ms`.
@@ -74,6 +76,13 @@ pub const OPTIONS: &[ConfigOption] = &[
         default: "100 ms",
         doc: "How long a page that is not full may wait; 0 sends after each record, -1 only full \
               pages",
+    },
+    ConfigOption {
+        key: "exchange.zero-copy",
+        kind: ConfigKind::Boolean,
+        default: "false",
+        doc: "Whether io_uring sends large pages with SENDMSG_ZC; slower over loopback, see \
+              benches/RESULTS.md",
     },
 ];
 
@@ -229,6 +238,7 @@ impl Config {
         builder = builder
             .spin(parse_duration(self.value("executor.spin")).unwrap_or_default())
             .segment_size(self.bytes("memory.segment-size"))
+            .zero_copy(self.value("exchange.zero-copy") == "true")
             .network_memory(self.bytes("memory.network"))
             .buffer_timeout(self.timeout("exchange.buffer-timeout"));
         Ok(builder)
@@ -263,6 +273,7 @@ impl ConfigKind {
     fn mismatch(self, value: &str) -> Option<&'static str> {
         let (good, expected) = match self {
             Self::Integer => (value.parse::<u32>().is_ok_and(|n| n > 0), "a whole number above 0"),
+            Self::Boolean => (value.parse::<bool>().is_ok(), "`true` or `false`"),
             Self::Bytes => (parse_bytes(value).is_some(), "a number of bytes such as `64 MiB`"),
             Self::Duration => (parse_duration(value).is_some(), "a time such as `100 ms`"),
             Self::Timeout => {

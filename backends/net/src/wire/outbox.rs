@@ -19,13 +19,25 @@ pub(crate) struct Outbox {
     sent: usize,
 }
 
+/// A frame, header encoded.
 #[derive(Debug)]
-struct Frame {
+pub(crate) struct Frame {
     header: [u8; HEADER_BYTES],
     outgoing: Outgoing<Buffer>,
 }
 
 impl Frame {
+    pub(crate) fn new(outgoing: Outgoing<Buffer>) -> Self {
+        let mut header = [0; HEADER_BYTES];
+        outgoing.header.encode(&mut header);
+        Self { header, outgoing }
+    }
+
+    /// What is sent: the header, and the payload if there is one.
+    pub(crate) fn parts(&self) -> [&[u8]; 2] {
+        [&self.header[..], self.payload()]
+    }
+
     fn payload(&self) -> &[u8] {
         match &self.outgoing.payload {
             Payload::Buffer(buffer) => buffer,
@@ -33,7 +45,7 @@ impl Frame {
         }
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         HEADER_BYTES + self.payload().len()
     }
 }
@@ -43,9 +55,7 @@ impl Outbox {
     pub(crate) fn fill(&mut self, session: &mut Session) {
         while self.frames.len() < FRAMES_PER_SEND {
             let Some(outgoing) = session.next_frame() else { return };
-            let mut header = [0; HEADER_BYTES];
-            outgoing.header.encode(&mut header);
-            self.frames.push_back(Frame { header, outgoing });
+            self.frames.push_back(Frame::new(outgoing));
         }
     }
 
@@ -57,7 +67,7 @@ impl Outbox {
     pub(crate) fn for_each_unsent<'a>(&'a self, mut each: impl FnMut(&'a [u8])) {
         let mut skip = self.sent;
         for frame in &self.frames {
-            for part in [&frame.header[..], frame.payload()] {
+            for part in frame.parts() {
                 let skipped = skip.min(part.len());
                 skip -= skipped;
                 if skipped < part.len() {

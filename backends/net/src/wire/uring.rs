@@ -1,7 +1,8 @@
 //! io_uring: one ring for the socket of a link, one operation in each direction.
 //!
-//! Receiving is one `RECVMSG` into the missing rest of the payload and the next header; sending is
-//! one `SENDMSG` of a batch of frames. Both are submitted and reaped with one system call.
+//! Receiving is one `RECVMSG` into the missing rest of the payload and the next header; sending is a
+//! batch of linked `SENDMSG` or `SENDMSG_ZC` ([`messages`]). Both are submitted and reaped with one
+//! system call.
 //!
 //! **Soundness.** The kernel writes to and reads from memory of ours until it has reported an
 //! operation's completion. So everything an operation points to is owned by this wire, lies on the
@@ -10,6 +11,8 @@
 
 #![allow(unsafe_code)]
 
+mod messages;
+
 use std::{
     io,
     net::{Shutdown, TcpStream},
@@ -17,10 +20,12 @@ use std::{
     ptr,
 };
 
-use io_uring::{EnterFlags, IoUring, Probe, opcode, squeue, types};
+use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
 use millstream_exchange::connection::Intake;
 
-use super::{CALLS_PER_RUN, CONTROL_BYTES_MAX, FRAMES_PER_SEND, Progress, outbox::Outbox};
+use super::{CALLS_PER_RUN, CONTROL_BYTES_MAX, Progress};
+use messages::Messages;
+
 use crate::{
     TransportError,
     link::LinkError,
@@ -28,14 +33,10 @@ use crate::{
     wire::tcp::payload_place,
 };
 
-/// Entries of the ring: one operation in each direction, and one to cancel.
-const ENTRIES: u32 = 8;
-/// Marks the completion of a receive.
-const RECEIVE: u64 = 1;
-/// Marks the completion of a send.
-const SEND: u64 = 2;
-/// Buffers of a batch: header and payload of each frame.
-const SLICES_MAX: usize = 2 * FRAMES_PER_SEND;
+/// Entries of the ring: those of the messages, and a receive.
+const ENTRIES: u32 = (Messages::ENTRIES + 1).next_power_of_two();
+/// Marks the completion of a receive; messages have small numbers.
+const RECEIVE: u64 = u64::MAX;
 
 /// Whether io_uring can be used here; if not, why.
 pub(crate) fn probe() -> Result<(), String> {
@@ -89,13 +90,6 @@ struct Receiving {
     message: libc::msghdr,
 }
 
-/// What a send points to.
-struct Sending {
-    outbox: Outbox,
-    slices: [libc::iovec; SLICES_MAX],
-    message: libc::msghdr,
-}
-
 /// A socket that reports completions.
 pub(crate) struct UringWire {
     ring: IoUring,
@@ -104,8 +98,7 @@ pub(crate) struct UringWire {
     stream: TcpStream,
     receiving: Box<Receiving>,
     receive: Flight,
-    sending: Box<Sending>,
-    send: Flight,
+    messages: Messages,
     enabled: bool,
     ended: bool,
 }
@@ -134,18 +127,8 @@ impl Receiving {
     }
 }
 
-impl Sending {
-    fn new() -> Box<Self> {
-        Box::new(Self {
-            outbox: Outbox::default(),
-            slices: [NO_SLICE; SLICES_MAX],
-            message: no_message(),
-        })
-    }
-}
-
 impl UringWire {
-    pub(crate) fn new(stream: TcpStream) -> Result<Self, TransportError> {
+    pub(crate) fn new(stream: TcpStream, zero_copy: bool) -> Result<Self, TransportError> {
         stream.set_nodelay(true)?;
         let ring = build();
         let ring = ring.map_err(|error| TransportError::NoUring { reason: explain(&error) })?;
@@ -158,8 +141,7 @@ impl UringWire {
             stream,
             receiving: Receiving::new(),
             receive: Flight::Landed,
-            sending: Sending::new(),
-            send: Flight::Landed,
+            messages: Messages::new(zero_copy),
             enabled: false,
             ended: false,
         })
@@ -177,8 +159,7 @@ impl UringWire {
             self.start_send(session);
             self.enter(0).map_err(|error| session.lost(error.to_string()))?;
             let landed = self.reap(session)?;
-            let sent = self.send == Flight::Landed && self.sending.outbox.is_empty();
-            if session.is_closed() && sent {
+            if session.is_closed() && self.messages.are_read() {
                 return Ok(Progress::Done);
             }
             if !landed {
@@ -190,10 +171,14 @@ impl UringWire {
 
     /// Sends what is left, if the socket takes it at once.
     pub(crate) fn send_last(&mut self, session: &mut Session) {
-        if self.enabled && self.send == Flight::Landed {
+        if self.enabled {
             self.start_send(session);
             let _ = self.enter(0);
         }
+    }
+
+    pub(crate) fn copied(&self) -> (u64, u64) {
+        self.messages.copied()
     }
 
     fn start_receive(&mut self) {
@@ -214,32 +199,15 @@ impl UringWire {
     }
 
     fn start_send(&mut self, session: &mut Session) {
-        if self.send == Flight::Flying {
-            return;
-        }
-        let Sending { outbox, slices, message } = &mut *self.sending;
-        outbox.fill(session);
-        if outbox.is_empty() {
-            return;
-        }
-        let mut count = 0;
-        outbox.for_each_unsent(|bytes| {
-            let start = bytes.as_ptr().cast_mut().cast();
-            slices[count] = libc::iovec { iov_base: start, iov_len: bytes.len() };
-            count += 1;
-        });
-        message.msg_iov = slices.as_mut_ptr();
-        message.msg_iovlen = count;
         let file = types::Fd(self.stream.as_raw_fd());
-        let flags = (libc::MSG_WAITALL | libc::MSG_NOSIGNAL) as u32;
-        let entry = opcode::SendMsg::new(file, message).flags(flags).build().user_data(SEND);
-        self.push(&entry);
-        self.send = Flight::Flying;
+        for entry in self.messages.batch(file, session) {
+            self.push(&entry);
+        }
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
-        // SAFETY: what the entry points to is in `receiving` or `sending`, which do not move and are
-        // not touched until the completion was reaped.
+        // SAFETY: what the entry points to is in `receiving` or `messages`, on the heap, and not
+        // touched until the completion was reaped.
         let pushed = unsafe { self.ring.submission().push(entry) };
         pushed.expect("there is an entry for each operation");
     }
@@ -265,24 +233,17 @@ impl UringWire {
 
     /// Takes completions; `true` if there was one.
     fn reap(&mut self, session: &mut Session) -> Result<bool, LinkError> {
-        let mut landed = [None; 4];
-        for (place, completion) in landed.iter_mut().zip(self.ring.completion()) {
-            *place = Some((completion.user_data(), completion.result()));
-        }
-        for (operation, result) in landed.iter().flatten() {
-            match *operation {
-                RECEIVE => {
-                    self.receive = Flight::Landed;
-                    self.received(session, *result)?;
-                }
-                _ => {
-                    self.send = Flight::Landed;
-                    let sent = bytes(session, *result)?;
-                    self.sending.outbox.advance(sent);
-                }
+        let mut any = false;
+        while let Some(completion) = self.next_completion() {
+            any = true;
+            if completion.user_data() == RECEIVE {
+                self.receive = Flight::Landed;
+                self.received(session, completion.result())?;
+            } else {
+                self.messages.landed(session, &completion)?;
             }
         }
-        Ok(landed[0].is_some())
+        Ok(any)
     }
 
     fn received(&mut self, session: &mut Session, result: i32) -> Result<(), LinkError> {
@@ -311,8 +272,12 @@ impl UringWire {
         Ok(())
     }
 
+    fn next_completion(&mut self) -> Option<cqueue::Entry> {
+        self.ring.completion().next()
+    }
+
     fn in_flight(&self) -> bool {
-        self.receive == Flight::Flying || self.send == Flight::Flying
+        self.receive == Flight::Flying || !self.messages.are_read()
     }
 }
 
@@ -345,13 +310,13 @@ impl Drop for UringWire {
             if self.enter(1).is_err() {
                 // The memory is the kernel's for ever.
                 Box::leak(std::mem::replace(&mut self.receiving, Receiving::new()));
-                Box::leak(std::mem::replace(&mut self.sending, Sending::new()));
+                std::mem::forget(std::mem::replace(&mut self.messages, Messages::new(false)));
                 return;
             }
-            for completion in self.ring.completion() {
+            while let Some(completion) = self.next_completion() {
                 match completion.user_data() {
                     RECEIVE => self.receive = Flight::Landed,
-                    _ => self.send = Flight::Landed,
+                    _ => self.messages.released(&completion),
                 }
             }
         }

@@ -102,7 +102,9 @@ impl Links {
             };
             let Ends { id, outlets, inlets } = ends;
             let peer = format!("worker {peer}");
-            let link = Link::new(stream, transport, LinkConfig { peer, hello, outlets, inlets })?;
+            let zero_copy = runtime.zero_copy;
+            let config = LinkConfig { peer, hello, zero_copy, outlets, inlets };
+            let link = Link::new(stream, transport, config)?;
             executor
                 .watch(id, link.file())
                 .map_err(|error| RunError::Task(TaskError::new(error.to_string())))?;
