@@ -6,7 +6,10 @@ use clap::{Arg, ArgAction, Command, builder::ValueParser, error::ErrorKind};
 use millstream::{Config, cluster, config::Origin};
 use millstream_loader::{OptionInfo, OptionType};
 
-use crate::run::{self, Job, Output, RunArguments};
+use crate::{
+    explain,
+    run::{self, Job, Output, RunArguments},
+};
 
 /// The exit code for arguments that make no sense, as clap's.
 const USAGE: u8 = 2;
@@ -42,6 +45,14 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
             let config = config(matches)?;
             run::run(job, RunArguments { config, output, options, processes, transport })
         }
+        (Some(("config", matches)), _) => {
+            let Some(("explain", matches)) = matches.subcommand() else {
+                command(&[]).print_help()?;
+                return Ok(ExitCode::from(USAGE));
+            };
+            explain::explain(&config(matches)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         _ => {
             command(&[]).print_help()?;
             Ok(ExitCode::from(USAGE))
@@ -58,7 +69,8 @@ fn config(matches: &clap::ArgMatches) -> Result<Config, Box<dyn Error>> {
     for setting in matches.get_many::<String>("set").into_iter().flatten() {
         config.assign(setting)?;
     }
-    if let Some(parallelism) = matches.get_one::<u32>("parallelism") {
+    let parallelism = matches.try_get_one::<u32>("parallelism").unwrap_or_default();
+    if let Some(parallelism) = parallelism {
         let value = parallelism.to_string();
         config.insert("parallelism.default", value, Origin::CommandLine)?;
     }
@@ -71,6 +83,14 @@ fn command(job_options: &[OptionInfo]) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .arg_required_else_help(true)
         .subcommand(run_command(job_options))
+        .subcommand(
+            Command::new("config")
+                .about("Explain the options of the engine")
+                .arg_required_else_help(true)
+                .subcommand(configured(Command::new("explain").about(
+                    "Show each option, its value, where that came from, and the memory table",
+                ))),
+        )
 }
 
 fn run_command(job_options: &[OptionInfo]) -> Command {
@@ -110,7 +130,14 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .value_name("FORMAT")
                 .value_parser(ValueParser::new(Output::parse))
                 .help("How the result is printed: csv, none [default: csv]"),
-        )
+        );
+    let run = configured(run);
+    job_options.iter().fold(run, |run, option| run.arg(job_argument(option)))
+}
+
+/// A command that takes the options of the engine.
+fn configured(command: Command) -> Command {
+    command
         .arg(
             Arg::new("set")
                 .long("set")
@@ -123,8 +150,7 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .long("config")
                 .value_name("FILE")
                 .help("Read options of the engine from a TOML file"),
-        );
-    job_options.iter().fold(run, |run, option| run.arg(job_argument(option)))
+        )
 }
 
 /// An option of the job as an argument.

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod explain;
 mod run;
+mod watch;
 
 use std::process::ExitCode;
 

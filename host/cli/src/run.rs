@@ -9,13 +9,13 @@ use std::{
 };
 
 use millstream::{
-    Config, Summary, builder, cluster,
+    Config, builder, cluster,
     cluster::{Coordinated, JobSpec, Preference, Transport},
     loader::{Kind, OptionInfo, PluginInfo, Registry},
     result::{Csv, Discard, ResultSink},
 };
 
-use crate::command::WORKER;
+use crate::{command::WORKER, watch::Watch};
 
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +93,10 @@ pub(crate) fn run(job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn
         Output::None => Box::new(Discard),
     };
     let runtime = builder.build()?;
+    let mut watch = Watch::start()?;
     let summary = if arguments.processes == 1 {
-        runtime.run(program, result)?
+        runtime
+            .run_with(&program, result, &mut |progress, outcome| watch.look(progress, outcome))?
     } else {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(WORKER);
@@ -106,19 +108,10 @@ pub(crate) fn run(job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn
         };
         let (processes, transport) = (arguments.processes, arguments.transport);
         let job = Coordinated { spec, processes, transport, command };
-        cluster::coordinate(&runtime, job, &program, result, &mut |_, _| ())?
+        cluster::coordinate(&runtime, job, &program, result, &mut |progress, outcome| {
+            watch.look(progress, outcome);
+        })?
     };
-    print_summary(&summary);
+    watch.finish(&summary);
     Ok(ExitCode::SUCCESS)
-}
-
-fn print_summary(summary: &Summary) {
-    let read = summary.progress.rows_read();
-    let seconds = summary.elapsed.as_secs_f64();
-    eprintln!(
-        "{}: {read} rows read, {} rows of result, {seconds:.2} s, {:.2} M rows/s",
-        summary.job,
-        summary.progress.rows_written(),
-        read as f64 / seconds.max(1e-9) / 1e6,
-    );
 }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
 
 use millstream_dataflow::task::BufferTimeout;
 use millstream_loader::nearest;
+use millstream_memory::model::{MemoryError, MemoryOptions, MemoryTable};
 use millstream_sdk::options::{parse_bytes, parse_duration};
 
 use crate::{Builder, RunError};
@@ -67,8 +68,33 @@ pub const OPTIONS: &[ConfigOption] = &[
     ConfigOption {
         key: "memory.network",
         kind: ConfigKind::Bytes,
-        default: "64 MiB",
-        doc: "Memory for segments that pages are exchanged in",
+        default: "",
+        doc: "Memory for segments that pages are exchanged in; 64 MiB, or what follows from the \
+              process's or the engine's",
+    },
+    ConfigOption {
+        key: "memory.process.size",
+        kind: ConfigKind::Bytes,
+        default: "",
+        doc: "Memory of the whole process; the parts follow from it",
+    },
+    ConfigOption {
+        key: "memory.engine.size",
+        kind: ConfigKind::Bytes,
+        default: "",
+        doc: "Memory of the process without overhead, instead of memory.process.size",
+    },
+    ConfigOption {
+        key: "memory.task.size",
+        kind: ConfigKind::Bytes,
+        default: "",
+        doc: "Memory of operators and user code; the rest if not set",
+    },
+    ConfigOption {
+        key: "memory.managed.size",
+        kind: ConfigKind::Bytes,
+        default: "",
+        doc: "Memory for state, sorting and caching; two fifths of the engine's if not set",
     },
     ConfigOption {
         key: "exchange.buffer-timeout",
@@ -85,6 +111,9 @@ pub const OPTIONS: &[ConfigOption] = &[
               benches/RESULTS.md",
     },
 ];
+
+/// Network memory if nothing says otherwise: the classic 2048 segments of 32 KiB.
+const NETWORK_BYTES_DEFAULT: u64 = 64 << 20;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,6 +247,26 @@ impl Config {
         })
     }
 
+    /// The parts of memory, if the whole was set.
+    ///
+    /// # Errors
+    /// If the parts do not fit into it.
+    pub fn memory(&self) -> Result<Option<MemoryTable>, MemoryError> {
+        let bytes = |key| parse_bytes(self.value(key));
+        let (process, engine) = (bytes("memory.process.size"), bytes("memory.engine.size"));
+        if process.is_none() && engine.is_none() {
+            return Ok(None);
+        }
+        let mut options = MemoryOptions { process, engine, ..MemoryOptions::default() };
+        options.task = bytes("memory.task.size");
+        options.managed = bytes("memory.managed.size");
+        options.segment_size = self.bytes("memory.segment-size");
+        if let Some(network) = bytes("memory.network") {
+            (options.network.min, options.network.max) = (network, network);
+        }
+        options.derive().map(Some)
+    }
+
     /// What was set, in no matter which way: another process is configured alike with it.
     pub fn settings(&self) -> Vec<(String, String)> {
         self.set.iter().map(|(key, (value, _))| ((*key).into(), value.clone())).collect()
@@ -239,9 +288,15 @@ impl Config {
             .spin(parse_duration(self.value("executor.spin")).unwrap_or_default())
             .segment_size(self.bytes("memory.segment-size"))
             .zero_copy(self.value("exchange.zero-copy") == "true")
-            .network_memory(self.bytes("memory.network"))
+            .network_memory(self.network()?)
             .buffer_timeout(self.timeout("exchange.buffer-timeout"));
         Ok(builder)
+    }
+
+    fn network(&self) -> Result<usize, MemoryError> {
+        let derived = self.memory()?.map(|table| table.network.bytes);
+        let set = parse_bytes(self.value("memory.network"));
+        Ok(derived.or(set).unwrap_or(NETWORK_BYTES_DEFAULT) as usize)
     }
 
     fn value(&self, key: &str) -> &str {
@@ -332,11 +387,21 @@ mod tests {
         config.read(&file).unwrap();
         config.assign("memory.network=2 MiB").unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(config.bytes("memory.network"), 2 << 20);
+        assert_eq!(config.network().unwrap(), 2 << 20);
         assert_eq!(config.bytes("memory.segment-size"), 4096);
         let origins: Vec<_> = config.explain().map(|(_, _, origin)| origin).collect();
         assert!(origins.contains(&Origin::CommandLine));
         assert!(origins.iter().any(|origin| matches!(origin, Origin::File(_))));
+    }
+
+    #[test]
+    fn network_memory_follows_from_the_whole_and_what_does_not_fit_is_refused() {
+        let mut config = Config::new();
+        config.assign("memory.engine.size=1 GiB").unwrap();
+        let table = config.memory().unwrap().unwrap();
+        assert_eq!(config.network().unwrap() as u64, table.network.bytes);
+        config.assign("memory.managed.size=2 GiB").unwrap();
+        assert!(config.builder().unwrap_err().to_string().contains("memory.managed.size"));
     }
 
     #[test]

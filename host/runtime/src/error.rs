@@ -2,7 +2,7 @@
 
 use millstream_dataflow::{TaskError, graph::GraphError};
 use millstream_loader::{CallError, LoadError};
-use millstream_memory::PoolError;
+use millstream_memory::{PoolError, model::MemoryError};
 use millstream_net::{MeshError, TransportError};
 use millstream_segments::ArenaError;
 
@@ -19,6 +19,9 @@ pub enum RunError {
     /// A plugin was refused.
     #[error("{0}")]
     Load(#[from] LoadError),
+    /// The parts of memory do not fit into the whole.
+    #[error("{0}")]
+    MemoryModel(#[from] MemoryError),
     /// The memory cannot be had.
     #[error("{0}")]
     Memory(#[from] ArenaError),

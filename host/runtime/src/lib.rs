@@ -35,6 +35,7 @@ pub use builder::{Builder, Runtime};
 pub use config::Config;
 pub use error::RunError;
 pub use millstream_dataflow as dataflow;
+pub use millstream_executor::Outcome;
 pub use millstream_loader as loader;
 pub use program::JobProgram;
 pub use progress::{Progress, Summary};

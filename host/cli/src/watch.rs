@@ -1,0 +1,119 @@
+//! Showing how a job goes, and ending it at Ctrl-C.
+
+use std::{
+    io::IsTerminal,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use millstream::{Outcome, Progress, Summary, progress::SubtaskCounts};
+
+/// How often a line is printed where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows progress on standard error: a line that changes on a terminal, plain lines otherwise.
+pub(crate) struct Watch {
+    bar: Option<ProgressBar>,
+    interrupted: Arc<AtomicBool>,
+    begin: Instant,
+    last_line: Instant,
+}
+
+impl Watch {
+    /// Begins to listen for Ctrl-C.
+    pub(crate) fn start() -> Result<Self, ctrlc::Error> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&interrupted);
+        ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                // The second time the user means it.
+                std::process::exit(130);
+            }
+        })?;
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.set_style(
+                ProgressStyle::with_template("{spinner} {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
+            bar
+        });
+        let now = Instant::now();
+        Ok(Self { bar, interrupted, begin: now, last_line: now })
+    }
+
+    /// Shows how it goes; ends the job if the user wants that.
+    pub(crate) fn look(&mut self, progress: &Progress, outcome: &Arc<Outcome>) {
+        if self.interrupted.load(Ordering::Relaxed) {
+            outcome.cancel();
+        }
+        let line = || {
+            let (read, seconds) = (progress.rows_read(), self.begin.elapsed().as_secs_f64());
+            let busiest = busiest(&progress.subtasks());
+            format!(
+                "{read} rows read, {:.2} M rows/s{busiest}",
+                read as f64 / seconds.max(1e-3) / 1e6
+            )
+        };
+        if let Some(bar) = &self.bar {
+            bar.set_message(line());
+            bar.tick();
+        } else if self.last_line.elapsed() >= LINE_EVERY {
+            eprintln!("{}", line());
+            self.last_line = Instant::now();
+        }
+    }
+
+    /// Shows how it went.
+    pub(crate) fn finish(&self, summary: &Summary) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let read = summary.progress.rows_read();
+        let seconds = summary.elapsed.as_secs_f64();
+        for subtask in summary.progress.subtasks() {
+            eprintln!("  {}", describe(&subtask));
+        }
+        eprintln!(
+            "{}: {read} rows read, {} rows of result, {seconds:.2} s, {:.2} M rows/s",
+            summary.job,
+            summary.progress.rows_written(),
+            read as f64 / seconds.max(1e-9) / 1e6,
+        );
+    }
+}
+
+/// The subtask that is busy for the largest part of its time, if any is known to be.
+fn busiest(subtasks: &[SubtaskCounts]) -> String {
+    let share = |subtask: &SubtaskCounts| shares(subtask).map_or(0, |(busy, _)| busy);
+    match subtasks.iter().max_by_key(|subtask| share(subtask)) {
+        Some(subtask) if share(subtask) > 0 => {
+            format!(", {} is {} % busy", subtask.name, share(subtask))
+        }
+        _ => String::new(),
+    }
+}
+
+/// How much of its time a subtask was busy and backpressured, in percent; unknown for threads that
+/// block.
+fn shares(subtask: &SubtaskCounts) -> Option<(u64, u64)> {
+    let counts = subtask.counts;
+    let all = counts.busy_nanos + counts.idle_nanos + counts.backpressured_nanos;
+    let percent = |part: u64| (u128::from(part) * 100 / u128::from(all.max(1))) as u64;
+    (all > 0).then(|| (percent(counts.busy_nanos), percent(counts.backpressured_nanos)))
+}
+
+fn describe(subtask: &SubtaskCounts) -> String {
+    let counts = subtask.counts;
+    let rows = format!("{}: {} rows in, {} out", subtask.name, counts.rows_in, counts.rows_out);
+    match shares(subtask) {
+        Some((busy, backpressured)) => {
+            format!("{rows}, {busy} % busy, {backpressured} % backpressured")
+        }
+        None => rows,
+    }
+}
