@@ -9,7 +9,7 @@ use std::hint::black_box;
 use hashbrown::{HashTable, hash_table::Entry};
 use millstream::{Runtime, result::Discard};
 use millstream_benches::{XORSHIFT_SEED, measure, median, xorshift};
-use millstream_dataflow::Environment;
+use millstream_dataflow::{Environment, operator::AggregateFunction};
 
 const WORKERS: u64 = 2;
 
@@ -20,20 +20,26 @@ fn main() {
     for keys in [1_000, 1_000_000] {
         let mut hand = Vec::new();
         let mut engine = Vec::new();
-        let mut cpu = Vec::new();
+        let (mut cpu, mut hand_cpu) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            hand.push(records as f64 / measure(|| hand_loop(records, keys)).1.wall);
+            let cost = measure(|| hand_loop(records, keys)).1;
+            hand.push(records as f64 / cost.wall);
+            hand_cpu.push(records as f64 / cost.cpu);
             let cost = measure(|| millstream(records, keys)).1;
             engine.push(records as f64 / cost.wall / WORKERS as f64);
-            cpu.push(cost.cpu / (records as f64 / 1e6));
+            cpu.push(records as f64 / cost.cpu);
         }
-        let (hand, engine, cpu) = (median(hand), median(engine), median(cpu));
+        let (hand, engine) = (median(hand), median(engine));
+        let (cpu, hand_cpu) = (median(cpu), median(hand_cpu));
         println!(
-            "{keys} keys: hand loop {:.1} M/s, millstream {:.1} M/s/core, ratio {:.2}, {:.4} CPU-s/M",
+            "{keys} keys: hand loop {:.1} M/s, millstream {:.1} M/s/core, ratio {:.2}; by processor \
+             time {:.1} and {:.1} M/CPU-s, ratio {:.2}",
             hand / 1e6,
             engine / 1e6,
             engine / hand,
-            cpu
+            hand_cpu / 1e6,
+            cpu / 1e6,
+            cpu / hand_cpu
         );
     }
 }
@@ -59,6 +65,30 @@ fn hand_loop(records: u64, keys: u64) {
     black_box(table.len());
 }
 
+/// Adds up the second field.
+#[derive(Clone)]
+struct Count;
+
+impl AggregateFunction for Count {
+    type In = (u64, u64);
+    type Key = u64;
+    type Accumulator = u64;
+    type Out = (u64, u64);
+
+    fn create(&self) -> u64 {
+        0
+    }
+
+    #[inline(always)]
+    fn add(&self, count: &mut u64, record: (u64, u64)) {
+        *count += record.1;
+    }
+
+    fn finish(&self, key: u64, count: &u64) -> (u64, u64) {
+        (key, *count)
+    }
+}
+
 fn millstream(records: u64, keys: u64) {
     let env = Environment::new("keyed_count");
     let each = records / WORKERS;
@@ -67,7 +97,7 @@ fn millstream(records: u64, keys: u64) {
         (0..each).map(move |_| (xorshift(&mut state) % keys, 1u64))
     })
     .key_by::<u64, _>(|record| record.0)
-    .reduce_at_end(|sum, record| sum.1 += record.1)
+    .aggregate_at_end(Count)
     .result();
     let runtime = Runtime::builder().workers(WORKERS as usize).parallelism(WORKERS as u32);
     let runtime = runtime.build().expect("memory for segments");
