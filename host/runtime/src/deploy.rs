@@ -264,7 +264,7 @@ impl Deployer<'_> {
                 return Err(RunError::Task(TaskError::new(format!("nobody reads source {name}"))));
             };
             let splits = splits.clone();
-            let source = Box::new(PluginSource { reader, splits, reading: false });
+            let source = Box::new(PluginSource::new(reader, splits));
             let (name, metrics) = (self.name(subtask), Arc::default());
             self.count(&name, Kind::Source, &metrics);
             let pool = source_pool(&self.runtime.network)?;

@@ -3,12 +3,17 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
+    task::{Wake, Waker},
+    thread::{self, Thread},
 };
 
 use millstream_dataflow::TaskError;
 use millstream_executor::blocking::{BlockingSink, BlockingSource, Read};
 use millstream_loader::{Reader, ReaderPage, Writer};
-use millstream_memory::{Buffer, Segment};
+use millstream_memory::{
+    Buffer, JumboBudget, Segment,
+    segment::{JUMBO_ROW_MAX_DEFAULT, JumboError},
+};
 
 /// The splits of a source that nobody has read yet: whoever is free takes the next.
 #[derive(Clone, Debug)]
@@ -26,16 +31,61 @@ impl Splits {
 
 /// A source of a plugin, for one subtask.
 pub(crate) struct PluginSource {
-    pub(crate) reader: Reader,
-    pub(crate) splits: Splits,
+    reader: Reader,
+    splits: Splits,
     /// A split is being read.
-    pub(crate) reading: bool,
+    reading: bool,
+    /// Bytes that the next row needs, which fits no segment.
+    jumbo: Option<usize>,
+    /// For such rows: one page of them after the other.
+    budget: JumboBudget,
+}
+
+impl PluginSource {
+    pub(crate) fn new(reader: Reader, splits: Splits) -> Self {
+        let budget = JumboBudget::new(JUMBO_ROW_MAX_DEFAULT, JUMBO_ROW_MAX_DEFAULT);
+        Self { reader, splits, reading: false, jumbo: None, budget }
+    }
+
+    /// Memory for a row that fits no segment. `None` if the one before still holds it; this thread
+    /// has then slept until that changed, or the job ended.
+    fn jumbo_segment(&self, bytes: usize) -> Result<Option<Segment>, TaskError> {
+        let bytes = bytes as u64;
+        let refused = |error: JumboError| TaskError::new(error.to_string());
+        if bytes > JUMBO_ROW_MAX_DEFAULT {
+            return Err(TaskError::new(format!(
+                "a row of a source needs more than {JUMBO_ROW_MAX_DEFAULT} bytes, the most that a \
+                 record may have: shorten its longest column, or divide it"
+            )));
+        }
+        let lease = match self.budget.reserve(bytes) {
+            Ok(lease) => lease,
+            Err(JumboError::BudgetUsed { .. }) => {
+                self.budget.register(&this_thread());
+                match self.budget.reserve(bytes) {
+                    Ok(lease) => lease,
+                    Err(_) => {
+                        thread::park();
+                        return Ok(None);
+                    }
+                }
+            }
+            Err(error) => return Err(refused(error)),
+        };
+        Segment::jumbo(lease, bytes as usize).map(Some).map_err(refused)
+    }
 }
 
 impl BlockingSource for PluginSource {
     fn read(&mut self, segment: Segment) -> Result<Read, TaskError> {
         let mut segment = segment;
         loop {
+            if let Some(bytes) = self.jumbo {
+                match self.jumbo_segment(bytes)? {
+                    Some(jumbo) => segment = jumbo,
+                    None => return Ok(Read::Nothing),
+                }
+            }
             if !self.reading {
                 let Some(split) = self.splits.next() else { return Ok(Read::End) };
                 self.reader.begin(&split)?;
@@ -43,13 +93,32 @@ impl BlockingSource for PluginSource {
             }
             match self.reader.fill(&mut segment)? {
                 ReaderPage::Page { length, rows } => {
+                    self.jumbo = None;
                     return Ok(Read::Page { segment, length, rows });
                 }
                 ReaderPage::Nothing => return Ok(Read::Nothing),
                 ReaderPage::SplitDone => self.reading = false,
+                // The segment goes back first: a jumbo counts against the budget of the next.
+                ReaderPage::TooSmall { needed } => {
+                    self.jumbo = Some(needed);
+                    return Ok(Read::Nothing);
+                }
             }
         }
     }
+}
+
+/// Wakes a thread that waits for memory.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn this_thread() -> Waker {
+    Waker::from(Arc::new(Unpark(thread::current())))
 }
 
 /// A sink of a plugin, for one subtask.

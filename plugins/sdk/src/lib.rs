@@ -50,6 +50,9 @@ pub use error::Error;
 pub use millstream_abi as abi;
 pub use millstream_data as data;
 pub use millstream_dataflow as dataflow;
+#[cfg(feature = "layout")]
+#[doc(hidden)]
+pub use millstream_layout as layout;
 
 /// What most plugins use.
 pub mod prelude {
