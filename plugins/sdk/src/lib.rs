@@ -38,6 +38,7 @@
 
 mod borrow;
 mod error;
+pub mod generated;
 pub mod job;
 pub mod options;
 pub mod plugin;
