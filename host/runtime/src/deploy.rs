@@ -360,7 +360,7 @@ impl Deployer<'_> {
                 return Err(RunError::Task(TaskError::new(format!("nobody reads source {name}"))));
             };
             let splits = Arc::clone(&splits);
-            let source = Box::new(PluginSource { reader, node, splits, reading: false });
+            let source = Box::new(PluginSource::new(reader, node, splits));
             let (name, metrics) = (self.name(subtask), Arc::default());
             self.count(&name, Kind::Source, &metrics);
             let pool = source_pool(&self.runtime.network)?;

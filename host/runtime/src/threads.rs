@@ -3,12 +3,17 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    task::{Wake, Waker},
+    thread::{self, Thread},
 };
 
 use millstream_dataflow::TaskError;
 use millstream_executor::blocking::{BlockingSink, BlockingSource, Read};
 use millstream_loader::{Reader, ReaderPage, Writer};
-use millstream_memory::{Buffer, Segment};
+use millstream_memory::{
+    Buffer, JumboBudget, Segment,
+    segment::{JUMBO_ROW_MAX_DEFAULT, JumboError},
+};
 
 /// Hands out the splits of sources, each once: whoever is free takes the next.
 pub(crate) trait SplitService: Send + Sync {
@@ -44,18 +49,63 @@ impl SplitService for Splits {
 
 /// A source of a plugin, for one subtask.
 pub(crate) struct PluginSource {
-    pub(crate) reader: Reader,
+    reader: Reader,
     /// The source's node, by which its splits are asked for.
-    pub(crate) node: u32,
-    pub(crate) splits: Arc<dyn SplitService>,
+    node: u32,
+    splits: Arc<dyn SplitService>,
     /// A split is being read.
-    pub(crate) reading: bool,
+    reading: bool,
+    /// Bytes that the next row needs, which fits no segment.
+    jumbo: Option<usize>,
+    /// For such rows: one page of them after the other.
+    budget: JumboBudget,
+}
+
+impl PluginSource {
+    pub(crate) fn new(reader: Reader, node: u32, splits: Arc<dyn SplitService>) -> Self {
+        let budget = JumboBudget::new(JUMBO_ROW_MAX_DEFAULT, JUMBO_ROW_MAX_DEFAULT);
+        Self { reader, node, splits, reading: false, jumbo: None, budget }
+    }
+
+    /// Memory for a row that fits no segment. `None` if the one before still holds it; this thread
+    /// has then slept until that changed, or the job ended.
+    fn jumbo_segment(&self, bytes: usize) -> Result<Option<Segment>, TaskError> {
+        let bytes = bytes as u64;
+        let refused = |error: JumboError| TaskError::new(error.to_string());
+        if bytes > JUMBO_ROW_MAX_DEFAULT {
+            return Err(TaskError::new(format!(
+                "a row of a source needs more than {JUMBO_ROW_MAX_DEFAULT} bytes, the most that a \
+                 record may have: shorten its longest column, or divide it"
+            )));
+        }
+        let lease = match self.budget.reserve(bytes) {
+            Ok(lease) => lease,
+            Err(JumboError::BudgetUsed { .. }) => {
+                self.budget.register(&this_thread());
+                match self.budget.reserve(bytes) {
+                    Ok(lease) => lease,
+                    Err(_) => {
+                        thread::park();
+                        return Ok(None);
+                    }
+                }
+            }
+            Err(error) => return Err(refused(error)),
+        };
+        Segment::jumbo(lease, bytes as usize).map(Some).map_err(refused)
+    }
 }
 
 impl BlockingSource for PluginSource {
     fn read(&mut self, segment: Segment) -> Result<Read, TaskError> {
         let mut segment = segment;
         loop {
+            if let Some(bytes) = self.jumbo {
+                match self.jumbo_segment(bytes)? {
+                    Some(jumbo) => segment = jumbo,
+                    None => return Ok(Read::Nothing),
+                }
+            }
             if !self.reading {
                 let Some(split) = self.splits.next(self.node)? else { return Ok(Read::End) };
                 self.reader.begin(&split)?;
@@ -63,13 +113,32 @@ impl BlockingSource for PluginSource {
             }
             match self.reader.fill(&mut segment)? {
                 ReaderPage::Page { length, rows } => {
+                    self.jumbo = None;
                     return Ok(Read::Page { segment, length, rows });
                 }
                 ReaderPage::Nothing => return Ok(Read::Nothing),
                 ReaderPage::SplitDone => self.reading = false,
+                // The segment goes back first: a jumbo counts against the budget of the next.
+                ReaderPage::TooSmall { needed } => {
+                    self.jumbo = Some(needed);
+                    return Ok(Read::Nothing);
+                }
             }
         }
     }
+}
+
+/// Wakes a thread that waits for memory.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn this_thread() -> Waker {
+    Waker::from(Arc::new(Unpark(thread::current())))
 }
 
 /// A sink of a plugin, for one subtask.

@@ -12,7 +12,9 @@
 //!
 //! **Versions.** A table may grow at its end. Whoever reads a table looks at `size` before it reads
 //! a field that was added later. A change that is not an addition raises [`VERSION`], and the loader
-//! refuses plugins of another version.
+//! refuses plugins of another version. Of plugins written in Rust the loader asks more: they carry a
+//! description of these structs, made by the compiler (crate `millstream-layout`), and it has to be
+//! the engine's own, so that a field that was swapped by mistake is a refusal and not a crash.
 //!
 //! **Threads.** Handles may move between threads, and are used by one thread at a time; factories
 //! (`Source`, `Sink`, `Job`) by several at once.
@@ -27,6 +29,10 @@ pub const VERSION: u32 = 1;
 /// The symbol that a plugin exports, an [`EntryFn`].
 pub const ENTRY_SYMBOL: &str = "millstream_plugin_v1";
 
+/// The symbol under which a library written in Rust describes the structs of this crate as its
+/// compiler laid them out; see the crate `millstream-layout`.
+pub const LAYOUT_SYMBOL: &str = "millstream_layout_v1";
+
 /// Gives the plugin's table. It and all it points to live as long as the process: a plugin is never
 /// unloaded. Null if the plugin cannot start.
 pub type EntryFn = unsafe extern "C" fn(host: *const Host) -> *const Plugin;
@@ -34,6 +40,7 @@ pub type EntryFn = unsafe extern "C" fn(host: *const Host) -> *const Plugin;
 /// Text that is valid during the call, UTF-8; or, in a static table, for ever.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct BorrowedStr {
     /// First byte; may be dangling if `length` is 0.
     pub start: *const u8,
@@ -44,6 +51,7 @@ pub struct BorrowedStr {
 /// Bytes that are valid during the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct BorrowedBytes {
     /// First byte; may be dangling if `length` is 0.
     pub start: *const u8,
@@ -54,6 +62,7 @@ pub struct BorrowedBytes {
 /// An option and its value, valid during the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct BorrowedOption {
     /// The option's name.
     pub key: BorrowedStr,
@@ -64,6 +73,7 @@ pub struct BorrowedOption {
 /// Options, valid during the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct BorrowedOptions {
     /// The first of them; may be dangling if `length` is 0.
     pub start: *const BorrowedOption,
@@ -74,6 +84,7 @@ pub struct BorrowedOptions {
 /// Takes bytes from the other side; it copies what it wants to keep.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct BytesSink {
     /// Goes with each call.
     pub context: *mut c_void,
@@ -98,6 +109,10 @@ pub const FILLED: Status = 1;
 pub const NOTHING: Status = 2;
 /// [`SourceTable::fill`]: the split is done; give another, or say that there is none.
 pub const SPLIT_DONE: Status = 3;
+/// [`SourceTable::fill`]: the next row does not fit an empty segment of this length. The reader has
+/// kept it: call again with a segment of at least [`FilledPage::length`] bytes. A host that lends no
+/// segment of that length fails the task.
+pub const TOO_SMALL: Status = 4;
 
 /// [`JobTable::produce`]: there is more.
 pub const MORE: Status = 1;
@@ -111,6 +126,7 @@ pub const BLOCKED: Status = 4;
 /// What the host offers to a plugin.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct Host {
     /// Bytes of this struct.
     pub size: u32,
@@ -125,6 +141,7 @@ pub struct Host {
 /// A plugin: who it is and what it offers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct Plugin {
     /// Bytes of this struct.
     pub size: u32,
@@ -140,7 +157,14 @@ pub struct Plugin {
     pub extensions: *const Extension,
     /// How many.
     pub extensions_length: usize,
+    /// What it is written in: [`LANGUAGE_RUST`] if it uses the Rust SDK, else [`LANGUAGE_OTHER`].
+    pub language: u32,
 }
+
+/// [`Plugin::language`]: anything that speaks C. Only sizes and versions are checked.
+pub const LANGUAGE_OTHER: u32 = 0;
+/// [`Plugin::language`]: Rust. The library must carry [`LAYOUT_SYMBOL`].
+pub const LANGUAGE_RUST: u32 = 1;
 
 /// [`Extension::kind`]: `table` is a [`SourceTable`].
 pub const KIND_SOURCE: u32 = 1;
@@ -152,6 +176,7 @@ pub const KIND_JOB: u32 = 3;
 /// One thing that a plugin offers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct Extension {
     /// Bytes of this struct.
     pub size: u32,
@@ -192,6 +217,7 @@ pub const OPTION_HAS_DEFAULT: u32 = 4;
 /// An option that an extension takes, so that the host can check and explain it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct OptionSpec {
     /// Its name.
     pub name: BorrowedStr,
@@ -208,6 +234,7 @@ pub struct OptionSpec {
 /// What a connector must know when it is opened for a subtask.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct SubtaskInfo {
     /// Bytes of this struct.
     pub size: u32,
@@ -222,8 +249,9 @@ pub struct SubtaskInfo {
 /// What [`SourceTable::fill`] has put into a segment.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct FilledPage {
-    /// Bytes of the page.
+    /// Bytes of the page; with [`TOO_SMALL`] the length of segment that the next call needs.
     pub length: u32,
     /// Rows in the page.
     pub rows: u32,
@@ -233,6 +261,7 @@ pub struct FilledPage {
 /// gives each to one reader.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct SourceTable {
     /// Bytes of this struct.
     pub size: u32,
@@ -260,8 +289,9 @@ pub struct SourceTable {
         split: BorrowedBytes,
         errors: BytesSink,
     ) -> Status,
-    /// Fills the segment (`length` bytes, aligned to 4096) with the next page: [`FILLED`],
-    /// [`NOTHING`] or [`SPLIT_DONE`]. May block.
+    /// Fills the segment with the next page: [`FILLED`], [`NOTHING`], [`SPLIT_DONE`] or
+    /// [`TOO_SMALL`]. The segment has [`SubtaskInfo::segment_size`] bytes and is aligned to 4096,
+    /// or, after [`TOO_SMALL`], has as many as were asked for and is aligned to 16. May block.
     pub fill: unsafe extern "C" fn(
         reader: *mut c_void,
         segment: *mut u8,
@@ -278,6 +308,7 @@ pub struct SourceTable {
 /// The functions of a sink.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct SinkTable {
     /// Bytes of this struct.
     pub size: u32,
@@ -309,6 +340,7 @@ pub struct SinkTable {
 /// A segment that the host lends to a chain.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct LentSegment {
     /// First byte, aligned to 4096, or 16 for one beyond the budget.
     pub start: *mut u8,
@@ -321,6 +353,7 @@ pub struct LentSegment {
 /// What the host does for a chain, during a call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct ChainHost {
     /// Bytes of this struct.
     pub size: u32,
@@ -363,6 +396,7 @@ pub struct ChainHost {
 /// One output of a chain.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct OutputInfo {
     /// Into how many subpartitions rows are divided.
     pub subpartitions: u32,
@@ -375,6 +409,7 @@ pub struct OutputInfo {
 /// What a chain must know when it is opened for a subtask.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct ChainInfo {
     /// The subtask.
     pub subtask: SubtaskInfo,
@@ -387,6 +422,7 @@ pub struct ChainInfo {
 /// The functions of a compiled job.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
 pub struct JobTable {
     /// Bytes of this struct.
     pub size: u32,

@@ -8,7 +8,8 @@ use std::{
 use millstream_sdk::Error;
 
 /// The files that `path` names, in order: itself, those of the directory, or those that the glob
-/// matches. Hidden files are left out of directories.
+/// matches. Hidden files, such as those that a sink is still writing, are left out unless they are
+/// asked for by name.
 pub(crate) fn matching(path: &str) -> Result<Vec<PathBuf>, Error> {
     let given = Path::new(path);
     let mut files = match fs::metadata(given) {
@@ -42,7 +43,8 @@ fn in_directory(directory: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn globbed(pattern: &str) -> Result<Vec<PathBuf>, Error> {
-    let paths = glob::glob(pattern)
+    let visible = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
+    let paths = glob::glob_with(pattern, visible)
         .map_err(|error| Error::new(format!("the path {pattern} is no good pattern: {error}")))?;
     let mut files = Vec::new();
     for path in paths {

@@ -1,22 +1,32 @@
 //! The `filesystem` connector: files as tables.
 //!
-//! Reads CSV files with a header line, plain or compressed with gzip or zstd, one file, a directory
-//! or a glob. Files that are not compressed are split by byte range, so that several readers share
-//! one file. Columns are matched by name: a record type with three fields reads three columns and
-//! skips the others.
-#![deny(unsafe_code)]
+//! The source reads CSV files with a header line and JSON lines, plain or compressed with gzip or
+//! zstd: one file, a directory or a glob. Files that are not compressed are split by byte range, so
+//! that several readers share one file. Columns are matched by name: a record type with three fields
+//! reads three columns and skips the others.
+//!
+//! A byte range begins in the middle of a record, and only a line end says where the next one
+//! begins. So a quoted CSV field that contains a line end is an error in a file that is divided,
+//! unless `csv.multiline` is set, which reads each file as a whole.
+//!
+//! The sink writes part files into a directory. They have hidden names until the whole job is done,
+//! and are removed if it is not: what is there is complete.
+#![forbid(unsafe_code)]
 
-pub mod cell;
-pub mod csv;
 mod files;
+mod format;
 mod input;
+mod output;
+mod sink;
 mod source;
 mod split;
 
+pub use sink::FileSink;
 pub use source::FileSource;
 
 millstream_sdk::plugin! {
     name: "filesystem",
-    summary: "Files as tables: CSV, plain or compressed",
+    summary: "Files as tables: CSV and JSON lines, plain or compressed",
     sources: [FileSource],
+    sinks: [FileSink],
 }

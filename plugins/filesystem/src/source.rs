@@ -2,12 +2,12 @@
 
 use std::{fs, io::Read, path::PathBuf, sync::Arc};
 
+use millstream_format::{RecordError, Step, csv, json};
 use millstream_sdk::prelude::*;
 
 use crate::{
-    cell::Cell,
-    csv::{Decoder, Dialect, RecordError, Step, header_columns},
     files,
+    format::{CSV_DELIMITER, CSV_QUOTE, Format, Kind},
     input::{self, Compression},
     split::Split,
 };
@@ -21,50 +21,35 @@ pub struct FileSource {
     format: Arc<Format>,
 }
 
-/// How files are read.
-#[derive(Debug)]
-struct Format {
-    dialect: Dialect,
-    columns: Vec<(String, Cell)>,
-}
-
 impl Source for FileSource {
     const NAME: &'static str = "filesystem";
-    const SUMMARY: &'static str = "Reads CSV files";
+    const SUMMARY: &'static str = "Reads CSV and JSON lines, plain or compressed";
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc::string("path", "A file, a directory, or a pattern such as /data/*.csv")
             .required(),
-        OptionDoc::string("format", "The format of the files: csv").default("csv"),
+        OptionDoc::string(
+            "format",
+            "The format of the files: csv (with a header line) or json (lines)",
+        )
+        .default("csv"),
         OptionDoc::string("compression", "auto (by the file's name), none, gzip or zstd")
             .default("auto"),
         OptionDoc::bytes("split-size", "About how much of a file one reader reads at a time")
             .default("64 MiB"),
-        OptionDoc::string("csv.field-delimiter", "The character between fields").default(","),
-        OptionDoc::string("csv.quote-character", "The character around fields that need it")
-            .default("\""),
+        CSV_DELIMITER,
+        CSV_QUOTE,
+        OptionDoc::boolean(
+            "csv.multiline",
+            "Whether quoted fields may contain line ends in files of any size; each file is then \
+             read by one reader",
+        )
+        .default("false"),
     ];
     type Reader = FileReader;
 
     fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
-        let format = options.string("format")?;
-        if format != "csv" {
-            return Err(Error::new(format!("the option `format` is `{format}`: it is csv")));
-        }
-        let character = |name: &str| match options.string(name)?.as_bytes() {
-            [byte] => Ok(*byte),
-            _ => Err(Error::new(format!("the option `{name}` must be one ASCII character"))),
-        };
-        let dialect = Dialect {
-            delimiter: character("csv.field-delimiter")?,
-            quote: character("csv.quote-character")?,
-        };
-        let column = |field: &Field| {
-            let cell = Cell::of(field).ok_or_else(|| {
-                Error::new(format!("a CSV column cannot hold `{field}`: nested types need JSON"))
-            })?;
-            Ok((field.name.clone(), cell))
-        };
-        let columns = schema.fields.iter().map(column).collect::<Result<_, Error>>()?;
+        let format = Format::new(options, schema)?;
+        let multiline = options.boolean("csv.multiline")?;
         let files = files::matching(options.string("path")?)?;
         let compression = options.string("compression")?.to_owned();
         for file in &files {
@@ -73,8 +58,9 @@ impl Source for FileSource {
         Ok(Self {
             files,
             compression,
-            split_size: options.bytes("split-size")?,
-            format: Arc::new(Format { dialect, columns }),
+            // A file that is read as a whole is one split.
+            split_size: if multiline { u64::MAX } else { options.bytes("split-size")? },
+            format: Arc::new(format),
         })
     }
 
@@ -163,8 +149,16 @@ impl SplitReader for FileReader {
 
 impl OpenSplit {
     fn open(format: &Format, split: Split, compression: Compression) -> Result<Self, Error> {
-        let header = read_header(&split, format, compression)?;
-        let decoder = Decoder::new(format.dialect, &header, &format.columns)?;
+        let whole = split.start == 0 && split.end == u64::MAX;
+        let decoder = match format.kind {
+            Kind::Csv(dialect) => {
+                let header = read_header(&split, dialect, compression)?;
+                let decoder = csv::Decoder::new(dialect, &header, &format.columns)?;
+                Decoder::Csv(decoder.multiline(whole))
+            }
+            Kind::Json => Decoder::Json(json::Decoder::new(format.columns.clone())),
+        };
+        let has_header = matches!(decoder, Decoder::Csv(_));
         // From the byte before the start: if that is a line feed, a record begins at the start.
         let offset = split.start.saturating_sub(1);
         let mut open = Self {
@@ -177,10 +171,12 @@ impl OpenSplit {
             position: 0,
             ended: false,
             end: split.end,
-            line: (split.start == 0).then_some(2),
+            line: (split.start == 0).then_some(1 + u64::from(has_header)),
         };
         // The header, or the rest of a record that belongs to the split before.
-        open.skip_line()?;
+        if has_header || split.start > 0 {
+            open.skip_line()?;
+        }
         Ok(open)
     }
 
@@ -265,18 +261,53 @@ impl OpenSplit {
     /// The error with the place of the record in front.
     fn locate(&self, error: &RecordError) -> Error {
         let path = self.path.display();
-        let place = match self.line {
-            Some(line) => format!("{path}, line {}", line + error.lines as u64),
-            None => format!("{path}, byte {}", self.offset + self.position as u64),
+        let (place, hint) = match (self.line, &self.decoder) {
+            (Some(line), _) => (format!("{path}, line {}", line + error.lines as u64), ""),
+            (None, decoder) => {
+                let hint = match decoder {
+                    Decoder::Csv(_) => {
+                        "; if quoted fields contain line ends, set `csv.multiline` to true"
+                    }
+                    Decoder::Json(_) => "",
+                };
+                (format!("{path}, byte {}", self.offset + self.position as u64), hint)
+            }
         };
-        Error::new(&*error.message).at(place)
+        Error::new(format!("{}{hint}", error.message)).at(place)
+    }
+}
+
+/// What makes rows of records.
+enum Decoder {
+    Csv(csv::Decoder),
+    Json(json::Decoder),
+}
+
+impl Decoder {
+    fn seek(&mut self, data: &[u8], position: usize) {
+        if let Self::Csv(decoder) = self {
+            decoder.seek(data, position);
+        }
+    }
+
+    fn record(
+        &mut self,
+        data: &[u8],
+        position: usize,
+        last: bool,
+        rows: &mut Rows<'_>,
+    ) -> Result<Step, RecordError> {
+        match self {
+            Self::Csv(decoder) => decoder.record(data, position, last, rows),
+            Self::Json(decoder) => decoder.record(data, position, last, rows),
+        }
     }
 }
 
 /// The names of the columns, from the first line of the file.
 fn read_header(
     split: &Split,
-    format: &Format,
+    dialect: csv::Dialect,
     compression: Compression,
 ) -> Result<Vec<String>, Error> {
     let mut input = input::open(&split.path, compression, 0)?;
@@ -293,5 +324,5 @@ fn read_header(
         return Err(Error::new("the file is empty: a header line with the columns was expected"));
     }
     let end = memchr::memchr(b'\n', &line).unwrap_or(line.len());
-    header_columns(&line[..end], format.dialect)
+    csv::header_columns(&line[..end], dialect)
 }

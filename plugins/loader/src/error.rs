@@ -45,12 +45,36 @@ pub enum LoadError {
         symbol: &'static str,
     },
     /// The entry gave no table: it panicked or gave up.
-    #[error(
-        "plugin {origin} failed at load: its entry returned no table (a panic is printed above)"
-    )]
+    #[error("plugin {origin} failed at load: {reason}")]
     Entry {
-        /// The file, or the name of a bundled plugin.
+        /// The file, or `bundled`.
         origin: String,
+        /// What the plugin told the host's log.
+        reason: String,
+    },
+    /// The plugin's compiler laid out the structs of the interface differently.
+    #[error(
+        "plugin {path} has another layout of the plugin interface than this engine, rebuild it \
+         with the matching millstream-sdk: {difference}"
+    )]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        difference: String,
+    },
+    /// The plugin is written in Rust, and does not say how the interface is laid out in it.
+    #[error(
+        "plugin {path} (`{name}`) is written in Rust and does not export `{symbol}`, by which its \
+         layout is checked: build it with the feature `layout` of millstream-sdk"
+    )]
+    NoLayout {
+        /// The file.
+        path: PathBuf,
+        /// The plugin's name.
+        name: String,
+        /// The symbol.
+        symbol: &'static str,
     },
     /// The plugin was built for another version of the interface.
     #[error(

@@ -1,9 +1,11 @@
 //! Loading a library.
 
+#[cfg(feature = "layout")]
+use std::ffi::c_void;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
-use millstream_abi::{ENTRY_SYMBOL, EntryFn};
+use millstream_abi::{ENTRY_SYMBOL, EntryFn, LAYOUT_SYMBOL};
 
 use crate::{LoadError, PluginInfo, plugin::read_plugin};
 
@@ -28,8 +30,34 @@ pub(crate) fn load(path: &Path) -> Result<PluginInfo, LoadError> {
         Ok(entry) => *entry,
         Err(_) => return Err(LoadError::Symbol { path, symbol: ENTRY_SYMBOL }),
     };
+    // Before any of its code is called.
+    let layout = check_layout(&library, &path);
     // Never unloaded: threads, thread-locals and tables of the plugin may outlive any moment at
     // which it would seem safe.
     std::mem::forget(library);
-    read_plugin(&path.display().to_string(), entry)
+    let described = layout?;
+    let plugin = read_plugin(&path.display().to_string(), entry)?;
+    if plugin.is_rust && !described && cfg!(feature = "layout") {
+        let (name, symbol) = (plugin.name, LAYOUT_SYMBOL);
+        return Err(LoadError::NoLayout { path, name, symbol });
+    }
+    Ok(plugin)
+}
+
+/// Whether the library describes its layout; an error if that is not the engine's.
+#[cfg(feature = "layout")]
+fn check_layout(library: &Library, path: &Path) -> Result<bool, LoadError> {
+    // SAFETY: only the address is used here.
+    let symbol: Result<Symbol<*const c_void>, _> = unsafe { library.get(LAYOUT_SYMBOL.as_bytes()) };
+    let Ok(symbol) = symbol else { return Ok(false) };
+    // SAFETY: the symbol is what `export_layout!` defines, and the library is never unloaded.
+    let checked = unsafe { millstream_layout::check(*symbol) };
+    let refused = |difference| LoadError::Layout { path: path.into(), difference };
+    checked.map(|()| true).map_err(refused)
+}
+
+/// Nothing is compared in this build.
+#[cfg(not(feature = "layout"))]
+fn check_layout(_library: &Library, _path: &Path) -> Result<bool, LoadError> {
+    Ok(false)
 }

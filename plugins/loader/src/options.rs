@@ -73,6 +73,18 @@ impl OptionType {
 }
 
 impl OptionInfo {
+    /// Whether the option is called so. A `*` in its own name stands for any text, as in
+    /// `fields.*.kind`.
+    fn is_named(&self, name: &str) -> bool {
+        match self.name.split_once('*') {
+            None => self.name == name,
+            Some((start, end)) => {
+                let inner = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+                inner.is_some_and(|inner| !inner.is_empty())
+            }
+        }
+    }
+
     /// `None` if the type does not exist.
     pub(crate) fn new(
         name: String,
@@ -111,7 +123,7 @@ pub fn check_options(
     given: &[(String, String)],
 ) -> Result<(), CallError> {
     for (name, value) in given {
-        let Some(option) = declared.iter().find(|option| option.name == *name) else {
+        let Some(option) = declared.iter().find(|option| option.is_named(name)) else {
             let known = declared.iter().map(|option| option.name.as_str());
             let hint = match nearest(name, known.clone()) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -173,6 +185,17 @@ mod tests {
              `large` is not"
         );
         assert_eq!(refusal(&[]), "source files needs the option `path`: its doc");
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        let option = |name: &str| {
+            OptionInfo::new(name.into(), TYPE_STRING, 0, String::new(), "doc".into()).unwrap()
+        };
+        let kind = option("fields.*.kind");
+        assert!(kind.is_named("fields.id.kind") && kind.is_named("fields.a.b.kind"));
+        assert!(!kind.is_named("fields..kind") && !kind.is_named("fields.kind"));
+        assert!(!option("fields.id.kind").is_named("fields.*.kind"));
     }
 
     #[test]

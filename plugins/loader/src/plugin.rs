@@ -1,10 +1,10 @@
 //! What a plugin says of itself, read and checked once.
 
-use std::{slice, str};
+use std::{cell::RefCell, ffi::c_void, slice, str};
 
 use millstream_abi::{
-    BorrowedStr, EntryFn, Extension, JobTable, KIND_JOB, KIND_SINK, KIND_SOURCE, Plugin, SinkTable,
-    SourceTable, VERSION,
+    BorrowedStr, EntryFn, Extension, JobTable, KIND_JOB, KIND_SINK, KIND_SOURCE, LANGUAGE_RUST,
+    Plugin, SinkTable, SourceTable, VERSION,
 };
 
 use crate::{LoadError, options::OptionInfo};
@@ -22,6 +22,8 @@ pub struct PluginInfo {
     pub origin: String,
     /// What it offers.
     pub extensions: Vec<ExtensionInfo>,
+    /// It says that it is written in Rust.
+    pub(crate) is_rust: bool,
 }
 
 /// One thing that a plugin offers.
@@ -81,9 +83,14 @@ impl ExtensionInfo {
 pub(crate) fn read_plugin(origin: &str, entry: EntryFn) -> Result<PluginInfo, LoadError> {
     // SAFETY: the entry is that of a plugin, by its symbol or because it is bundled; the host's
     // table is static.
-    let plugin = unsafe { entry(&raw const HOST.0) };
+    let plugin = unsafe {
+        LAST_ERROR.take();
+        entry(&raw const HOST.0)
+    };
     if plugin.is_null() {
-        return Err(LoadError::Entry { origin: origin.into() });
+        let reason = LAST_ERROR.take();
+        let reason = reason.unwrap_or_else(|| "its entry returned no table".into());
+        return Err(LoadError::Entry { origin: origin.into(), reason });
     }
     // Size and version come first, and are all that is read before they are known to be right.
     // SAFETY: a plugin of any version begins with these two numbers.
@@ -104,6 +111,7 @@ pub(crate) fn read_plugin(origin: &str, entry: EntryFn) -> Result<PluginInfo, Lo
             .iter()
             .filter_map(|e| reader.extension(e).transpose())
             .collect::<Result<_, _>>()?,
+        is_rust: plugin.language == LANGUAGE_RUST,
         name,
     })
 }
@@ -122,12 +130,26 @@ struct HostTable(millstream_abi::Host);
 // SAFETY: the table is never written, and its functions may be called from any thread.
 unsafe impl Sync for HostTable {}
 
-unsafe extern "C" fn log(_context: *mut std::ffi::c_void, level: u32, message: BorrowedStr) {
+unsafe extern "C" fn log(_context: *mut c_void, level: u32, message: BorrowedStr) {
     // SAFETY: the plugin lends the message for the call.
     let message = unsafe { list(message.start, message.length) };
-    if level <= 3 {
-        eprintln!("{}", String::from_utf8_lossy(message));
+    let message = String::from_utf8_lossy(message);
+    if level <= LOG_SHOWN {
+        eprintln!("{message}");
     }
+    if level == LOG_ERROR {
+        LAST_ERROR.set(Some(message.into_owned()));
+    }
+}
+
+/// The level of errors in the log.
+const LOG_ERROR: u32 = 1;
+/// Messages up to this level are shown: errors, warnings, information.
+const LOG_SHOWN: u32 = 3;
+
+thread_local! {
+    /// What a plugin told the log last as an error: an entry that gives up has no other way.
+    static LAST_ERROR: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 struct TableReader<'a> {
@@ -146,20 +168,19 @@ impl TableReader<'_> {
         let (size, version) =
             unsafe { (*extension.table.cast::<u32>(), *extension.table.cast::<u32>().add(1)) };
         check_version(self.origin, version)?;
-        // SAFETY: each is read only if it is as large as we know it; a C table of functions is
-        // non-null by the interface's contract.
+        // SAFETY: each is read only if it is as large as we know it, and no function is null.
         let table = unsafe {
             match extension.kind {
                 KIND_SOURCE => {
-                    check_size::<SourceTable>(self.origin, &name, size)?;
+                    self.check_functions::<SourceTable>(&name, size, extension.table)?;
                     Table::Source(*extension.table.cast())
                 }
                 KIND_SINK => {
-                    check_size::<SinkTable>(self.origin, &name, size)?;
+                    self.check_functions::<SinkTable>(&name, size, extension.table)?;
                     Table::Sink(*extension.table.cast())
                 }
                 KIND_JOB => {
-                    check_size::<JobTable>(self.origin, &name, size)?;
+                    self.check_functions::<JobTable>(&name, size, extension.table)?;
                     Table::Job(*extension.table.cast())
                 }
                 _ => return Ok(None),
@@ -180,6 +201,29 @@ impl TableReader<'_> {
             table,
             name,
         }))
+    }
+
+    /// Checks that a table is as large as we know it and that none of its functions is null.
+    ///
+    /// # Safety
+    /// `table` points to `size` bytes.
+    unsafe fn check_functions<T>(
+        &self,
+        name: &str,
+        size: u32,
+        table: *const c_void,
+    ) -> Result<(), LoadError> {
+        check_size::<T>(self.origin, name, size)?;
+        // Two numbers of four bytes, then functions up to the end.
+        let functions = (size_of::<T>() - 8) / size_of::<usize>();
+        // SAFETY: within the size that was just checked. A function that is null is no value of its
+        // type, so addresses are looked at.
+        let addresses =
+            unsafe { slice::from_raw_parts(table.cast::<u8>().add(8).cast::<usize>(), functions) };
+        match addresses.iter().position(|address| *address == 0) {
+            Some(at) => Err(self.damaged(name, &format!("function {} is null", at + 1))),
+            None => Ok(()),
+        }
     }
 
     fn text(&self, table: &str, field: &str, text: BorrowedStr) -> Result<String, LoadError> {

@@ -2,7 +2,7 @@
 
 use std::{ptr, sync::Arc};
 
-use millstream_abi::{FILLED, FilledPage, SPLIT_DONE, SourceTable, SubtaskInfo};
+use millstream_abi::{FILLED, FilledPage, SPLIT_DONE, SourceTable, SubtaskInfo, TOO_SMALL};
 use millstream_data::{
     page::{Shape, ValidPage},
     types::Schema,
@@ -112,6 +112,12 @@ pub enum ReaderPage {
     Nothing,
     /// The split is done.
     SplitDone,
+    /// The next row does not fit this segment; call again with one of at least this length, aligned
+    /// to 16.
+    TooSmall {
+        /// Bytes of segment that the next call needs.
+        needed: usize,
+    },
 }
 
 impl Reader {
@@ -151,6 +157,12 @@ impl Reader {
                 Ok(ReaderPage::Page { length: bytes.len(), rows: valid.rows() })
             }
             SPLIT_DONE => Ok(ReaderPage::SplitDone),
+            TOO_SMALL => match page.length as usize {
+                needed if needed > length => Ok(ReaderPage::TooSmall { needed }),
+                needed => Err(CallError::new(format!(
+                    "{name} asks for a segment of {needed} bytes instead of one of {length}"
+                ))),
+            },
             _ => Ok(ReaderPage::Nothing),
         }
     }

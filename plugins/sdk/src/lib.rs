@@ -38,6 +38,7 @@
 
 mod borrow;
 mod error;
+pub mod generated;
 pub mod job;
 pub mod options;
 pub mod plugin;
@@ -50,6 +51,9 @@ pub use error::Error;
 pub use millstream_abi as abi;
 pub use millstream_data as data;
 pub use millstream_dataflow as dataflow;
+#[cfg(feature = "layout")]
+#[doc(hidden)]
+pub use millstream_layout as layout;
 
 /// What most plugins use.
 pub mod prelude {

@@ -10,6 +10,8 @@ use millstream_abi::{
 use crate::{Error, borrow::lend_str};
 
 /// An option that a source, sink or job takes.
+///
+/// A `*` in its name stands for any text: `fields.*.kind` is an option of each column.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionDoc {
     name: &'static str,
@@ -69,6 +71,17 @@ impl OptionDoc {
         Self { flags: self.flags | OPTION_SECRET, ..self }
     }
 
+    /// Whether the option is called so; a `*` in its own name stands for any text.
+    fn is_named(&self, name: &str) -> bool {
+        match self.name.split_once('*') {
+            None => self.name == name,
+            Some((start, end)) => {
+                let inner = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+                inner.is_some_and(|inner| !inner.is_empty())
+            }
+        }
+    }
+
     pub(crate) fn spec(&self) -> OptionSpec {
         OptionSpec {
             name: lend_str(self.name),
@@ -97,9 +110,14 @@ impl Options {
     pub fn value(&self, name: &str) -> Option<&str> {
         let given = self.given.iter().rev().find(|(key, _)| key == name);
         given.map(|(_, value)| value.as_str()).or_else(|| {
-            let doc = self.docs.iter().find(|doc| doc.name == name)?;
+            let doc = self.docs.iter().find(|doc| doc.is_named(name))?;
             (doc.flags & OPTION_HAS_DEFAULT != 0).then_some(doc.default)
         })
+    }
+
+    /// What was given, in order.
+    pub fn given(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.given.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// The value of an option that must be there.

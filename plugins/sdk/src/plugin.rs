@@ -3,11 +3,12 @@
 use std::ffi::c_void;
 
 use millstream_abi::{
-    Extension, Host, KIND_JOB, KIND_SINK, KIND_SOURCE, OptionSpec, Plugin, VERSION,
+    Extension, Host, KIND_JOB, KIND_SINK, KIND_SOURCE, LANGUAGE_RUST, OptionSpec, Plugin, VERSION,
 };
 
 use crate::{
     borrow::lend_str, job, job::Job, options::OptionDoc, sink, sink::Sink, source, source::Source,
+    thunk,
 };
 
 /// What a plugin offers, piece by piece. The [`plugin!`](crate::plugin!) macro uses it.
@@ -54,6 +55,7 @@ impl PluginBuilder {
             summary: lend_str(self.summary),
             extensions: extensions.as_ptr(),
             extensions_length: extensions.len(),
+            language: LANGUAGE_RUST,
         }))
     }
 
@@ -80,11 +82,28 @@ impl PluginBuilder {
     }
 }
 
-/// Runs a plugin's entry behind the panic fence: null if it panicked.
+/// Runs a plugin's entry behind the panic fence: null if it panicked, and the host's log has why.
+///
+/// # Safety
+/// `host` is null, or what a loader passes to an entry.
 #[doc(hidden)]
-pub fn enter(_host: *const Host, build: fn() -> PluginBuilder) -> *const Plugin {
-    std::panic::catch_unwind(|| build().leak()).unwrap_or(std::ptr::null())
+pub unsafe fn enter(host: *const Host, build: fn() -> PluginBuilder) -> *const Plugin {
+    match std::panic::catch_unwind(|| build().leak()) {
+        Ok(plugin) => plugin,
+        Err(panic) => {
+            // SAFETY: the caller's promise; null is a host without a log.
+            if let Some(host) = unsafe { host.as_ref() } {
+                let message = thunk::panic_message(&*panic);
+                // SAFETY: the host's function, with its own context and text for the call.
+                unsafe { (host.log)(host.context, LOG_ERROR, lend_str(&message)) };
+            }
+            std::ptr::null()
+        }
+    }
 }
+
+/// The level of errors in the host's log.
+const LOG_ERROR: u32 = 1;
 
 /// Defines `plugin`, the entry function of a plugin.
 ///
@@ -101,13 +120,20 @@ macro_rules! plugin {
         $(,)?
     ) => {
         /// The plugin's entry.
-        pub extern "C" fn plugin(host: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
-            $crate::plugin::enter(host, || {
+        ///
+        /// # Safety
+        /// `host` is null, or what a loader passes.
+        pub unsafe extern "C" fn plugin(
+            host: *const $crate::abi::Host,
+        ) -> *const $crate::abi::Plugin {
+            let build = || {
                 $crate::plugin::PluginBuilder::new($name, env!("CARGO_PKG_VERSION"), $summary)
                     $($(.source::<$source>())*)?
                     $($(.sink::<$sink>())*)?
                     $($(.job::<$job>())*)?
-            })
+            };
+            // SAFETY: a loader calls this with its own table.
+            unsafe { $crate::plugin::enter(host, build) }
         }
     };
 }
@@ -117,11 +143,36 @@ macro_rules! plugin {
 macro_rules! export {
     ($entry:path) => {
         /// The symbol that loaders look for.
+        ///
+        /// # Safety
+        /// As that of the entry.
         #[unsafe(no_mangle)]
-        pub extern "C" fn millstream_plugin_v1(
+        pub unsafe extern "C" fn millstream_plugin_v1(
             host: *const $crate::abi::Host,
         ) -> *const $crate::abi::Plugin {
-            $entry(host)
+            let entry: $crate::abi::EntryFn = $entry;
+            // SAFETY: the caller's promise.
+            unsafe { entry(host) }
         }
+
+        $crate::export_layout! {}
     };
+}
+
+/// Describes the plugin interface in a library, for the host to compare.
+#[cfg(feature = "layout")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_layout {
+    () => {
+        $crate::layout::export_layout! {}
+    };
+}
+
+/// Without the feature `layout` a library says nothing of its layout.
+#[cfg(not(feature = "layout"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_layout {
+    () => {};
 }

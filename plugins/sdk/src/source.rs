@@ -4,10 +4,10 @@ use std::{ffi::c_void, marker::PhantomData, mem, slice, sync::Arc};
 
 use millstream_abi::{
     BorrowedBytes, BorrowedOptions, BytesSink, FILLED, FilledPage, NOTHING, OK, SPLIT_DONE,
-    SourceTable, Status, SubtaskInfo, VERSION,
+    SourceTable, Status, SubtaskInfo, TOO_SMALL, VERSION,
 };
 use millstream_data::{
-    page::{RowBuilder, Shape, Sizing},
+    page::{Layout, RowBuilder, Shape, Sizing},
     types::Schema,
 };
 use millstream_dataflow::graph::decode_schema;
@@ -73,7 +73,8 @@ pub trait SplitReader: Send + 'static {
     /// Adds rows to a page until it is full or there are none for now. May block.
     ///
     /// If a string does not fit the page any more, roll the row back, keep it for the next call and
-    /// return [`Filled::Page`].
+    /// return [`Filled::Page`]. The next page has more room: a row that does not fit a segment gets a
+    /// page of its own, up to the option `max-record-size` of the engine.
     ///
     /// # Errors
     /// If the input is malformed or cannot be read, with the place.
@@ -100,6 +101,7 @@ struct OpenSource<S> {
 struct OpenReader<R> {
     reader: R,
     sizing: Sizing,
+    segment_size: usize,
     split_done: bool,
 }
 
@@ -162,7 +164,7 @@ unsafe extern "C" fn open_reader<S: Source>(
             ))
         })?;
         let reader = open.source.reader(subtask(&info))?;
-        Ok(Box::new(OpenReader { reader, sizing, split_done: true }))
+        Ok(Box::new(OpenReader { reader, sizing, segment_size: size, split_done: true }))
     })
 }
 
@@ -207,13 +209,29 @@ impl<R: SplitReader> OpenReader<R> {
         if self.split_done {
             return Ok(SPLIT_DONE);
         }
-        let (shape, layout) = (self.sizing.shape(), self.sizing.layout());
-        let mut rows = RowBuilder::new(&mut *segment, shape, layout);
+        let size = segment.len();
+        if size < self.segment_size {
+            return Err(Error::new(format!(
+                "the host lends a segment of {size} bytes, after it promised {}",
+                self.segment_size
+            )));
+        }
+        let shape = Arc::clone(self.sizing.shape());
+        // A segment that was asked for holds one row.
+        let jumbo = size > self.segment_size;
+        let layout = match jumbo {
+            true => Layout::fitted(&shape, size, size).map(Arc::new),
+            false => Some(Arc::clone(self.sizing.layout())),
+        };
+        let layout = layout.ok_or_else(|| Error::new("a segment is too small for a row"))?;
+        let mut rows = RowBuilder::new(segment, &shape, &layout);
         let filled = self.reader.fill(&mut rows)?;
         self.split_done = filled == Filled::SplitDone;
         let sealed = rows.seal(false);
-        self.sizing.learn(sealed.rows, sealed.heap_bytes);
         if sealed.rows > 0 {
+            if !jumbo {
+                self.sizing.learn(sealed.rows, sealed.heap_bytes);
+            }
             *page = FilledPage { length: sealed.length as u32, rows: sealed.rows as u32 };
             return Ok(FILLED);
         }
@@ -221,11 +239,11 @@ impl<R: SplitReader> OpenReader<R> {
             return Ok(SPLIT_DONE);
         }
         // Nothing came, or a row was too large for the room that the layout leaves to strings.
-        if sealed.full && !self.sizing.make_room() {
-            return Err(Error::new(format!(
-                "a row is larger than a segment of {} bytes: raise `memory.segment-size`",
-                segment.len()
-            )));
+        if sealed.full && (jumbo || !self.sizing.make_room()) {
+            // How much it needs is not known; a few attempts cost little beside such a row.
+            let needed = u32::try_from(size.saturating_mul(2)).unwrap_or(u32::MAX);
+            *page = FilledPage { length: needed, rows: 0 };
+            return Ok(TOO_SMALL);
         }
         Ok(NOTHING)
     }

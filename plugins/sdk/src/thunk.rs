@@ -75,7 +75,7 @@ pub(crate) fn give(sink: BytesSink, bytes: &[u8]) {
     unsafe { (sink.take)(sink.context, lend_bytes(bytes)) }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", text.unwrap_or("no message"))

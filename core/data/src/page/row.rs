@@ -129,6 +129,16 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
         });
     }
 
+    /// Marks a nested row as present; its fields have columns of their own.
+    ///
+    /// # Panics
+    /// If the column is not the validity of a nested row, or the page has no room for the row.
+    #[inline]
+    pub fn put_group(&mut self, column: usize) {
+        assert_eq!(self.shape.columns[column].kind, ColumnKind::Group, "column {column}");
+        self.put(column, |_, _, _| ());
+    }
+
     /// Writes the kind of the row.
     ///
     /// # Panics

@@ -44,21 +44,13 @@ pub enum Put {
 /// Text that is not a value of its column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CellError {
-    column: usize,
     value: String,
     expected: &'static str,
 }
 
-impl CellError {
-    /// The column, by position in the schema.
-    pub fn column(&self) -> usize {
-        self.column
-    }
-}
-
 impl fmt::Display for CellError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "column {}: `{}` is not {}", self.column + 1, self.value, self.expected)
+        write!(f, "`{}` is not {}", self.value, self.expected)
     }
 }
 
@@ -108,11 +100,12 @@ impl Cell {
         }
         let stored = match self.kind {
             Kind::String => {
+                let given = text;
                 let text = str::from_utf8(text).ok();
                 return match text.map(|text| rows.put_str(column, text)) {
                     Some(Ok(())) => Ok(Put::Done),
                     Some(Err(_)) => Ok(Put::Full),
-                    None => Err(self.wrong(column, text.unwrap_or("").as_bytes())),
+                    None => Err(self.wrong(given)),
                 };
             }
             Kind::Int32 => narrow::<i32>(text).map(|v| rows.put_fixed(column, v.to_le_bytes())),
@@ -134,11 +127,29 @@ impl Cell {
                 .map(|micros| rows.put_fixed(column, ((micros / 1000) as i32).to_le_bytes())),
             Kind::Timestamp => timestamp(text).map(|v| rows.put_fixed(column, v.to_le_bytes())),
         };
-        stored.map(|()| Put::Done).ok_or_else(|| self.wrong(column, text))
+        stored.map(|()| Put::Done).ok_or_else(|| self.wrong(text))
+    }
+
+    /// Writes a zero, or the empty text.
+    pub(crate) fn put_zero(&self, rows: &mut Rows<'_>, column: usize) {
+        match self.kind {
+            Kind::Boolean => rows.put_bool(column, false),
+            Kind::Int8 | Kind::UInt8 => rows.put_fixed(column, [0; 1]),
+            Kind::Int16 | Kind::UInt16 => rows.put_fixed(column, [0; 2]),
+            Kind::Int32 | Kind::UInt32 | Kind::Float32 | Kind::Date | Kind::Time => {
+                rows.put_fixed(column, [0; 4]);
+            }
+            Kind::Int64 | Kind::UInt64 | Kind::Float64 | Kind::Timestamp => {
+                rows.put_fixed(column, [0; 8]);
+            }
+            Kind::Decimal { .. } => rows.put_fixed(column, [0; 16]),
+            // The empty text lives in its view, which always has room.
+            Kind::String => drop(rows.put_str(column, "")),
+        }
     }
 
     #[cold]
-    fn wrong(&self, column: usize, text: &[u8]) -> CellError {
+    fn wrong(&self, text: &[u8]) -> CellError {
         const SHOWN_MAX: usize = 40;
         let mut value = String::from_utf8_lossy(&text[..text.len().min(SHOWN_MAX)]).into_owned();
         if text.len() > SHOWN_MAX {
@@ -160,7 +171,7 @@ impl Cell {
             Kind::Timestamp => "a timestamp such as 2013-01-31 05:15:00",
             Kind::String => "UTF-8 text",
         };
-        CellError { column, value, expected }
+        CellError { value, expected }
     }
 }
 

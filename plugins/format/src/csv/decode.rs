@@ -3,7 +3,11 @@
 use millstream_sdk::{Error, source::Rows};
 
 use super::Scanner;
-use crate::cell::{Cell, Put};
+use crate::{
+    Columns, RecordError, Step,
+    cell::{Cell, CellError, Put},
+    columns::Kind,
+};
 
 /// How a CSV file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,50 +31,34 @@ pub struct Decoder {
     scanner: Scanner,
     /// By field of a record: the column that it goes to, if any.
     targets: Vec<Option<(usize, Cell)>>,
+    /// By field of a record: its name.
+    names: Vec<String>,
+    /// Whether a quoted field may contain line ends.
+    multiline: bool,
     /// Columns that no field of the file goes to: always NULL.
     absent: Vec<usize>,
     /// The value of a quoted field with quotes in it.
     unquoted: Vec<u8>,
 }
 
-/// What [`Decoder::record`] has found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// A record, which ends before this byte; it is a row of the page.
-    Row(usize),
-    /// An empty line, which ends before this byte.
-    Blank(usize),
-    /// The data end within a record.
-    Incomplete,
-    /// The page has no room for the record; nothing of it was added.
-    Full,
-}
-
-/// What is wrong with a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordError {
-    /// What, and in which column.
-    pub message: String,
-    /// Line ends within the record before the error, all in quoted fields.
-    pub lines: usize,
-}
-
 impl Decoder {
     /// A decoder for files with these header fields.
     ///
     /// # Errors
-    /// If a column that must not be NULL is not among them.
-    pub fn new(
-        dialect: Dialect,
-        header: &[String],
-        columns: &[(String, Cell)],
-    ) -> Result<Self, Error> {
+    /// If a column that must not be NULL is not among them, or one is nested.
+    pub fn new(dialect: Dialect, header: &[String], columns: &Columns) -> Result<Self, Error> {
         let mut targets = vec![None; header.len()];
         let mut absent = Vec::new();
-        for (index, (name, cell)) in columns.iter().enumerate() {
+        for column in &columns.fields {
+            let name = &column.name;
+            let Kind::Cell(cell) = &column.kind else {
+                return Err(Error::new(format!(
+                    "a CSV file cannot hold the nested column `{name}`: use JSON"
+                )));
+            };
             match header.iter().position(|field| field == name) {
-                Some(field) => targets[field] = Some((index, *cell)),
-                None if cell.nullable => absent.push(index),
+                Some(field) => targets[field] = Some((column.index, *cell)),
+                None if cell.nullable => absent.push(column.index),
                 None => {
                     return Err(Error::new(format!(
                         "there is no column `{name}`; the header has {}",
@@ -80,7 +68,14 @@ impl Decoder {
             }
         }
         let scanner = Scanner::new(dialect.delimiter, dialect.quote);
-        Ok(Self { dialect, scanner, targets, absent, unquoted: Vec::new() })
+        let names = header.to_vec();
+        Ok(Self { dialect, scanner, targets, names, absent, multiline: true, unquoted: Vec::new() })
+    }
+
+    /// The same decoder, which refuses line ends within quoted fields if `allowed` is false: a file
+    /// that is read in parts cannot tell them from the ends of records.
+    pub fn multiline(self, allowed: bool) -> Self {
+        Self { multiline: allowed, ..self }
     }
 
     /// Begins at `start` of new data.
@@ -112,6 +107,9 @@ impl Decoder {
                     let Some(end) = self.quoted(data, at, last, &mut lines) else {
                         return self.unterminated(last, lines);
                     };
+                    if !self.multiline && lines > 0 {
+                        return Err(self.spans_lines(field));
+                    }
                     let ends = end >= data.len() || data[end] == b'\n';
                     if end >= data.len() && !last {
                         return Ok(Step::Incomplete);
@@ -164,11 +162,18 @@ impl Decoder {
         lines: usize,
     ) -> Result<Put, RecordError> {
         match self.targets.get(field) {
-            Some(Some((column, cell))) => cell
-                .put(rows, *column, value, quoted)
-                .map_err(|error| RecordError { message: error.to_string(), lines }),
+            Some(Some((column, cell))) => {
+                let put = cell.put(rows, *column, value, quoted);
+                put.map_err(|error| self.wrong(field, &error, lines))
+            }
             _ => Ok(Put::Done),
         }
+    }
+
+    #[cold]
+    fn wrong(&self, field: usize, error: &CellError, lines: usize) -> RecordError {
+        let name = self.names.get(field).map_or("", String::as_str);
+        RecordError { message: format!("column `{name}`: {error}"), lines }
     }
 
     fn complete(
@@ -215,6 +220,16 @@ impl Decoder {
             self.scanner.seek(data, (end + 1).min(data.len()));
             return Some(end);
         }
+    }
+
+    #[cold]
+    fn spans_lines(&self, field: usize) -> RecordError {
+        let name = self.names.get(field).map_or("", String::as_str);
+        let message = format!(
+            "column `{name}`: a quoted field contains a line end, and the file is read in parts; \
+             set `csv.multiline` to true to read each file as a whole"
+        );
+        RecordError { message, lines: 0 }
     }
 
     fn unterminated(&self, last: bool, lines: usize) -> Result<Step, RecordError> {

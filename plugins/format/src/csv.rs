@@ -2,7 +2,9 @@
 //! contains either.
 
 mod decode;
+mod encode;
 mod scan;
 
-pub use decode::{Decoder, Dialect, RecordError, Step, header_columns};
+pub use decode::{Decoder, Dialect, header_columns};
+pub use encode::{push_header, push_row};
 pub use scan::Scanner;

@@ -1,0 +1,65 @@
+//! How files are written.
+
+use millstream_format::{Columns, csv::Dialect};
+use millstream_sdk::prelude::*;
+
+/// The option for the character between fields.
+pub(crate) const CSV_DELIMITER: OptionDoc =
+    OptionDoc::string("csv.field-delimiter", "The character between fields").default(",");
+/// The option for the character around fields that need it.
+pub(crate) const CSV_QUOTE: OptionDoc =
+    OptionDoc::string("csv.quote-character", "The character around fields that need it")
+        .default("\"");
+
+/// The format of files, and the columns that are asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Format {
+    pub(crate) kind: Kind,
+    pub(crate) columns: Columns,
+}
+
+/// The format of files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Csv(Dialect),
+    Json,
+}
+
+impl Format {
+    /// The format that the options name.
+    pub(crate) fn new(options: &Options, schema: &Schema) -> Result<Self, Error> {
+        let columns = Columns::new(schema)?;
+        let kind = match options.string("format")? {
+            "csv" => Kind::Csv(dialect(options)?),
+            "json" => Kind::Json,
+            other => {
+                return Err(Error::new(format!(
+                    "the option `format` is `{other}`: it is csv or json"
+                )));
+            }
+        };
+        match (kind, columns.has_nested()) {
+            (Kind::Csv(_), Some(name)) => Err(Error::new(format!(
+                "a CSV file cannot hold the nested column `{name}`: use json"
+            ))),
+            _ => Ok(Self { kind, columns }),
+        }
+    }
+}
+
+fn dialect(options: &Options) -> Result<Dialect, Error> {
+    let character = |name: &str| match options.string(name)?.as_bytes() {
+        [byte] if !matches!(byte, b'\n' | b'\r') => Ok(*byte),
+        _ => Err(Error::new(format!("the option `{name}` must be one ASCII character"))),
+    };
+    let dialect = Dialect {
+        delimiter: character("csv.field-delimiter")?,
+        quote: character("csv.quote-character")?,
+    };
+    match dialect.delimiter == dialect.quote {
+        true => Err(Error::new(
+            "the options `csv.field-delimiter` and `csv.quote-character` are the same character",
+        )),
+        false => Ok(dialect),
+    }
+}

@@ -1,0 +1,7 @@
+//! JSON lines: an object on each line, nested rows as objects in it.
+
+mod decode;
+mod encode;
+
+pub use decode::Decoder;
+pub use encode::push_row;

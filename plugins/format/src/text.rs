@@ -1,0 +1,107 @@
+//! Cells as text, the inverse of [`cell`](crate::cell).
+
+use std::io::Write;
+
+use millstream_sdk::data::{decimal::write_decimal, page::Column, types::DataType};
+
+/// Adds the text of a cell that is not NULL. Nested types have none.
+pub fn push_cell(out: &mut Vec<u8>, data_type: &DataType, column: &Column<'_>, row: usize) {
+    // Writing to a vector does not fail.
+    let _ = write_cell(out, data_type, column, row);
+}
+
+fn write_cell(
+    out: &mut Vec<u8>,
+    data_type: &DataType,
+    column: &Column<'_>,
+    row: usize,
+) -> std::io::Result<()> {
+    match data_type {
+        DataType::Boolean => write!(out, "{}", column.bits().at(row)),
+        DataType::Int8 => write!(out, "{}", column.fixed::<i8>()[row]),
+        DataType::Int16 => write!(out, "{}", column.fixed::<i16>()[row]),
+        DataType::Int32 => write!(out, "{}", column.fixed::<i32>()[row]),
+        DataType::Int64 => write!(out, "{}", column.fixed::<i64>()[row]),
+        DataType::UInt8 => write!(out, "{}", column.fixed::<u8>()[row]),
+        DataType::UInt16 => write!(out, "{}", column.fixed::<u16>()[row]),
+        DataType::UInt32 => write!(out, "{}", column.fixed::<u32>()[row]),
+        DataType::UInt64 => write!(out, "{}", column.fixed::<u64>()[row]),
+        DataType::Float32 => write!(out, "{:?}", column.fixed::<f32>()[row]),
+        DataType::Float64 => write!(out, "{:?}", column.fixed::<f64>()[row]),
+        DataType::Decimal { scale, .. } => {
+            let [low, high] = column.fixed::<[u64; 2]>()[row];
+            let mut text = String::new();
+            let _ = write_decimal(
+                &mut text,
+                (u128::from(high) << 64 | u128::from(low)) as i128,
+                *scale,
+            );
+            out.write_all(text.as_bytes())
+        }
+        DataType::Date => write_date(out, i64::from(column.fixed::<i32>()[row])),
+        DataType::Time => write_time(out, i64::from(column.fixed::<i32>()[row]) * 1000, 3),
+        DataType::Timestamp { precision } => {
+            write_timestamp(out, column.fixed::<i64>()[row], *precision)
+        }
+        DataType::TimestampLtz { precision } => {
+            write_timestamp(out, column.fixed::<i64>()[row], *precision)?;
+            out.write_all(b"Z")
+        }
+        DataType::String => out.write_all(column.views().at(row)),
+        DataType::Bytes => {
+            column.views().at(row).iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// `yyyy-MM-dd HH:mm:ss` and as many decimals as the precision says.
+fn write_timestamp(out: &mut Vec<u8>, micros: i64, precision: u8) -> std::io::Result<()> {
+    write_date(out, micros.div_euclid(DAY_MICROS))?;
+    out.write_all(b" ")?;
+    write_time(out, micros.rem_euclid(DAY_MICROS), precision)
+}
+
+fn write_time(out: &mut Vec<u8>, micros: i64, precision: u8) -> std::io::Result<()> {
+    let seconds = micros / 1_000_000;
+    write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)?;
+    if precision > 0 {
+        let width = usize::from(precision.min(6));
+        let fraction = micros % 1_000_000 / 10i64.pow(6 - width as u32);
+        write!(out, ".{fraction:0width$}")?;
+    }
+    Ok(())
+}
+
+/// The civil date of a day since 1970-01-01: years that begin in March, in eras of 400 years.
+fn write_date(out: &mut Vec<u8>, days: i64) -> std::io::Result<()> {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    write!(out, "{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps() {
+        let shown = |micros, precision| {
+            let mut out = Vec::new();
+            write_timestamp(&mut out, micros, precision).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(0, 0), "1970-01-01 00:00:00");
+        assert_eq!(shown(-1, 3), "1969-12-31 23:59:59.999");
+        assert_eq!(shown(951_782_400_000_000 + 3_723_004_000, 3), "2000-02-29 01:02:03.004");
+    }
+}

@@ -1,0 +1,7 @@
+//! The border as it is: libraries that were really built, loaded, refused and survived.
+
+mod calls;
+mod jumbo;
+mod layout;
+mod libraries;
+mod load;
