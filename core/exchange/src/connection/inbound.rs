@@ -110,13 +110,13 @@ impl Inbound {
             self.note(id, announce);
             return Ok(Place::Buffer { channel: id, kind, bytes });
         }
-        if header.has(FrameHeader::BLOCKING) {
+        let announce = if header.has(FrameHeader::BLOCKING) {
             channel.phase = Phase::Blocked;
-            channel.credit.on_blocking(pool);
+            channel.credit.on_blocking(pool)
         } else {
-            let announce = channel.credit.on_backlog(header.backlog(), pool);
-            self.note(id, announce);
-        }
+            channel.credit.on_backlog(header.backlog(), pool)
+        };
+        self.note(id, announce);
         Ok(Place::Control { bytes })
     }
 

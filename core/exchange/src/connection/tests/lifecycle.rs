@@ -424,6 +424,20 @@ fn a_request_that_crosses_a_close_fails() {
 }
 
 #[test]
+fn a_request_whose_payload_crosses_a_close_gets_no_reader() {
+    let (mut a, mut b) = pair();
+    let _ = a.open(0, 1);
+    a.send();
+    let mut bytes = [0; HEADER_BYTES];
+    a.wire[0].header.encode(&mut bytes);
+    assert!(b.connection.on_header(&bytes, &mut b.ports).is_ok());
+    b.connection.close();
+    assert_eq!(b.sent(), [FrameKind::Close]);
+    let notice = b.connection.on_payload(a.wire[0].control_bytes(), &mut b.ports);
+    assert_eq!(notice, Ok(Notice::None));
+}
+
+#[test]
 fn a_worker_that_gives_up_tells_the_other() {
     let (mut a, mut b, _) = channels([1]);
     b.connection.fail(ErrorCode::Shutdown, "terminated by the user");
