@@ -237,7 +237,7 @@ impl ConsumerCredit {
     /// Buffers that count for debloating and metrics: those queued and those that the producer
     /// has waiting.
     pub fn occupied(&self, queued: u32) -> u32 {
-        queued + self.required.saturating_sub(self.initial)
+        queued.saturating_add(self.required.saturating_sub(self.initial))
     }
 
     /// Asks for floating buffers one by one; waits for the pool at most once.

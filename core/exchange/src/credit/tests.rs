@@ -203,6 +203,8 @@ fn occupied_counts_what_is_queued_here_and_there() {
     assert_eq!(credit.occupied(1), 1);
     let _ = credit.on_backlog(5, &mut pool);
     assert_eq!(credit.occupied(1), 6);
+    let _ = credit.on_backlog(u32::MAX, &mut pool);
+    assert_eq!(credit.occupied(9), u32::MAX, "whatever a peer claims");
 }
 
 /// Both ends of one channel with the messages between them, and the pages it has still to send.
