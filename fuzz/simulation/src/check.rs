@@ -113,6 +113,9 @@ fn floating(worker: &Worker, consumer: &Consumer) -> Result<(), String> {
         if free != credit.free() as usize {
             return Err(format!("edge {}: {free} free segments, machine: {credit:?}", input.edge));
         }
+        if credit.free() < credit.required() && !credit.is_waiting() {
+            return Err(format!("edge {} neither has nor waits for its buffers", input.edge));
+        }
     }
     let used = consumer.quota.used();
     if held > used || (all_open && held < used) {

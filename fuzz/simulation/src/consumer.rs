@@ -195,6 +195,12 @@ impl Consumer {
             return Ok(Vec::new());
         };
         let numbers = [self.task as u64, sequence.into(), channel.into()];
+        let ledger = &mut cx.ledgers[self.inputs[channel as usize].edge];
+        match &element {
+            Element::Event(Event::Announcement { .. }) => {}
+            Element::Event(event) => ledger.read(event.has_priority())?,
+            Element::Data(_) => ledger.read(false)?,
+        }
         match element {
             Element::Data(data) => {
                 cx.note("task # reads data # of input #", &numbers);
@@ -290,7 +296,7 @@ impl Consumer {
             if cx.random.percent(30)
                 && let Some((_, wake)) = self.gate.overtake(channel, barrier.checkpoint)
             {
-                ledger.overtook(barrier.checkpoint)?;
+                ledger.overtook_here(barrier.checkpoint)?;
                 self.wake(wake);
                 cx.note("task # lets a barrier overtake that it got", &[self.task as u64]);
             }

@@ -11,6 +11,10 @@ pub(crate) struct Ledger {
     urgent: VecDeque<(u64, Event)>,
     pushed: u64,
     rows: u64,
+    /// Urgent events in the producer's queue, and in the gate: whoever takes another element first
+    /// is at fault.
+    urgent_unsent: u32,
+    urgent_unread: u32,
     /// Data frames between the two ends.
     pub(crate) data_under_way: u32,
     /// Credits between the two ends.
@@ -50,25 +54,39 @@ impl Ledger {
         if event.has_priority() {
             self.pushed += 1;
             self.urgent.push_back((self.pushed, event));
+            self.urgent_unsent += 1;
         } else {
             self.push(Item::Event(event));
         }
     }
 
-    /// A barrier with timeout became urgent on its way.
-    pub(crate) fn overtook(&mut self, checkpoint: u64) -> Result<(), String> {
-        let is_it = |item: &(u64, Item)| {
-            matches!(item.1, Item::Event(Event::Barrier(barrier))
-                if barrier.checkpoint == checkpoint
-                && matches!(barrier.alignment, Alignment::Timeout { .. }))
-        };
-        let at = self.expected.iter().position(is_it);
-        let at = at.ok_or_else(|| format!("barrier {checkpoint} overtook, but was not queued"))?;
-        let Some((ordinal, Item::Event(Event::Barrier(barrier)))) = self.expected.remove(at) else {
-            unreachable!("the position of a barrier")
-        };
-        self.urgent.push_back((ordinal, Event::Barrier(barrier.unaligned())));
+    /// A frame leaves the producer's queue.
+    pub(crate) fn sent(&mut self, priority: bool) -> Result<(), String> {
+        self.urgent_unsent = overtaken(self.urgent_unsent, priority)?;
         Ok(())
+    }
+
+    /// An event arrives in the gate.
+    pub(crate) fn arrived(&mut self, event: &Event) {
+        self.urgent_unread += u32::from(event.has_priority());
+    }
+
+    /// An element leaves the gate.
+    pub(crate) fn read(&mut self, priority: bool) -> Result<(), String> {
+        self.urgent_unread = overtaken(self.urgent_unread, priority)?;
+        Ok(())
+    }
+
+    /// A barrier with timeout became urgent in the producer's queue.
+    pub(crate) fn overtook_there(&mut self, checkpoint: u64) -> Result<(), String> {
+        self.urgent_unsent += 1;
+        self.overtook(checkpoint)
+    }
+
+    /// A barrier with timeout became urgent in the gate.
+    pub(crate) fn overtook_here(&mut self, checkpoint: u64) -> Result<(), String> {
+        self.urgent_unread += 1;
+        self.overtook(checkpoint)
     }
 
     pub(crate) fn got_row(&mut self, number: u64) -> Result<(), String> {
@@ -105,6 +123,22 @@ impl Ledger {
         }
     }
 
+    /// A barrier leaves its place for the urgent ones.
+    fn overtook(&mut self, checkpoint: u64) -> Result<(), String> {
+        let is_it = |item: &(u64, Item)| {
+            matches!(item.1, Item::Event(Event::Barrier(barrier))
+                if barrier.checkpoint == checkpoint
+                && matches!(barrier.alignment, Alignment::Timeout { .. }))
+        };
+        let at = self.expected.iter().position(is_it);
+        let at = at.ok_or_else(|| format!("barrier {checkpoint} overtook, but was not queued"))?;
+        let Some((ordinal, Item::Event(Event::Barrier(barrier)))) = self.expected.remove(at) else {
+            unreachable!("the position of a barrier")
+        };
+        self.urgent.push_back((ordinal, Event::Barrier(barrier.unaligned())));
+        Ok(())
+    }
+
     fn push(&mut self, item: Item) {
         self.pushed += 1;
         self.expected.push_back((self.pushed, item));
@@ -122,5 +156,15 @@ impl Ledger {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Counts down the urgent ones; anything else must wait for them.
+fn overtaken(urgent: u32, priority: bool) -> Result<u32, String> {
+    match (urgent, priority) {
+        (0, false) => Ok(0),
+        (0, true) => Err("an urgent event out of nothing".to_string()),
+        (_, true) => Ok(urgent - 1),
+        (_, false) => Err("an element goes before an urgent event".to_string()),
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) loss: u64,
     /// A worker ends a connection on purpose, telling the other.
     pub(crate) give_up: u64,
+    /// A worker says that it opens no more channels, while others may.
+    pub(crate) close: u64,
     pub(crate) cancel: u64,
     pub(crate) failure: u64,
     /// The weight of each kind of actor and of each actor of its kind.
@@ -109,7 +111,7 @@ impl Plan {
             .producers
             .iter()
             .any(|producer| producer.registers_at.is_none_or(|at| at > Duration::from_secs(9)));
-        never || self.loss + self.give_up + self.cancel + self.failure > 0
+        never || self.loss + self.give_up + self.close + self.cancel + self.failure > 0
     }
 
     fn quiet(random: &mut Random, workers: usize) -> Self {
@@ -142,6 +144,7 @@ impl Plan {
             chatter_percent: 0,
             loss: 0,
             give_up: 0,
+            close: 0,
             cancel: 0,
             failure: 0,
             weights: Weights {
@@ -225,7 +228,8 @@ impl Plan {
             1 => self.give_up = 1 + random.below(300),
             2 => self.cancel = 1 + random.below(1000),
             3 => self.failure = 1 + random.below(1000),
-            4 => (self.loss, self.give_up, self.cancel, self.failure) = (20, 20, 200, 200),
+            4 => self.close = 1 + random.below(5000),
+            5 => (self.loss, self.give_up, self.cancel, self.failure) = (20, 20, 200, 200),
             _ => {}
         }
     }

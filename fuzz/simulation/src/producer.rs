@@ -400,7 +400,7 @@ impl Producer {
         let queue = self.result.subpartition_mut(index as u32);
         if queue.overtake(checkpoint).is_some() {
             cx.note("task # lets a barrier overtake that it sends", &[self.task as u64]);
-            let overtook = cx.ledgers[self.outputs[index].edge].overtook(checkpoint);
+            let overtook = cx.ledgers[self.outputs[index].edge].overtook_there(checkpoint);
             overtook.expect("it was queued, so it was pushed and not received");
             self.wake(index, Wake::Reader, wakes);
         }

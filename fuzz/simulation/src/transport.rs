@@ -203,6 +203,9 @@ impl Worker {
         };
         if let Some(edge) = cx.edge(self.index, peer, header) {
             let ledger = &mut cx.ledgers[edge];
+            if matches!(kind, FrameKind::Data | FrameKind::JumboFragment | FrameKind::Event) {
+                ledger.sent(header.has(FrameHeader::PRIORITY))?;
+            }
             match kind {
                 FrameKind::Credit => ledger.credit_under_way += header.aux(),
                 FrameKind::Request => ledger.request_under_way = true,
@@ -313,6 +316,7 @@ impl Worker {
             Notice::Event { channel, sequence, event } => {
                 let (consumer, input) = self.shared.channels[&(peer, channel)];
                 let task = &mut self.shared.consumers[consumer];
+                cx.ledgers[task.inputs[input as usize].edge].arrived(&event);
                 let wake = task.gate.push_event(input, sequence, event);
                 task.wake(wake.map_err(|error| error.to_string())?);
             }

@@ -355,17 +355,19 @@ impl World {
         }
     }
 
-    /// Workers without tasks close their connections.
+    /// Workers without tasks close their connections; others may do so early.
     fn close_idle(&mut self) {
         for worker in &mut self.workers {
             let shared = &worker.shared;
             let over = shared.producers.iter().all(|task| task.is_over())
                 && shared.consumers.iter().all(|task| task.is_over());
+            let started = shared.consumers.iter().all(|t| t.state != ConsumerState::Waiting);
             for endpoint in worker.endpoints.values_mut() {
                 if endpoint.phase != EndpointPhase::Open {
                     continue;
                 }
-                if over && !endpoint.told_to_close {
+                let early = started && self.cx.random.below(100_000) < self.cx.plan.close;
+                if (over || early) && !endpoint.told_to_close {
                     endpoint.told_to_close = true;
                     endpoint.connection.close();
                     endpoint.ready = true;

@@ -29,6 +29,8 @@ struct Channel {
     expected: u32,
     phase: Phase,
     within_row: bool,
+    /// Whether the request has left, once at least.
+    asked: bool,
     waited: Duration,
     due: Due,
     is_due: bool,
@@ -82,6 +84,7 @@ impl Inbound {
             expected: 0,
             phase: Phase::Open,
             within_row: false,
+            asked: false,
             waited: Duration::ZERO,
             due: Due { request: true, ..Due::default() },
             is_due: false,
@@ -110,13 +113,13 @@ impl Inbound {
             self.note(id, announce);
             return Ok(Place::Buffer { channel: id, kind, bytes });
         }
-        if header.has(FrameHeader::BLOCKING) {
+        let announce = if header.has(FrameHeader::BLOCKING) {
             channel.phase = Phase::Blocked;
-            channel.credit.on_blocking(pool);
+            channel.credit.on_blocking(pool)
         } else {
-            let announce = channel.credit.on_backlog(header.backlog(), pool);
-            self.note(id, announce);
-        }
+            channel.credit.on_backlog(header.backlog(), pool)
+        };
+        self.note(id, announce);
         Ok(Place::Control { bytes })
     }
 
@@ -363,14 +366,13 @@ impl Channel {
     fn next_frame<B>(&mut self, id: ChannelId) -> Option<Outgoing<B>> {
         let due = &mut self.due;
         if self.phase == Phase::Closing {
-            // A request that was not sent need not be cancelled.
-            if core::mem::take(&mut due.request) {
-                *due = Due::default();
-                return None;
-            }
-            *due = Due { acknowledge: due.acknowledge, cancel: due.cancel, ..Due::default() };
+            // A producer that was never asked need not be told.
+            let cancel = due.cancel && self.asked;
+            let acknowledge = due.acknowledge && self.asked;
+            *due = Due { acknowledge, cancel, ..Due::default() };
         }
         if core::mem::take(&mut due.request) {
+            self.asked = true;
             let header = FrameHeader::request(id, self.credit.initial());
             return Some(Outgoing::inline(header, self.request.encode()));
         }

@@ -141,7 +141,11 @@ impl Connection {
             }
             FrameKind::Request => {
                 let request = Request::decode(payload)?;
-                self.outbound.on_request(header, request)
+                match self.state {
+                    // We closed between its header and its payload.
+                    State::Closed => Ok(Notice::None),
+                    _ => self.outbound.on_request(header, request),
+                }
             }
             FrameKind::TaskEvent => self.outbound.on_task_event(header),
             FrameKind::Event => self.inbound.on_event(header, payload),

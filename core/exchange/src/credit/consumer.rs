@@ -111,18 +111,17 @@ impl ConsumerCredit {
         self.request(pool)
     }
 
-    /// A blocking event arrived, behind which nothing is sent until the channel is resumed: a
-    /// channel without exclusive buffers gives its floating ones to others meanwhile.
-    pub fn on_blocking(&mut self, pool: &mut impl FloatingBuffers) {
-        self.required = self.initial;
-        if self.initial > 0 {
-            return;
+    /// A blocking event arrived, behind which nothing is sent until the channel is resumed: its
+    /// backlog is 0, and a channel without exclusive buffers gives its floating ones to others.
+    pub fn on_blocking(&mut self, pool: &mut impl FloatingBuffers) -> Announce {
+        if self.initial == 0 {
+            self.unannounced = 0;
+            while self.free.floating > 0 {
+                self.free.floating -= 1;
+                pool.give_back(self.channel);
+            }
         }
-        self.unannounced = 0;
-        while self.free.floating > 0 {
-            self.free.floating -= 1;
-            pool.give_back(self.channel);
-        }
+        self.on_backlog(0, pool)
     }
 
     /// The pool, where the channel waits, offers a buffer. Returns whether the channel takes it;
@@ -214,6 +213,12 @@ impl ConsumerCredit {
         self.in_use.exclusive + self.in_use.floating
     }
 
+    /// How many free buffers the channel wants: one of its own for each page that waits, and those
+    /// that it started with.
+    pub fn required(&self) -> u32 {
+        self.required
+    }
+
     /// Credit that no `Credit` frame has carried yet.
     pub fn unannounced(&self) -> u32 {
         self.unannounced
@@ -232,7 +237,7 @@ impl ConsumerCredit {
     /// Buffers that count for debloating and metrics: those queued and those that the producer
     /// has waiting.
     pub fn occupied(&self, queued: u32) -> u32 {
-        queued + self.required.saturating_sub(self.initial)
+        queued.saturating_add(self.required.saturating_sub(self.initial))
     }
 
     /// Asks for floating buffers one by one; waits for the pool at most once.

@@ -38,11 +38,6 @@ impl ProducerCredit {
         self.available
     }
 
-    /// Whether the consumer owns no buffer of its own and has to be told what waits.
-    pub fn starts_empty(&self) -> bool {
-        self.initial == 0
-    }
-
     /// Takes what the consumer announced.
     ///
     /// # Errors

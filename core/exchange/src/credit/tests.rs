@@ -160,7 +160,7 @@ fn a_blocked_channel_without_own_buffers_lends_nothing() {
     let mut pool = Pool::new(3);
     let mut credit = ConsumerCredit::new(CHANNEL, 0);
     assert_eq!(credit.on_backlog(2, &mut pool), Announce::Schedule);
-    credit.on_blocking(&mut pool);
+    assert_eq!(credit.on_blocking(&mut pool), Announce::Nothing);
     assert_eq!((credit.free(), credit.unannounced(), pool.free), (0, 0, 3));
     credit.resume();
     assert_eq!(credit.on_backlog(1, &mut pool), Announce::Schedule);
@@ -168,10 +168,13 @@ fn a_blocked_channel_without_own_buffers_lends_nothing() {
 
     let mut own = ConsumerCredit::new(CHANNEL, 1);
     assert_eq!(own.on_backlog(1, &mut pool), Announce::Schedule);
-    own.on_blocking(&mut pool);
+    assert_eq!(own.on_blocking(&mut pool), Announce::Nothing);
     assert_eq!((own.free(), own.unannounced()), (2, 1), "it keeps what it announced");
+    assert_eq!((own.on_data(), own.on_data()).0, Some(BufferKind::Floating));
+    assert_eq!(own.on_blocking(&mut pool), Announce::Nothing);
+    assert_eq!((own.free(), own.unannounced()), (1, 2), "and what it started with");
     own.resume();
-    assert_eq!(own.unannounced(), 1);
+    assert_eq!(own.unannounced(), 2);
 }
 
 #[test]
@@ -200,6 +203,8 @@ fn occupied_counts_what_is_queued_here_and_there() {
     assert_eq!(credit.occupied(1), 1);
     let _ = credit.on_backlog(5, &mut pool);
     assert_eq!(credit.occupied(1), 6);
+    let _ = credit.on_backlog(u32::MAX, &mut pool);
+    assert_eq!(credit.occupied(9), u32::MAX, "whatever a peer claims");
 }
 
 /// Both ends of one channel with the messages between them, and the pages it has still to send.

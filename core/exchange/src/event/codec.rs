@@ -187,9 +187,24 @@ fn flag(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, EventError
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_longest_event_is_an_announcement() {
+        let barrier = Barrier {
+            checkpoint: u64::MAX,
+            timestamp_ms: -1,
+            alignment: Alignment::Timeout { timeout_ms: 1 },
+            purpose: Purpose::StopWithSavepoint,
+        };
+        let mut bytes = [0; EVENT_BYTES_MAX];
+        let longest = Event::Announcement { barrier, sequence: 7 }.encode(&mut bytes);
+        assert_eq!((longest, EVENT_BYTES_MAX), (27, 27));
+    }
 
     #[test]
     fn watermark_bytes_are_stable() {
@@ -225,6 +240,9 @@ mod tests {
         aligned_with_timeout[18] = 9;
         let timeout = EventError::Field { field: "barrier timeout", found: 9 };
         assert_eq!(Event::decode(&aligned_with_timeout), Err(timeout));
+        assert_eq!(timeout.to_string(), "event barrier timeout: found invalid 9");
+        let tag = EventError::Tag { found: 9 };
+        assert_eq!(tag.to_string(), "event tag: expected 1 to 8, found 9");
     }
 
     fn any_barrier() -> impl Strategy<Value = Barrier> {

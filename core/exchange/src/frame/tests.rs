@@ -1,3 +1,5 @@
+use std::string::ToString;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -187,7 +189,9 @@ fn fields_outside_their_shape_are_refused() {
     let fatal = FrameHeader::error(None, ErrorCode::Protocol, 0);
     let announcement = FrameHeader::backlog_announcement(ChannelId(7), 1);
     let size = FrameHeader::new_buffer_size(ChannelId(7), LIMITS.segment_bytes);
-    let cases: [(FrameHeader, usize, &[u8], &str); 16] = [
+    let cases: [(FrameHeader, usize, &[u8], &str); 18] = [
+        (FrameHeader::hello(), 8, &[1], "channel"),
+        (FrameHeader::close(), 8, &[1], "channel"),
         (size, 24, &[1, 0x10], "aux"),
         (size, 24, &[0, 0], "aux"),
         (credit, 6, &[1], "flags"),
@@ -232,6 +236,72 @@ fn hello_and_request_come_back_as_they_went() {
     let empty = Hello { segment_bytes: 0, ..hello };
     let zero = PayloadError::Zero { field: "segment size" };
     assert_eq!(Hello::decode(empty.encode().as_slice()), Err(zero));
+    let empty = Hello { record_bytes_max: 0, ..hello };
+    let zero = PayloadError::Zero { field: "record size" };
+    assert_eq!(Hello::decode(empty.encode().as_slice()), Err(zero));
+    assert_eq!(zero.to_string(), "record size: expected at least 1 byte, found 0");
+    assert_eq!(INLINE_BYTES_MAX, 27);
+}
+
+#[test]
+fn error_codes_come_back_as_they_went() {
+    let codes = [
+        (ErrorCode::PartitionNotFound, "partition not found"),
+        (ErrorCode::PartitionRefused, "partition refused"),
+        (ErrorCode::ProducerFailed, "producer failed"),
+        (ErrorCode::Protocol, "protocol error"),
+        (ErrorCode::Incompatible, "incompatible peer"),
+        (ErrorCode::Shutdown, "shutdown"),
+    ];
+    for (code, text) in codes {
+        assert_eq!(ErrorCode::from_aux(code as u32), Some(code));
+        assert_eq!(code.to_string(), text);
+    }
+    assert_eq!((ErrorCode::from_aux(0), ErrorCode::from_aux(7)), (None, None));
+}
+
+#[test]
+fn directions_and_credit_follow_the_table() {
+    let to_producer = [
+        FrameKind::Request,
+        FrameKind::Credit,
+        FrameKind::Resume,
+        FrameKind::Cancel,
+        FrameKind::NewBufferSize,
+        FrameKind::AckAllRecords,
+        FrameKind::TaskEvent,
+    ];
+    for kind in FrameKind::ALL {
+        assert_eq!(kind.is_to_producer(), to_producer.contains(&kind), "{kind:?}");
+        let takes = matches!(kind, FrameKind::Data | FrameKind::JumboFragment);
+        assert_eq!(kind.consumes_credit(), takes, "{kind:?}");
+        assert_eq!(FrameKind::from_byte(kind as u8), Some(kind));
+    }
+}
+
+#[test]
+fn errors_say_what_was_expected_and_found() {
+    let kind = FrameKind::Data;
+    let channel = ChannelId(3);
+    let texts = [
+        (FrameError::Magic { found: 1 }, "frame magic: expected 0x4c4c494d, found 0x00000001"),
+        (
+            FrameError::Checksum { expected: 1, found: 2 },
+            "frame checksum: expected 0x00000001, found 0x00000002",
+        ),
+        (FrameError::Kind { found: 99 }, "frame kind: expected 1 to 14, found 99"),
+        (
+            FrameError::Length { kind, min: 1, max: 4096, found: 5000 },
+            "Data payload: expected 1 to 4096 bytes, found 5000",
+        ),
+        (
+            FrameError::Field { kind, channel, field: "flags", found: 9 },
+            "Data frame of channel 3: flags cannot be 9",
+        ),
+    ];
+    for (error, text) in texts {
+        assert_eq!(error.to_string(), text);
+    }
 }
 
 #[test]

@@ -302,6 +302,8 @@ impl core::error::Error for JumboError {}
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
 
     struct Budget {
@@ -414,5 +416,7 @@ mod tests {
                 steps.iter().map(|(part, bytes)| gate.on_data(1, *part, *bytes, &mut budget));
             assert_eq!(results.find_map(Result::err), Some(expected));
         }
+        let error = JumboError::TooLarge { channel: 1, total: 26, max: 25 };
+        assert_eq!(error.to_string(), "input 1: row of 26 bytes, max-record-size is 25");
     }
 }

@@ -73,7 +73,9 @@ fn a_blocking_event_stops_the_queue_until_it_is_resumed() {
     let mut credit = ProducerCredit::new(ChannelId(1), 9);
     let first = queue.take_data(credit.permit().expect("nine"));
     assert_eq!((first.data.buffer, first.backlog), (1, 1));
+    assert!(!queue.is_blocked());
     assert_eq!(queue.take_event(), Some(Queued { event: aligned, backlog: 0 }));
+    assert!(queue.is_blocked());
     assert_eq!((queue.head(), queue.backlog()), (Head::Nothing, 0));
     assert_eq!(push(&mut queue, 3), Wake::Nobody);
     assert_eq!(queue.push_event(barrier(2, Alignment::Unaligned)), Wake::Nobody);
@@ -165,10 +167,13 @@ fn a_released_queue_gives_everything_back() {
     let _ = push(&mut queue, 1);
     let _ = queue.push_event(Event::Watermark(1));
     let _ = push(&mut queue, 2);
+    assert!(!queue.is_released() && !queue.is_ended());
     assert_eq!(queue.release().map(|data| data.buffer).collect::<Vec<_>>(), [1, 2]);
+    assert!(queue.is_released());
     assert_eq!((queue.head(), queue.backlog()), (Head::Nothing, 0));
     assert_eq!(queue.push_data(Data::page(3, 1)), Err(Data::page(3, 1)));
     assert_eq!(queue.push_event(Event::EndOfPartition), Wake::Nobody);
+    assert!(queue.is_ended());
     assert_eq!(queue.head(), Head::Nothing);
 }
 
@@ -191,6 +196,31 @@ fn a_page_within_a_row_is_a_bug_of_the_writer() {
     let first = Data { buffer: 1, bytes: 10, part: Part::First { total_bytes: 25 } };
     assert!(queue.push_data(first).is_ok());
     let _ = push(&mut queue, 2);
+}
+
+#[test]
+#[should_panic(expected = "does not follow")]
+fn a_row_that_fits_is_no_jumbo_row() {
+    let first = Data { buffer: 1, bytes: 10, part: Part::First { total_bytes: 10 } };
+    let _ = queue().push_data(first);
+}
+
+#[test]
+#[should_panic(expected = "does not follow")]
+fn a_fragment_that_leaves_a_gap_is_a_bug_of_the_writer() {
+    let mut queue = queue();
+    let first = Data { buffer: 1, bytes: 10, part: Part::First { total_bytes: 25 } };
+    assert!(queue.push_data(first).is_ok());
+    let _ = queue.push_data(Data { buffer: 2, bytes: 5, part: Part::Middle { offset_bytes: 11 } });
+}
+
+#[test]
+#[should_panic(expected = "ends")]
+fn a_last_fragment_that_does_not_complete_its_row_is_a_bug_of_the_writer() {
+    let mut queue = queue();
+    let first = Data { buffer: 1, bytes: 10, part: Part::First { total_bytes: 25 } };
+    assert!(queue.push_data(first).is_ok());
+    let _ = queue.push_data(Data { buffer: 2, bytes: 5, part: Part::Last { offset_bytes: 10 } });
 }
 
 #[test]

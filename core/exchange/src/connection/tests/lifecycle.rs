@@ -328,6 +328,24 @@ fn a_cancel_before_the_request_left_says_nothing() {
 }
 
 #[test]
+fn a_cancel_in_the_place_of_another_request_is_sent() {
+    let (mut consumer, mut producer) = pair();
+    let channel = consumer.open(4, 1);
+    settle(&mut consumer, &mut producer);
+    let reader = ReaderId(channel.0);
+    producer.notices();
+    producer.connection.hold(reader, S);
+    assert_eq!(producer.connection.on_time(11 * S), Ok(()));
+    producer.send();
+    consumer.take_from(&mut producer);
+    consumer.connection.cancel(channel, &mut consumer.ports);
+    settle(&mut consumer, &mut producer);
+    assert_eq!(producer.notices(), [Notice::Cancelled { reader, complete: false }]);
+    producer.connection.close();
+    assert_eq!(producer.sent(), [FrameKind::Close], "no reader is left behind");
+}
+
+#[test]
 fn a_complete_channel_is_acknowledged_and_cancelled() {
     let (mut consumer, mut producer, [channel]) = channels([1]);
     let reader = ReaderId(channel.0);
@@ -421,6 +439,20 @@ fn a_request_that_crosses_a_close_fails() {
     settle(&mut a, &mut b);
     assert_eq!(b.notices(), [Notice::Closed { failed: std::vec![] }]);
     assert!(a.connection.is_closed() && b.connection.is_closed());
+}
+
+#[test]
+fn a_request_whose_payload_crosses_a_close_gets_no_reader() {
+    let (mut a, mut b) = pair();
+    let _ = a.open(0, 1);
+    a.send();
+    let mut bytes = [0; HEADER_BYTES];
+    a.wire[0].header.encode(&mut bytes);
+    assert!(b.connection.on_header(&bytes, &mut b.ports).is_ok());
+    b.connection.close();
+    assert_eq!(b.sent(), [FrameKind::Close]);
+    let notice = b.connection.on_payload(a.wire[0].control_bytes(), &mut b.ports);
+    assert_eq!(notice, Ok(Notice::None));
 }
 
 #[test]
