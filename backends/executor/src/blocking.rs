@@ -98,8 +98,12 @@ pub fn spawn_source(
     let body = move || {
         outcome.wake_at_end(Unparker::Thread(Arc::new(thread::current().into())));
         let waker = this_thread();
-        let run = || run_source(source, &pool, channel, &metrics, &outcome, &waker);
+        let mut channel = channel;
+        let run = || run_source(source, &pool, &mut channel, &metrics, &outcome, &waker);
         report(&name, &outcome, catch_unwind(AssertUnwindSafe(run)));
+        // Only now: who reads the channel must not be the first to report its end.
+        drop(channel);
+        outcome.end_thread();
     };
     thread::Builder::new().name(thread_name).spawn(body).expect("the system gives a thread")
 }
@@ -107,7 +111,7 @@ pub fn spawn_source(
 fn run_source(
     mut source: Box<dyn BlockingSource>,
     pool: &LocalPool,
-    mut channel: Sender,
+    channel: &mut Sender,
     metrics: &TaskMetrics,
     outcome: &Outcome,
     waker: &Waker,
@@ -134,7 +138,7 @@ fn run_source(
             Read::End => Element::Event(Event::EndOfPartition),
         };
         let ends = matches!(element, Element::Event(_));
-        if !push(&mut channel, element, outcome, waker) || ends {
+        if !push(channel, element, outcome, waker) || ends {
             return Ok(());
         }
     }
@@ -176,6 +180,7 @@ pub fn spawn_sink(
         outcome.wake_at_end(Unparker::Thread(Arc::new(thread::current().into())));
         let run = || run_sink(sink, channels, &metrics, &outcome);
         report(&name, &outcome, catch_unwind(AssertUnwindSafe(run)));
+        outcome.end_thread();
     };
     let handle =
         thread::Builder::new().name(thread_name).spawn(body).expect("the system gives a thread");
@@ -264,7 +269,6 @@ fn report(name: &str, outcome: &Outcome, result: thread::Result<Result<(), TaskE
             outcome.failed(TaskError::new(format!("{name}: panicked: {what}")));
         }
     }
-    outcome.end_thread();
 }
 
 /// Rows of a page, by its header.

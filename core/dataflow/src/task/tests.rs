@@ -1,0 +1,155 @@
+//! A task between two channels, on a clock of the test's own.
+
+extern crate std;
+
+use alloc::{boxed::Box, string::String, sync::Arc, vec, vec::Vec};
+use core::task::Waker;
+
+use millstream_data::{
+    Value,
+    page::{PageBuilder, Shape, Sizing, ValidPage},
+    value::Record,
+};
+use millstream_exchange::event::Event;
+use millstream_memory::{JumboBudget, LocalPool, NetworkPool};
+use millstream_segments::HeapArena;
+
+use super::*;
+use crate::{
+    chain::{OpenInfo, OutputInfo},
+    channel::{Receiver, Sender, channel},
+    operator::PageChain,
+    writer::{PartitionWriter, Single},
+};
+
+const SEGMENT: usize = 4096;
+
+/// A task that passes numbers on, and the ends of its channels.
+struct Bench {
+    task: Task,
+    input: Sender,
+    output: Receiver,
+    pool: LocalPool,
+    _network: NetworkPool,
+}
+
+fn bench(timeout: BufferTimeout) -> Bench {
+    let network = NetworkPool::new(Box::new(HeapArena::new(SEGMENT, 64).unwrap()));
+    let (input, receiver) = channel(Waker::noop().clone());
+    let (sender, output) = channel(Waker::noop().clone());
+    let info = OpenInfo {
+        subtask: 0,
+        parallelism: 1,
+        segment_size: SEGMENT as u32,
+        outputs: vec![OutputInfo { subpartitions: 1, max_parallelism: 128, compact: false }],
+    };
+    let writer = PartitionWriter::<u64, Single>::new(&Single, 0, &info).unwrap();
+    let chain = Box::new(PageChain::<u64, _>::new(writer));
+    let partition = ResultPartition::new(network.create_local(2, 10).unwrap(), vec![sender]);
+    let outputs = Outputs::new(vec![partition], JumboBudget::new(1 << 20, 1 << 20));
+    let inputs = vec![Input { receiver, port: 0 }];
+    let task = Task::new(String::from("test"), chain, inputs, outputs, timeout);
+    let pool = network.create_local(1, 20).unwrap();
+    Bench { task, input, output, pool, _network: network }
+}
+
+impl Bench {
+    /// Sends a page of so many rows to the task.
+    fn feed(&mut self, rows: u64) {
+        let sizing = Sizing::new(Arc::new(Shape::new(&u64::schema())), SEGMENT).unwrap();
+        let segment = self.pool.request().expect("a segment");
+        let mut page = PageBuilder::<u64, _>::new(segment, sizing.shape(), sizing.layout());
+        (0..rows).for_each(|n| page.append(n.view()).expect("it fits a page"));
+        let sealed = page.seal(sizing.shape(), false);
+        self.input.push(Element::Page(sealed.buffer.freeze(sealed.length))).expect("room");
+    }
+
+    fn poll(&mut self, now: u64) -> TaskPoll {
+        self.task.poll(now, Waker::noop()).expect("the task does not fail")
+    }
+
+    /// Rows of each page that has come out.
+    fn pages(&mut self) -> Vec<usize> {
+        let mut pages = Vec::new();
+        while let Some(element) = self.output.pop() {
+            if let Element::Page(page) = element {
+                pages.push(ValidPage::trusted(&page).unwrap().rows());
+            }
+        }
+        pages
+    }
+}
+
+#[test]
+fn with_a_timeout_a_page_waits_so_long_and_no_longer() {
+    let mut bench = bench(BufferTimeout::After(100));
+    bench.feed(3);
+    assert_eq!(bench.poll(1000), TaskPoll::Idle);
+    assert_eq!(bench.task.deadline(), Some(1100));
+    assert_eq!(bench.poll(1099), TaskPoll::Idle);
+    assert_eq!(bench.pages(), [0usize; 0]);
+    bench.poll(1100);
+    assert_eq!(bench.pages(), [3]);
+}
+
+#[test]
+fn without_a_timeout_rows_leave_as_soon_as_they_are_processed() {
+    let mut bench = bench(BufferTimeout::EachRecord);
+    bench.feed(3);
+    bench.poll(5);
+    assert_eq!(bench.pages(), [3]);
+}
+
+#[test]
+fn never_means_until_the_page_is_full_or_the_stream_ends() {
+    let mut bench = bench(BufferTimeout::OnlyFull);
+    bench.feed(400);
+    bench.poll(0);
+    bench.poll(1_000_000);
+    assert_eq!((bench.pages(), bench.task.deadline()), (vec![], None));
+    bench.feed(400);
+    bench.poll(1_000_001);
+    let full = bench.pages();
+    assert_eq!(full.len(), 1, "one page is full");
+    bench.input.push(Element::Event(Event::EndOfPartition)).expect("room");
+    while bench.poll(1_000_002) != TaskPoll::Finished {}
+    assert_eq!(bench.pages(), [800 - full[0]]);
+}
+
+#[test]
+fn a_consumer_that_has_pages_to_read_lets_the_open_one_fill() {
+    let mut bench = bench(BufferTimeout::After(10));
+    // One full page waits, and a few rows are in the next.
+    bench.feed(400);
+    bench.feed(400);
+    bench.poll(0);
+    bench.poll(1000);
+    let waiting = bench.output.len();
+    assert_eq!(waiting, 1, "the open page stays open");
+    bench.pages();
+    bench.poll(2000);
+    assert_eq!(bench.pages().len(), 1);
+}
+
+#[test]
+fn a_full_subpartition_holds_the_task_back_until_it_is_read() {
+    let mut bench = bench(BufferTimeout::OnlyFull);
+    let mut fed = 0;
+    while bench.poll(0) != TaskPoll::Backpressured {
+        bench.feed(500);
+        fed += 500;
+        assert!(fed < 50_000, "it is never held back");
+    }
+    // Nine of ten segments are full pages, the last is open or about to be.
+    let held = bench.pages();
+    assert!((8..=10).contains(&held.len()), "{held:?}");
+    assert_ne!(bench.poll(0), TaskPoll::Backpressured);
+}
+
+#[test]
+fn a_producer_that_goes_without_a_word_is_a_failure() {
+    let Bench { mut task, input, .. } = bench(BufferTimeout::OnlyFull);
+    drop(input);
+    let error = task.poll(0, Waker::noop()).unwrap_err();
+    assert_eq!(alloc::format!("{error}"), "test: a task upstream ended before its partition did");
+}
