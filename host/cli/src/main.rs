@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod plugins;
 mod run;
 
 use std::process::ExitCode;

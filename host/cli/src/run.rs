@@ -1,6 +1,12 @@
 //! `millstream run`.
 
-use std::{error::Error, ffi::OsStr, io, path::Path, process::ExitCode};
+use std::{
+    error::Error,
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use millstream::{
     Config, Summary, builder,
@@ -54,6 +60,16 @@ impl Job {
         })?;
         let (name, options) = (job.name.clone(), job.options.clone());
         Ok(Self { registry, plugin, name, options })
+    }
+
+    /// Loads the plugins of these directories beside the job.
+    pub(crate) fn add_plugins(&mut self, directories: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+        for directory in directories {
+            for refused in self.registry.load_directory(directory)? {
+                eprintln!("warning: {refused}");
+            }
+        }
+        Ok(())
     }
 
     /// The options that the job declares.
