@@ -2,4 +2,5 @@
 
 mod failures;
 mod flights;
+mod plugins;
 mod program;
