@@ -1,13 +1,18 @@
 //! What was typed, and what it means.
 
-use std::{error::Error, ffi::OsString, path::Path, process::ExitCode};
+use std::{
+    error::Error,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Arg, ArgAction, Command, builder::ValueParser, error::ErrorKind};
 use millstream::{Config, cluster, config::Origin};
 use millstream_loader::{OptionInfo, OptionType};
 
 use crate::{
-    explain,
+    explain, plugins,
     run::{self, Job, Output, RunArguments},
 };
 
@@ -37,7 +42,8 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
         }
     };
     match (matches.subcommand(), job) {
-        (Some(("run", matches)), Some(job)) => {
+        (Some(("run", matches)), Some(mut job)) => {
+            job.add_plugins(&plugin_directories(matches))?;
             let options = declared_values(matches, job.options());
             let output = matches.get_one("output").copied().unwrap_or(Output::Csv);
             let processes = matches.get_one("processes").copied().unwrap_or(1);
@@ -53,11 +59,30 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
             explain::explain(&config(matches)?)?;
             Ok(ExitCode::SUCCESS)
         }
+        (Some(("plugin", matches)), _) => plugin(matches),
         _ => {
             command(&[]).print_help()?;
             Ok(ExitCode::from(USAGE))
         }
     }
+}
+
+/// Does what `plugin ...` says.
+fn plugin(matches: &clap::ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
+    let Some((action, matches)) = matches.subcommand() else { return Ok(ExitCode::from(USAGE)) };
+    let mut registry = plugins::registry(&plugin_directories(matches))?;
+    match matches.try_get_one::<String>("name") {
+        Ok(Some(name)) if action == "inspect" => {
+            print!("{}", plugins::inspect(&mut registry, name)?);
+        }
+        _ => print!("{}", plugins::list(&registry)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The directories of `--plugin-path`.
+fn plugin_directories(matches: &clap::ArgMatches) -> Vec<PathBuf> {
+    matches.get_many::<String>("plugin-path").into_iter().flatten().map(PathBuf::from).collect()
 }
 
 /// The configuration: the file, then `--set`, then options of their own.
@@ -91,6 +116,34 @@ fn command(job_options: &[OptionInfo]) -> Command {
                     "Show each option, its value, where that came from, and the memory table",
                 ))),
         )
+        .subcommand(plugin_command())
+}
+
+fn plugin_command() -> Command {
+    let name = Arg::new("name").value_name("NAME|PATH").required(true);
+    Command::new("plugin")
+        .about("Show what plugins offer")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("list")
+                .about("List the sources, sinks and jobs of all plugins")
+                .arg(plugin_path()),
+        )
+        .subcommand(
+            Command::new("inspect")
+                .about("Explain a plugin, a connector or a library, with all options")
+                .arg(name.help("A plugin, a source, sink or job, or the path of a library"))
+                .arg(plugin_path()),
+        )
+}
+
+fn plugin_path() -> Arg {
+    Arg::new("plugin-path")
+        .long("plugin-path")
+        .value_name("DIRECTORY")
+        .action(ArgAction::Append)
+        .help("Load the plugins of this directory, too; may be given several times")
 }
 
 fn run_command(job_options: &[OptionInfo]) -> Command {
@@ -131,7 +184,7 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .value_parser(ValueParser::new(Output::parse))
                 .help("How the result is printed: csv, none [default: csv]"),
         );
-    let run = configured(run);
+    let run = configured(run).arg(plugin_path());
     job_options.iter().fold(run, |run, option| run.arg(job_argument(option)))
 }
 

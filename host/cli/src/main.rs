@@ -3,6 +3,7 @@
 
 mod command;
 mod explain;
+mod plugins;
 mod run;
 mod watch;
 

@@ -62,6 +62,8 @@ pub(crate) struct Job {
     name: String,
     options: Vec<OptionInfo>,
     library: PathBuf,
+    /// Directories of plugins beside it.
+    plugins: Vec<PathBuf>,
 }
 
 impl Job {
@@ -75,7 +77,18 @@ impl Job {
             format!("plugin {} offers no job: it has only connectors", plugin.name)
         })?;
         let (name, options) = (job.name.clone(), job.options.clone());
-        Ok(Self { registry, plugin, name, options, library: path.into() })
+        Ok(Self { registry, plugin, name, options, library: path.into(), plugins: Vec::new() })
+    }
+
+    /// Loads the plugins of these directories beside the job.
+    pub(crate) fn add_plugins(&mut self, directories: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+        self.plugins.extend(directories.iter().cloned());
+        for directory in directories {
+            for refused in self.registry.load_directory(directory)? {
+                eprintln!("warning: {refused}");
+            }
+        }
+        Ok(())
     }
 
     /// The options that the job declares.
@@ -102,6 +115,7 @@ pub(crate) fn run(job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn
         command.arg(WORKER);
         let spec = JobSpec {
             library: job.library,
+            plugins: job.plugins,
             job: job.name,
             options: arguments.options,
             settings: arguments.config.settings(),

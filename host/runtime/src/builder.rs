@@ -140,7 +140,12 @@ impl std::fmt::Debug for Builder {
 /// # Errors
 /// If one of them is there already.
 pub fn bundle(registry: &mut Registry) -> Result<(), LoadError> {
+    registry.bundle(millstream_blackhole::plugin)?;
+    registry.bundle(millstream_datagen::plugin)?;
     registry.bundle(millstream_filesystem::plugin)?;
+    registry.bundle(millstream_nexmark::plugin)?;
+    registry.bundle(millstream_print::plugin)?;
+    registry.bundle(millstream_socket::plugin)?;
     Ok(())
 }
 

@@ -31,6 +31,8 @@ pub use worker::work;
 pub struct JobSpec {
     /// The library that offers the job.
     pub library: PathBuf,
+    /// Directories of plugins beside the bundled ones.
+    pub plugins: Vec<PathBuf>,
     /// The job's name there.
     pub job: String,
     /// The options of the job.

@@ -1,6 +1,6 @@
 //! How files are written.
 
-use millstream_format::{Columns, csv::Dialect};
+use millstream_format::{Columns, csv::Dialect, lines};
 use millstream_sdk::prelude::*;
 
 /// The option for the character between fields.
@@ -23,6 +23,8 @@ pub(crate) struct Format {
 pub(crate) enum Kind {
     Csv(Dialect),
     Json,
+    /// Lines, which are only read.
+    Text,
 }
 
 impl Format {
@@ -32,9 +34,13 @@ impl Format {
         let kind = match options.string("format")? {
             "csv" => Kind::Csv(dialect(options)?),
             "json" => Kind::Json,
+            "text" => {
+                lines::check_schema(schema)?;
+                Kind::Text
+            }
             other => {
                 return Err(Error::new(format!(
-                    "the option `format` is `{other}`: it is csv or json"
+                    "the option `format` is `{other}`: it is csv, json or text"
                 )));
             }
         };

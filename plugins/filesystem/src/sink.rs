@@ -75,6 +75,11 @@ impl Sink for FileSink {
             }
         };
         let format = Format::new(options, schema)?;
+        if let Kind::Text = format.kind {
+            return Err(Error::new(
+                "the option `format` is `text`, which is only read: use csv or json",
+            ));
+        }
         fs::create_dir_all(&directory).map_err(|error| failed("make", &directory, error))?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let target = Target {
@@ -128,7 +133,7 @@ impl PageWriter for FileWriter {
                 Kind::Csv(dialect) => {
                     csv::push_row(&mut self.text, columns, page, row, *dialect, &mut self.cell);
                 }
-                Kind::Json => {
+                Kind::Json | Kind::Text => {
                     json::push_row(&mut self.text, columns, page, row, &mut self.cell);
                 }
             }
@@ -169,7 +174,7 @@ impl FileWriter {
         let Target { directory, format, compression, run, .. } = &*self.target;
         let extension = match format.kind {
             Kind::Csv(_) => "csv",
-            Kind::Json => "json",
+            Kind::Json | Kind::Text => "json",
         };
         let suffix = match compression {
             Compression::None => "",

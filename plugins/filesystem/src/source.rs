@@ -2,7 +2,7 @@
 
 use std::{fs, io::Read, path::PathBuf, sync::Arc};
 
-use millstream_format::{RecordError, Step, csv, json};
+use millstream_format::{RecordError, Step, csv, json, lines};
 use millstream_sdk::prelude::*;
 
 use crate::{
@@ -23,13 +23,13 @@ pub struct FileSource {
 
 impl Source for FileSource {
     const NAME: &'static str = "filesystem";
-    const SUMMARY: &'static str = "Reads CSV and JSON lines, plain or compressed";
+    const SUMMARY: &'static str = "Reads CSV, JSON lines and text, plain or compressed";
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc::string("path", "A file, a directory, or a pattern such as /data/*.csv")
             .required(),
         OptionDoc::string(
             "format",
-            "The format of the files: csv (with a header line) or json (lines)",
+            "The format of the files: csv (with a header line), json (lines) or text (a line is a row of one column)",
         )
         .default("csv"),
         OptionDoc::string("compression", "auto (by the file's name), none, gzip or zstd")
@@ -157,6 +157,7 @@ impl OpenSplit {
                 Decoder::Csv(decoder.multiline(whole))
             }
             Kind::Json => Decoder::Json(json::Decoder::new(format.columns.clone())),
+            Kind::Text => Decoder::Text,
         };
         let has_header = matches!(decoder, Decoder::Csv(_));
         // From the byte before the start: if that is a line feed, a record begins at the start.
@@ -268,7 +269,7 @@ impl OpenSplit {
                     Decoder::Csv(_) => {
                         "; if quoted fields contain line ends, set `csv.multiline` to true"
                     }
-                    Decoder::Json(_) => "",
+                    Decoder::Json(_) | Decoder::Text => "",
                 };
                 (format!("{path}, byte {}", self.offset + self.position as u64), hint)
             }
@@ -281,6 +282,7 @@ impl OpenSplit {
 enum Decoder {
     Csv(csv::Decoder),
     Json(json::Decoder),
+    Text,
 }
 
 impl Decoder {
@@ -300,6 +302,7 @@ impl Decoder {
         match self {
             Self::Csv(decoder) => decoder.record(data, position, last, rows),
             Self::Json(decoder) => decoder.record(data, position, last, rows),
+            Self::Text => lines::record(data, position, last, rows),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod cell;
 mod columns;
 pub mod csv;
 pub mod json;
+pub mod lines;
 pub mod text;
 
 pub use columns::Columns;

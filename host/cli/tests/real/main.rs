@@ -3,4 +3,5 @@
 mod failures;
 mod flights;
 mod forbidden;
+mod plugins;
 mod program;

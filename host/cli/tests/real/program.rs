@@ -18,7 +18,7 @@ pub(crate) fn flights_library() -> &'static Path {
 }
 
 /// Builds a library beside the binary under test, with the same profile.
-fn build_library(package: &str) -> PathBuf {
+pub(crate) fn build_library(package: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_BIN_EXE_millstream")).parent().expect("a directory");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--package", package]).current_dir(root());

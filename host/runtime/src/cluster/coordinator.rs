@@ -46,6 +46,10 @@ pub(super) fn open(spec: &JobSpec) -> Result<(Registry, OpenJob), RunError> {
     let mut registry = Registry::new();
     builder::bundle(&mut registry)?;
     let plugin = registry.load(&spec.library)?.clone();
+    for directory in &spec.plugins {
+        // The coordinator has told which of them were refused.
+        registry.load_directory(directory)?;
+    }
     let job = registry.job(&plugin, &spec.job, &spec.options)?;
     Ok((registry, job))
 }

@@ -183,3 +183,17 @@ fn directories_and_patterns_name_many_files() {
     let said = error::<Person>(&source::<Person>(&scratch.path("*.txt")));
     assert!(said.contains("*.txt"), "{said}");
 }
+
+#[test]
+fn lines_of_text_are_rows() {
+    let scratch = Scratch::new();
+    let path = scratch.file("a.txt", "one\n\ntwo, \"2\"\r\nlast");
+    let text = source::<String>(&path).option("format", "text");
+    assert_eq!(text.rows::<String>().expect("rows"), ["one", "", "two, \"2\"", "last"]);
+    text.option("split-size", "4").check_contract();
+    let path = scratch.file("b.txt", b"fine\n\xFF\n");
+    let said = error::<String>(&source::<String>(&path).option("format", "text"));
+    assert!(said.ends_with("b.txt, line 2: the line is not UTF-8 text"), "{said}");
+    let said = error::<Person>(&source::<Person>(&path).option("format", "text"));
+    assert!(said.contains("one column of STRING"), "{said}");
+}

@@ -1,0 +1,50 @@
+//! Plain text: each line is a row of one column.
+
+use std::str;
+
+use millstream_sdk::{
+    Error,
+    data::types::{DataType, Schema},
+    source::Rows,
+};
+
+use crate::{RecordError, Step};
+
+/// Whether a schema is one column of text.
+///
+/// # Errors
+/// If it is not.
+pub fn check_schema(schema: &Schema) -> Result<(), Error> {
+    match schema.fields.as_slice() {
+        [field] if field.data_type == DataType::String => Ok(()),
+        _ => Err(Error::new(format!(
+            "lines of text are one column of STRING, but the columns are {schema}"
+        ))),
+    }
+}
+
+/// Adds the line that begins at `start`, without its end. With `last` the end of the data ends it,
+/// too. Empty lines are rows.
+///
+/// # Errors
+/// If the line is not UTF-8.
+pub fn record(
+    data: &[u8],
+    start: usize,
+    last: bool,
+    rows: &mut Rows<'_>,
+) -> Result<Step, RecordError> {
+    let rest = data.get(start..).unwrap_or(&[]);
+    let (line, end) = match memchr::memchr(b'\n', rest) {
+        Some(at) => (&rest[..at], start + at + 1),
+        None if last => (rest, data.len()),
+        None => return Ok(Step::Incomplete),
+    };
+    let text = str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line))
+        .map_err(|_| RecordError { message: "the line is not UTF-8 text".into(), lines: 0 })?;
+    if rows.put_str(0, text).is_err() {
+        return Ok(Step::Full);
+    }
+    rows.commit();
+    Ok(Step::Row(end))
+}

@@ -1,0 +1,164 @@
+//! The contract is checked: connectors that break it are told which part.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use millstream_sdk::prelude::*;
+use millstream_sdk_test::{SinkTest, SourceTest};
+
+/// A hundred numbers in four splits, with a fault.
+struct Faulty {
+    fault: String,
+    opened: u64,
+}
+
+static OPENED: AtomicU64 = AtomicU64::new(0);
+
+impl Source for Faulty {
+    const NAME: &'static str = "faulty";
+    const SUMMARY: &'static str = "Numbers, not always the right ones";
+    const OPTIONS: &'static [OptionDoc] =
+        &[OptionDoc::string("fault", "What it does wrong").default("none")];
+    type Reader = FaultyReader;
+
+    fn open(options: &Options, _schema: &Schema) -> Result<Self, Error> {
+        let opened = OPENED.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { fault: options.string("fault")?.into(), opened })
+    }
+
+    fn splits(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut splits: Vec<Vec<u8>> = (0..4u8).map(|n| vec![n * 25]).collect();
+        if self.fault == "splits differ" {
+            splits.push(self.opened.to_le_bytes().to_vec());
+        }
+        Ok(splits)
+    }
+
+    fn reader(&self, subtask: Subtask) -> Result<FaultyReader, Error> {
+        Ok(FaultyReader { fault: self.fault.clone(), subtask, next: 0, end: 0 })
+    }
+}
+
+struct FaultyReader {
+    fault: String,
+    subtask: Subtask,
+    next: u64,
+    end: u64,
+}
+
+impl SplitReader for FaultyReader {
+    fn begin(&mut self, split: &[u8]) -> Result<(), Error> {
+        self.next = split.first().copied().unwrap_or_default().into();
+        self.end = self.next + 25;
+        if self.fault == "readers overlap" && self.subtask.parallelism > 1 {
+            self.end += 1;
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, rows: &mut Rows<'_>) -> Result<Filled, Error> {
+        let small = self.subtask.segment_size == 4096;
+        while rows.has_room() && self.next < self.end {
+            rows.put_fixed(0, self.next.to_le_bytes());
+            let forgets = self.fault == "garbage" && self.next == 7;
+            let text = format!("a text beyond what a view holds: {:0100}", self.next);
+            if !forgets && rows.put_str(1, &text).is_err() {
+                rows.roll_back();
+                // The row that did not fit has to be kept.
+                self.next += u64::from(small && self.fault == "loses a row");
+                return Ok(Filled::Page);
+            }
+            rows.commit();
+            self.next += 1;
+        }
+        Ok(if self.next < self.end { Filled::Page } else { Filled::SplitDone })
+    }
+}
+
+/// A source and a sink whose options do not explain themselves.
+struct Silent;
+
+impl Sink for Silent {
+    const NAME: &'static str = "silent";
+    const SUMMARY: &'static str = "Says nothing of its options";
+    const OPTIONS: &'static [OptionDoc] = &[OptionDoc::string("path", "")];
+    type Writer = SilentWriter;
+
+    fn open(_options: &Options, _schema: &Schema) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    fn writer(&self, _subtask: Subtask) -> Result<SilentWriter, Error> {
+        Ok(SilentWriter)
+    }
+}
+
+struct SilentWriter;
+
+impl PageWriter for SilentWriter {
+    fn write(&mut self, _page: &ValidPage<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        panic!("it never could")
+    }
+}
+
+millstream_sdk::plugin! {
+    name: "faulty",
+    summary: "Breaks the contract",
+    sources: [Faulty],
+    sinks: [Silent],
+}
+
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Row {
+    id: u64,
+    text: String,
+}
+
+fn check(fault: &str) {
+    SourceTest::new::<Row>(plugin, "faulty").option("fault", fault).check_contract();
+}
+
+#[test]
+fn a_good_source_passes() {
+    check("none");
+}
+
+#[test]
+#[should_panic(expected = "splits of two that were opened alike")]
+fn splits_that_differ() {
+    check("splits differ");
+}
+
+#[test]
+#[should_panic(expected = "the number of rows with 3 readers")]
+fn readers_that_overlap() {
+    check("readers overlap");
+}
+
+#[test]
+#[should_panic(expected = "the number of rows with 1 readers and segments of 4096 bytes")]
+fn rows_that_get_lost_in_small_segments() {
+    check("loses a row");
+}
+
+#[test]
+#[should_panic(expected = "made a bad page")]
+fn cells_that_are_not_written() {
+    check("garbage");
+}
+
+#[test]
+#[should_panic(expected = "the option `path` of sink `silent` is not documented")]
+fn options_without_documentation() {
+    SinkTest::new::<Row>(plugin, "silent").check_contract::<Row>();
+}
+
+#[test]
+fn a_panic_is_an_error() {
+    let sink = SinkTest::new::<Row>(plugin, "silent");
+    let said = sink.write::<Row>(&[&[]]).expect_err("it panics").to_string();
+    assert_eq!(said, "sink `silent` of plugin faulty: panicked: it never could");
+}

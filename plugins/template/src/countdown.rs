@@ -1,0 +1,76 @@
+//! A source that counts down.
+
+use millstream_sdk::prelude::*;
+
+/// Counts down to 1.
+#[derive(Debug)]
+pub struct Countdown {
+    from: u64,
+}
+
+/// Numbers of a split.
+const SPLIT_NUMBERS: u64 = 1000;
+
+impl Source for Countdown {
+    const NAME: &'static str = "countdown";
+    const SUMMARY: &'static str = "The numbers from the first down to 1";
+    const OPTIONS: &'static [OptionDoc] =
+        &[OptionDoc::integer("from", "The first number").required()];
+    type Reader = CountdownReader;
+
+    fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
+        // The job says which columns it wants; a source says which it can give.
+        match schema.fields.as_slice() {
+            [field] if field.data_type == DataType::Int64 => {}
+            _ => {
+                return Err(Error::new(format!(
+                    "countdown gives one column of BIGINT, but the columns are {schema}"
+                )));
+            }
+        }
+        let from = options.integer("from")?;
+        let from = u64::try_from(from)
+            .map_err(|_| Error::new(format!("the option `from` is {from}: it is 0 or more")))?;
+        Ok(Self { from })
+    }
+
+    fn splits(&self) -> Result<Vec<Vec<u8>>, Error> {
+        // What a split says is up to the source. Here: the first of its numbers.
+        let firsts = (0..self.from.div_ceil(SPLIT_NUMBERS)).map(|n| self.from - n * SPLIT_NUMBERS);
+        Ok(firsts.map(|first| first.to_le_bytes().to_vec()).collect())
+    }
+
+    fn reader(&self, _subtask: Subtask) -> Result<CountdownReader, Error> {
+        Ok(CountdownReader::default())
+    }
+}
+
+/// Reads the splits of one subtask.
+#[derive(Debug, Default)]
+pub struct CountdownReader {
+    next: u64,
+    /// Where the split ends: this number belongs to the next one.
+    end: u64,
+}
+
+impl SplitReader for CountdownReader {
+    fn begin(&mut self, split: &[u8]) -> Result<(), Error> {
+        let first = split.try_into().map_err(|_| Error::new("a split is damaged"))?;
+        self.next = u64::from_le_bytes(first);
+        self.end = self.next.saturating_sub(SPLIT_NUMBERS);
+        Ok(())
+    }
+
+    fn fill(&mut self, rows: &mut Rows<'_>) -> Result<Filled, Error> {
+        // As long as the page has room: write every cell of a row, then commit it.
+        while rows.has_room() {
+            if self.next == self.end {
+                return Ok(Filled::SplitDone);
+            }
+            rows.put_fixed(0, self.next.to_le_bytes());
+            rows.commit();
+            self.next -= 1;
+        }
+        Ok(Filled::Page)
+    }
+}
