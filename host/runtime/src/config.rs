@@ -198,12 +198,21 @@ impl Config {
         let shown = path.display().to_string();
         let wrong = |what: String| ConfigError::File { path: shown.clone(), what };
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        self.parse(&shown, &text)
+    }
+
+    /// Sets what the text of a TOML file says; `shown` names the file.
+    ///
+    /// # Errors
+    /// If it is no TOML, or sets an option wrongly.
+    pub fn parse(&mut self, shown: &str, text: &str) -> Result<(), ConfigError> {
+        let wrong = |what: String| ConfigError::File { path: shown.into(), what };
         let table: toml::Table =
             text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
         let mut values = Vec::new();
         flatten("", &table, &mut values);
         for (key, value) in values {
-            self.insert(&key, value, Origin::File(shown.clone()))?;
+            self.insert(&key, value, Origin::File(shown.into()))?;
         }
         Ok(())
     }

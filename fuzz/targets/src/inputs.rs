@@ -1,0 +1,91 @@
+//! Well-formed inputs to begin with.
+
+use std::sync::Arc;
+
+use millstream_data::{
+    Decimal, Value,
+    page::{PageBuilder, Shape, Sizing},
+    value::Record,
+};
+use millstream_dataflow::{Connector, Environment, graph::encode_schema};
+
+use crate::Everything;
+
+/// Words as bytes, aligned to 16.
+pub(crate) fn with_bytes<R>(words: &[u128], length: usize, read: impl FnOnce(&[u8]) -> R) -> R {
+    read(&bytemuck::cast_slice(words)[..length])
+}
+
+/// The same, to be written.
+pub(crate) fn with_bytes_mut<R>(words: &mut [u128], write: impl FnOnce(&mut [u8]) -> R) -> R {
+    write(bytemuck::cast_slice_mut(words))
+}
+
+pub(crate) fn none() -> Vec<Vec<u8>> {
+    vec![Vec::new(), vec![0; 64]]
+}
+
+pub(crate) fn pages() -> Vec<Vec<u8>> {
+    let shape = Arc::new(Shape::new(&Everything::schema()));
+    let sizing = Sizing::new(Arc::clone(&shape), 4096).expect("it fits");
+    [0, 1, 20]
+        .map(|rows| {
+            let mut words = vec![0u128; 256];
+            with_bytes_mut(&mut words, |bytes| {
+                let mut page = PageBuilder::<Everything, _>::new(bytes, &shape, sizing.layout());
+                for id in 0..rows {
+                    let row = Everything {
+                        id,
+                        name: "n".repeat(id as usize % 30),
+                        note: (id % 2 == 0).then(|| "a note of some length".into()),
+                        delay: (id % 3 != 0).then_some(id as i32),
+                        price: Decimal(id.into()),
+                        open: id % 2 == 1,
+                        nested: (id % 4 != 0).then(|| (id as i16, "x".repeat(id as usize))),
+                    };
+                    page.append(row.view()).expect("it fits");
+                }
+                let sealed = page.seal(&shape, true);
+                sealed.buffer[..sealed.length].to_vec()
+            })
+        })
+        .into()
+}
+
+pub(crate) fn graphs() -> Vec<Vec<u8>> {
+    let env = Environment::new("fuzz");
+    env.source::<Everything>("rows", Connector::new("filesystem").option("path", "/a"))
+        .filter(|row| row.open)
+        .key_by::<u64, _>(|row| row.id)
+        .reduce(|_, _| ())
+        .result();
+    vec![env.build().graph().encode()]
+}
+
+pub(crate) fn schemas() -> Vec<Vec<u8>> {
+    vec![encode_schema(&Everything::schema()), encode_schema(&u64::schema())]
+}
+
+pub(crate) fn frames() -> Vec<Vec<u8>> {
+    use millstream_exchange::{ChannelId, frame::FrameHeader};
+    let header = FrameHeader::credit(ChannelId(7), 3);
+    let mut bytes = [0; 32];
+    header.encode(&mut bytes);
+    vec![bytes.into()]
+}
+
+pub(crate) fn configs() -> Vec<Vec<u8>> {
+    vec![
+        b"[memory]\nnetwork = \"1 MiB\"\nsegment-size = 4096\n".to_vec(),
+        b"memory.process.size = \"1 GiB\"".to_vec(),
+        b"exchange.buffer-timeout=-1".to_vec(),
+    ]
+}
+
+pub(crate) fn csv() -> Vec<Vec<u8>> {
+    vec![
+        b"1,one,true\n2,\"two, quoted\",false\n,,\n".to_vec(),
+        b"-5,\"a \"\"quote\"\"\",TRUE\r\n7,plain,\r\n".to_vec(),
+        b"9,no line end,false".to_vec(),
+    ]
+}
