@@ -11,10 +11,11 @@
 //! ([`BytesSink`]), which copies them before it returns.
 //!
 //! **Versions.** A table may grow at its end. Whoever reads a table looks at `size` before it reads
-//! a field that was added later. A change that is not an addition raises [`VERSION`], and the loader
-//! refuses plugins of another version. Of plugins written in Rust the loader asks more: they carry a
-//! description of these structs, made by the compiler (crate `millstream-layout`), and it has to be
-//! the engine's own, so that a field that was swapped by mistake is a refusal and not a crash.
+//! a field that was added later. A change that is not an addition raises [`VERSION`], and the
+//! loader refuses plugins of another version. Of plugins written in Rust the loader asks more: they
+//! carry a description of these structs, made by the compiler (crate `millstream-layout`), and it
+//! has to be the engine's own, so that a field that was swapped by mistake is a refusal and not a
+//! crash.
 //!
 //! **Threads.** Handles may move between threads, and are used by one thread at a time; factories
 //! (`Source`, `Sink`, `Job`) by several at once.
@@ -110,8 +111,8 @@ pub const NOTHING: Status = 2;
 /// [`SourceTable::fill`]: the split is done; give another, or say that there is none.
 pub const SPLIT_DONE: Status = 3;
 /// [`SourceTable::fill`]: the next row does not fit an empty segment of this length. The reader has
-/// kept it: call again with a segment of at least [`FilledPage::length`] bytes. A host that lends no
-/// segment of that length fails the task.
+/// kept it: call again with a segment of at least [`FilledPage::length`] bytes. A host that lends
+/// no segment of that length fails the task.
 pub const TOO_SMALL: Status = 4;
 
 /// [`JobTable::produce`]: there is more.

@@ -2,8 +2,8 @@
 //!
 //! The source reads CSV files with a header line and JSON lines, plain or compressed with gzip or
 //! zstd: one file, a directory or a glob. Files that are not compressed are split by byte range, so
-//! that several readers share one file. Columns are matched by name: a record type with three fields
-//! reads three columns and skips the others.
+//! that several readers share one file. Columns are matched by name: a record type with three
+//! fields reads three columns and skips the others.
 //!
 //! A byte range begins in the middle of a record, and only a line end says where the next one
 //! begins. So a quoted CSV field that contains a line end is an error in a file that is divided,

@@ -29,7 +29,7 @@ impl Source for FileSource {
             .required(),
         OptionDoc::string(
             "format",
-            "The format of the files: csv (with a header line), json (lines) or text (a line is a row of one column)",
+            "csv (with a header line), json (lines) or text (a line is a row of one column)",
         )
         .default("csv"),
         OptionDoc::string("compression", "auto (by the file's name), none, gzip or zstd")

@@ -130,6 +130,36 @@ impl Cell {
         stored.map(|()| Put::Done).ok_or_else(|| self.wrong(text))
     }
 
+    /// Whether numbers have to be taken as they are written: parsers of other formats round them.
+    pub(crate) fn is_fractional(&self) -> bool {
+        matches!(self.kind, Kind::Decimal { .. } | Kind::Float32 | Kind::Float64)
+    }
+
+    /// Writes the cell of a column of integers; `false` if it is none, or the number is not one of
+    /// its type.
+    #[inline]
+    pub(crate) fn put_integer(&self, rows: &mut Rows<'_>, column: usize, number: i64) -> bool {
+        macro_rules! narrow {
+            ($type:ty) => {
+                <$type>::try_from(number).map(|n| rows.put_fixed(column, n.to_le_bytes())).is_ok()
+            };
+        }
+        match self.kind {
+            Kind::Int64 => {
+                rows.put_fixed(column, number.to_le_bytes());
+                true
+            }
+            Kind::Int32 => narrow!(i32),
+            Kind::Int16 => narrow!(i16),
+            Kind::Int8 => narrow!(i8),
+            Kind::UInt64 => narrow!(u64),
+            Kind::UInt32 => narrow!(u32),
+            Kind::UInt16 => narrow!(u16),
+            Kind::UInt8 => narrow!(u8),
+            _ => false,
+        }
+    }
+
     /// Writes a zero, or the empty text.
     pub(crate) fn put_zero(&self, rows: &mut Rows<'_>, column: usize) {
         match self.kind {

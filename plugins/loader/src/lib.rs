@@ -1,9 +1,9 @@
 //! Loads plugins, checks them, and runs what they offer.
 //!
 //! A [`Registry`] knows plugins, whether bundled or loaded from a file; both come through the same
-//! door, an [`EntryFn`](millstream_abi::EntryFn). What a plugin offers becomes an [`OpenSource`], an
-//! [`OpenSink`] or an [`OpenJob`], safe types over its C tables: what comes back is checked, pages
-//! are validated once, and an error names the plugin.
+//! door, an [`EntryFn`](millstream_abi::EntryFn). What a plugin offers becomes an [`OpenSource`],
+//! an [`OpenSink`] or an [`OpenJob`], safe types over its C tables: what comes back is checked,
+//! pages are validated once, and an error names the plugin.
 
 mod call;
 mod chain;

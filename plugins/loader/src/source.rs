@@ -142,7 +142,8 @@ impl Reader {
         let Inner { name, table, shape, .. } = &*self.source;
         let mut page = FilledPage::default();
         let (start, length) = (segment.as_mut_ptr(), segment.len());
-        // SAFETY: the reader is open and used by one thread; segment and page are lent for the call.
+        // SAFETY: the reader is open and used by one thread; segment and page are lent for the
+        // call.
         let filled = status(name, |errors| unsafe {
             (table.fill)(self.handle.0.as_ptr(), start, length, ptr::from_mut(&mut page), errors)
         })?;

@@ -58,8 +58,8 @@ impl Source for NexmarkSource {
         };
         if config.gap_micros_max < config.gap_micros_min || config.gap_micros_max > GAP_MICROS_MAX {
             return Err(Error::new(format!(
-                "the options `gap-us-min` and `gap-us-max` are {} and {}: the second is the larger, \
-                 up to {GAP_MICROS_MAX}",
+                "the options `gap-us-min` and `gap-us-max` are {} and {}: the second is the \
+                 larger, up to {GAP_MICROS_MAX}",
                 config.gap_micros_min, config.gap_micros_max
             )));
         }

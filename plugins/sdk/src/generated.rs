@@ -1,7 +1,7 @@
 //! Sources that make their rows themselves, each from its number.
 //!
-//! A row that follows from its number alone is the same whoever makes it, so the rows of all readers
-//! together do not depend on how many readers there are.
+//! A row that follows from its number alone is the same whoever makes it, so the rows of all
+//! readers together do not depend on how many readers there are.
 
 use std::{
     sync::{Arc, OnceLock},

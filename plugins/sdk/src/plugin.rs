@@ -107,8 +107,8 @@ const LOG_ERROR: u32 = 1;
 
 /// Defines `plugin`, the entry function of a plugin.
 ///
-/// `sources`, `sinks` and `jobs` list the types that it offers; each list may be left out. A bundled
-/// plugin is this function; a library also [exports](crate::export!) it.
+/// `sources`, `sinks` and `jobs` list the types that it offers; each list may be left out. A
+/// bundled plugin is this function; a library also [exports](crate::export!) it.
 #[macro_export]
 macro_rules! plugin {
     (

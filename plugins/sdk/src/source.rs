@@ -73,8 +73,8 @@ pub trait SplitReader: Send + 'static {
     /// Adds rows to a page until it is full or there are none for now. May block.
     ///
     /// If a string does not fit the page any more, roll the row back, keep it for the next call and
-    /// return [`Filled::Page`]. The next page has more room: a row that does not fit a segment gets a
-    /// page of its own, up to the option `max-record-size` of the engine.
+    /// return [`Filled::Page`]. The next page has more room: a row that does not fit a segment gets
+    /// a page of its own, up to the option `max-record-size` of the engine.
     ///
     /// # Errors
     /// If the input is malformed or cannot be read, with the place.

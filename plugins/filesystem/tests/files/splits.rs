@@ -54,7 +54,10 @@ proptest! {
 
     #[test]
     fn json_in_parts_is_json(
-        values in prop::collection::vec(("[a-c\n\"\\\\]{0,8}", prop::option::of("[ä{}]{0,4}")), 0..40),
+        values in prop::collection::vec(
+            ("[a-c\n\"\\\\]{0,8}", prop::option::of("[ä{}]{0,4}")),
+            0..40,
+        ),
         split_size in 1usize..200,
         readers in 1u32..4,
     ) {
@@ -74,7 +77,10 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_give_rows_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300), size in 1usize..50) {
+    fn any_bytes_give_rows_or_an_error(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+        size in 1usize..50,
+    ) {
         let scratch = Scratch::new();
         let path = scratch.file("a", [b"a,b\n", &bytes[..]].concat());
         for format in ["csv", "json"] {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Columns, RecordError, Step,
-    cell::Put,
+    cell::{Cell, Put},
     columns::{Column, Kind},
 };
 
@@ -204,32 +204,88 @@ impl<'de> DeserializeSeed<'de> for Member<'_, '_, '_> {
         let Self { column, rows, full } = self;
         match &column.kind {
             Kind::Row(columns) => json.deserialize_option(Nested { column, columns, rows, full }),
-            Kind::Cell(cell) => {
-                let text = <&'de RawValue as serde::Deserialize>::deserialize(json)?.get();
-                if text == "null" {
-                    return match column.put_null(rows) {
-                        true => Ok(()),
-                        false => Err(D::Error::custom(format!(
-                            "column `{}`: null, but the column must not be NULL",
-                            column.name
-                        ))),
-                    };
-                }
-                let text = plain(text).map_err(D::Error::custom)?;
-                // Quoted: an empty text is one, and not NULL.
-                match cell.put(rows, column.index, text.as_bytes(), true) {
-                    Ok(Put::Done) => Ok(()),
-                    Ok(Put::Full) => {
-                        *full = true;
-                        Err(D::Error::custom("the page is full"))
-                    }
-                    Err(error) => {
-                        Err(D::Error::custom(format!("column `{}`: {error}", column.name)))
-                    }
+            Kind::Cell(cell) if cell.is_fractional() => {
+                let raw = <&'de RawValue as serde::Deserialize>::deserialize(json)?.get();
+                let scalar = Scalar { column, cell, rows, full };
+                match raw {
+                    "null" => scalar.visit_unit(),
+                    raw => scalar.put(&plain(raw).map_err(D::Error::custom)?),
                 }
             }
+            Kind::Cell(cell) => json.deserialize_any(Scalar { column, cell, rows, full }),
         }
     }
+}
+
+/// Reads a value into a cell.
+struct Scalar<'a, 'b, 'p> {
+    column: &'a Column,
+    cell: &'a Cell,
+    rows: &'b mut Rows<'p>,
+    full: &'b mut bool,
+}
+
+impl Scalar<'_, '_, '_> {
+    #[inline]
+    fn put<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        let Self { column, cell, rows, full } = self;
+        // Quoted: an empty text is one, and not NULL.
+        match cell.put(rows, column.index, text.as_bytes(), true) {
+            Ok(Put::Done) => Ok(()),
+            Ok(Put::Full) => {
+                *full = true;
+                Err(E::custom("the page is full"))
+            }
+            Err(error) => Err(E::custom(format!("column `{}`: {error}", column.name))),
+        }
+    }
+}
+
+impl Visitor<'_> for Scalar<'_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a plain value for column `{}`", self.column.name)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        self.put(text)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
+        match self.cell.put_integer(self.rows, self.column.index, number) {
+            true => Ok(()),
+            false => self.put(&number.to_string()),
+        }
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
+        match i64::try_from(number) {
+            Ok(number) => self.visit_i64(number),
+            Err(_) => self.put(&number.to_string()),
+        }
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
+        self.put(&number.to_string())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
+        self.put(if value { "true" } else { "false" })
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        let column = self.column;
+        match column.put_null(self.rows) {
+            true => Ok(()),
+            false => Err(is_null(column)),
+        }
+    }
+}
+
+#[cold]
+fn is_null<E: serde::de::Error>(column: &Column) -> E {
+    E::custom(format!("column `{}`: null, but the column must not be NULL", column.name))
 }
 
 /// The text of a value: what a string says, or how a number, boolean, array or object is written.
@@ -258,12 +314,10 @@ impl<'de> Visitor<'de> for Nested<'_, '_, '_> {
     }
 
     fn visit_none<E: serde::de::Error>(self) -> Result<(), E> {
-        match self.column.put_null(self.rows) {
+        let column = self.column;
+        match column.put_null(self.rows) {
             true => Ok(()),
-            false => Err(E::custom(format!(
-                "column `{}`: null, but the column must not be NULL",
-                self.column.name
-            ))),
+            false => Err(is_null(column)),
         }
     }
 

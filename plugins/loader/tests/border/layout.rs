@@ -112,8 +112,8 @@ fn difference(variant: &str, change: (&str, &str)) -> String {
     said
 }
 
-/// One test, since the variants are built one after the other. Their entry gives no table: a refusal
-/// because of the layout shows that it was not asked.
+/// One test, since the variants are built one after the other. Their entry gives no table: a
+/// refusal because of the layout shows that it was not asked.
 #[test]
 fn another_layout_is_refused_with_the_difference_before_the_entry_is_called() {
     let control = refusal("control", ("//! The border between", "//! The very border between"));
