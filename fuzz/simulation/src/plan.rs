@@ -215,22 +215,22 @@ impl Plan {
         for producer in &mut self.producers {
             producer.registers_at = match random.below(20) {
                 0 => Some(Duration::from_millis(random.below(9_000))),
-                1 => Some(Duration::from_millis(9_000 + random.below(16_000))),
-                2 if random.percent(30) => None,
+                1 | 2 => Some(Duration::from_millis(9_000 + random.below(16_000))),
+                3 if random.percent(30) => None,
                 _ => Some(Duration::from_micros(random.below(3_000))),
             };
         }
         for consumer in &mut self.consumers {
             consumer.starts_at = Duration::from_micros(random.below(3_000));
         }
-        match random.below(10) {
-            0 => self.loss = 1 + random.below(300),
-            1 => self.give_up = 1 + random.below(300),
-            2 => self.cancel = 1 + random.below(1000),
-            3 => self.failure = 1 + random.below(1000),
-            4 => self.close = 1 + random.below(5000),
-            5 => (self.loss, self.give_up, self.cancel, self.failure) = (20, 20, 200, 200),
-            _ => {}
+        // Half of the worlds see no fault, some several kinds of it.
+        if random.percent(50) {
+            let mut rate = |end| if random.percent(30) { 1 + random.below(end) } else { 0 };
+            self.loss = rate(300);
+            self.give_up = rate(300);
+            self.close = rate(5000);
+            self.cancel = rate(1000);
+            self.failure = rate(1000);
         }
     }
 }

@@ -209,6 +209,12 @@ impl Producer {
         let barrier_due =
             self.barriers_sent < cx.plan.barriers && self.barriers_sent <= cx.barriers_complete;
         let mut moves = Vec::new();
+        // Also in the middle of a row: a page that counts as backlog has buffers waiting for it.
+        for index in 0..self.outputs.len() {
+            if self.result.subpartition(index as u32).wants_seal() {
+                moves.push(Move::Seal(index));
+            }
+        }
         if let Some(output) = self.within_row {
             if can_lease {
                 moves.push(Move::Fragment(output));
@@ -219,9 +225,6 @@ impl Producer {
             return moves;
         }
         for (index, output) in self.outputs.iter().enumerate() {
-            if self.result.subpartition(index as u32).wants_seal() {
-                moves.push(Move::Seal(index));
-            }
             if output.rows_left > 0 && (output.page.is_some() || can_lease) {
                 moves.push(Move::Rows(index));
             }
