@@ -44,10 +44,9 @@ enum Phase {
     Active,
     /// The end of the partition was sent; the consumer will cancel.
     Ended,
-    /// An error was sent or is due; the consumer will cancel.
+    /// An error was sent or is due. The consumer will cancel, or ask again under the same number if
+    /// the partition only did not appear.
     Failed,
-    /// The partition did not appear; the consumer will ask again under the same number, or cancel.
-    Absent,
 }
 
 impl Outbound {
@@ -69,7 +68,7 @@ impl Outbound {
     ) -> Result<Notice, ProtocolError> {
         let id = ReaderId(header.channel().0);
         let before = self.readers.get(&id).map(|reader| reader.phase);
-        if before.is_some_and(|phase| phase != Phase::Absent) {
+        if before.is_some_and(|phase| phase != Phase::Failed) {
             return Err(ProtocolError::DuplicateReader { reader: id });
         }
         if before.is_none() && self.readers.len() == self.readers_max {
@@ -111,15 +110,9 @@ impl Outbound {
 
     pub(super) fn fail(&mut self, id: ReaderId, code: ErrorCode, text: String) {
         let Some(reader) = self.readers.get_mut(&id) else { return };
-        let before = reader.phase;
-        let open = matches!(before, Phase::Asked | Phase::Waiting(_) | Phase::Active);
-        reader.phase = match code {
-            _ if before == Phase::Absent => Phase::Absent,
-            ErrorCode::PartitionNotFound if open => Phase::Absent,
-            _ => Phase::Failed,
-        };
+        let before = core::mem::replace(&mut reader.phase, Phase::Failed);
         // The consumer of any other reader has everything, or knows already.
-        if open {
+        if matches!(before, Phase::Asked | Phase::Waiting(_) | Phase::Active) {
             reader.error_due = Some((code, text));
             self.mark_due(id);
         }
@@ -172,7 +165,7 @@ impl Outbound {
             self.readers.remove(&id);
             return Ok(Notice::Cancelled { reader: id, complete });
         }
-        if matches!(reader.phase, Phase::Failed | Phase::Absent) {
+        if reader.phase == Phase::Failed {
             // It crossed our error.
             return Ok(Notice::None);
         }
@@ -207,7 +200,7 @@ impl Outbound {
     pub(super) fn on_task_event(&mut self, header: &FrameHeader) -> Result<Notice, ProtocolError> {
         let id = ReaderId(header.channel().0);
         match self.readers.get(&id) {
-            Some(Reader { phase: Phase::Failed | Phase::Absent, .. }) => Ok(Notice::None),
+            Some(Reader { phase: Phase::Failed, .. }) => Ok(Notice::None),
             Some(_) => Ok(Notice::TaskEvent { reader: id, tag: header.aux() }),
             None => Err(ProtocolError::UnknownReader { kind: header.kind(), reader: id }),
         }
@@ -281,8 +274,7 @@ impl Outbound {
 
     pub(super) fn credit(&self, id: ReaderId) -> Option<&ProducerCredit> {
         let reader = self.readers.get(&id)?;
-        let gone = matches!(reader.phase, Phase::Failed | Phase::Absent);
-        (!gone).then_some(&reader.credit)
+        (reader.phase != Phase::Failed).then_some(&reader.credit)
     }
 
     #[cfg(test)]

@@ -49,6 +49,7 @@ fn a_backlog_borrows_up_to_what_is_required() {
     let mut credit = ConsumerCredit::new(CHANNEL, 2);
     assert_eq!(credit.on_backlog(3, &mut pool), Announce::Schedule);
     assert_eq!((credit.free(), credit.floating(), pool.free), (5, 3, 5));
+    assert_eq!(credit.required(), 5);
     // The backlog is what waits, not what is new: the same number asks for nothing more.
     assert_eq!(credit.on_backlog(3, &mut pool), Announce::Nothing);
     assert_eq!((credit.free(), pool.free), (5, 5));

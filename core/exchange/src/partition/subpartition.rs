@@ -102,8 +102,8 @@ impl<B> Subpartition<B> {
     /// queue, the rows gain nothing by leaving early and the page gains by being filled. So ask
     /// again whenever a page was taken, and after [`resume`](Self::resume).
     ///
-    /// A task must do so at once even if it waits for a segment in the middle of a row for
-    /// another reader. The page has counted as backlog, so its consumer may hold a buffer ready that
+    /// A task must do so at once, even if it waits for a segment in the middle of a row for another
+    /// reader. The page has counted as backlog, so its consumer may hold a buffer ready for it that
     /// others wait for, this task's own row among them.
     pub fn wants_seal(&self) -> bool {
         self.page_open && self.flush_requested && !self.blocked && self.data_queued == 0
