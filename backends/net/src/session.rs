@@ -249,6 +249,9 @@ impl Session {
             Notice::PeerFailed { code, text } => {
                 return Err(LinkError::Channel { peer: self.peer.clone(), code, text });
             }
+            Notice::Closed { failed } if !failed.is_empty() => {
+                return Err(self.lost("the other end closed before every channel was served"));
+            }
             _ => {}
         }
         Ok(())
