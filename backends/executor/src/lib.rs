@@ -1,6 +1,6 @@
 //! Thread per core.
 //!
-//! A [`Worker`](worker) owns its tasks and polls those whose bit is set in its [`ReadySet`]; no lock
+//! A worker owns its tasks and polls those whose bit is set in its [`ReadySet`]; no lock
 //! is taken on the way of a record. A task is woken by setting its bit, from any thread. Code that
 //! blocks, such as a client library or a file system call, has a thread of its own behind a bounded
 //! channel ([`blocking`]).
