@@ -28,14 +28,28 @@ pub fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
+/// The most memory that this process has held, in bytes.
+pub fn peak_bytes() -> u64 {
+    usage(libc::RUSAGE_SELF).ru_maxrss as u64 * 1024
+}
+
+/// The most memory that a child of this process has held, in bytes.
+pub fn peak_bytes_of_children() -> u64 {
+    usage(libc::RUSAGE_CHILDREN).ru_maxrss as u64 * 1024
+}
+
+fn usage(whose: i32) -> libc::rusage {
+    // SAFETY: getrusage fills the struct that it is given, for which zeros are a value.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(whose, &raw mut usage);
+        usage
+    }
+}
+
 /// Processor time of this process so far, in seconds.
 pub fn cpu_seconds() -> f64 {
-    // SAFETY: getrusage fills the struct that it is given, for which zeros are a value.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
-        usage
-    };
+    let usage = usage(libc::RUSAGE_SELF);
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
