@@ -34,6 +34,9 @@ pub struct LinkConfig {
     pub hello: Hello,
     /// Whether io_uring sends large pages with SENDMSG_ZC.
     pub zero_copy: bool,
+    /// Pages that wait for credit, for each channel, at most; the more, the more credit its consumer
+    /// grants.
+    pub queued_max: u32,
     /// The channels that local tasks feed.
     pub outlets: Vec<(RemoteChannel, Receiver)>,
     /// The channels that local tasks read.
@@ -104,13 +107,13 @@ impl Link {
         chosen: &Chosen,
         config: LinkConfig,
     ) -> Result<Self, TransportError> {
-        let LinkConfig { peer, hello, zero_copy, outlets, inlets } = config;
+        let LinkConfig { peer, hello, zero_copy, queued_max, outlets, inlets } = config;
         let wire = match chosen.transport {
             Transport::Tcp => Wire::Tcp(TcpWire::new(stream)?),
             Transport::Uring => Wire::Uring(UringWire::new(stream, zero_copy)?),
         };
         let connection = ConnectionConfig::new(hello);
-        let mut session = Session::new(peer.clone(), &connection, outlets, inlets);
+        let mut session = Session::new(peer.clone(), &connection, queued_max, outlets, inlets);
         session.close_if_idle();
         let name = format!("link to {peer}");
         Ok(Self { name, session, wire, metrics: Arc::default() })

@@ -22,10 +22,6 @@ use millstream_exchange::{
 };
 use millstream_memory::{Buffer, Consumer, JumboBudget, LocalPool, Segment};
 
-/// Pages that wait in a link for credit, for each channel. What is more waits in the ring, where it
-/// holds back the producer.
-const QUEUED_MAX: u32 = 10;
-
 /// A channel to another process: which subpartition of which producer.
 pub type RemoteChannel = Request;
 
@@ -60,18 +56,21 @@ pub(crate) struct Outlet {
     pub(crate) receiver: Receiver,
     queue: Subpartition<Buffer>,
     segment_bytes: u32,
+    /// Pages that wait for credit at most. What is more waits in the ring, where it holds back the
+    /// producer.
+    queued_max: u32,
 }
 
 impl Outlet {
-    pub(crate) fn new(receiver: Receiver, segment_bytes: u32) -> Self {
-        Self { receiver, queue: Subpartition::new(segment_bytes), segment_bytes }
+    pub(crate) fn new(receiver: Receiver, segment_bytes: u32, queued_max: u32) -> Self {
+        Self { receiver, queue: Subpartition::new(segment_bytes), segment_bytes, queued_max }
     }
 
     /// Takes what the producer has written, as far as there is room. `true` if the connection has
     /// to look at the queue.
     pub(crate) fn pump(&mut self) -> bool {
         let mut wake = Wake::Nobody;
-        while self.queue.backlog() < QUEUED_MAX {
+        while self.queue.backlog() < self.queued_max {
             match self.receiver.pop() {
                 Some(Element::Page(page)) => {
                     for data in fragments(page, self.segment_bytes) {
@@ -88,7 +87,7 @@ impl Outlet {
 
     /// Whether [`Outlet::pump`] would take something.
     pub(crate) fn wants_pump(&self) -> bool {
-        !self.receiver.is_empty() && self.queue.backlog() < QUEUED_MAX
+        !self.receiver.is_empty() && self.queue.backlog() < self.queued_max
     }
 
     /// Whether the producer went without saying that its partition ended.

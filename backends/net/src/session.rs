@@ -57,11 +57,13 @@ impl Session {
     pub(crate) fn new(
         peer: String,
         config: &ConnectionConfig,
+        queued_max: u32,
         outlets: Vec<(RemoteChannel, Receiver)>,
         inlets: Vec<InletConfig>,
     ) -> Self {
         let segment_bytes = config.hello.segment_bytes;
-        let outlet = |(request, receiver)| (request, Outlet::new(receiver, segment_bytes));
+        let outlet =
+            |(request, receiver)| (request, Outlet::new(receiver, segment_bytes, queued_max));
         let active = outlets.len() + inlets.len();
         Self {
             connection: Connection::new(config, Duration::ZERO),

@@ -101,7 +101,7 @@ fn pair_of(chosen: &Chosen, channels: u32, exclusive: usize, jobs: [u64; 2]) -> 
         let link = Link::new(
             stream,
             chosen,
-            LinkConfig { peer, hello, zero_copy: own == 1, outlets, inlets },
+            LinkConfig { peer, hello, zero_copy: own == 1, queued_max: 10, outlets, inlets },
         );
         let link = link.unwrap();
         executor.watch(id, link.file()).unwrap();

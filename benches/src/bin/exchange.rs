@@ -261,14 +261,14 @@ fn link(contestant: &str, stream: TcpStream, total: u64, segment: u64, sends: bo
         executor.place(task, Box::new(Producer { sender, pages, left }));
     } else {
         let (sender, receiver, returned) =
-            returning_channel(executor.waker(task), executor.waker(id), 16);
+            returning_channel(executor.waker(task), executor.waker(id), 64);
         inlets.push(InletConfig {
             request,
             sender,
             returned,
             shape: Arc::clone(&shape),
             exclusive: network.create_local(2, 2).expect("segments"),
-            floating: network.create_local(1, 8).expect("segments"),
+            floating: network.create_local(1, 30).expect("segments"),
             jumbo: JumboBudget::new(1 << 20, 1 << 20),
             record_bytes_max: 1 << 20,
         });
@@ -282,7 +282,7 @@ fn link(contestant: &str, stream: TcpStream, total: u64, segment: u64, sends: bo
     };
     let zero_copy = contestant.ends_with("zc");
     let peer = "the other end".into();
-    let config = LinkConfig { peer, hello, zero_copy, outlets, inlets };
+    let config = LinkConfig { peer, hello, zero_copy, queued_max: 32, outlets, inlets };
     let link = Link::new(stream, &chosen, config).expect("a link");
     executor.watch(id, link.file()).expect("a watch");
     executor.place(id, Box::new(link));

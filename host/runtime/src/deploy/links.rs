@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, task::Waker};
 use millstream_data::{page::Shape, types::Schema};
 use millstream_dataflow::{
     TaskError,
-    channel::{Receiver, Sender, channel, returning_channel},
+    channel::{PAGES_PER_SUBPARTITION_MAX, Receiver, Sender, channel, returning_channel},
     graph::execution::Channel,
 };
 use millstream_exchange::{
@@ -103,7 +103,8 @@ impl Links {
             let Ends { id, outlets, inlets } = ends;
             let peer = format!("worker {peer}");
             let zero_copy = runtime.zero_copy;
-            let config = LinkConfig { peer, hello, zero_copy, outlets, inlets };
+            let queued_max = PAGES_PER_SUBPARTITION_MAX as u32;
+            let config = LinkConfig { peer, hello, zero_copy, queued_max, outlets, inlets };
             let link = Link::new(stream, transport, config)?;
             executor
                 .watch(id, link.file())

@@ -1,6 +1,6 @@
 //! Messages that the kernel sends: batches of linked `SENDMSG` operations.
 //!
-//! A message is one large frame, or several small ones. Up to [`BATCH`] messages are linked, so that
+//! A message is several frames, or one large one if it is sent without a copy. Up to [`BATCH`] messages are linked, so that
 //! they leave in order and with one system call. From [`ZERO_COPY_BYTES_MIN`] on a message is sent
 //! with `SENDMSG_ZC`: the kernel reads the segments in place, and they are ours again only when it
 //! has said so in a second completion, the notification. Until then they stay charged to their
@@ -19,8 +19,9 @@ const BATCH: usize = 8;
 const SLOTS: usize = 4 * BATCH;
 /// Small frames that share a message.
 const FRAMES_PER_MESSAGE: usize = 8;
-/// A message of this many bytes takes no more frames.
-const MESSAGE_BYTES: usize = 16 << 10;
+/// A message that is sent without a copy takes no more frames from this many bytes on: each segment
+/// comes back as soon as it was read. One that is copied takes as many as it can.
+const ZERO_COPY_MESSAGE_BYTES: usize = 16 << 10;
 /// Below this, copying costs less than keeping track. Measured, see benches/RESULTS.md.
 pub(super) const ZERO_COPY_BYTES_MIN: usize = 16 << 10;
 /// Asks for that report (IORING_SEND_ZC_REPORT_USAGE).
@@ -71,10 +72,10 @@ impl Slot {
     }
 
     /// Takes the frames of a message; `false` if there are none.
-    fn fill(&mut self, session: &mut Session) -> bool {
+    fn fill(&mut self, session: &mut Session, bytes_max: usize) -> bool {
         self.frames.clear();
         self.bytes = 0;
-        while self.frames.len() < FRAMES_PER_MESSAGE && self.bytes < MESSAGE_BYTES {
+        while self.frames.len() < FRAMES_PER_MESSAGE && self.bytes < bytes_max {
             let Some(outgoing) = session.next_frame() else { break };
             let frame = Frame::new(outgoing);
             self.bytes += frame.len();
@@ -108,6 +109,7 @@ impl Messages {
         if self.sending > 0 {
             return entries;
         }
+        let bytes_max = if self.zero_copy { ZERO_COPY_MESSAGE_BYTES } else { usize::MAX };
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if entries.len() == BATCH {
                 break;
@@ -115,7 +117,7 @@ impl Messages {
             if !slot.is_free() {
                 continue;
             }
-            if !slot.fill(session) {
+            if !slot.fill(session, bytes_max) {
                 break;
             }
             let flags = (libc::MSG_WAITALL | libc::MSG_NOSIGNAL) as u32;
