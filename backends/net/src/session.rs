@@ -28,6 +28,9 @@ pub(crate) struct Session {
     /// Readers that are served, and channels that are read.
     active: usize,
     peer: String,
+    /// Room for the names of readers and channels while they are walked.
+    readers: Vec<ReaderId>,
+    channels: Vec<ChannelId>,
 }
 
 /// Where the payload of a frame is received.
@@ -72,6 +75,8 @@ impl Session {
             wanted: inlets.into_iter().map(Inlet::new).collect(),
             active,
             peer,
+            readers: Vec::new(),
+            channels: Vec::new(),
         }
     }
 
@@ -104,38 +109,51 @@ impl Session {
     }
 
     fn pump_outlets(&mut self) -> Result<(), LinkError> {
-        let ids: Vec<ReaderId> = self.ports.outlets.keys().copied().collect();
-        for id in ids {
-            let Some(outlet) = self.ports.outlets.get_mut(&id) else { continue };
-            if outlet.pump() {
-                self.connection.notify(id, &mut self.ports);
-            } else if outlet.is_orphaned() {
-                let text = "the producing task ended before its partition did";
-                self.connection.fail_reader(id, ErrorCode::ProducerFailed, text);
-                return Err(LinkError::Task(TaskError::new(text)));
-            }
+        // The same memory each time: links are polled often.
+        let mut ids = std::mem::take(&mut self.readers);
+        ids.clear();
+        ids.extend(self.ports.outlets.keys());
+        let pumped = ids.iter().try_for_each(|id| self.pump_outlet(*id));
+        self.readers = ids;
+        pumped
+    }
+
+    fn pump_outlet(&mut self, id: ReaderId) -> Result<(), LinkError> {
+        let Some(outlet) = self.ports.outlets.get_mut(&id) else { return Ok(()) };
+        if outlet.pump() {
+            self.connection.notify(id, &mut self.ports);
+        } else if outlet.is_orphaned() {
+            let text = "the producing task ended before its partition did";
+            self.connection.fail_reader(id, ErrorCode::ProducerFailed, text);
+            return Err(LinkError::Task(TaskError::new(text)));
         }
         Ok(())
     }
 
     fn pump_inlets(&mut self, waker: &Waker) -> Result<(), LinkError> {
-        let ids: Vec<ChannelId> = self.ports.inlets.keys().copied().collect();
+        let mut ids = std::mem::take(&mut self.channels);
+        ids.clear();
+        ids.extend(self.ports.inlets.keys());
+        let pumped = ids.iter().try_for_each(|id| self.pump_inlet(*id, waker));
+        self.channels = ids;
+        pumped
+    }
+
+    fn pump_inlet(&mut self, id: ChannelId, waker: &Waker) -> Result<(), LinkError> {
+        while let Some((segment, kind)) =
+            self.ports.inlets.get_mut(&id).and_then(Inlet::next_returned)
+        {
+            self.recycle(id, segment, kind);
+        }
         let mut done = Vec::new();
-        for id in ids {
-            while let Some((segment, kind)) =
-                self.ports.inlets.get_mut(&id).and_then(Inlet::next_returned)
-            {
-                self.recycle(id, segment, kind);
-            }
-            if let Some(inlet) = self.ports.inlets.get_mut(&id) {
-                inlet.push_waiting();
-                inlet.assemble(&mut done).map_err(LinkError::Task)?;
-                inlet.notify(waker);
-                inlet.push_waiting();
-            }
-            for (segment, kind) in done.drain(..) {
-                self.recycle(id, segment, kind);
-            }
+        if let Some(inlet) = self.ports.inlets.get_mut(&id) {
+            inlet.push_waiting();
+            inlet.assemble(&mut done).map_err(LinkError::Task)?;
+            inlet.notify(waker);
+            inlet.push_waiting();
+        }
+        for (segment, kind) in done {
+            self.recycle(id, segment, kind);
         }
         Ok(())
     }
