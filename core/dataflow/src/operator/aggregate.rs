@@ -3,7 +3,7 @@
 use alloc::vec::{self, Vec};
 use core::{fmt, marker::PhantomData};
 
-use hashbrown::{HashTable, hash_table::Entry};
+use hashbrown::HashTable;
 use millstream_data::{Key, Value, hash::SEED};
 
 use super::{Operator, Row, Stage};
@@ -126,15 +126,29 @@ impl<K: Key, V> Table<K, V> {
         Self { entries: HashTable::new() }
     }
 
-    /// The value of a key; made first if there is none.
+    /// Updates the value of a key; made first if there is none.
+    ///
+    /// A lookup that finds its key is the hot case: `entry` would look for room for an insertion
+    /// first.
     #[inline(always)]
-    fn value(&mut self, key: K::View<'_>, create: impl FnOnce() -> V) -> &mut V {
-        let same = |entry: &(K, V)| K::same(entry.0.view(), key);
-        let rehash = |entry: &(K, V)| K::hash(entry.0.view(), SEED);
-        match self.entries.entry(K::hash(key, SEED), same, rehash) {
-            Entry::Occupied(entry) => &mut entry.into_mut().1,
-            Entry::Vacant(entry) => &mut entry.insert((K::own(key), create())).into_mut().1,
+    fn update<R>(
+        &mut self,
+        key: K::View<'_>,
+        create: impl FnOnce() -> V,
+        update: impl FnOnce(&mut V) -> R,
+    ) -> R {
+        let hash = K::hash(key, SEED);
+        match self.entries.find_mut(hash, |entry| K::same(entry.0.view(), key)) {
+            Some(entry) => update(&mut entry.1),
+            None => update(self.insert(hash, key, create())),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn insert(&mut self, hash: u64, key: K::View<'_>, value: V) -> &mut V {
+        let rehash = |entry: &(K, V)| K::hash(entry.0.view(), SEED);
+        &mut self.entries.insert_unique(hash, (K::own(key), value), rehash).into_mut().1
     }
 }
 
@@ -176,9 +190,14 @@ where
     fn push(&mut self, row: <A::In as Value>::View<'_>, context: &mut Context<'_>) {
         let key = (self.operator.key)(Row::new(row));
         let function = &self.operator.function;
-        let accumulator = self.table.value(key, || function.create());
-        function.add(accumulator, row);
-        let made = function.finish(key, accumulator);
+        let made = self.table.update(
+            key,
+            || function.create(),
+            |accumulator| {
+                function.add(accumulator, row);
+                function.finish(key, accumulator)
+            },
+        );
         self.next.push(made.view(), context);
     }
 
@@ -235,7 +254,7 @@ where
     fn push(&mut self, row: <A::In as Value>::View<'_>, _context: &mut Context<'_>) {
         let key = (self.operator.key)(Row::new(row));
         let function = &self.operator.function;
-        function.add(self.table.value(key, || function.create()), row);
+        self.table.update(key, || function.create(), |accumulator| function.add(accumulator, row));
     }
 
     fn resume(&mut self, context: &mut Context<'_>) -> bool {
