@@ -41,8 +41,6 @@ pub struct InletConfig {
     pub floating: LocalPool,
     /// Memory for rows that do not fit a segment.
     pub jumbo: JumboBudget,
-    /// The most bytes of such a row.
-    pub record_bytes_max: u32,
 }
 
 impl std::fmt::Debug for InletConfig {

@@ -88,7 +88,6 @@ fn pair_of(chosen: &Chosen, channels: u32, exclusive: usize, jobs: [u64; 2]) -> 
                 exclusive: network.create_local(exclusive, exclusive).unwrap(),
                 floating: network.create_local(1, 8).unwrap(),
                 jumbo: JumboBudget::new(u64::from(RECORD_MAX), u64::from(RECORD_MAX)),
-                record_bytes_max: RECORD_MAX,
             });
         }
         let hello = Hello {

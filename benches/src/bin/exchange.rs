@@ -270,7 +270,6 @@ fn link(contestant: &str, stream: TcpStream, total: u64, segment: u64, sends: bo
             exclusive: network.create_local(2, 2).expect("segments"),
             floating: network.create_local(1, 30).expect("segments"),
             jumbo: JumboBudget::new(1 << 20, 1 << 20),
-            record_bytes_max: 1 << 20,
         });
         executor.place(task, Box::new(Consumer { receiver, all: 0 }));
     }

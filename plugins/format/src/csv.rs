@@ -6,5 +6,5 @@ mod encode;
 mod scan;
 
 pub use decode::{Decoder, Dialect, header_columns};
-pub use encode::{push_header, push_row};
+pub use encode::{push_field, push_header, push_row};
 pub use scan::Scanner;

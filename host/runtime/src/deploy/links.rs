@@ -76,7 +76,6 @@ impl Links {
             exclusive: network.create_local(EXCLUSIVE_SEGMENTS, EXCLUSIVE_SEGMENTS)?,
             floating: network.create_local(1, FLOATING_SEGMENTS)?,
             jumbo: JumboBudget::new(u64::from(RECORD_BYTES_MAX), u64::from(RECORD_BYTES_MAX)),
-            record_bytes_max: RECORD_BYTES_MAX,
         });
         Ok(receiver)
     }

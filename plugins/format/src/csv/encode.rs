@@ -43,8 +43,8 @@ fn is_null(column: &Column, page: &ValidPage<'_>, row: usize) -> bool {
     column.nullable && !page.column(column.index).validity().is_valid(row)
 }
 
-/// Adds a field, in quotes only if it has to be.
-fn push_field(out: &mut Vec<u8>, field: &[u8], dialect: Dialect) {
+/// Adds a field, in quotes only if it has to be; the empty text is two quotes.
+pub fn push_field(out: &mut Vec<u8>, field: &[u8], dialect: Dialect) {
     let Dialect { delimiter, quote } = dialect;
     let special = |byte: &u8| *byte == delimiter || *byte == quote || matches!(byte, b'\n' | b'\r');
     if !field.is_empty() && !field.iter().any(special) {
