@@ -23,7 +23,7 @@ pub trait Chain: Send {
         context: &mut Context<'_>,
     ) -> usize;
 
-    /// For a chain that begins with a source of its own: makes up to `rows` rows.
+    /// For a chain that begins with a source of its own: makes up to `rows` rows. It must not block.
     fn produce(&mut self, rows: usize, context: &mut Context<'_>) -> Produced {
         let _ = (rows, context);
         Produced::Finished
@@ -42,14 +42,17 @@ pub trait Chain: Send {
 pub enum Produced {
     /// There is more, now.
     More,
-    /// There is nothing now; the runner calls again at its own pace.
-    Idle,
+    /// There is nothing before this time of the runner's clock ([`Context::now`]).
+    Until(u64),
     /// There will be nothing more.
     Finished,
 }
 
 /// What a chain may ask of its runner.
 pub trait ChainIo {
+    /// The time when the call began: microseconds of a clock that never goes back.
+    fn now(&self) -> u64;
+
     /// A segment for the next page of a subpartition. The runner may lend a little more than the
     /// budget, so that the row at hand always finds room; [`ChainIo::ready`] then says no.
     ///
@@ -99,6 +102,11 @@ impl<'a> Context<'a> {
     /// A context for one call of a chain.
     pub fn new(io: &'a mut dyn ChainIo) -> Self {
         Self { io, blocked: false, open_rows: false, error: None }
+    }
+
+    /// The time when the call began: microseconds of a clock that never goes back.
+    pub fn now(&self) -> u64 {
+        self.io.now()
     }
 
     /// Whether the chain must not take another row for now.

@@ -6,6 +6,7 @@
 //! just made by the stage before.
 
 mod aggregate;
+mod source;
 mod stateless;
 
 use core::{fmt, marker::PhantomData, ops::Deref};
@@ -13,9 +14,10 @@ use core::{fmt, marker::PhantomData, ops::Deref};
 use millstream_data::{Value, page::ValidPage, value::Record};
 
 pub use aggregate::{Aggregate, AggregateAtEnd, AggregateFunction, Reduce, ReduceAtEnd};
+pub use source::SourceChain;
 pub use stateless::{Emit, Filter, FlatMap, Inspect, Map, Process};
 
-use crate::chain::{Chain, Context, Produced, TaskError};
+use crate::chain::{Chain, Context, TaskError};
 
 /// A row as a key selector is given it: `T::View<'a>` by [`Deref`].
 ///
@@ -121,55 +123,6 @@ impl<T: Value, S: Stage<T>> Chain for PageChain<T, S> {
             }
         }
         page.rows()
-    }
-
-    fn finish(&mut self, context: &mut Context<'_>) -> bool {
-        self.stage.resume(context) && self.stage.finish(context)
-    }
-
-    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
-        self.stage.flush(force, context);
-    }
-}
-
-/// A chain that begins with a source of its own, an iterator.
-#[derive(Debug)]
-pub struct SourceChain<I, S> {
-    rows: I,
-    stage: S,
-}
-
-impl<I, S> SourceChain<I, S> {
-    /// The chain of `rows` and all that follows.
-    pub fn new(rows: I, stage: S) -> Self {
-        Self { rows, stage }
-    }
-}
-
-impl<T: Value, I: Iterator<Item = T> + Send, S: Stage<T>> Chain for SourceChain<I, S> {
-    fn process(
-        &mut self,
-        _input: u16,
-        page: &ValidPage<'_>,
-        _start: usize,
-        context: &mut Context<'_>,
-    ) -> usize {
-        context.fail(TaskError::new("a page arrived at a chain that has no input"));
-        page.rows()
-    }
-
-    fn produce(&mut self, rows: usize, context: &mut Context<'_>) -> Produced {
-        if !self.stage.resume(context) {
-            return Produced::More;
-        }
-        for _ in 0..rows {
-            let Some(row) = self.rows.next() else { return Produced::Finished };
-            self.stage.push(row.view(), context);
-            if context.is_blocked() {
-                break;
-            }
-        }
-        Produced::More
     }
 
     fn finish(&mut self, context: &mut Context<'_>) -> bool {

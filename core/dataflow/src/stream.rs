@@ -103,7 +103,7 @@ impl Environment {
         I: Iterator<Item = T> + Send + 'static,
         F: Fn(u32, u32) -> I + Clone + Send + Sync + 'static,
     {
-        let mut stream = Stream::new(self.clone(), Vec::new(), Generated { rows }, None);
+        let mut stream = Stream::new(self.clone(), Vec::new(), Generated { rows, rate: None }, None);
         stream.names.push("generate");
         stream
     }
@@ -220,6 +220,7 @@ impl<T: Value> Pipeline for Pages<T> {
 #[derive(Clone)]
 pub struct Generated<F> {
     rows: F,
+    rate: Option<u64>,
 }
 
 impl<T, I, F> Pipeline for Generated<F>
@@ -232,7 +233,11 @@ where
     type Out = T;
 
     fn chain<N: Stage<T>>(&self, next: N, info: &OpenInfo) -> Box<dyn Chain> {
-        Box::new(SourceChain::new((self.rows)(info.subtask, info.parallelism), next))
+        let chain = SourceChain::new((self.rows)(info.subtask, info.parallelism), next);
+        match self.rate {
+            Some(rate) => Box::new(chain.paced(rate, info.parallelism)),
+            None => Box::new(chain),
+        }
     }
 }
 
@@ -266,6 +271,15 @@ pub struct Stream<T, P> {
 impl<T, P> fmt::Debug for Stream<T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").field("operators", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl<T, F> Stream<T, Generated<F>> {
+    /// Makes so many rows a second, those of all subtasks together, each as soon as it is due. A
+    /// source that was held back catches up.
+    pub fn per_second(mut self, rows: u64) -> Self {
+        self.pipeline.rate = Some(rows);
+        self
     }
 }
 

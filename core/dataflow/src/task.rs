@@ -15,6 +15,7 @@ use millstream_exchange::event::Event;
 use millstream_memory::Buffer;
 
 pub use metrics::{TaskCounts, TaskMetrics};
+use output::Declined;
 pub use output::{Outputs, ResultPartition};
 
 use crate::{
@@ -77,6 +78,10 @@ pub struct Task {
     timeout: BufferTimeout,
     /// When pages that are open now should be flushed.
     flush_at: Option<u64>,
+    /// Pages are due whose consumers still had others to read.
+    overdue: bool,
+    /// When the chain has rows to make again.
+    produce_at: Option<u64>,
     phase: Phase,
     metrics: Arc<TaskMetrics>,
 }
@@ -117,6 +122,8 @@ impl Task {
             outputs,
             timeout,
             flush_at: None,
+            overdue: false,
+            produce_at: None,
             phase: Phase::Running,
             metrics: Arc::default(),
         }
@@ -135,7 +142,8 @@ impl Task {
     /// When the task wants to be polled although nothing woke it, in microseconds of the clock that
     /// [`Task::poll`] is given. Changes only in a poll.
     pub fn deadline(&self) -> Option<u64> {
-        self.flush_at
+        let produce_at = self.produce_at.filter(|_| self.phase == Phase::Running);
+        self.flush_at.into_iter().chain(produce_at).min()
     }
 
     /// Works for a bounded time. `waker` wakes the task when what it waits for may be there; a poll
@@ -155,7 +163,7 @@ impl Task {
             match self.phase {
                 Phase::Running => {
                     if !self.step(now)? {
-                        self.flush_if_due(now)?;
+                        self.flush_if_due(now, waker)?;
                         return Ok(TaskPoll::Idle);
                     }
                 }
@@ -163,14 +171,14 @@ impl Task {
                     if self.call(now, |chain, context| chain.finish(context))? {
                         self.call(now, |chain, context| chain.flush(true, context))?;
                         self.outputs.end();
-                        self.flush_at = None;
+                        (self.flush_at, self.overdue) = (None, false);
                         self.phase = Phase::Draining;
                     }
                 }
                 Phase::Draining => self.phase = Phase::Finished,
                 Phase::Finished => return Ok(TaskPoll::Finished),
             }
-            self.flush_if_due(now)?;
+            self.flush_if_due(now, waker)?;
         }
         Ok(TaskPoll::Again)
     }
@@ -238,9 +246,16 @@ impl Task {
     }
 
     fn produce(&mut self, now: u64) -> Result<bool, TaskError> {
+        if self.produce_at.is_some_and(|at| at > now) {
+            return Ok(false);
+        }
+        self.produce_at = None;
         match self.call(now, |chain, context| chain.produce(ROWS_PER_STEP, context))? {
             Produced::More => Ok(true),
-            Produced::Idle => Ok(false),
+            Produced::Until(at) => {
+                self.produce_at = Some(at);
+                Ok(false)
+            }
             Produced::Finished => {
                 self.phase = Phase::Finishing;
                 Ok(true)
@@ -248,15 +263,18 @@ impl Task {
         }
     }
 
-    fn flush_if_due(&mut self, now: u64) -> Result<(), TaskError> {
-        if self.flush_at.is_none_or(|at| at > now) {
+    /// Submits open pages whose time has come. A page whose consumer still has others to read stays
+    /// open, so that it can fill up, until the consumer takes one.
+    fn flush_if_due(&mut self, now: u64, waker: &Waker) -> Result<(), TaskError> {
+        if !self.overdue && self.flush_at.is_none_or(|at| at > now) {
             return Ok(());
         }
         self.flush_at = None;
         self.call(now, |chain, context| chain.flush(false, context))?;
-        // What the consumer was too slow for stays open and is looked at again.
-        if let BufferTimeout::After(timeout) = self.timeout {
-            self.flush_at = Some(now + timeout.max(1));
+        let declined = self.outputs.take_declined(waker);
+        self.overdue = declined != Declined::None;
+        if declined == Declined::TryNow {
+            self.flush_at = Some(now);
         }
         Ok(())
     }
@@ -266,6 +284,7 @@ impl Task {
         now: u64,
         call: impl FnOnce(&mut dyn Chain, &mut Context<'_>) -> R,
     ) -> Result<R, TaskError> {
+        self.outputs.set_now(now);
         let mut context = Context::new(&mut self.outputs);
         let result = call(&mut *self.chain, &mut context);
         if let Some(error) = context.take_error() {

@@ -117,7 +117,7 @@ pub const TOO_SMALL: Status = 4;
 
 /// [`JobTable::produce`]: there is more.
 pub const MORE: Status = 1;
-/// [`JobTable::produce`]: nothing for now.
+/// [`JobTable::produce`]: nothing before a certain time.
 pub const IDLE: Status = 2;
 /// [`JobTable::produce`], [`JobTable::finish`]: done.
 pub const DONE: Status = 3;
@@ -360,6 +360,8 @@ pub struct ChainHost {
     pub size: u32,
     /// Goes with each call but `release`.
     pub context: *mut c_void,
+    /// The time when the call began: microseconds of a clock that never goes back.
+    pub now: u64,
     /// Lends a segment for a page of a subpartition.
     pub lease: unsafe extern "C" fn(
         context: *mut c_void,
@@ -452,11 +454,13 @@ pub struct JobTable {
         next: *mut u32,
         errors: BytesSink,
     ) -> Status,
-    /// Makes up to `rows` rows: [`MORE`], [`IDLE`] or [`DONE`].
+    /// Makes up to `rows` rows: [`MORE`], [`IDLE`] or [`DONE`]. With [`IDLE`] puts the time, on the
+    /// clock of [`ChainHost::now`], at which there are more into `until`.
     pub produce: unsafe extern "C" fn(
         chain: *mut c_void,
         host: *const ChainHost,
         rows: u32,
+        until: *mut u64,
         errors: BytesSink,
     ) -> Status,
     /// Emits what is left: [`DONE`] or [`BLOCKED`].

@@ -40,11 +40,13 @@ impl PluginChain {
         context: &mut Context<'_>,
         call: impl FnOnce(*mut c_void, *const ChainHost, BytesSink) -> Status,
     ) -> Option<Status> {
+        let now = context.now();
         // The call's frame lives on this stack; the lifetime ends with the call.
         let mut frame = Frame { context: ptr::from_mut(context).cast(), lent: &*self.lent };
         let host = ChainHost {
             size: size_of::<ChainHost>() as u32,
             context: (&raw mut frame).cast(),
+            now,
             lease,
             lease_jumbo,
             submit,
@@ -90,11 +92,14 @@ impl Chain for PluginChain {
 
     fn produce(&mut self, rows: usize, context: &mut Context<'_>) -> Produced {
         let produce = self.job.table.produce;
-        // SAFETY: the chain is open and used by one thread, and the host outlives the call.
-        let call = |chain, host, errors| unsafe { produce(chain, host, rows as u32, errors) };
-        match self.call(context, call) {
+        let mut until = 0;
+        let result = self.call(context, |chain, host, errors| {
+            // SAFETY: the chain is open and used by one thread; host and `until` outlive the call.
+            unsafe { produce(chain, host, rows as u32, &raw mut until, errors) }
+        });
+        match result {
             Some(DONE) => Produced::Finished,
-            Some(IDLE) => Produced::Idle,
+            Some(IDLE) => Produced::Until(until),
             _ => Produced::More,
         }
     }

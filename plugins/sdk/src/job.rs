@@ -155,6 +155,7 @@ unsafe extern "C" fn produce(
     chain: *mut c_void,
     host: *const ChainHost,
     rows: u32,
+    until: *mut u64,
     errors: BytesSink,
 ) -> Status {
     thunk::status(errors, || {
@@ -163,7 +164,11 @@ unsafe extern "C" fn produce(
             unsafe { call(chain, host, |chain, context| chain.produce(rows as usize, context))? };
         Ok(match produced {
             Produced::More => MORE,
-            Produced::Idle => IDLE,
+            Produced::Until(at) => {
+                // SAFETY: the host lends `until` for the call.
+                unsafe { *until = at };
+                IDLE
+            }
             Produced::Finished => DONE,
         })
     })
@@ -230,6 +235,10 @@ impl HostIo<'_> {
 }
 
 impl ChainIo for HostIo<'_> {
+    fn now(&self) -> u64 {
+        self.host.now
+    }
+
     fn lease(&mut self, output: u16, subpartition: u32) -> Result<Segment, TaskError> {
         self.borrow(|host, lent, errors| {
             // SAFETY: the host is valid during the call; `lent` and `errors` outlive it.

@@ -46,6 +46,19 @@ impl ResultPartition {
         }
     }
 
+    /// The channels of a subpartition, or of [`ALL`].
+    fn readers(&self, subpartition: u32) -> &[Sender] {
+        match self.subpartitions.get(subpartition as usize) {
+            Some(sender) => core::slice::from_ref(sender),
+            None => &self.subpartitions,
+        }
+    }
+
+    /// Whether a consumer of the subpartition has read all it was sent.
+    fn is_read(&self, subpartition: u32) -> bool {
+        self.readers(subpartition).iter().any(Sender::is_empty)
+    }
+
     fn has_room(&mut self) -> bool {
         if self.full {
             let full = |sender: &Sender| {
@@ -72,6 +85,17 @@ impl ResultPartition {
     }
 }
 
+/// Whether pages that were due stayed open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Declined {
+    /// None did.
+    None,
+    /// Some did; the task is woken when a consumer reads.
+    WhenRead,
+    /// Some did, and a consumer has read meanwhile.
+    TryNow,
+}
+
 /// What was submitted since last asked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sent {
@@ -86,13 +110,18 @@ pub struct Outputs {
     partitions: Vec<ResultPartition>,
     jumbo: JumboBudget,
     sent: Sent,
+    /// When the call of the chain began.
+    now: u64,
+    /// The pages, by output and subpartition, that were due and stayed open, since their consumers
+    /// had others to read.
+    declined: Vec<(u16, u32)>,
 }
 
 impl Outputs {
     /// The outputs of a task. Segments beyond a pool's overdraft come from `jumbo`: the rows that
     /// one input row makes always find room, up to that budget.
     pub fn new(partitions: Vec<ResultPartition>, jumbo: JumboBudget) -> Self {
-        Self { partitions, jumbo, sent: Sent::default() }
+        Self { partitions, jumbo, sent: Sent::default(), now: 0, declined: Vec::new() }
     }
 
     /// Whether the chain may run; if not, `waker` is woken when it may.
@@ -124,6 +153,27 @@ impl Outputs {
         self.partitions.iter().all(|partition| partition.waiting.is_empty())
     }
 
+    /// Whether pages that were due stayed open, since last asked, and when to try again.
+    pub(super) fn take_declined(&mut self, waker: &Waker) -> Declined {
+        if self.declined.is_empty() {
+            return Declined::None;
+        }
+        for (output, subpartition) in &self.declined {
+            let partition = &self.partitions[usize::from(*output)];
+            partition.readers(*subpartition).iter().for_each(|sender| sender.notify_room(waker));
+        }
+        // A consumer may have read between the look and the registration.
+        let is_read = |(output, subpartition)| {
+            self.partitions[usize::from(output)].is_read(subpartition)
+        };
+        if self.declined.drain(..).any(is_read) { Declined::TryNow } else { Declined::WhenRead }
+    }
+
+    /// Sets the time that the chain is told.
+    pub(super) fn set_now(&mut self, now: u64) {
+        self.now = now;
+    }
+
     /// Says on every channel that nothing follows.
     pub(super) fn end(&mut self) {
         for partition in &mut self.partitions {
@@ -139,6 +189,10 @@ impl Outputs {
 }
 
 impl ChainIo for Outputs {
+    fn now(&self) -> u64 {
+        self.now
+    }
+
     fn lease(&mut self, output: u16, _subpartition: u32) -> Result<Segment, TaskError> {
         let Some(partition) = self.partitions.get(usize::from(output)) else {
             return Err(no_output(output));
@@ -186,10 +240,11 @@ impl ChainIo for Outputs {
 
     fn wants_flush(&mut self, output: u16, subpartition: u32) -> bool {
         let Some(partition) = self.partitions.get(usize::from(output)) else { return false };
-        match partition.subpartitions.get(subpartition as usize) {
-            Some(sender) => sender.is_empty(),
-            None => partition.subpartitions.iter().any(Sender::is_empty),
+        let wants = partition.is_read(subpartition);
+        if !wants {
+            self.declined.push((output, subpartition));
         }
+        wants
     }
 }
 

@@ -3,7 +3,11 @@
 extern crate std;
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec, vec::Vec};
-use core::task::Waker;
+use core::{
+    sync::atomic::{AtomicUsize, Ordering},
+    task::Waker,
+};
+use std::task::Wake;
 
 use millstream_data::{
     Value,
@@ -129,6 +133,36 @@ fn a_consumer_that_has_pages_to_read_lets_the_open_one_fill() {
     bench.pages();
     bench.poll(2000);
     assert_eq!(bench.pages().len(), 1);
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_page_that_waited_for_its_consumer_leaves_when_that_reads() {
+    for timeout in [BufferTimeout::EachRecord, BufferTimeout::After(10)] {
+        let mut bench = bench(timeout);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        for now in [0, 1000] {
+            bench.feed(3);
+            bench.task.poll(now, &waker).unwrap();
+            bench.task.poll(now + 10, &waker).unwrap();
+        }
+        assert_eq!((bench.output.len(), bench.task.deadline()), (1, None));
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        assert_eq!(bench.pages(), [3]);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        bench.task.poll(1011, &waker).unwrap();
+        assert_eq!(bench.pages(), [3], "with {timeout:?}");
+    }
 }
 
 #[test]
