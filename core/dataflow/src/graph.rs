@@ -51,7 +51,10 @@ pub enum NodeKind {
     /// Reads rows of a schema with a connector.
     Source(ConnectorSpec),
     /// Runs a chain of operators.
-    Chain,
+    Chain {
+        /// How many outputs it writes.
+        outputs: u16,
+    },
     /// Writes rows with a connector.
     Sink(ConnectorSpec),
     /// Gives the job's result to whoever ran it.
@@ -153,7 +156,7 @@ impl StreamGraph {
     /// # Errors
     /// The first thing that is wrong, with the node it is wrong with.
     pub fn check(&self, default_parallelism: u32) -> Result<(), GraphError> {
-        if !self.nodes.iter().any(|node| node.is_sink()) {
+        if !self.nodes.iter().any(Node::is_sink) {
             return Err(GraphError::NoSink { job: self.name.clone() });
         }
         for (index, node) in self.nodes.iter().enumerate() {
@@ -165,8 +168,8 @@ impl StreamGraph {
             }
             let mut outputs: Vec<u16> = self.outputs(index).map(|(_, edge)| edge.output).collect();
             outputs.sort_unstable();
-            let dense = outputs.iter().enumerate().all(|(i, output)| usize::from(*output) == i);
-            if !dense || (node.is_sink() != outputs.is_empty()) {
+            outputs.dedup();
+            if !outputs.iter().copied().eq(0..node.outputs()) {
                 return Err(GraphError::Dangling { node: node.name.clone() });
             }
         }
@@ -184,6 +187,11 @@ impl StreamGraph {
         }
         let producers = self.parallelism(edge.from, default_parallelism);
         let consumers = self.parallelism(edge.to, default_parallelism);
+        // One page goes to all who read an output, so it cannot be divided for one of them.
+        let read_by = self.outputs(edge.from).filter(|(_, other)| other.output == edge.output);
+        if edge.partitioning != Partitioning::Forward && read_by.count() > 1 {
+            return Err(GraphError::Dangling { node: to.name.clone() });
+        }
         if edge.partitioning == Partitioning::Forward && producers != consumers {
             let (from, to) = (from.name.clone(), to.name.clone());
             return Err(GraphError::Forward { from, producers, to, consumers });
@@ -195,7 +203,16 @@ impl StreamGraph {
 impl Node {
     /// Whether rows end here.
     pub fn is_sink(&self) -> bool {
-        matches!(self.kind, NodeKind::Sink(_) | NodeKind::Result(_))
+        self.outputs() == 0
+    }
+
+    /// How many outputs it writes.
+    pub fn outputs(&self) -> u16 {
+        match self.kind {
+            NodeKind::Source(_) => 1,
+            NodeKind::Chain { outputs } => outputs,
+            NodeKind::Sink(_) | NodeKind::Result(_) => 0,
+        }
     }
 }
 
@@ -240,8 +257,8 @@ impl fmt::Display for GraphError {
         match self {
             Self::NoSink { job } => write!(
                 f,
-                "job {job} has no sink: end a stream with `result()` or `sink(..)`, or there is \
-                 nothing to run it for"
+                "job {job} has no sink: end a stream with `result()`, `sink(..)` or \
+                 `for_each(..)`, or there is nothing to run it for"
             ),
             Self::Parallelism { node, parallelism, max } => write!(
                 f,
@@ -250,8 +267,8 @@ impl fmt::Display for GraphError {
             ),
             Self::Dangling { node } => write!(
                 f,
-                "{node} has an output that nobody reads, or an input from nowhere: each stream \
-                 ends in exactly one sink or operator"
+                "{node} has an output that nobody reads, or an input from nowhere: each stream, \
+                 and each side output, ends in exactly one sink or operator"
             ),
             Self::Forward { from, producers, to, consumers } => write!(
                 f,

@@ -6,6 +6,8 @@
 //! just made by the stage before.
 
 mod aggregate;
+mod connected;
+mod side;
 mod source;
 mod stateless;
 
@@ -14,10 +16,12 @@ use core::{fmt, marker::PhantomData, ops::Deref};
 use millstream_data::{Value, page::ValidPage, value::Record};
 
 pub use aggregate::{Aggregate, AggregateAtEnd, AggregateFunction, Reduce, ReduceAtEnd};
+pub use connected::{CoChain, CoFlatMap, CoFunction, CoMap};
+pub use side::{EmitSide, ProcessSide, Split};
 pub use source::SourceChain;
-pub use stateless::{Emit, Filter, FlatMap, Inspect, Map, Process};
+pub use stateless::{Emit, Filter, FlatMap, ForEach, Inspect, Map, Process};
 
-use crate::chain::{Chain, Context, TaskError};
+use crate::chain::{Chain, Context, OpenInfo, TaskError};
 
 /// A row as a key selector is given it: `T::View<'a>` by [`Deref`].
 ///
@@ -79,7 +83,14 @@ pub trait Operator: Clone + Send + Sync + 'static {
     const NAME: &'static str;
 
     /// The stage that does this step and gives its rows to `next`.
-    fn attach<N: Stage<Self::Out>>(self, next: N) -> Self::Stage<N>;
+    ///
+    /// # Errors
+    /// If it cannot run with the segments and outputs there are.
+    fn attach<N: Stage<Self::Out>>(
+        self,
+        next: N,
+        info: &OpenInfo,
+    ) -> Result<Self::Stage<N>, TaskError>;
 }
 
 /// A chain that reads pages of `T`.
@@ -97,6 +108,32 @@ impl<T: Value, S: Stage<T>> PageChain<T, S> {
     }
 }
 
+/// Hands the rows of a page from `start` on to `push`, and gives the row to go on with.
+#[inline(always)]
+fn process_page<T: Value>(
+    page: &ValidPage<'_>,
+    fingerprint: u64,
+    start: usize,
+    context: &mut Context<'_>,
+    mut push: impl FnMut(T::View<'_>, &mut Context<'_>),
+) -> usize {
+    if page.fingerprint() != fingerprint {
+        let schema = T::schema();
+        context.fail(TaskError::new(alloc::format!(
+            "a page of another schema arrived where rows of ({schema}) are read"
+        )));
+        return start;
+    }
+    let columns = T::bind(page);
+    for row in start..page.rows() {
+        push(T::at(&columns, row), context);
+        if context.is_blocked() {
+            return row + 1;
+        }
+    }
+    page.rows()
+}
+
 impl<T: Value, S: Stage<T>> Chain for PageChain<T, S> {
     fn process(
         &mut self,
@@ -105,24 +142,13 @@ impl<T: Value, S: Stage<T>> Chain for PageChain<T, S> {
         start: usize,
         context: &mut Context<'_>,
     ) -> usize {
-        if page.fingerprint() != self.fingerprint {
-            let schema = T::schema();
-            context.fail(TaskError::new(alloc::format!(
-                "a page of another schema arrived where rows of ({schema}) are read"
-            )));
+        let Self { stage, fingerprint, .. } = self;
+        if !stage.resume(context) {
             return start;
         }
-        if !self.stage.resume(context) {
-            return start;
-        }
-        let columns = T::bind(page);
-        for row in start..page.rows() {
-            self.stage.push(T::at(&columns, row), context);
-            if context.is_blocked() {
-                return row + 1;
-            }
-        }
-        page.rows()
+        process_page::<T>(page, *fingerprint, start, context, |row, context| {
+            stage.push(row, context);
+        })
     }
 
     fn finish(&mut self, context: &mut Context<'_>) -> bool {

@@ -21,21 +21,24 @@
     reason = "a pipeline's type lists its operators: that fuses them"
 )]
 
+mod connected;
+mod fork;
 mod keyed;
+mod pipeline;
 
 use alloc::{boxed::Box, format, rc::Rc, string::String, vec, vec::Vec};
 use core::{cell::RefCell, fmt, marker::PhantomData};
 
-use millstream_data::{Key, Value, value::Record};
+use millstream_data::{Key, Value, types::Schema, value::Record};
 
+pub use connected::ConnectedStreams;
 pub use keyed::KeyedStream;
+pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
 
 use crate::{
     chain::{Chain, OpenInfo, TaskError},
     graph::{ConnectorSpec, Edge, Node, NodeKind, Partitioning, StreamGraph, chaining::Strategy},
-    operator::{
-        Emit, Filter, FlatMap, Inspect, Map, Operator, PageChain, Process, Row, SourceChain, Stage,
-    },
+    operator::{Emit, Filter, FlatMap, ForEach, Inspect, Map, Operator, Process, Row},
     writer::{Broadcast, Custom, PartitionWriter, Partitioner, RoundRobin, Shuffle, Single},
 };
 
@@ -90,9 +93,9 @@ impl Environment {
     /// The rows that a connector reads. Its columns are those of `T`, matched by name.
     pub fn source<T: Value>(&self, name: &str, connector: Connector) -> Stream<T, Pages<T>> {
         let spec = connector.with_schema::<T>();
-        let node = self.add(name.into(), NodeKind::Source(spec), None, None);
-        let upstream = Upstream { node, output: 0, partitioning: Partitioning::Forward };
-        Stream::new(self.clone(), vec![upstream], Pages::new(), None)
+        let settings = Settings { name: Some(name.into()), ..Settings::default() };
+        let node = self.add(settings, NodeKind::Source(spec), None);
+        Stream::read(self.clone(), Upstream::new::<T>(node, 0, Partitioning::Forward))
     }
 
     /// The rows of an iterator, one for each subtask: `rows` is given the subtask and how many there
@@ -103,7 +106,8 @@ impl Environment {
         I: Iterator<Item = T> + Send + 'static,
         F: Fn(u32, u32) -> I + Clone + Send + Sync + 'static,
     {
-        let mut stream = Stream::new(self.clone(), Vec::new(), Generated { rows, rate: None }, None);
+        let head = Generated { rows, rate: None };
+        let mut stream = Stream::new(self.clone(), Vec::new(), head, Settings::default());
         stream.names.push("generate");
         stream
     }
@@ -116,36 +120,52 @@ impl Environment {
         Program { graph, factories: core::mem::take(&mut inner.factories) }
     }
 
-    fn add(
-        &self,
-        name: String,
-        kind: NodeKind,
-        parallelism: Option<u32>,
-        factory: Option<Factory>,
-    ) -> u32 {
+    fn add(&self, settings: Settings, kind: NodeKind, factory: Option<Factory>) -> u32 {
         let mut program = self.inner.borrow_mut();
-        program.graph.nodes.push(Node {
-            name,
-            kind,
-            parallelism,
-            max_parallelism: None,
-            chaining: Strategy::Always,
-            slot_sharing_group: "default".into(),
-        });
+        program.graph.nodes.push(settings.node(kind));
         program.factories.push(factory);
         program.graph.nodes.len() as u32 - 1
     }
 
-    fn connect<T: Value>(&self, upstreams: &[Upstream], to: u32) {
+    fn connect(&self, upstreams: Vec<Upstream>, to: u32) {
         let edges = &mut self.inner.borrow_mut().graph.edges;
-        edges.extend(upstreams.iter().map(|upstream| Edge {
+        edges.extend(upstreams.into_iter().map(|upstream| Edge {
             from: upstream.node,
             output: upstream.output,
             to,
-            input: 0,
+            input: upstream.input,
             partitioning: upstream.partitioning,
-            schema: T::schema(),
+            schema: upstream.schema,
         }));
+    }
+}
+
+/// What a program may set for a node.
+#[derive(Clone, Debug, Default)]
+struct Settings {
+    name: Option<String>,
+    parallelism: Option<u32>,
+    max_parallelism: Option<u32>,
+    slot_sharing_group: Option<String>,
+    chaining: Strategy,
+}
+
+impl Settings {
+    fn node(self, kind: NodeKind) -> Node {
+        Node {
+            name: self.name.unwrap_or_default(),
+            kind,
+            parallelism: self.parallelism,
+            max_parallelism: self.max_parallelism,
+            chaining: self.chaining,
+            slot_sharing_group: self.slot_sharing_group.unwrap_or_else(|| "default".into()),
+        }
+    }
+
+    /// What a node that follows without an exchange has in common.
+    fn inherited(&self) -> Self {
+        let (parallelism, slot_sharing_group) = (self.parallelism, self.slot_sharing_group.clone());
+        Self { parallelism, slot_sharing_group, ..Self::default() }
     }
 }
 
@@ -174,86 +194,18 @@ impl Connector {
 }
 
 /// Who a chain reads from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Upstream {
     node: u32,
     output: u16,
+    input: u16,
     partitioning: Partitioning,
+    schema: Schema,
 }
 
-/// The operators of a chain so far, from its head on.
-pub trait Pipeline: Clone + Send + Sync + 'static {
-    /// The rows that its head takes.
-    type In: Value;
-    /// The rows that come out of it.
-    type Out: Value;
-
-    /// The chain of these operators, with `next` at its end.
-    fn chain<N: Stage<Self::Out>>(&self, next: N, info: &OpenInfo) -> Box<dyn Chain>;
-}
-
-/// The head of a chain that reads pages.
-pub struct Pages<T>(PhantomData<fn() -> T>);
-
-impl<T> Pages<T> {
-    fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<T> Clone for Pages<T> {
-    fn clone(&self) -> Self {
-        Self::new()
-    }
-}
-
-impl<T: Value> Pipeline for Pages<T> {
-    type In = T;
-    type Out = T;
-
-    fn chain<N: Stage<T>>(&self, next: N, _info: &OpenInfo) -> Box<dyn Chain> {
-        Box::new(PageChain::<T, N>::new(next))
-    }
-}
-
-/// The head of a chain that makes its rows itself.
-#[derive(Clone)]
-pub struct Generated<F> {
-    rows: F,
-    rate: Option<u64>,
-}
-
-impl<T, I, F> Pipeline for Generated<F>
-where
-    T: Value,
-    I: Iterator<Item = T> + Send + 'static,
-    F: Fn(u32, u32) -> I + Clone + Send + Sync + 'static,
-{
-    type In = T;
-    type Out = T;
-
-    fn chain<N: Stage<T>>(&self, next: N, info: &OpenInfo) -> Box<dyn Chain> {
-        let chain = SourceChain::new((self.rows)(info.subtask, info.parallelism), next);
-        match self.rate {
-            Some(rate) => Box::new(chain.paced(rate, info.parallelism)),
-            None => Box::new(chain),
-        }
-    }
-}
-
-/// A pipeline with one more operator at its end.
-#[derive(Clone)]
-pub struct Then<P, O> {
-    pipeline: P,
-    operator: O,
-}
-
-impl<P: Pipeline, O: Operator<In = P::Out>> Pipeline for Then<P, O> {
-    type In = P::In;
-    type Out = O::Out;
-
-    fn chain<N: Stage<O::Out>>(&self, next: N, info: &OpenInfo) -> Box<dyn Chain> {
-        self.pipeline.chain(self.operator.clone().attach(next), info)
+impl Upstream {
+    fn new<T: Value>(node: u32, output: u16, partitioning: Partitioning) -> Self {
+        Self { node, output, input: 0, partitioning, schema: T::schema() }
     }
 }
 
@@ -264,7 +216,11 @@ pub struct Stream<T, P> {
     pipeline: P,
     /// The names of the operators of the chain, for the plan.
     names: Vec<&'static str>,
-    parallelism: Option<u32>,
+    settings: Settings,
+    /// The chain's node, if a side output was taken and so the node exists already, and how many
+    /// side outputs there are.
+    node: Option<u32>,
+    sides: u16,
     rows: PhantomData<fn() -> T>,
 }
 
@@ -283,14 +239,25 @@ impl<T, F> Stream<T, Generated<F>> {
     }
 }
 
+impl<T: Value> Stream<T, Pages<T>> {
+    /// The stream of what a node writes.
+    fn read(env: Environment, upstream: Upstream) -> Self {
+        Self::new(env, vec![upstream], Pages::new(), Settings::default())
+    }
+}
+
 impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
-    fn new(
-        env: Environment,
-        upstreams: Vec<Upstream>,
-        pipeline: P,
-        parallelism: Option<u32>,
-    ) -> Self {
-        Self { env, upstreams, pipeline, names: Vec::new(), parallelism, rows: PhantomData }
+    fn new(env: Environment, upstreams: Vec<Upstream>, pipeline: P, settings: Settings) -> Self {
+        Self {
+            env,
+            upstreams,
+            pipeline,
+            names: Vec::new(),
+            settings,
+            node: None,
+            sides: 0,
+            rows: PhantomData,
+        }
     }
 
     /// Makes each row into another.
@@ -384,17 +351,37 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
 
     /// Ends the chain here, so that what follows is a vertex of its own.
     pub fn start_new_chain(self) -> Stream<T, Pages<T>> {
-        let parallelism = self.parallelism;
+        let settings = self.settings.inherited();
         let mut next = self.exchange(Single, Partitioning::Forward);
-        next.parallelism = parallelism;
+        next.settings = Settings { chaining: Strategy::Head, ..settings };
         next
     }
 
     /// Runs what follows with this many subtasks.
     pub fn parallelism(self, parallelism: u32) -> Stream<T, Pages<T>> {
         let mut next = self.rebalance();
-        next.parallelism = Some(parallelism);
+        next.settings.parallelism = Some(parallelism);
         next
+    }
+
+    /// Names the chain that these rows come out of, for plans, metrics and failures.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = Some(name.into());
+        self
+    }
+
+    /// Gives the chain that these rows come out of so many key groups, which its parallelism can
+    /// never exceed.
+    pub fn max_parallelism(mut self, key_groups: u32) -> Self {
+        self.settings.max_parallelism = Some(key_groups);
+        self
+    }
+
+    /// Puts the chain that these rows come out of, and those that follow it without an exchange,
+    /// into a slot sharing group: only subtasks of one group share a slot.
+    pub fn slot_sharing_group(mut self, group: impl Into<String>) -> Self {
+        self.settings.slot_sharing_group = Some(group.into());
+        self
     }
 
     /// The rows of both streams.
@@ -408,26 +395,38 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
     /// Writes the rows with a connector.
     pub fn sink(self, name: &str, connector: Connector) {
         let spec = connector.with_schema::<T>();
-        let parallelism = self.parallelism;
-        let ended = self.exchange(Single, Partitioning::Forward);
-        let env = ended.env;
-        let node = env.add(name.into(), NodeKind::Sink(spec), parallelism, None);
-        env.connect::<T>(&ended.upstreams, node);
+        let settings = Settings { name: Some(name.into()), ..self.settings.inherited() };
+        let Stream { env, upstreams, .. } = self.exchange(Single, Partitioning::Forward);
+        let node = env.add(settings, NodeKind::Sink(spec), None);
+        env.connect(upstreams, node);
     }
 
     /// Makes the rows the job's result, for whoever runs it to print, collect or drop.
     pub fn result(self) {
-        let ended = self.exchange(Single, Partitioning::Global);
-        let env = ended.env;
-        let node = env.add("result".into(), NodeKind::Result(T::schema()), Some(1), None);
-        env.connect::<T>(&ended.upstreams, node);
+        let Stream { env, upstreams, .. } = self.exchange(Single, Partitioning::Global);
+        let settings =
+            Settings { name: Some("result".into()), parallelism: Some(1), ..Settings::default() };
+        let node = env.add(settings, NodeKind::Result(T::schema()), None);
+        env.connect(upstreams, node);
+    }
+
+    /// Hands each row to a function, and lets it go. The function runs on the chain's worker and
+    /// must not block; what has to wait for another system is a [`sink`](Stream::sink).
+    pub fn for_each<F>(self, function: F)
+    where
+        F: FnMut(T::View<'_>) + Clone + Send + Sync + 'static,
+    {
+        let mut ending = self;
+        ending.names.push("for_each");
+        let stage = ForEach::new(function);
+        ending.end(0, move |pipeline, info| pipeline.chain(stage.clone(), info));
     }
 
     fn then<O: Operator<In = T>>(self, operator: O) -> Stream<O::Out, Then<P, O>> {
-        let Self { env, upstreams, pipeline, mut names, parallelism, .. } = self;
+        let Self { env, upstreams, pipeline, mut names, settings, node, sides, .. } = self;
         names.push(O::NAME);
-        let pipeline = Then { pipeline, operator };
-        Stream { env, upstreams, pipeline, names, parallelism, rows: PhantomData }
+        let pipeline = Then::new(pipeline, operator);
+        Stream { env, upstreams, pipeline, names, settings, node, sides, rows: PhantomData }
     }
 
     /// Ends the chain with a writer: the rows go on through an exchange.
@@ -436,15 +435,40 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         partitioner: D,
         partitioning: Partitioning,
     ) -> Stream<T, Pages<T>> {
-        let Self { env, upstreams, pipeline, names, parallelism, .. } = self;
-        let factory: Factory = Box::new(move |info| {
-            let writer = PartitionWriter::<T, D::Route>::new(&partitioner, 0, info)?;
-            Ok(pipeline.chain(writer, info))
+        let (env, output) = (self.env.clone(), self.sides);
+        let node = self.write(partitioner);
+        Stream::read(env, Upstream::new::<T>(node, output, partitioning))
+    }
+
+    /// Ends the chain with a writer, and gives its node.
+    fn write<D: Partitioner<T>>(self, partitioner: D) -> u32 {
+        let output = self.sides;
+        self.end(1, move |pipeline, info| {
+            let writer = PartitionWriter::<T, D::Route>::new(&partitioner, output, info)?;
+            pipeline.chain(writer, info)
+        })
+    }
+
+    /// Adds the chain to the program, with so many outputs beside its side outputs.
+    fn end(
+        self,
+        outputs: u16,
+        factory: impl Fn(&P, &OpenInfo) -> Result<Box<dyn Chain>, TaskError> + Send + Sync + 'static,
+    ) -> u32 {
+        let Self { env, upstreams, pipeline, names, mut settings, node, sides, .. } = self;
+        settings.name.get_or_insert_with(|| match &names[..] {
+            [] => "forward".into(),
+            names => names.join(" -> "),
         });
-        let name = if names.is_empty() { "forward".into() } else { names.join(" -> ") };
-        let node = env.add(name, NodeKind::Chain, parallelism, Some(factory));
-        env.connect::<P::In>(&upstreams, node);
-        let upstream = Upstream { node, output: 0, partitioning };
-        Stream::new(env, vec![upstream], Pages::new(), None)
+        let node = node
+            .unwrap_or_else(|| env.add(Settings::default(), NodeKind::Chain { outputs: 0 }, None));
+        {
+            let mut program = env.inner.borrow_mut();
+            let kind = NodeKind::Chain { outputs: sides + outputs };
+            program.graph.nodes[node as usize] = settings.node(kind);
+            program.factories[node as usize] = Some(Box::new(move |info| factory(&pipeline, info)));
+        }
+        env.connect(upstreams, node);
+        node
     }
 }

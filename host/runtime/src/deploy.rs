@@ -171,7 +171,7 @@ pub(crate) fn deploy(
     for (number, node) in graph.nodes.iter().enumerate() {
         let number = number as u32;
         match &node.kind {
-            NodeKind::Chain => deployer.place_chain(number, program)?,
+            NodeKind::Chain { .. } => deployer.place_chain(number, program)?,
             NodeKind::Source(spec) => sources.extend(deployer.sources(number, spec)?),
             NodeKind::Sink(spec) => sinks.extend(deployer.sinks(number, spec)?),
             NodeKind::Result(schema) => {
@@ -192,6 +192,8 @@ pub(crate) fn deploy(
 struct Output {
     /// By subpartition.
     senders: Vec<Sender>,
+    /// The node that reads it, or the last of them.
+    consumer: u32,
     /// Some of them lead to another process.
     leaves_process: bool,
 }
@@ -207,8 +209,8 @@ struct Deployer<'a> {
     graph: &'a StreamGraph,
     executor: Executor,
     ends: BTreeMap<Subtask, End>,
-    /// By producer and edge.
-    outputs: BTreeMap<Subtask, BTreeMap<u32, Output>>,
+    /// By producer and number of the output.
+    outputs: BTreeMap<Subtask, BTreeMap<u16, Output>>,
     /// By consumer: the input, and the channel.
     inputs: BTreeMap<Subtask, Vec<(u16, Receiver)>>,
     progress: Progress,
@@ -223,7 +225,7 @@ impl Deployer<'_> {
             let local = (subtask.index / self.part.processes) as usize;
             let end = match self.graph.nodes[subtask.node as usize].kind {
                 // Subtasks of one number share a worker: what is chained meets in its cache.
-                NodeKind::Chain => End::Worker(self.executor.reserve(local)),
+                NodeKind::Chain { .. } => End::Worker(self.executor.reserve(local)),
                 _ => End::Thread(Doorbell::default()),
             };
             self.ends.insert(*subtask, end);
@@ -253,7 +255,9 @@ impl Deployer<'_> {
             };
             if let Some(sender) = sender {
                 let outputs = self.outputs.entry(wire.producer).or_default();
-                let output = outputs.entry(wire.edge).or_default();
+                let edge = &self.graph.edges[wire.edge as usize];
+                let output = outputs.entry(edge.output).or_default();
+                output.consumer = edge.to;
                 output.senders.push(sender);
                 output.leaves_process |= to != own;
             }
@@ -311,13 +315,10 @@ impl Deployer<'_> {
 
     fn open_info(&self, subtask: Subtask) -> OpenInfo {
         let default = self.runtime.parallelism;
-        let outputs = self.outputs.get(&subtask).into_iter().flatten();
-        let outputs = outputs.map(|(edge, output)| OutputInfo {
+        let outputs = self.outputs.get(&subtask).into_iter().flat_map(BTreeMap::values);
+        let outputs = outputs.map(|output| OutputInfo {
             subpartitions: output.senders.len() as u32,
-            max_parallelism: {
-                let to = self.graph.edges[*edge as usize].to;
-                self.graph.max_parallelism(to, default)
-            },
+            max_parallelism: self.graph.max_parallelism(output.consumer, default),
             compact: output.leaves_process,
         });
         OpenInfo {

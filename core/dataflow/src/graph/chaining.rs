@@ -144,7 +144,10 @@ mod tests {
         };
         StreamGraph {
             name: "pair".into(),
-            nodes: vec![node(NodeKind::Chain), node(NodeKind::Result(Schema::default()))],
+            nodes: vec![
+                node(NodeKind::Chain { outputs: 1 }),
+                node(NodeKind::Result(Schema::default())),
+            ],
             edges: vec![edge],
         }
     }

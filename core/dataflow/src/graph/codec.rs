@@ -107,7 +107,10 @@ impl Encoder {
         self.text(&node.name);
         match &node.kind {
             NodeKind::Source(spec) => self.connector(0, spec),
-            NodeKind::Chain => self.byte(1),
+            NodeKind::Chain { outputs } => {
+                self.byte(1);
+                self.number(u32::from(*outputs));
+            }
             NodeKind::Sink(spec) => self.connector(2, spec),
             NodeKind::Result(schema) => {
                 self.byte(3);
@@ -263,7 +266,7 @@ impl<'a> Decoder<'a> {
         let name = self.text()?;
         let kind = match self.byte()? {
             0 => NodeKind::Source(self.connector()?),
-            1 => NodeKind::Chain,
+            1 => NodeKind::Chain { outputs: self.small()? },
             2 => NodeKind::Sink(self.connector()?),
             3 => NodeKind::Result(self.schema()?),
             _ => return self.wrong(),
@@ -377,7 +380,7 @@ mod tests {
             name: "job".into(),
             nodes: vec![
                 node(NodeKind::Source(spec.clone())),
-                node(NodeKind::Chain),
+                node(NodeKind::Chain { outputs: 1 }),
                 node(NodeKind::Result(result)),
             ],
             edges: vec![edge(0, Partitioning::Forward), edge(1, Partitioning::Hash)],

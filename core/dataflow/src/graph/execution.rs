@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{Partitioning, StreamGraph};
+use super::{Edge, Partitioning, StreamGraph};
 
 /// One subtask of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +21,8 @@ pub struct Channel {
     pub edge: u32,
     /// Who writes.
     pub producer: Subtask,
-    /// Which of the producer's subpartitions of this edge.
+    /// Which of the subpartitions of the producer's output. An output that several edges read has
+    /// those of all of them, one edge after the other.
     pub subpartition: u32,
     /// Who reads.
     pub consumer: Subtask,
@@ -47,13 +48,17 @@ impl ExecutionGraph {
         }
         for (number, edge) in graph.edges.iter().enumerate() {
             let (producers, consumers) = (parallelism(edge.from), parallelism(edge.to));
+            // Only forward edges share an output, and each of them adds one subpartition.
+            let shares = |other: &&Edge| other.from == edge.from && other.output == edge.output;
+            let first = graph.edges[..number].iter().filter(shares).count() as u32;
             for index in 0..producers {
+                let producer = Subtask { node: edge.from, index };
                 let targets = targets(edge.partitioning, index, producers, consumers);
-                for (subpartition, consumer) in targets.enumerate() {
+                for (subpartition, consumer) in (first..).zip(targets) {
                     execution.channels.push(Channel {
                         edge: number as u32,
-                        producer: Subtask { node: edge.from, index },
-                        subpartition: subpartition as u32,
+                        producer,
+                        subpartition,
                         consumer: Subtask { node: edge.to, index: consumer },
                     });
                 }

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use millstream_data::{Key, Value, hash::SEED};
 
 use super::{Operator, Row, Stage};
-use crate::chain::Context;
+use crate::chain::{Context, OpenInfo, TaskError};
 
 /// How rows are folded into an accumulator, and an accumulator becomes a row.
 pub trait AggregateFunction: Clone + Send + Sync + 'static {
@@ -162,8 +162,12 @@ where
     type Stage<N: Stage<A::Out>> = AggregateStage<A, S, N>;
     const NAME: &'static str = "aggregate";
 
-    fn attach<N: Stage<A::Out>>(self, next: N) -> Self::Stage<N> {
-        AggregateStage { operator: self, table: Table::new(), next }
+    fn attach<N: Stage<A::Out>>(
+        self,
+        next: N,
+        _info: &OpenInfo,
+    ) -> Result<Self::Stage<N>, TaskError> {
+        Ok(AggregateStage { operator: self, table: Table::new(), next })
     }
 }
 
@@ -224,8 +228,12 @@ where
     type Stage<N: Stage<A::Out>> = AggregateAtEndStage<A, S, N>;
     const NAME: &'static str = "aggregate";
 
-    fn attach<N: Stage<A::Out>>(self, next: N) -> Self::Stage<N> {
-        AggregateAtEndStage { operator: self, table: Table::new(), left: None, next }
+    fn attach<N: Stage<A::Out>>(
+        self,
+        next: N,
+        _info: &OpenInfo,
+    ) -> Result<Self::Stage<N>, TaskError> {
+        Ok(AggregateAtEndStage { operator: self, table: Table::new(), left: None, next })
     }
 }
 

@@ -5,7 +5,7 @@ use core::{fmt, marker::PhantomData};
 use millstream_data::Value;
 
 use super::{Operator, Stage};
-use crate::chain::Context;
+use crate::chain::{Context, OpenInfo, TaskError};
 
 /// Passes resume, finish and flush on to the next stage.
 macro_rules! pass_on {
@@ -104,8 +104,8 @@ where
     type Stage<N: Stage<U>> = MapStage<F, T, U, N>;
     const NAME: &'static str = "map";
 
-    fn attach<N: Stage<U>>(self, next: N) -> Self::Stage<N> {
-        MapStage { operator: self, next }
+    fn attach<N: Stage<U>>(self, next: N, _info: &OpenInfo) -> Result<Self::Stage<N>, TaskError> {
+        Ok(MapStage { operator: self, next })
     }
 }
 
@@ -142,8 +142,8 @@ where
     type Stage<N: Stage<T>> = FilterStage<F, T, N>;
     const NAME: &'static str = "filter";
 
-    fn attach<N: Stage<T>>(self, next: N) -> Self::Stage<N> {
-        FilterStage { operator: self, next }
+    fn attach<N: Stage<T>>(self, next: N, _info: &OpenInfo) -> Result<Self::Stage<N>, TaskError> {
+        Ok(FilterStage { operator: self, next })
     }
 }
 
@@ -180,8 +180,8 @@ where
     type Stage<N: Stage<T>> = InspectStage<F, T, N>;
     const NAME: &'static str = "inspect";
 
-    fn attach<N: Stage<T>>(self, next: N) -> Self::Stage<N> {
-        InspectStage { operator: self, next }
+    fn attach<N: Stage<T>>(self, next: N, _info: &OpenInfo) -> Result<Self::Stage<N>, TaskError> {
+        Ok(InspectStage { operator: self, next })
     }
 }
 
@@ -218,8 +218,12 @@ where
     type Stage<N: Stage<I::Item>> = FlatMapStage<F, T, I, N>;
     const NAME: &'static str = "flat_map";
 
-    fn attach<N: Stage<I::Item>>(self, next: N) -> Self::Stage<N> {
-        FlatMapStage { operator: self, pending: None, next }
+    fn attach<N: Stage<I::Item>>(
+        self,
+        next: N,
+        _info: &OpenInfo,
+    ) -> Result<Self::Stage<N>, TaskError> {
+        Ok(FlatMapStage { operator: self, pending: None, next })
     }
 }
 
@@ -292,9 +296,9 @@ pub trait Emit<U: Value> {
     fn emit(&mut self, row: U::View<'_>);
 }
 
-struct Emitter<'a, 'b, N> {
-    next: &'a mut N,
-    context: &'a mut Context<'b>,
+pub(super) struct Emitter<'a, 'b, N> {
+    pub(super) next: &'a mut N,
+    pub(super) context: &'a mut Context<'b>,
 }
 
 impl<U: Value, N: Stage<U>> Emit<U> for Emitter<'_, '_, N> {
@@ -314,8 +318,8 @@ where
     type Stage<N: Stage<U>> = ProcessStage<F, T, U, N>;
     const NAME: &'static str = "process";
 
-    fn attach<N: Stage<U>>(self, next: N) -> Self::Stage<N> {
-        ProcessStage { operator: self, next }
+    fn attach<N: Stage<U>>(self, next: N, _info: &OpenInfo) -> Result<Self::Stage<N>, TaskError> {
+        Ok(ProcessStage { operator: self, next })
     }
 }
 
@@ -339,4 +343,40 @@ where
     }
 
     pass_on!();
+}
+
+/// The end of a chain whose rows go no further, see [`Stream::for_each`](crate::Stream::for_each).
+#[derive(Clone)]
+pub struct ForEach<F> {
+    function: F,
+}
+
+opaque! { ForEach<F> }
+
+impl<F> ForEach<F> {
+    /// Hands each row to `function`.
+    pub fn new(function: F) -> Self {
+        Self { function }
+    }
+}
+
+impl<T, F> Stage<T> for ForEach<F>
+where
+    T: Value,
+    F: FnMut(T::View<'_>) + Send + 'static,
+{
+    #[inline(always)]
+    fn push(&mut self, row: T::View<'_>, _context: &mut Context<'_>) {
+        (self.function)(row);
+    }
+
+    fn resume(&mut self, _context: &mut Context<'_>) -> bool {
+        true
+    }
+
+    fn finish(&mut self, _context: &mut Context<'_>) -> bool {
+        true
+    }
+
+    fn flush(&mut self, _force: bool, _context: &mut Context<'_>) {}
 }

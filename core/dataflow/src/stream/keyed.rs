@@ -74,7 +74,7 @@ where
         self.aggregate_at_end(Reduce::new(function))
     }
 
-    fn exchange(self) -> Stream<T, Pages<T>> {
+    pub(super) fn exchange(self) -> Stream<T, Pages<T>> {
         let partitioner = ByKey::<K, S>::new(self.selector);
         self.stream.exchange(partitioner, Partitioning::Hash)
     }

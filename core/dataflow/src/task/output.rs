@@ -163,9 +163,8 @@ impl Outputs {
             partition.readers(*subpartition).iter().for_each(|sender| sender.notify_room(waker));
         }
         // A consumer may have read between the look and the registration.
-        let is_read = |(output, subpartition)| {
-            self.partitions[usize::from(output)].is_read(subpartition)
-        };
+        let is_read =
+            |(output, subpartition)| self.partitions[usize::from(output)].is_read(subpartition);
         if self.declined.drain(..).any(is_read) { Declined::TryNow } else { Declined::WhenRead }
     }
 
