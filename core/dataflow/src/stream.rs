@@ -237,6 +237,12 @@ impl<T, F> Stream<T, Generated<F>> {
         self.pipeline.rate = Some(rows);
         self
     }
+
+    /// Makes the rows in so many subtasks.
+    pub fn subtasks(mut self, subtasks: u32) -> Self {
+        self.settings.parallelism = Some(subtasks);
+        self
+    }
 }
 
 impl<T: Value> Stream<T, Pages<T>> {
