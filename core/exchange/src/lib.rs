@@ -143,6 +143,5 @@ pub mod frame;
 pub mod gate;
 pub mod id;
 pub mod partition;
-pub mod sizing;
 
 pub use id::{ChannelId, PartitionId, ReaderId, WorkerId};

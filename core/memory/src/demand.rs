@@ -32,6 +32,9 @@ pub struct GateSegments {
     pub floating_required: usize,
     /// Floating segments in all.
     pub floating_total: usize,
+    /// One segment beyond the pool where channels have none of their own, else 0: for the row of
+    /// several fragments that has memory, which the others that wait for it must not starve.
+    pub aside: usize,
 }
 
 impl GateSegments {
@@ -66,6 +69,7 @@ impl GateSegments {
             exclusive,
             floating_required: required - exclusive * channels,
             floating_total: target - exclusive * channels,
+            aside: usize::from(exclusive == 0),
         })
     }
 }
@@ -141,7 +145,7 @@ impl fmt::Display for DemandError {
         match self {
             Self::Nothing => f.write_str(
                 "an exchange needs at least one channel and one segment; check the parallelism and \
-                 `network.required-segments.max`",
+                 the options of `exchange`",
             ),
             Self::TooMany { channels } => write!(
                 f,
@@ -166,7 +170,9 @@ mod tests {
     fn gate(channels: usize, required_max: Option<usize>) -> [usize; 5] {
         let gate =
             GateSegments::new(channels, EXCLUSIVE_DEFAULT, FLOATING_DEFAULT, required_max).unwrap();
-        let GateSegments { target, required, exclusive, floating_required, floating_total } = gate;
+        assert_eq!(gate.aside == 1, gate.exclusive == 0);
+        let GateSegments { target, required, exclusive, floating_required, floating_total, .. } =
+            gate;
         [target, required, exclusive, floating_required, floating_total]
     }
 

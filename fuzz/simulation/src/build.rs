@@ -7,7 +7,9 @@ use millstream_exchange::WorkerId;
 use millstream_exchange::connection::{Connection, ConnectionConfig, Intake};
 use millstream_exchange::frame::{Hello, Request};
 use millstream_exchange::partition::ResultPartition;
-use millstream_exchange::sizing::{GateBuffers, PartitionBuffers};
+use millstream_memory::demand::{
+    EXCLUSIVE_DEFAULT, FLOATING_DEFAULT, GateSegments, PartitionSegments,
+};
 
 use crate::bug::Bug;
 use crate::consumer::{Consumer, ConsumerState, Input};
@@ -118,14 +120,15 @@ fn producers(plan: &Plan, worker: usize) -> Vec<Producer> {
         .filter_map(|(task, its)| {
             let edges = plan.edges.iter().enumerate().filter(|(_, edge)| edge.producer == task);
             let outputs: Vec<_> = edges.map(|(edge, _)| Output::new(edge, its.rows)).collect();
-            let count = outputs.len() as u32;
-            if count == 0 {
+            if outputs.is_empty() {
                 return None;
             }
-            let buffers = PartitionBuffers::plan(count, 8).expect("a few subpartitions");
-            let quota = Quota::new(buffers.required, buffers.max);
+            let segments =
+                PartitionSegments::new(outputs.len(), EXCLUSIVE_DEFAULT, FLOATING_DEFAULT);
+            let segments = segments.expect("a few subpartitions");
+            let quota = Quota::new(segments.required as u32, segments.max as u32);
             let (max, bytes) = (plan.subpartition_segments_max, plan.segment_bytes);
-            let result = ResultPartition::new(count, max, bytes, plan.flush);
+            let result = ResultPartition::new(outputs.len() as u32, max, bytes, plan.flush);
             Some(Producer::new(task, its.registers_at, its.weight, result, quota, outputs))
         })
         .collect()
@@ -148,15 +151,16 @@ fn consumers(plan: &Plan, worker: usize) -> Vec<Consumer> {
                     task_tag: 0,
                 })
                 .collect();
-            let count = inputs.len() as u32;
-            if count == 0 {
+            if inputs.is_empty() {
                 return None;
             }
-            let buffers = GateBuffers::plan(count, plan.exclusive, plan.floating, None);
-            let buffers = buffers.expect("a few channels");
-            assert_eq!(buffers.exclusive_per_channel, plan.exclusive);
-            let (required, max) = (buffers.floating_required, buffers.floating_max);
-            let quota = Quota::new(required + buffers.aside, max + buffers.aside);
+            let (exclusive, floating) = (plan.exclusive as usize, plan.floating as usize);
+            let segments = GateSegments::new(inputs.len(), exclusive, floating, None);
+            let segments = segments.expect("a few channels");
+            assert_eq!(segments.exclusive, exclusive);
+            let (required, max) = (segments.floating_required, segments.floating_total);
+            let quota =
+                Quota::new((required + segments.aside) as u32, (max + segments.aside) as u32);
             let max = plan.record_bytes_max;
             Some(Consumer::new(task, its.starts_at, its.weight, max, quota, inputs))
         })

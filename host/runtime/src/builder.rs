@@ -14,15 +14,15 @@ use millstream_memory::{Arena, JumboBudget, NetworkPool, segment};
 use millstream_segments::MmapArena;
 
 use crate::{
-    JobProgram, Progress, RunError, Summary, deploy,
+    ExchangeOptions, JobProgram, Progress, RunError, Summary, deploy,
     deploy::{Deployment, Part},
     result::ResultSink,
 };
 
 /// Network memory if none is set, in bytes: the classic 2048 segments of 32 KiB.
 const NETWORK_BYTES_DEFAULT: usize = 64 << 20;
-/// Memory for rows beyond a segment if none is set, in bytes.
-const JUMBO_BYTES_DEFAULT: u64 = 64 << 20;
+/// Rows of the largest size that there is memory for, beyond segments.
+const JUMBO_RECORDS: u64 = 4;
 /// How long threads that are in a call that blocks are waited for when a job is over.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often progress is shown.
@@ -37,7 +37,7 @@ pub struct Builder {
     parallelism: u32,
     timeout: BufferTimeout,
     spin: Option<Duration>,
-    zero_copy: bool,
+    exchange: ExchangeOptions,
     registry: Registry,
 }
 
@@ -52,7 +52,7 @@ impl Default for Builder {
             parallelism: cores as u32,
             timeout: BufferTimeout::After(100_000),
             spin: None,
-            zero_copy: false,
+            exchange: ExchangeOptions::default(),
             registry: Registry::new(),
         }
     }
@@ -94,9 +94,9 @@ impl Builder {
         Self { spin: Some(spin), ..self }
     }
 
-    /// Sets whether io_uring sends large pages without copying them first.
-    pub fn zero_copy(self, zero_copy: bool) -> Self {
-        Self { zero_copy, ..self }
+    /// Sets the numbers of the exchange.
+    pub fn exchange(self, exchange: ExchangeOptions) -> Self {
+        Self { exchange, ..self }
     }
 
     /// Uses the plugins of this registry, beside the bundled ones.
@@ -116,14 +116,15 @@ impl Builder {
                 Box::new(MmapArena::new(self.segment_size, segments)?)
             }
         };
+        let record_bytes_max = u64::from(self.exchange.record_bytes_max);
         Ok(Runtime {
             network: NetworkPool::new(arena),
-            jumbo: JumboBudget::new(JUMBO_BYTES_DEFAULT, JUMBO_BYTES_DEFAULT / 4),
+            jumbo: JumboBudget::new(JUMBO_RECORDS * record_bytes_max, record_bytes_max),
             workers: self.workers.max(1),
             parallelism: self.parallelism,
             timeout: self.timeout,
             spin: self.spin,
-            zero_copy: self.zero_copy,
+            exchange: self.exchange,
             registry: Arc::new(self.registry),
         })
     }
@@ -158,7 +159,7 @@ pub struct Runtime {
     pub(crate) parallelism: u32,
     pub(crate) timeout: BufferTimeout,
     pub(crate) spin: Option<Duration>,
-    pub(crate) zero_copy: bool,
+    pub(crate) exchange: ExchangeOptions,
     pub(crate) registry: Arc<Registry>,
 }
 

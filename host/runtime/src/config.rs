@@ -9,7 +9,7 @@ use millstream_loader::nearest;
 use millstream_memory::model::{MemoryError, MemoryOptions, MemoryTable};
 use millstream_sdk::options::{parse_bytes, parse_duration};
 
-use crate::{Builder, RunError};
+use crate::{Builder, ExchangeOptions, RunError};
 
 /// An option of the engine.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +104,25 @@ pub const OPTIONS: &[ConfigOption] = &[
               pages",
     },
     ConfigOption {
+        key: "exchange.exclusive-segments",
+        kind: ConfigKind::Integer,
+        default: "2",
+        doc: "Segments of each channel from another process, its first credit",
+    },
+    ConfigOption {
+        key: "exchange.floating-segments",
+        kind: ConfigKind::Integer,
+        default: "8",
+        doc: "Segments that such a channel, or a result partition, may use beyond its own",
+    },
+    ConfigOption {
+        key: "exchange.max-record-size",
+        kind: ConfigKind::Bytes,
+        default: "16 MiB",
+        doc: "The largest row; a row that does not fit a segment travels in memory of its own, of \
+              which there is four times this",
+    },
+    ConfigOption {
         key: "exchange.zero-copy",
         kind: ConfigKind::Boolean,
         default: "false",
@@ -114,6 +133,9 @@ pub const OPTIONS: &[ConfigOption] = &[
 
 /// Network memory if nothing says otherwise: the classic 2048 segments of 32 KiB.
 const NETWORK_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// The largest row that can be configured.
+const RECORD_BYTES_LIMIT: usize = 1 << 30;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -296,10 +318,21 @@ impl Config {
         builder = builder
             .spin(parse_duration(self.value("executor.spin")).unwrap_or_default())
             .segment_size(self.bytes("memory.segment-size"))
-            .zero_copy(self.value("exchange.zero-copy") == "true")
+            .exchange(self.exchange())
             .network_memory(self.network()?)
             .buffer_timeout(self.timeout("exchange.buffer-timeout"));
         Ok(builder)
+    }
+
+    fn exchange(&self) -> ExchangeOptions {
+        let segments = |key| self.integer(key).unwrap_or(1) as usize;
+        let record_bytes = self.bytes("exchange.max-record-size").clamp(1, RECORD_BYTES_LIMIT);
+        ExchangeOptions {
+            exclusive_segments: segments("exchange.exclusive-segments"),
+            floating_segments: segments("exchange.floating-segments"),
+            record_bytes_max: record_bytes as u32,
+            zero_copy: self.value("exchange.zero-copy") == "true",
+        }
     }
 
     fn network(&self) -> Result<usize, MemoryError> {

@@ -1,5 +1,6 @@
 //! From a program to tasks, threads and channels.
 
+mod demand;
 mod links;
 
 use std::{collections::BTreeMap, net::TcpStream, sync::Arc, task::Waker, thread::JoinHandle};
@@ -20,20 +21,16 @@ use millstream_executor::{
     blocking::{BlockingSink, BlockingSource, Doorbell, spawn_sink, spawn_source},
 };
 use millstream_loader::{OpenSink, OpenSource};
-use millstream_memory::{Buffer, LocalPool, NetworkPool, PoolError};
+use millstream_memory::{Buffer, LocalPool};
 
 use crate::{
     JobProgram, Progress, RunError, Runtime,
+    exchange::SOURCE_SEGMENTS,
     progress::Kind,
     result::ResultSink,
     threads::{PluginSink, PluginSource, SplitService, Splits},
 };
 use millstream_net::Chosen;
-
-/// Segments that a source needs at least, and may hold beside one for each page in its channel.
-const SOURCE_SEGMENTS: usize = 2;
-/// Floating segments of a partition, beyond two for each subpartition, as in Flink.
-const FLOATING_SEGMENTS: usize = 8;
 
 /// A job that is ready to start.
 pub(crate) struct Deployment {
@@ -164,6 +161,7 @@ pub(crate) fn deploy(
     if let Some(spin) = runtime.spin {
         deployer.executor = deployer.executor.spin(spin);
     }
+    demand::check(runtime, &graph, &execution, &part)?;
     deployer.reserve(&execution);
     deployer.connect(&execution)?;
     let mut result = Some(result);
@@ -246,9 +244,14 @@ impl Deployer<'_> {
                 (false, true) => {
                     let schema = &self.graph.edges[wire.edge as usize].schema;
                     let waker = self.waker(wire.consumer);
-                    let network = &self.runtime.network;
-                    let inlet =
-                        self.links.inlet(&self.executor, network, from, wire, schema, waker)?;
+                    let inlet = self.links.inlet(
+                        &self.executor,
+                        self.runtime,
+                        from,
+                        wire,
+                        schema,
+                        waker,
+                    )?;
                     (None, Some(inlet))
                 }
                 (false, false) => continue,
@@ -329,12 +332,11 @@ impl Deployer<'_> {
         }
     }
 
-    fn partitions(&mut self, subtask: Subtask) -> Result<Vec<ResultPartition>, PoolError> {
+    fn partitions(&mut self, subtask: Subtask) -> Result<Vec<ResultPartition>, RunError> {
         let outputs = self.outputs.remove(&subtask).unwrap_or_default();
         let partition = |Output { senders, .. }: Output| {
-            let required = senders.len() + 1;
-            let most = senders.len() * 2 + FLOATING_SEGMENTS;
-            let pool = self.runtime.network.create_local(required, most)?;
+            let segments = self.runtime.exchange.partition(senders.len())?;
+            let pool = self.runtime.network.create_local(segments.required, segments.max)?;
             Ok(ResultPartition::new(pool, senders))
         };
         outputs.into_values().map(partition).collect()
@@ -364,7 +366,8 @@ impl Deployer<'_> {
             let source = Box::new(PluginSource::new(reader, node, splits));
             let (name, metrics) = (self.name(subtask), Arc::default());
             self.count(&name, Kind::Source, &metrics);
-            let pool = source_pool(&self.runtime.network)?;
+            let most = SOURCE_SEGMENTS + self.runtime.exchange.floating_segments;
+            let pool = self.runtime.network.create_local(SOURCE_SEGMENTS, most)?;
             threads.push(SourceThread { name, source, pool, channel, metrics });
         }
         Ok(threads)
@@ -409,10 +412,6 @@ impl Deployer<'_> {
         };
         SinkThread { name, sink, channels, doorbell, metrics }
     }
-}
-
-fn source_pool(network: &NetworkPool) -> Result<LocalPool, PoolError> {
-    network.create_local(SOURCE_SEGMENTS, SOURCE_SEGMENTS + FLOATING_SEGMENTS)
 }
 
 /// The thread that gives a job's result to whoever ran it.

@@ -2,7 +2,7 @@
 
 use millstream_dataflow::{TaskError, graph::GraphError};
 use millstream_loader::{CallError, LoadError};
-use millstream_memory::{PoolError, model::MemoryError};
+use millstream_memory::{PoolError, demand::DemandError, model::MemoryError};
 use millstream_net::{MeshError, TransportError};
 use millstream_segments::ArenaError;
 
@@ -25,9 +25,28 @@ pub enum RunError {
     /// The memory cannot be had.
     #[error("{0}")]
     Memory(#[from] ArenaError),
-    /// The job needs more buffers than there are.
+    /// The job needs more segments than there are, with every pool at its minimum.
+    #[error(
+        "the job's exchange needs {needed} segments of {segment_size} bytes in a process, and there \
+         are {there}: raise `memory.network` to at least {bytes} bytes, or lower \
+         `memory.segment-size` or the parallelism"
+    )]
+    NetworkMemory {
+        /// The segments that it needs.
+        needed: usize,
+        /// Those that there are.
+        there: usize,
+        /// Bytes of a segment.
+        segment_size: usize,
+        /// Bytes of those that it needs.
+        bytes: usize,
+    },
+    /// A pool of segments cannot be had.
     #[error("{0}")]
     Buffers(#[from] PoolError),
+    /// No exchange can have so many channels.
+    #[error("{0}")]
+    Demand(#[from] DemandError),
     /// The exchange between processes cannot be had.
     #[error("{0}")]
     Transport(#[from] TransportError),

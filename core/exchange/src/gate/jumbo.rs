@@ -15,7 +15,7 @@
 //! wait for memory may hold every floating segment, and the one row that has memory would starve.
 //! Such a gate sets one segment aside, too, for the channel that [`JumboGate::favoured`] names, and
 //! only while that channel holds no other: then its next frame is sure to be the next fragment, and
-//! the segment comes back at once ([`GateBuffers::aside`](crate::sizing::GateBuffers::aside)).
+//! the segment comes back at once (`GateSegments::aside` of `millstream-memory`).
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::fmt;

@@ -5,3 +5,4 @@ mod flights;
 mod forbidden;
 mod plugins;
 mod program;
+mod wide;

@@ -13,18 +13,11 @@ use millstream_exchange::{
     frame::{Hello, Request},
 };
 use millstream_executor::{Executor, TaskId};
-use millstream_memory::{JumboBudget, NetworkPool, PoolError};
+use millstream_memory::{JumboBudget, PoolError};
 use millstream_net::{InletConfig, Link, LinkConfig};
 
 use super::Part;
 use crate::{RunError, Runtime};
-
-/// Segments that a channel from another process has for itself, as in Flink.
-const EXCLUSIVE_SEGMENTS: usize = 2;
-/// Segments that a channel may borrow beyond those, as in Flink.
-const FLOATING_SEGMENTS: usize = 8;
-/// The most bytes of a row.
-const RECORD_BYTES_MAX: u32 = 16 << 20;
 
 /// The links of a process, one to each other process.
 #[derive(Default)]
@@ -58,24 +51,26 @@ impl Links {
     pub(super) fn inlet(
         &mut self,
         executor: &Executor,
-        network: &NetworkPool,
+        runtime: &Runtime,
         peer: u32,
         wire: &Channel,
         schema: &Schema,
         consumer: Waker,
     ) -> Result<Receiver, PoolError> {
         let ends = self.0.get_mut(&peer).expect("there is a link to every process");
-        let buffers = EXCLUSIVE_SEGMENTS + FLOATING_SEGMENTS;
+        let (network, options) = (&runtime.network, &runtime.exchange);
+        let (exclusive, floating) = (options.exclusive_segments, options.floating_segments.max(1));
+        let row_max = u64::from(options.record_bytes_max);
         let link = executor.waker(ends.id);
-        let (sender, receiver, returned) = returning_channel(consumer, link, buffers);
+        let (sender, receiver, returned) = returning_channel(consumer, link, exclusive + floating);
         ends.inlets.push(InletConfig {
             request: request(wire),
             sender,
             returned,
             shape: Arc::new(Shape::new(schema)),
-            exclusive: network.create_local(EXCLUSIVE_SEGMENTS, EXCLUSIVE_SEGMENTS)?,
-            floating: network.create_local(1, FLOATING_SEGMENTS)?,
-            jumbo: JumboBudget::new(u64::from(RECORD_BYTES_MAX), u64::from(RECORD_BYTES_MAX)),
+            exclusive: network.create_local(exclusive, exclusive)?,
+            floating: network.create_local(1, floating)?,
+            jumbo: JumboBudget::new(row_max, row_max),
         });
         Ok(receiver)
     }
@@ -97,11 +92,11 @@ impl Links {
                 job,
                 worker: WorkerId(part.own),
                 segment_bytes: runtime.network.segment_size() as u32,
-                record_bytes_max: RECORD_BYTES_MAX,
+                record_bytes_max: runtime.exchange.record_bytes_max,
             };
             let Ends { id, outlets, inlets } = ends;
             let peer = format!("worker {peer}");
-            let zero_copy = runtime.zero_copy;
+            let zero_copy = runtime.exchange.zero_copy;
             let queued_max = PAGES_PER_SUBPARTITION_MAX as u32;
             let config = LinkConfig { peer, hello, zero_copy, queued_max, outlets, inlets };
             let link = Link::new(stream, transport, config)?;

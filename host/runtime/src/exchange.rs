@@ -1,0 +1,41 @@
+//! How pages travel between tasks.
+
+use millstream_memory::demand::{
+    DemandError, EXCLUSIVE_DEFAULT, FLOATING_DEFAULT, PartitionSegments,
+};
+
+/// The numbers of the exchange; the defaults are Flink's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExchangeOptions {
+    /// Segments that each channel from another process has for itself, at least 1, and that each
+    /// subpartition adds to what its partition may use.
+    pub exclusive_segments: usize,
+    /// Segments that such a channel may borrow beyond those, and that each partition may use beyond
+    /// those of its subpartitions.
+    pub floating_segments: usize,
+    /// The most bytes of a row.
+    pub record_bytes_max: u32,
+    /// Whether io_uring sends large pages without copying them first.
+    pub zero_copy: bool,
+}
+
+impl Default for ExchangeOptions {
+    fn default() -> Self {
+        Self {
+            exclusive_segments: EXCLUSIVE_DEFAULT,
+            floating_segments: FLOATING_DEFAULT,
+            record_bytes_max: 16 << 20,
+            zero_copy: false,
+        }
+    }
+}
+
+/// Segments that a source cannot start without: one to fill, and one that is on its way.
+pub(crate) const SOURCE_SEGMENTS: usize = 2;
+
+impl ExchangeOptions {
+    /// The segments of a partition.
+    pub(crate) fn partition(&self, subpartitions: usize) -> Result<PartitionSegments, DemandError> {
+        PartitionSegments::new(subpartitions, self.exclusive_segments, self.floating_segments)
+    }
+}
