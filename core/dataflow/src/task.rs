@@ -152,6 +152,13 @@ impl Task {
     /// # Errors
     /// Why the task failed. It must not be polled again.
     pub fn poll(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError> {
+        let polled = self.work(now, waker);
+        let queued = self.inputs.iter().map(|input| input.receiver.len()).sum();
+        self.metrics.holds(queued, self.outputs.segments());
+        polled
+    }
+
+    fn work(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError> {
         for _ in 0..ELEMENTS_PER_POLL {
             let may_go_on = match self.phase {
                 Phase::Draining | Phase::Finished => self.outputs.is_drained_or_notifies(waker),

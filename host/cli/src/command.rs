@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     ffi::OsString,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -33,6 +34,13 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
         None => None,
     };
     let declared = job.as_ref().map_or(&[][..], Job::options);
+    if let Some(taken) = declared.iter().find(|option| is_own(&option.name)) {
+        return Err(format!(
+            "the job's option --{} has the name of an option of `millstream run`: rename it",
+            taken.name
+        )
+        .into());
+    }
     let matches = match command(declared).try_get_matches_from(with_name(&arguments)) {
         Ok(matches) => matches,
         Err(error) => {
@@ -48,8 +56,9 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
             let output = matches.get_one("output").copied().unwrap_or(Output::Csv);
             let processes = matches.get_one("processes").copied().unwrap_or(1);
             let transport = matches.get_one("transport").copied().unwrap_or_default();
+            let metrics = matches.get_one("metrics").copied();
             let config = config(matches)?;
-            run::run(job, RunArguments { config, output, options, processes, transport })
+            run::run(job, RunArguments { config, output, options, processes, transport, metrics })
         }
         (Some(("config", matches)), _) => {
             let Some(("explain", matches)) = matches.subcommand() else {
@@ -183,6 +192,13 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .value_name("FORMAT")
                 .value_parser(ValueParser::new(Output::parse))
                 .help("How the result is printed: csv, none [default: csv]"),
+        )
+        .arg(
+            Arg::new("metrics")
+                .long("metrics")
+                .value_name("ADDRESS:PORT")
+                .value_parser(clap::value_parser!(SocketAddr))
+                .help("Serve metrics for Prometheus at this address, e.g. 127.0.0.1:9249"),
         );
     let run = configured(run).arg(plugin_path());
     job_options.iter().fold(run, |run, option| run.arg(job_argument(option)))
@@ -204,6 +220,13 @@ fn configured(command: Command) -> Command {
                 .value_name("FILE")
                 .help("Read options of the engine from a TOML file"),
         )
+}
+
+/// Whether `run` has an option of this name itself.
+fn is_own(name: &str) -> bool {
+    let run = run_command(&[]);
+    let mut names = run.get_arguments().filter_map(Arg::get_long);
+    name == "help" || names.any(|own| own == name)
 }
 
 /// An option of the job as an argument.
@@ -288,6 +311,12 @@ mod tests {
         assert_eq!(path(&["run", "-p", "2", "--output=csv", "a.so"]).as_deref(), Some("a.so"));
         assert_eq!(path(&["run", "--help"]), None);
         assert_eq!(path(&["plugin", "list"]), None);
+    }
+
+    #[test]
+    fn names_of_our_own_are_not_for_jobs() {
+        assert!(is_own("set") && is_own("output") && is_own("help"));
+        assert!(!is_own("input"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{
     error::Error,
     ffi::OsStr,
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -14,6 +15,8 @@ use millstream::{
     loader::{Kind, OptionInfo, PluginInfo, Registry},
     result::{Csv, Discard, ResultSink},
 };
+
+use millstream_metrics::Exporter;
 
 use crate::{command::WORKER, watch::Watch};
 
@@ -42,6 +45,7 @@ pub(crate) struct RunArguments {
     pub(crate) options: Vec<(String, String)>,
     pub(crate) processes: u32,
     pub(crate) transport: Preference,
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// The transport that a name stands for.
@@ -106,7 +110,11 @@ pub(crate) fn run(job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn
         Output::None => Box::new(Discard),
     };
     let runtime = builder.build()?;
-    let mut watch = Watch::start()?;
+    let exporter = arguments.metrics.map(Exporter::listen).transpose()?;
+    if let Some(exporter) = &exporter {
+        eprintln!("metrics: http://{}/metrics", exporter.address());
+    }
+    let mut watch = Watch::start(exporter)?;
     let summary = if arguments.processes == 1 {
         runtime
             .run_with(&program, result, &mut |progress, outcome| watch.look(progress, outcome))?

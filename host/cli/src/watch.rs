@@ -11,6 +11,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use millstream::{Outcome, Progress, Summary, progress::SubtaskCounts};
+use millstream_metrics::Exporter;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -21,11 +22,13 @@ pub(crate) struct Watch {
     interrupted: Arc<AtomicBool>,
     begin: Instant,
     last_line: Instant,
+    /// Who is told of the job, once it runs.
+    exporter: Option<Exporter>,
 }
 
 impl Watch {
-    /// Begins to listen for Ctrl-C.
-    pub(crate) fn start() -> Result<Self, ctrlc::Error> {
+    /// Begins to listen for Ctrl-C. Metrics of the job are shown by `exporter`.
+    pub(crate) fn start(exporter: Option<Exporter>) -> Result<Self, ctrlc::Error> {
         let interrupted = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&interrupted);
         ctrlc::set_handler(move || {
@@ -43,11 +46,14 @@ impl Watch {
             bar
         });
         let now = Instant::now();
-        Ok(Self { bar, interrupted, begin: now, last_line: now })
+        Ok(Self { bar, interrupted, begin: now, last_line: now, exporter })
     }
 
     /// Shows how it goes; ends the job if the user wants that.
     pub(crate) fn look(&mut self, progress: &Progress, outcome: &Arc<Outcome>) {
+        if let Some(exporter) = &self.exporter {
+            exporter.show(progress);
+        }
         if self.interrupted.load(Ordering::Relaxed) {
             outcome.cancel();
         }

@@ -220,7 +220,7 @@ impl Runtime {
         threads.join();
         match outcome {
             Ok(()) => Ok(Summary {
-                job: threads.job,
+                job: threads.progress.job().into(),
                 elapsed: begin.elapsed(),
                 progress: threads.progress,
             }),

@@ -34,7 +34,6 @@ use millstream_net::Chosen;
 
 /// A job that is ready to start.
 pub(crate) struct Deployment {
-    job: String,
     executor: Executor,
     sources: Vec<SourceThread>,
     sinks: Vec<SinkThread>,
@@ -57,9 +56,8 @@ struct SinkThread {
     metrics: Arc<TaskMetrics>,
 }
 
-/// What runs beside the workers, and what is known of the job.
+/// What runs beside the workers, and how the job goes.
 pub(crate) struct Threads {
-    pub(crate) job: String,
     pub(crate) progress: Progress,
     handles: Vec<JoinHandle<()>>,
 }
@@ -75,6 +73,11 @@ impl Threads {
 }
 
 impl Deployment {
+    /// How the job will go.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
     /// Where failures are reported.
     pub(crate) fn outcome(&self) -> &Arc<Outcome> {
         self.executor.outcome()
@@ -82,7 +85,7 @@ impl Deployment {
 
     /// Starts everything: consumers first.
     pub(crate) fn start(self) -> (Running, Threads) {
-        let Self { job, executor, sources, sinks, progress } = self;
+        let Self { executor, sources, sinks, progress } = self;
         let outcome = Arc::clone(executor.outcome());
         let mut handles = Vec::new();
         for SinkThread { name, sink, channels, doorbell, metrics } in sinks {
@@ -94,7 +97,7 @@ impl Deployment {
             let outcome = Arc::clone(&outcome);
             handles.push(spawn_source(name, source, pool, channel, metrics, outcome));
         }
-        (running, Threads { job, progress, handles })
+        (running, Threads { progress, handles })
     }
 }
 
@@ -154,7 +157,7 @@ pub(crate) fn deploy(
         ends: BTreeMap::new(),
         outputs: BTreeMap::new(),
         inputs: BTreeMap::new(),
-        progress: Progress::default(),
+        progress: Progress::of(&graph.name),
         links: links::Links::default(),
         part: &part,
     };
@@ -182,7 +185,7 @@ pub(crate) fn deploy(
     }
     let Deployer { mut executor, progress, links, .. } = deployer;
     links.place(&mut executor, runtime, graph.fingerprint(), part)?;
-    Ok(Deployment { job: graph.name.clone(), executor, sources, sinks, progress })
+    Ok(Deployment { executor, sources, sinks, progress })
 }
 
 /// One output of a subtask.
@@ -292,8 +295,8 @@ impl Deployer<'_> {
         format!("{name} ({}/{parallelism})", subtask.index + 1)
     }
 
-    fn count(&mut self, name: &str, kind: Kind, metrics: &Arc<TaskMetrics>) {
-        self.progress.subtasks.push((name.to_owned(), kind, Arc::clone(metrics)));
+    fn count(&mut self, subtask: Subtask, name: &str, kind: Kind, metrics: &Arc<TaskMetrics>) {
+        self.progress.add(subtask, name, kind, metrics);
     }
 
     fn place_chain(&mut self, node: u32, program: &dyn JobProgram) -> Result<(), RunError> {
@@ -308,7 +311,7 @@ impl Deployer<'_> {
             let outputs = Outputs::new(outputs, self.runtime.jumbo.clone());
             let task =
                 Task::new(name.clone(), chain, inputs.collect(), outputs, self.runtime.timeout);
-            self.count(&name, Kind::Chain, &Arc::clone(task.metrics()));
+            self.count(subtask, &name, Kind::Chain, &Arc::clone(task.metrics()));
             if let End::Worker(id) = self.ends[&subtask] {
                 self.executor.place(id, Box::new(task));
             }
@@ -365,7 +368,7 @@ impl Deployer<'_> {
             let splits = Arc::clone(&splits);
             let source = Box::new(PluginSource::new(reader, node, splits));
             let (name, metrics) = (self.name(subtask), Arc::default());
-            self.count(&name, Kind::Source, &metrics);
+            self.count(subtask, &name, Kind::Source, &metrics);
             let most = SOURCE_SEGMENTS + self.runtime.exchange.floating_segments;
             let pool = self.runtime.network.create_local(SOURCE_SEGMENTS, most)?;
             threads.push(SourceThread { name, source, pool, channel, metrics });
@@ -403,7 +406,7 @@ impl Deployer<'_> {
 
     fn sink_thread(&mut self, subtask: Subtask, sink: Box<dyn BlockingSink>) -> SinkThread {
         let (name, metrics) = (self.name(subtask), Arc::default());
-        self.count(&name, Kind::Sink, &metrics);
+        self.count(subtask, &name, Kind::Sink, &metrics);
         let channels = self.inputs.remove(&subtask).unwrap_or_default();
         let channels = channels.into_iter().map(|(_, receiver)| receiver).collect();
         let doorbell = match &self.ends[&subtask] {

@@ -1,17 +1,29 @@
 //! How a job goes, and how it went.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use millstream_dataflow::task::{TaskCounts, TaskMetrics};
+use millstream_dataflow::{
+    graph::execution::Subtask,
+    task::{TaskCounts, TaskMetrics},
+};
+use serde::{Deserialize, Serialize};
 
-/// The subtasks of a job and what they count.
+/// The subtasks of a job, in all its processes, and what they count.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    pub(crate) subtasks: Vec<(String, Kind, Arc<TaskMetrics>)>,
+    job: String,
+    /// Those of this process.
+    own: BTreeMap<Subtask, (String, Kind, Arc<TaskMetrics>)>,
+    /// Those of other processes, as they last reported.
+    others: Arc<Mutex<BTreeMap<Subtask, SubtaskCounts>>>,
 }
 
 /// Where in the job a subtask is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// It reads input.
     Source,
@@ -24,7 +36,9 @@ pub enum Kind {
 /// What one subtask has counted.
 #[derive(Clone, Debug)]
 pub struct SubtaskCounts {
-    /// The subtask's name.
+    /// Its node and number.
+    pub subtask: Subtask,
+    /// Its name.
     pub name: String,
     /// Where it is.
     pub kind: Kind,
@@ -33,14 +47,22 @@ pub struct SubtaskCounts {
 }
 
 impl Progress {
-    /// What every subtask has counted so far.
+    /// The progress of a job that has no subtasks yet.
+    pub(crate) fn of(job: &str) -> Self {
+        Self { job: job.into(), ..Self::default() }
+    }
+
+    /// The job's name.
+    pub fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// What every subtask has counted so far, in the order of the job graph; those of other
+    /// processes as they last reported.
     pub fn subtasks(&self) -> Vec<SubtaskCounts> {
-        let counts = |(name, kind, metrics): &(String, Kind, Arc<TaskMetrics>)| SubtaskCounts {
-            name: name.clone(),
-            kind: *kind,
-            counts: metrics.counts(),
-        };
-        self.subtasks.iter().map(counts).collect()
+        let mut all = self.others().clone();
+        all.extend(self.own_subtasks().into_iter().map(|counts| (counts.subtask, counts)));
+        all.into_values().collect()
     }
 
     /// Rows that sources have read.
@@ -53,9 +75,42 @@ impl Progress {
         self.total(Kind::Sink, |counts| counts.rows_in)
     }
 
+    /// Adds a subtask of this process.
+    pub(crate) fn add(
+        &mut self,
+        subtask: Subtask,
+        name: &str,
+        kind: Kind,
+        metrics: &Arc<TaskMetrics>,
+    ) {
+        self.own.insert(subtask, (name.to_owned(), kind, Arc::clone(metrics)));
+    }
+
+    /// What the subtasks of this process have counted so far.
+    pub(crate) fn own_subtasks(&self) -> Vec<SubtaskCounts> {
+        let own = self.own.iter();
+        own.map(|(subtask, (name, kind, metrics))| SubtaskCounts {
+            subtask: *subtask,
+            name: name.clone(),
+            kind: *kind,
+            counts: metrics.counts(),
+        })
+        .collect()
+    }
+
+    /// Takes a report of another process.
+    pub(crate) fn report(&self, reported: impl IntoIterator<Item = SubtaskCounts>) {
+        self.others().extend(reported.into_iter().map(|counts| (counts.subtask, counts)));
+    }
+
+    fn others(&self) -> MutexGuard<'_, BTreeMap<Subtask, SubtaskCounts>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn total(&self, kind: Kind, of: impl Fn(TaskCounts) -> u64) -> u64 {
-        let those = self.subtasks.iter().filter(|(_, k, _)| *k == kind);
-        those.map(|(_, _, metrics)| of(metrics.counts())).sum()
+        let subtasks = self.subtasks();
+        let those = subtasks.iter().filter(|subtask| subtask.kind == kind);
+        those.map(|subtask| of(subtask.counts)).sum()
     }
 }
 

@@ -182,6 +182,12 @@ impl Outputs {
         }
     }
 
+    /// The segments that the partitions hold, and how many they may hold.
+    pub(super) fn segments(&self) -> (usize, usize) {
+        let pools = self.partitions.iter().map(|partition| &partition.pool);
+        pools.fold((0, 0), |(used, size), pool| (used + pool.used(), size + pool.size()))
+    }
+
     pub(super) fn take_counts(&mut self) -> Sent {
         core::mem::take(&mut self.sent)
     }

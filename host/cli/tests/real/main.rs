@@ -3,6 +3,7 @@
 mod failures;
 mod flights;
 mod forbidden;
+mod metrics;
 mod plugins;
 mod program;
 mod wide;

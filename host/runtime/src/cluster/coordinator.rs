@@ -24,6 +24,7 @@ use super::{
 use crate::{
     JobProgram, Progress, RunError, Runtime, Summary, builder,
     deploy::{self, Part},
+    progress::SubtaskCounts,
     result::ResultSink,
     threads::Splits,
 };
@@ -73,7 +74,11 @@ pub fn coordinate(
     let mut workers = Workers::start(job, &transport)?;
     let ran = run(runtime, &mut workers, transport, program, result, begin, watch);
     match ran {
-        Ok(summary) => workers.finish().map(|()| summary),
+        Ok(summary) => workers.finish(&summary.progress, watch).map(|()| Summary {
+            // Their parts may have taken longer than this one's.
+            elapsed: begin.elapsed(),
+            ..summary
+        }),
         // Of two errors, that a process died says more than that its connection did.
         Err(error) => Err(workers.give_up().unwrap_or(error)),
     }
@@ -105,7 +110,7 @@ fn run(
     let deployment = deploy::deploy(runtime, program, result, part)?;
     workers.await_ready()?;
     workers.tell_all(&|| ToWorker::Run)?;
-    workers.listen_on(&splits, deployment.outcome());
+    workers.listen_on(&splits, deployment.outcome(), deployment.progress());
     runtime.finish(deployment, begin, watch)
 }
 
@@ -129,11 +134,14 @@ struct Reported {
     /// `None` as long as it works.
     end: Mutex<Option<Result<(), String>>>,
     changed: Condvar,
-    rows_read: AtomicU64,
+    /// Messages that it has sent since it was last asked.
+    messages: AtomicU64,
 }
 
-/// How long a worker may take to end after the others have.
+/// How long a worker may say nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often progress is shown while workers are waited for.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 impl Workers {
     fn start(job: Coordinated, transport: &Chosen) -> Result<Self, RunError> {
@@ -202,15 +210,16 @@ impl Workers {
     }
 
     /// From now on a thread for each worker answers it, and ends the run if it fails.
-    fn listen_on(&mut self, splits: &Arc<Splits>, outcome: &Arc<Outcome>) {
+    fn listen_on(&mut self, splits: &Arc<Splits>, outcome: &Arc<Outcome>, progress: &Progress) {
         for worker in &mut self.0 {
             let (Some(input), Some(output)) = (worker.input.take(), worker.output.take()) else {
                 continue;
             };
             let (splits, outcome) = (Arc::clone(splits), Arc::clone(outcome));
+            let progress = progress.clone();
             let (number, state) = (worker.number, Arc::clone(&worker.state));
             worker.ears = Some(thread::spawn(move || {
-                let end = serve(input, output, &splits, &state);
+                let end = serve(input, output, &splits, &progress, &state);
                 if let Err(what) = &end {
                     let error = RunError::Worker { worker: number, what: what.clone() };
                     outcome.failed(TaskError::new(error.to_string()));
@@ -221,10 +230,22 @@ impl Workers {
         }
     }
 
-    /// Waits for the workers, whose parts are done when this one is.
-    fn finish(self) -> Result<(), RunError> {
+    /// Waits for the workers, whose parts may go on when this one is done.
+    fn finish(
+        self,
+        progress: &Progress,
+        watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
+    ) -> Result<(), RunError> {
+        let outcome = Arc::default();
         for mut worker in self.0 {
-            if let Err(what) = worker.state.wait() {
+            let waited = worker.state.wait(|| {
+                watch(progress, &outcome);
+                !outcome.is_over()
+            });
+            if outcome.is_over() {
+                return Err(RunError::Cancelled);
+            }
+            if let Err(what) = waited {
                 let _ = worker.child.kill();
                 let _ = worker.child.wait();
                 return Err(worker.failed(&what));
@@ -253,12 +274,22 @@ impl Workers {
 }
 
 impl Reported {
-    /// Waits for the end of the worker's part.
-    fn wait(&self) -> Result<(), String> {
-        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(end, PATIENCE, |end| end.is_none());
-        let (end, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        end.clone().unwrap_or_else(|| Err("it did not end when the others did".into()))
+    /// Waits for the end of the worker's part, as long as it gives signs of life and `go_on` holds.
+    fn wait(&self, mut go_on: impl FnMut() -> bool) -> Result<(), String> {
+        let mut heard = Instant::now();
+        loop {
+            let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = self.changed.wait_timeout_while(end, PROGRESS_EVERY, |end| end.is_none());
+            if let Some(end) = &*waited.unwrap_or_else(PoisonError::into_inner).0 {
+                return end.clone();
+            }
+            if self.messages.swap(0, Ordering::Relaxed) > 0 {
+                heard = Instant::now();
+            }
+            if !go_on() || heard.elapsed() > PATIENCE {
+                return Err("it did not end when the others did, and says nothing".into());
+            }
+        }
     }
 }
 
@@ -267,16 +298,19 @@ fn serve(
     mut input: ChildStdin,
     mut output: BufReader<ChildStdout>,
     splits: &Splits,
+    progress: &Progress,
     state: &Reported,
 ) -> Result<(), String> {
     loop {
-        match receive(&mut output) {
+        let message = receive(&mut output);
+        state.messages.fetch_add(1, Ordering::Relaxed);
+        match message {
             Ok(Some(ToCoordinator::NextSplit { node })) => {
                 let answer = ToWorker::Split { node, split: splits.take(node) };
                 send(&mut input, &answer).map_err(|_| "it died".to_owned())?;
             }
-            Ok(Some(ToCoordinator::Counts { rows_read })) => {
-                state.rows_read.store(rows_read, Ordering::Relaxed);
+            Ok(Some(ToCoordinator::Counts { subtasks })) => {
+                progress.report(subtasks.into_iter().map(SubtaskCounts::from));
             }
             Ok(Some(ToCoordinator::Finished)) => return Ok(()),
             Ok(Some(ToCoordinator::Failed { message })) => return Err(message),

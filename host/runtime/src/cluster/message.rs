@@ -2,9 +2,11 @@
 
 use std::io::{self, BufRead, Write};
 
+use millstream_dataflow::{graph::execution::Subtask, task::TaskCounts};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::JobSpec;
+use crate::progress::{Kind, SubtaskCounts};
 
 /// From the coordinator.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,8 +57,8 @@ pub(super) enum ToCoordinator {
     },
     /// How it goes.
     Counts {
-        /// Rows that sources have read.
-        rows_read: u64,
+        /// What the subtasks of this worker have counted.
+        subtasks: Vec<SubtaskReport>,
     },
     /// This part of the job is done.
     Finished,
@@ -65,6 +67,30 @@ pub(super) enum ToCoordinator {
         /// Why.
         message: String,
     },
+}
+
+/// What one subtask has counted.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SubtaskReport {
+    node: u32,
+    index: u32,
+    name: String,
+    kind: Kind,
+    counts: [u64; 11],
+}
+
+impl From<SubtaskCounts> for SubtaskReport {
+    fn from(SubtaskCounts { subtask, name, kind, counts }: SubtaskCounts) -> Self {
+        let Subtask { node, index } = subtask;
+        Self { node, index, name, kind, counts: counts.to_array() }
+    }
+}
+
+impl From<SubtaskReport> for SubtaskCounts {
+    fn from(SubtaskReport { node, index, name, kind, counts }: SubtaskReport) -> Self {
+        let counts = TaskCounts::from_array(counts);
+        Self { subtask: Subtask { node, index }, name, kind, counts }
+    }
 }
 
 /// Writes a message as a line.

@@ -15,9 +15,9 @@ use millstream_dataflow::TaskError;
 use millstream_executor::Outcome;
 use millstream_net::{Preference, Transport, choose, connect, listen};
 
-use super::message::{ToCoordinator, ToWorker, receive, send};
+use super::message::{SubtaskReport, ToCoordinator, ToWorker, receive, send};
 use crate::{
-    Config, RunError,
+    Config, Progress, RunError,
     config::Origin,
     deploy::{self, Part},
     result::Discard,
@@ -115,12 +115,12 @@ impl Pipe {
         let outcome = Arc::clone(deployment.outcome());
         self.listen_on(outcome, answers);
         let output = Arc::clone(&self.output);
-        runtime.finish(deployment, begin, &mut |progress, outcome| {
-            let counts = ToCoordinator::Counts { rows_read: progress.rows_read() };
-            if output.send(&counts).is_err() {
+        let summary = runtime.finish(deployment, begin, &mut |progress, outcome| {
+            if output.send(&report(progress)).is_err() {
                 outcome.cancel();
             }
         })?;
+        self.say(&report(&summary.progress))?;
         self.say(&ToCoordinator::Finished)
     }
 
@@ -149,6 +149,11 @@ impl Pipe {
             outcome.failed(gone(&"its pipe was closed"));
         });
     }
+}
+
+fn report(progress: &Progress) -> ToCoordinator {
+    let subtasks = progress.own_subtasks().into_iter().map(SubtaskReport::from).collect();
+    ToCoordinator::Counts { subtasks }
 }
 
 /// Splits that the coordinator hands out. One source asks at a time.
