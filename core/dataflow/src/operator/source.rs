@@ -8,7 +8,8 @@ use crate::chain::{Chain, Context, Produced, TaskError};
 /// A chain that begins with a source of its own, an iterator.
 #[derive(Debug)]
 pub struct SourceChain<I, S> {
-    rows: I,
+    /// `None` once it has no more rows.
+    rows: Option<I>,
     pace: Option<Pace>,
     stage: S,
 }
@@ -16,7 +17,7 @@ pub struct SourceChain<I, S> {
 impl<I, S> SourceChain<I, S> {
     /// The chain of `rows`, as fast as they can be made, and all that follows.
     pub fn new(rows: I, stage: S) -> Self {
-        Self { rows, pace: None, stage }
+        Self { rows: Some(rows), pace: None, stage }
     }
 
     /// Makes row number `n` when `n * subtasks / rate` seconds have passed since the first, so that
@@ -75,11 +76,15 @@ impl<T: Value, I: Iterator<Item = T> + Send, S: Stage<T>> Chain for SourceChain<
         let due = self.pace.as_mut().map_or(u64::MAX, |pace| pace.due(context.now()));
         let rows = rows.min(usize::try_from(due).unwrap_or(usize::MAX));
         let mut made = 0;
+        // A local iterator lives in registers; one behind `self` would be stored after each row, and
+        // the next row would wait for that.
+        let Some(mut source) = self.rows.take() else { return Produced::Finished };
         while made < rows && !context.is_blocked() {
-            let Some(row) = self.rows.next() else { return Produced::Finished };
+            let Some(row) = source.next() else { return Produced::Finished };
             self.stage.push(row.view(), context);
             made += 1;
         }
+        self.rows = Some(source);
         match &mut self.pace {
             None => Produced::More,
             Some(pace) => {
