@@ -125,6 +125,8 @@ pub(crate) struct Inlet {
     waiting: VecDeque<Element>,
     /// A jumbo row that is not complete.
     row: Option<(Segment, usize)>,
+    /// The size of pages that the consumer asked for last.
+    page_bytes: u32,
     /// Fragments that wait for memory.
     stalled: VecDeque<(Part, Segment, u32, BufferKind)>,
 }
@@ -141,6 +143,7 @@ impl Inlet {
             late: Vec::new(),
             waiting: VecDeque::new(),
             row: None,
+            page_bytes: u32::MAX,
             stalled: VecDeque::new(),
         }
     }
@@ -255,6 +258,14 @@ impl Inlet {
                 return;
             }
         }
+    }
+
+    /// The size of pages that the consumer asks for, if that has changed.
+    pub(crate) fn new_page_bytes(&mut self) -> Option<u32> {
+        let bytes = self.config.sender.page_bytes();
+        let changed = bytes != self.page_bytes;
+        self.page_bytes = bytes;
+        changed.then_some(bytes)
     }
 
     /// Whether the consumer has taken everything.

@@ -155,6 +155,9 @@ impl Session {
         for (segment, kind) in done {
             self.recycle(id, segment, kind);
         }
+        if let Some(bytes) = self.ports.inlets.get_mut(&id).and_then(Inlet::new_page_bytes) {
+            self.connection.set_page_bytes(id, bytes);
+        }
         Ok(())
     }
 
@@ -253,6 +256,11 @@ impl Session {
                 if event == Event::EndOfPartition {
                     self.connection.cancel(channel, &mut self.ports);
                     self.finished_one();
+                }
+            }
+            Notice::NewBufferSize { reader, bytes } => {
+                if let Some(outlet) = self.ports.outlets.get(&reader) {
+                    outlet.receiver.set_page_bytes(bytes);
                 }
             }
             Notice::Cancelled { reader, complete } => {

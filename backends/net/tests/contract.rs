@@ -274,3 +274,30 @@ fn another_job_is_refused() {
         }
     }
 }
+
+#[test]
+fn the_size_of_pages_that_a_consumer_asks_for_reaches_its_producer() {
+    for chosen in transports() {
+        let Pair { ends: [mut one, mut two], network, shape } = pair(&chosen, 1, 2);
+        let (mut sender, mut receiver) = (one.senders.remove(0), two.receivers.remove(0));
+        assert_eq!(sender.page_bytes(), u32::MAX);
+        receiver.set_page_bytes(300);
+        let layout = Arc::new(Layout::fitted(&shape, SEGMENT, 16).unwrap());
+        let segment = network.create_local(1, 1).unwrap().request().unwrap();
+        let mut page = PageBuilder::<Row, _>::new(segment, &shape, &layout);
+        page.append((1, "one")).unwrap();
+        push(&mut sender, Some(page), &shape);
+        // What was read goes back, and with it what the consumer wishes.
+        let Element::Page(page) = wait(|| receiver.pop()) else { panic!("a page comes first") };
+        receiver.give_back(page);
+        wait(|| (sender.page_bytes() == 300).then_some(()));
+        for sender in [&mut sender, &mut two.senders[0]] {
+            push_element(sender, Element::Event(Event::EndOfPartition));
+        }
+        assert_eq!(consume(receiver), []);
+        assert_eq!(consume(one.receivers.remove(0)), []);
+        for running in [one.running, two.running] {
+            running.join().unwrap();
+        }
+    }
+}

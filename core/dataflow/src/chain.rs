@@ -58,7 +58,7 @@ pub trait ChainIo {
     ///
     /// # Errors
     /// If even that is used up.
-    fn lease(&mut self, output: u16, subpartition: u32) -> Result<Segment, TaskError>;
+    fn lease(&mut self, output: u16, subpartition: u32) -> Result<Lease, TaskError>;
 
     /// Memory of its own for one row that does not fit a segment, of at least `bytes`.
     ///
@@ -76,6 +76,17 @@ pub trait ChainIo {
     /// Whether a page that is not full should be submitted now: not while the consumer still has
     /// full pages to read, for then the page can as well fill up.
     fn wants_flush(&mut self, output: u16, subpartition: u32) -> bool;
+}
+
+/// A segment for a page.
+#[derive(Debug)]
+pub struct Lease {
+    /// The segment.
+    pub segment: Segment,
+    /// How many bytes of rows the page should have at most; a page has at least one row, however
+    /// large. Under backpressure less is then in flight, see
+    /// [debloating](millstream_exchange::debloat).
+    pub page_bytes: u32,
 }
 
 /// Stands for every subpartition of an output.
@@ -133,10 +144,10 @@ impl<'a> Context<'a> {
     }
 
     /// A segment for the next page of a subpartition; `None` if that failed the task.
-    pub fn lease(&mut self, output: u16, subpartition: u32) -> Option<Segment> {
+    pub fn lease(&mut self, output: u16, subpartition: u32) -> Option<Lease> {
         self.open_rows = true;
         match self.io.lease(output, subpartition) {
-            Ok(segment) => Some(segment),
+            Ok(lease) => Some(lease),
             Err(error) => {
                 self.fail(error);
                 None

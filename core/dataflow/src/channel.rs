@@ -7,7 +7,11 @@
 //! it sleeps. The sender is woken only when it found the ring full and said so.
 
 use alloc::sync::Arc;
-use core::{fmt, task::Waker};
+use core::{
+    fmt,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    task::Waker,
+};
 
 use millstream_exchange::event::Event;
 use millstream_memory::{Buffer, Consumer, Producer, Ring, WakerSlot};
@@ -31,9 +35,17 @@ pub const PAGES_PER_SUBPARTITION_MAX: usize = 10;
 /// A channel whose receiver is woken through `receiver`.
 pub fn channel(receiver: Waker) -> (Sender, Receiver) {
     let (producer, consumer) = Ring::with_capacity(CHANNEL_CAPACITY);
-    let room = Arc::new(WakerSlot::new());
-    let sender = Sender { ring: producer, room: Arc::clone(&room), receiver };
-    (sender, Receiver { ring: consumer, room, returns: None })
+    let shared = Arc::new(Shared { room: WakerSlot::new(), page_bytes: AtomicU32::new(u32::MAX) });
+    let sender = Sender { ring: producer, shared: Arc::clone(&shared), receiver };
+    (sender, Receiver { ring: consumer, shared, returns: None })
+}
+
+/// What the receiver tells the sender.
+struct Shared {
+    /// Who waits for room.
+    room: WakerSlot,
+    /// How full pages should be at most. A wish: whoever reads it late does no harm.
+    page_bytes: AtomicU32,
 }
 
 /// A channel whose buffers go back to the sender when they have been read, for a sender that keeps
@@ -52,7 +64,7 @@ pub fn returning_channel(
 /// The producer's end.
 pub struct Sender {
     ring: Producer<Element>,
-    room: Arc<WakerSlot>,
+    shared: Arc<Shared>,
     receiver: Waker,
 }
 
@@ -90,7 +102,12 @@ impl Sender {
     /// Asks to be woken when the receiver takes an element. Look once more for room afterwards: the
     /// receiver may have been faster.
     pub fn notify_room(&self, waker: &Waker) {
-        self.room.register(waker);
+        self.shared.room.register(waker);
+    }
+
+    /// How many bytes of rows the receiver wants in a page at most; `u32::MAX` for no limit.
+    pub fn page_bytes(&self) -> u32 {
+        self.shared.page_bytes.load(Relaxed)
     }
 }
 
@@ -109,7 +126,7 @@ impl Drop for Sender {
 /// The consumer's end.
 pub struct Receiver {
     ring: Consumer<Element>,
-    room: Arc<WakerSlot>,
+    shared: Arc<Shared>,
     returns: Option<Returns>,
 }
 
@@ -123,8 +140,13 @@ impl Receiver {
     /// Takes the next element.
     pub fn pop(&mut self) -> Option<Element> {
         let element = self.ring.pop()?;
-        self.room.wake();
+        self.shared.room.wake();
         Some(element)
+    }
+
+    /// Asks for pages of at most so many bytes of rows, from the next one that is opened.
+    pub fn set_page_bytes(&self, bytes: u32) {
+        self.shared.page_bytes.store(bytes, Relaxed);
     }
 
     /// A page that was taken has been read, and its segment is free again.
@@ -162,6 +184,6 @@ impl fmt::Debug for Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.room.wake();
+        self.shared.room.wake();
     }
 }

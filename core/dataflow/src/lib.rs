@@ -22,6 +22,6 @@ pub mod stream;
 pub mod task;
 pub mod writer;
 
-pub use chain::{Chain, ChainIo, Context, OpenInfo, TaskError};
+pub use chain::{Chain, ChainIo, Context, Lease, OpenInfo, TaskError};
 pub use graph::StreamGraph;
 pub use stream::{Connector, Environment, KeyedStream, Stream};

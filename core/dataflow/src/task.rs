@@ -4,6 +4,7 @@
 //! running, finishing (all input has ended, the chain emits what is left), draining (what it
 //! emitted waits for room), finished. A failure at any point ends it.
 
+mod debloating;
 mod metrics;
 mod output;
 
@@ -11,9 +12,10 @@ use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{fmt, task::Waker};
 
 use millstream_data::page::ValidPage;
-use millstream_exchange::event::Event;
+use millstream_exchange::{debloat::DebloatConfig, event::Event};
 use millstream_memory::Buffer;
 
+use debloating::Debloating;
 pub use metrics::{TaskCounts, TaskMetrics};
 use output::Declined;
 pub use output::{Outputs, ResultPartition};
@@ -82,6 +84,7 @@ pub struct Task {
     overdue: bool,
     /// When the chain has rows to make again.
     produce_at: Option<u64>,
+    debloating: Option<Debloating>,
     phase: Phase,
     metrics: Arc<TaskMetrics>,
 }
@@ -124,9 +127,16 @@ impl Task {
             flush_at: None,
             overdue: false,
             produce_at: None,
+            debloating: None,
             phase: Phase::Running,
             metrics: Arc::default(),
         }
+    }
+
+    /// Keeps what is in flight towards the task to what it processes within a time.
+    pub fn debloat(mut self, config: DebloatConfig) -> Self {
+        self.debloating = Some(Debloating::new(config));
+        self
     }
 
     /// The task's name, with its subtask.
@@ -155,6 +165,11 @@ impl Task {
         let polled = self.work(now, waker);
         let queued = self.inputs.iter().map(|input| input.receiver.len()).sum();
         self.metrics.holds(queued, self.outputs.segments());
+        if let Some(debloating) = &mut self.debloating
+            && let Some(bytes) = debloating.measure(now, &self.metrics.counts())
+        {
+            self.inputs.iter().for_each(|input| input.receiver.set_page_bytes(bytes));
+        }
         polled
     }
 

@@ -86,9 +86,10 @@ impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
         self.submit(index, context);
         let subpartition = if R::BROADCAST { ALL } else { index as u32 };
         loop {
-            let Some(segment) = context.lease(self.output, subpartition) else { return };
+            let Some(lease) = context.lease(self.output, subpartition) else { return };
             let (shape, layout) = (self.sizing.shape(), self.sizing.layout());
-            let mut page = PageBuilder::new(segment, shape, layout);
+            let mut page = PageBuilder::new(lease.segment, shape, layout);
+            page.limit(layout.rows_within(lease.page_bytes));
             if page.append(row).is_ok() {
                 self.pages[index] = Some(page);
                 return;

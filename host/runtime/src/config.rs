@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
 
 use millstream_dataflow::task::BufferTimeout;
+use millstream_exchange::debloat::DebloatConfig;
 use millstream_loader::nearest;
 use millstream_memory::model::{MemoryError, MemoryOptions, MemoryTable};
 use millstream_sdk::options::{parse_bytes, parse_duration};
@@ -121,6 +122,36 @@ pub const OPTIONS: &[ConfigOption] = &[
         default: "16 MiB",
         doc: "The largest row; a row that does not fit a segment travels in memory of its own, of \
               which there is four times this",
+    },
+    ConfigOption {
+        key: "exchange.debloat.enabled",
+        kind: ConfigKind::Boolean,
+        default: "false",
+        doc: "Whether pages get smaller under backpressure, so that little is in flight",
+    },
+    ConfigOption {
+        key: "exchange.debloat.target",
+        kind: ConfigKind::Duration,
+        default: "1 s",
+        doc: "What is in flight towards a task should be processed within this time",
+    },
+    ConfigOption {
+        key: "exchange.debloat.period",
+        kind: ConfigKind::Duration,
+        default: "200 ms",
+        doc: "How often a task's throughput is measured",
+    },
+    ConfigOption {
+        key: "exchange.debloat.samples",
+        kind: ConfigKind::Integer,
+        default: "20",
+        doc: "Over how many measurements the size of pages is averaged",
+    },
+    ConfigOption {
+        key: "exchange.debloat.threshold-percent",
+        kind: ConfigKind::Integer,
+        default: "25",
+        doc: "The least change of size that producers are told, in percent",
     },
     ConfigOption {
         key: "exchange.zero-copy",
@@ -332,6 +363,19 @@ impl Config {
             floating_segments: segments("exchange.floating-segments"),
             record_bytes_max: record_bytes as u32,
             zero_copy: self.value("exchange.zero-copy") == "true",
+            debloat: (self.value("exchange.debloat.enabled") == "true").then(|| self.debloat()),
+        }
+    }
+
+    fn debloat(&self) -> DebloatConfig {
+        let number = |key| self.integer(key).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX));
+        let time = |key| parse_duration(self.value(key)).unwrap_or_default();
+        DebloatConfig {
+            target: time("exchange.debloat.target"),
+            period: time("exchange.debloat.period"),
+            samples: number("exchange.debloat.samples"),
+            threshold_percent: number("exchange.debloat.threshold-percent"),
+            ..DebloatConfig::default()
         }
     }
 

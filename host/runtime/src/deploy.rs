@@ -16,6 +16,7 @@ use millstream_dataflow::{
     },
     task::{Input, Outputs, ResultPartition, Task, TaskMetrics},
 };
+use millstream_exchange::debloat::DebloatConfig;
 use millstream_executor::{
     Executor, Outcome, Running, TaskId,
     blocking::{BlockingSink, BlockingSource, Doorbell, spawn_sink, spawn_source},
@@ -309,8 +310,12 @@ impl Deployer<'_> {
             let inputs = inputs.into_iter().map(|(port, receiver)| Input { receiver, port });
             let outputs = self.partitions(subtask)?;
             let outputs = Outputs::new(outputs, self.runtime.jumbo.clone());
-            let task =
+            let mut task =
                 Task::new(name.clone(), chain, inputs.collect(), outputs, self.runtime.timeout);
+            if let Some(debloat) = self.runtime.exchange.debloat {
+                let page_bytes_max = self.runtime.network.segment_size() as u32;
+                task = task.debloat(DebloatConfig { page_bytes_max, ..debloat });
+            }
             self.count(subtask, &name, Kind::Chain, &Arc::clone(task.metrics()));
             if let End::Worker(id) = self.ends[&subtask] {
                 self.executor.place(id, Box::new(task));

@@ -1,5 +1,6 @@
 //! How pages travel between tasks.
 
+use millstream_exchange::debloat::DebloatConfig;
 use millstream_memory::demand::{
     DemandError, EXCLUSIVE_DEFAULT, FLOATING_DEFAULT, PartitionSegments,
 };
@@ -17,6 +18,9 @@ pub struct ExchangeOptions {
     pub record_bytes_max: u32,
     /// Whether io_uring sends large pages without copying them first.
     pub zero_copy: bool,
+    /// Keeps what is in flight towards a task to what it processes within a time, by smaller pages
+    /// under backpressure; pages are then at most as large as a segment, whatever is set here.
+    pub debloat: Option<DebloatConfig>,
 }
 
 impl Default for ExchangeOptions {
@@ -26,6 +30,7 @@ impl Default for ExchangeOptions {
             floating_segments: FLOATING_DEFAULT,
             record_bytes_max: 16 << 20,
             zero_copy: false,
+            debloat: None,
         }
     }
 }

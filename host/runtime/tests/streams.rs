@@ -1,18 +1,22 @@
 //! Streams that meet, part, or are read twice, through the runtime.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use millstream::{
-    RunError, Runtime,
+    ExchangeOptions, RunError, Runtime,
     dataflow::{
         Environment,
         operator::{CoFunction, Emit},
     },
     result::Collected,
 };
+use millstream_exchange::debloat::DebloatConfig;
 
 const ROWS: u64 = 10_000;
 
@@ -181,7 +185,7 @@ fn a_stream_whose_main_output_is_dropped_is_refused() {
 
 #[test]
 fn a_paced_source_makes_its_rows_when_they_are_due() {
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     let rows = sorted(|env| {
         env.generate(|subtask, parallelism| numbers(subtask, parallelism).take(100))
             .per_second(2_000)
@@ -190,4 +194,33 @@ fn a_paced_source_makes_its_rows_when_they_are_due() {
     assert_eq!(rows.len(), 300);
     // The last of 300 rows is due after 299 / 2000 seconds, give or take the subtasks' starts.
     assert!(begin.elapsed().as_millis() >= 140, "{:?}", begin.elapsed());
+}
+
+/// Pages that the source writes for a consumer that takes five microseconds for each row.
+fn pages_for_a_slow_consumer(debloat: Option<DebloatConfig>) -> u64 {
+    let env = Environment::new("slow");
+    let slow = |_| {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_micros(5) {}
+    };
+    env.generate(|subtask, _| 0..if subtask == 0 { 40_000u64 } else { 0 }).global().for_each(slow);
+    let exchange = ExchangeOptions { debloat, ..ExchangeOptions::default() };
+    let runtime = Runtime::builder().parallelism(1).workers(2).exchange(exchange).build();
+    let summary = runtime.expect("memory").run(env.build(), Collected::<u64>::new().sink());
+    let subtasks = summary.expect("the job runs").progress.subtasks();
+    subtasks.iter().map(|subtask| subtask.counts.pages_out).sum()
+}
+
+#[test]
+fn pages_get_smaller_for_a_slow_consumer_if_that_is_wanted() {
+    let debloat = DebloatConfig {
+        target: Duration::from_millis(2),
+        period: Duration::from_millis(5),
+        samples: 1,
+        ..DebloatConfig::default()
+    };
+    let full = pages_for_a_slow_consumer(None);
+    let small = pages_for_a_slow_consumer(Some(debloat));
+    assert!(full <= 15, "{full} pages");
+    assert!(small >= 4 * full, "{small} pages instead of {full}");
 }

@@ -349,6 +349,8 @@ pub struct LentSegment {
     pub length: usize,
     /// Names the segment when it is submitted or released.
     pub token: u64,
+    /// How many bytes of rows a page should have at most; `u32::MAX` for no limit.
+    pub page_bytes: u32,
 }
 
 /// What the host does for a chain, during a call.

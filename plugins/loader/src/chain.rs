@@ -7,7 +7,7 @@ use millstream_abi::{
 };
 use millstream_data::page::ValidPage;
 use millstream_dataflow::{
-    Chain, Context, TaskError,
+    Chain, Context, Lease, TaskError,
     chain::{PageInfo, Produced},
 };
 use millstream_memory::{Segment, lend::LendTable};
@@ -154,9 +154,9 @@ unsafe extern "C" fn lease(
 ) -> Status {
     // SAFETY: the plugin passes the context of the running call.
     let (context, table) = unsafe { frame(context) };
-    let segment = context.lease(output as u16, subpartition);
+    let leased = context.lease(output as u16, subpartition);
     // SAFETY: the plugin lends `lent` for the call.
-    unsafe { lend(table, segment, lent, errors) }
+    unsafe { lend(table, leased, lent, errors) }
 }
 
 unsafe extern "C" fn lease_jumbo(
@@ -169,25 +169,26 @@ unsafe extern "C" fn lease_jumbo(
     // SAFETY: the plugin passes the context of the running call.
     let (context, table) = unsafe { frame(context) };
     let segment = context.lease_jumbo(output as u16, bytes);
+    let leased = segment.map(|segment| Lease { segment, page_bytes: u32::MAX });
     // SAFETY: the plugin lends `lent` for the call.
-    unsafe { lend(table, segment, lent, errors) }
+    unsafe { lend(table, leased, lent, errors) }
 }
 
 /// # Safety
 /// `lent` is writable.
 unsafe fn lend(
     table: &LendTable<Segment>,
-    segment: Option<Segment>,
+    leased: Option<Lease>,
     lent: *mut LentSegment,
     errors: BytesSink,
 ) -> Status {
-    let Some(mut segment) = segment else {
+    let Some(Lease { mut segment, page_bytes }) = leased else {
         return refuse(errors, "the engine has no segment to lend");
     };
     let (start, length) = (segment.as_mut_ptr(), segment.len());
     match table.lend(segment) {
         // SAFETY: the caller's promise.
-        Ok(token) => unsafe { lent.write(LentSegment { start, length, token }) },
+        Ok(token) => unsafe { lent.write(LentSegment { start, length, token, page_bytes }) },
         Err(_) => return refuse(errors, "the chain holds too many segments"),
     }
     OK

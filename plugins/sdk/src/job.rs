@@ -8,7 +8,7 @@ use millstream_abi::{
 };
 use millstream_data::page::ValidPage;
 use millstream_dataflow::{
-    Chain, ChainIo, Context, Environment, OpenInfo, TaskError,
+    Chain, ChainIo, Context, Environment, Lease, OpenInfo, TaskError,
     chain::{OutputInfo, PageInfo, Produced},
     stream::Program,
 };
@@ -220,8 +220,9 @@ impl HostIo<'_> {
     fn borrow(
         &mut self,
         call: impl FnOnce(&ChainHost, *mut LentSegment, BytesSink) -> Status,
-    ) -> Result<Segment, TaskError> {
-        let mut lent = LentSegment { start: std::ptr::null_mut(), length: 0, token: 0 };
+    ) -> Result<Lease, TaskError> {
+        let mut lent =
+            LentSegment { start: std::ptr::null_mut(), length: 0, token: 0, page_bytes: u32::MAX };
         let mut reason = String::new();
         let errors = BytesSink { context: (&raw mut reason).cast(), take: take_reason };
         let status = call(self.host, &raw mut lent, errors);
@@ -230,7 +231,8 @@ impl HostIo<'_> {
         let (lender, release) = (self.host.lender, self.host.release);
         // SAFETY: the host lends so many initialised bytes for this chain alone, and takes the
         // token back from any thread while the chain is open; the segment is part of the chain.
-        Ok(unsafe { Segment::foreign(start, lent.length, lender, lent.token, release) })
+        let segment = unsafe { Segment::foreign(start, lent.length, lender, lent.token, release) };
+        Ok(Lease { segment, page_bytes: lent.page_bytes })
     }
 }
 
@@ -239,7 +241,7 @@ impl ChainIo for HostIo<'_> {
         self.host.now
     }
 
-    fn lease(&mut self, output: u16, subpartition: u32) -> Result<Segment, TaskError> {
+    fn lease(&mut self, output: u16, subpartition: u32) -> Result<Lease, TaskError> {
         self.borrow(|host, lent, errors| {
             // SAFETY: the host is valid during the call; `lent` and `errors` outlive it.
             unsafe { (host.lease)(host.context, u32::from(output), subpartition, lent, errors) }
@@ -251,6 +253,7 @@ impl ChainIo for HostIo<'_> {
             // SAFETY: the host is valid during the call; `lent` and `errors` outlive it.
             unsafe { (host.lease_jumbo)(host.context, u32::from(output), bytes, lent, errors) }
         })
+        .map(|leased| leased.segment)
     }
 
     fn submit(&mut self, output: u16, subpartition: u32, segment: Segment, page: PageInfo) {

@@ -108,6 +108,11 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
         result
     }
 
+    /// Lets the page have at most so many rows, and at least one.
+    pub fn limit(&mut self, rows: u32) {
+        self.capacity = self.capacity.min(rows.max(1));
+    }
+
     /// Rows so far.
     pub fn rows(&self) -> usize {
         self.rows as usize

@@ -57,6 +57,13 @@ impl Layout {
         (floor <= size).then(|| Self { slots, capacities: capacities.to_vec(), floor, size })
     }
 
+    /// Rows of the usual size that `bytes` of the page hold.
+    pub fn rows_within(&self, bytes: u32) -> u32 {
+        let rows = self.capacities.first().copied().unwrap_or(0);
+        let within = u64::from(rows) * u64::from(bytes) / u64::from(self.size.max(1));
+        u32::try_from(within).unwrap_or(u32::MAX)
+    }
+
     /// Places the columns of `shape` in `size` bytes for rows that take `heap_bytes` of heap and,
     /// in each list, `elements` elements on average. `None` if not even one row fits.
     pub fn fitted(shape: &Shape, size: usize, heap_bytes: usize) -> Option<Self> {

@@ -7,7 +7,7 @@ use millstream_exchange::event::Event;
 use millstream_memory::{JumboBudget, LocalPool, Segment};
 
 use crate::{
-    chain::{ALL, ChainIo, PageInfo, TaskError},
+    chain::{ALL, ChainIo, Lease, PageInfo, TaskError},
     channel::{Element, PAGES_PER_SUBPARTITION_MAX, Sender},
 };
 
@@ -198,21 +198,25 @@ impl ChainIo for Outputs {
         self.now
     }
 
-    fn lease(&mut self, output: u16, _subpartition: u32) -> Result<Segment, TaskError> {
+    fn lease(&mut self, output: u16, subpartition: u32) -> Result<Lease, TaskError> {
         let Some(partition) = self.partitions.get(usize::from(output)) else {
             return Err(no_output(output));
         };
         let pool = &partition.pool;
+        // One page for all is as full as the slowest of them wants it.
+        let wanted = partition.readers(subpartition).iter().map(Sender::page_bytes);
+        let page_bytes = wanted.min().unwrap_or(u32::MAX);
         if let Some(segment) = pool.request().or_else(|| pool.request_overdraft()) {
-            return Ok(segment);
+            return Ok(Lease { segment, page_bytes });
         }
         let size = pool.segment_size();
         let burst = self.jumbo.reserve(size as u64).and_then(|lease| Segment::jumbo(lease, size));
-        burst.map_err(|error| {
+        let segment = burst.map_err(|error| {
             TaskError::new(format!(
                 "the rows made of a single row exceed the buffers of output {output}: {error}"
             ))
-        })
+        })?;
+        Ok(Lease { segment, page_bytes })
     }
 
     fn lease_jumbo(&mut self, output: u16, bytes: usize) -> Result<Segment, TaskError> {
