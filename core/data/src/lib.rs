@@ -21,6 +21,7 @@
 //!   that a page may be read.
 //! - [`value`]: the trait that ties a Rust type to columns; `#[derive(Record)]` implements it for a
 //!   struct and generates its zero-copy row view.
+//! - [`order`]: how values are ordered, and keys whose bytes have that order.
 //! - [`hash`]: the hash that decides which key group a record belongs to, the same on every machine.
 #![no_std]
 #![deny(unsafe_code)]
@@ -31,6 +32,7 @@ extern crate self as millstream_data;
 
 pub mod decimal;
 pub mod hash;
+pub mod order;
 pub mod page;
 pub mod types;
 pub mod value;

@@ -1,0 +1,147 @@
+//! Keys are ordered as values are.
+
+extern crate std;
+
+use alloc::{string::String, vec::Vec};
+use core::{cmp::Ordering, fmt::Debug};
+use proptest::{collection, option, prelude::*};
+
+use super::*;
+use crate::{
+    Decimal, Value,
+    value::{Bytes, Date},
+};
+
+/// Comparing, full keys and prefixes agree.
+fn check<T: Ordered + Debug>(a: &T, b: &T) {
+    let expected = T::compare(a.view(), b.view());
+    let (key_a, key_b) = (full_key::<T>(a.view()), full_key::<T>(b.view()));
+    assert_eq!(key_a.cmp(&key_b), expected, "{a:?} and {b:?} as {key_a:?} and {key_b:?}");
+    let (short_a, short_b) = (prefix::<T>(a.view()), prefix::<T>(b.view()));
+    let decided = if T::prefix_decides(8) { expected } else { expected.max_with(short_a, short_b) };
+    assert_eq!(short_a.cmp(&short_b), decided, "prefixes of {a:?} and {b:?}");
+    // Inverted, everything is the other way round.
+    let invert = |value: &T| {
+        let mut key = Vec::new();
+        T::put_key(value.view(), &mut Inverted(&mut key));
+        key
+    };
+    assert_eq!(invert(a).cmp(&invert(b)), expected.reverse());
+}
+
+trait MaxWith {
+    fn max_with(self, a: u64, b: u64) -> Ordering;
+}
+
+impl MaxWith for Ordering {
+    /// A prefix that does not decide may be equal, but never the other way round.
+    fn max_with(self, a: u64, b: u64) -> Ordering {
+        if a == b { Self::Equal } else { self }
+    }
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["[ab\\x00\\x01]{0,4}", "[a-c]{0,12}", "\\PC{0,6}"]
+}
+
+fn double() -> impl Strategy<Value = f64> {
+    let special = [0.0, -0.0, f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN];
+    prop_oneof![proptest::sample::select(special.to_vec()), any::<f64>(), -2.0..2.0]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn integers(a: (i8, i16, i32, i64), b: (i8, i16, i32, i64)) {
+        check(&a, &b);
+        check(&a.0, &b.0);
+        check(&a.1, &b.1);
+        check(&a.2, &b.2);
+        check(&a.3, &b.3);
+        check(&Date(a.2), &Date(b.2));
+    }
+
+    #[test]
+    fn unsigned_integers(a: (u8, u16, u32, u64), b: (u8, u16, u32, u64)) {
+        check(&a, &b);
+        check(&a.3, &b.3);
+    }
+
+    #[test]
+    fn floats(a in double(), b in double()) {
+        check(&a, &b);
+        check(&(a as f32), &(b as f32));
+    }
+
+    #[test]
+    fn decimals(a: i128, b: i128, near in -3i128..3) {
+        check(&Decimal::<38, 4>(a), &Decimal::<38, 4>(b));
+        check(&Decimal::<38, 4>(a), &Decimal::<38, 4>(a.saturating_add(near)));
+    }
+
+    #[test]
+    fn texts(a in text(), b in text()) {
+        check(&a, &b);
+        check(&Bytes(a.clone().into()), &Bytes(b.clone().into()));
+    }
+
+    #[test]
+    fn composite_keys(
+        a in (option::of(text()), option::of(0i32..3), text(), any::<bool>()),
+        b in (option::of(text()), option::of(0i32..3), text(), any::<bool>()),
+    ) {
+        check(&a, &b);
+        check(&(a.1, a.3, 1u8), &(b.1, b.3, 1u8));
+    }
+
+    #[test]
+    fn sorting_by_keys_sorts_values(
+        rows in collection::vec((option::of(text()), double(), any::<i16>()), 0..50),
+    ) {
+        type Row = (Option<String>, f64, i16);
+        let mut by_value = rows.clone();
+        by_value.sort_by(|a, b| Row::compare(a.view(), b.view()));
+        let mut by_key = rows;
+        by_key.sort_by_key(|row| full_key::<Row>(row.view()));
+        // Debug, because NaN is not equal to itself.
+        prop_assert_eq!(std::format!("{by_value:?}"), std::format!("{by_key:?}"));
+    }
+}
+
+#[test]
+fn known_orders() {
+    let ascending = [f64::NEG_INFINITY, -1.5, -0.0, 0.0, f64::MIN_POSITIVE, 2.0, f64::INFINITY];
+    assert!(ascending.is_sorted_by(|a, b| full_key::<f64>(*a) < full_key::<f64>(*b)));
+    assert!(full_key::<f64>(-f64::NAN) > full_key::<f64>(f64::INFINITY));
+    assert_eq!(full_key::<f64>(-f64::NAN), full_key::<f64>(f64::NAN));
+    let texts = ["", "\0", "\0\0", "\0a", "a", "a\0", "a\0b", "a\u{1}", "b"];
+    assert!(texts.is_sorted_by(|a, b| full_key::<String>(a) < full_key::<String>(b)));
+    assert!(prefix::<Option<i32>>(None) < prefix::<Option<i32>>(Some(i32::MIN)));
+}
+
+#[test]
+fn keys_never_change() {
+    // State and its snapshots are ordered by them.
+    assert_eq!(full_key::<i32>(-2), [0x7F, 0xFF, 0xFF, 0xFE]);
+    assert_eq!(full_key::<u16>(258), [1, 2]);
+    assert_eq!(full_key::<f64>(1.0), [0xBF, 0xF0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(full_key::<f32>(-1.0), [0x40, 0x7F, 0xFF, 0xFF]);
+    assert_eq!(full_key::<String>("a\0b"), [b'a', 0, 255, b'b', 0, 0]);
+    assert_eq!(full_key::<Option<bool>>(Some(true)), [1, 1]);
+    assert_eq!(full_key::<Option<bool>>(None), [0]);
+}
+
+#[test]
+fn prefixes_say_whether_they_are_complete() {
+    let of = |text: &str| {
+        let mut prefix = Prefix::<8>::new();
+        String::put_key(text, &mut prefix);
+        prefix.is_complete()
+    };
+    assert_eq!([of("123456"), of("1234567"), of("a long text")], [true, false, false]);
+    assert!(<(u32, i32)>::prefix_decides(8) && !<(u32, i32)>::prefix_decides(7));
+    assert!(Option::<i32>::prefix_decides(5) && !Option::<i64>::prefix_decides(8));
+    assert!(!String::prefix_decides(1 << 20));
+    assert_eq!(<(Option<i32>, bool)>::KEY_BYTES_MAX, Some(6));
+}
