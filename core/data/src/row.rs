@@ -46,7 +46,7 @@ use alloc::vec::Vec;
 
 pub use cells::{Row, RowMut};
 pub use error::RowError;
-pub use page::{PageRows, scatter};
+pub use page::{PageRow, PageRows, scatter};
 pub use typed::{RowReader, RowValue, RowWriter};
 
 use crate::{

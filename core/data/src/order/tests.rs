@@ -9,7 +9,10 @@ use proptest::{collection, option, prelude::*};
 use super::*;
 use crate::{
     Decimal, Value,
-    value::{Bytes, Date},
+    page::{Layout, PageBuilder, Shape, ValidPage},
+    row::{PageRows, RowLayout},
+    types::{DataType, Field, Schema},
+    value::{Bytes, Date, Record, Time, Timestamp, TimestampLtz},
 };
 
 /// Comparing, full keys and prefixes agree.
@@ -144,4 +147,151 @@ fn prefixes_say_whether_they_are_complete() {
     assert!(Option::<i32>::prefix_decides(5) && !Option::<i64>::prefix_decides(8));
     assert!(!String::prefix_decides(1 << 20));
     assert_eq!(<(Option<i32>, bool)>::KEY_BYTES_MAX, Some(6));
+}
+
+type Sorted = (
+    (Option<i8>, u16, Option<String>, f32, Option<Bytes>, bool),
+    (i16, Option<f64>, Decimal<20, 3>, u8, u32, u64),
+    (Date, Time, Timestamp, TimestampLtz, i32, Option<i64>),
+);
+
+fn sorted_row() -> impl Strategy<Value = Sorted> {
+    let small = || prop_oneof![-2i8..3, any::<i8>()];
+    let first = (
+        option::of(small()),
+        0u16..3,
+        option::of(text()),
+        double(),
+        option::of(text()),
+        any::<bool>(),
+    );
+    let second =
+        (any::<i16>(), option::of(double()), -3i128..3, 0u8..3, any::<u32>(), any::<u64>());
+    let third = (-2i32..2, 0i32..3, -2i64..2, any::<i64>(), any::<i32>(), any::<Option<i64>>());
+    (first, second, third).prop_map(
+        |((a, b, c, d, e, f), (g, h, i, j, k, l), (m, n, o, p, q, r))| {
+            let e = e.map(|text| Bytes(text.into()));
+            (
+                (a, b, c, d as f32, e, f),
+                (g, h, Decimal(i), j, k, l),
+                (Date(m), Time(n), Timestamp(o), TimestampLtz(p), q, r),
+            )
+        },
+    )
+}
+
+/// The fields of the three rows as fields of one, as the schema of a page has them.
+fn sorted_schema() -> Schema {
+    let fields = Sorted::schema().fields.into_iter().flat_map(|field| match field.data_type {
+        DataType::Row(fields) => fields,
+        _ => std::vec![field],
+    });
+    let named = fields.enumerate().map(|(i, field)| Field { name: std::format!("c{i}"), ..field });
+    Schema::new(named.collect())
+}
+
+fn sort_fields() -> impl Strategy<Value = Vec<SortField>> {
+    let field = (0usize..18, any::<bool>(), any::<bool>()).prop_map(|(field, descending, last)| {
+        let direction = if descending { Direction::Descending } else { Direction::Ascending };
+        SortField { field, direction, nulls: if last { Nulls::Last } else { Nulls::First } }
+    });
+    collection::vec(field, 1..5)
+}
+
+proptest! {
+    #[test]
+    fn rows_of_pages_and_rows_alone_have_the_order_of_their_keys(
+        rows in collection::vec(sorted_row(), 1..20),
+        fields in sort_fields(),
+    ) {
+        let schema = sorted_schema();
+        let layout = RowLayout::new(&schema).unwrap();
+        let order = RowOrder::new(&schema, &layout, &fields).unwrap();
+        // The same columns as the nested rows have, so one can be built as the other.
+        let shape = Shape::new(&Sorted::schema());
+        let columns = std::sync::Arc::new(Layout::fitted(&shape, 32768, 100).unwrap());
+        let mut words = std::vec![0u128; 32768 / 16];
+        let buffer: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        let mut page = PageBuilder::<Sorted, _>::new(buffer, &shape, &columns);
+        for row in &rows {
+            page.append(row.view()).unwrap();
+        }
+        let sealed = page.seal(&Shape::new(&schema), true);
+        let page = ValidPage::trusted(&sealed.buffer[..sealed.length]).unwrap();
+        let in_page = PageRows::new(&layout, &page).unwrap();
+        let mut bytes = Vec::new();
+        let alone: Vec<_> = (0..rows.len())
+            .map(|i| {
+                let begin = bytes.len();
+                in_page.gather(i, &mut bytes);
+                begin..bytes.len()
+            })
+            .collect();
+        for a in 0..rows.len() {
+            for b in 0..rows.len() {
+                let row_a = layout.validate(&bytes[alone[a].clone()]).unwrap();
+                let row_b = in_page.at(b);
+                let mut keys = [Vec::new(), Vec::new()];
+                order.put_key(&row_a, &mut keys[0]);
+                order.put_key(&row_b, &mut keys[1]);
+                let ordering = order.compare(&row_a, &row_b);
+                prop_assert_eq!(keys[0].cmp(&keys[1]), ordering, "{:?}", keys);
+                prop_assert_eq!(order.compare(&row_b, &row_a), ordering.reverse());
+                let prefixes = order.prefix(&row_a).cmp(&order.prefix(&row_b));
+                prop_assert!(prefixes == ordering || prefixes.is_eq() && !order.prefix_decides(8));
+            }
+        }
+    }
+}
+
+#[test]
+fn schemas_and_types_agree() {
+    type Row = (Option<i32>, String, f64);
+    let layout = RowLayout::new(&Row::schema()).unwrap();
+    let fields = [0, 1, 2].map(SortField::ascending);
+    let order = RowOrder::new(&Row::schema(), &layout, &fields).unwrap();
+    for row in [(Some(-5), "text\0", -0.5), (None, "", f64::NAN)] {
+        let mut bytes = Vec::new();
+        layout.encode::<Row>(row, &mut bytes);
+        let mut key = Vec::new();
+        order.put_key(&layout.trusted(&bytes).unwrap(), &mut key);
+        assert_eq!(key, full_key::<Row>(row));
+    }
+    assert!(!order.prefix_decides(100));
+    let short = RowOrder::new(&Row::schema(), &layout, &fields[..1]).unwrap();
+    assert!(short.prefix_decides(5) && !short.prefix_decides(4));
+}
+
+#[test]
+fn nulls_go_where_they_are_told() {
+    type Row = (Option<u8>,);
+    let layout = RowLayout::new(&Row::schema()).unwrap();
+    let sorted = |field: SortField| {
+        let order = RowOrder::new(&Row::schema(), &layout, &[field]).unwrap();
+        let mut rows = [Some(2), None, Some(1)].map(|value| {
+            let mut bytes = Vec::new();
+            layout.encode::<Row>((value,), &mut bytes);
+            let mut key = Vec::new();
+            order.put_key(&layout.trusted(&bytes).unwrap(), &mut key);
+            (key, value)
+        });
+        rows.sort();
+        rows.map(|(_, value)| value)
+    };
+    assert_eq!(sorted(SortField::ascending(0)), [None, Some(1), Some(2)]);
+    assert_eq!(sorted(SortField::descending(0)), [Some(2), Some(1), None]);
+    assert_eq!(sorted(SortField::ascending(0).nulls(Nulls::Last)), [Some(1), Some(2), None]);
+    assert_eq!(sorted(SortField::descending(0).nulls(Nulls::First)), [None, Some(2), Some(1)]);
+}
+
+#[test]
+fn what_cannot_be_ordered_is_named() {
+    type Row = (i32, (i32, i32));
+    let layout = RowLayout::new(&Row::schema()).unwrap();
+    let error = |field| {
+        let fields = [SortField::ascending(field)];
+        std::format!("{}", RowOrder::new(&Row::schema(), &layout, &fields).unwrap_err())
+    };
+    assert!(error(1).contains("`f1`") && error(1).contains("has no order"), "{}", error(1));
+    assert!(error(2).contains("field 2: the row has 2"), "{}", error(2));
 }

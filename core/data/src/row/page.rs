@@ -70,6 +70,15 @@ impl<'a> PageRows<'a> {
         self.rows
     }
 
+    /// A row, in place.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn at(&self, row: usize) -> PageRow<'_> {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        PageRow { page: self, row }
+    }
+
     /// Appends a row's bytes to `out`; gives how many.
     ///
     /// # Panics
@@ -104,6 +113,59 @@ impl<'a> PageRows<'a> {
             }
         }
         length
+    }
+}
+
+/// A row of a page, in place, column by column.
+#[derive(Clone, Copy, Debug)]
+pub struct PageRow<'a> {
+    page: &'a PageRows<'a>,
+    row: usize,
+}
+
+impl<'a> PageRow<'a> {
+    /// Whether a column is NULL.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    #[inline]
+    pub fn is_null(&self, column: usize) -> bool {
+        !self.page.columns[column].1.is_valid(self.row)
+    }
+
+    /// The cell of a column of `W` bytes, little-endian; a boolean has one byte.
+    ///
+    /// # Panics
+    /// If the column is not of this width.
+    #[inline]
+    pub fn fixed<const W: usize>(&self, column: usize) -> [u8; W] {
+        let row = self.row;
+        let bit;
+        let cell: &[u8] = match &self.page.columns[column].0 {
+            Cells::Bit(bits) => {
+                bit = [u8::from(bits.at(row))];
+                &bit
+            }
+            Cells::One(cells) => &cells[row],
+            Cells::Two(cells) => &cells[row],
+            Cells::Four(cells) => &cells[row],
+            Cells::Eight(cells) => &cells[row],
+            Cells::Sixteen(cells) => &cells[row],
+            Cells::Views(_) | Cells::None => &[],
+        };
+        cell.try_into().expect("width of the column")
+    }
+
+    /// The cell of a column of text or bytes.
+    ///
+    /// # Panics
+    /// If the column is of another kind.
+    #[inline]
+    pub fn variable(&self, column: usize) -> &'a [u8] {
+        match &self.page.columns[column].0 {
+            Cells::Views(views) => views.at(self.row),
+            _ => panic!("column {column} is text or bytes"),
+        }
     }
 }
 
