@@ -15,8 +15,8 @@
 //!   where the record lies. Sorting moves entries only, and looks at records only where these
 //!   numbers are equal. Records of a few words whose key is complete ([`Fixed`]) *are* their entries.
 //! * **The index is sorted** by distributing entries over up to 256 lists of segments by the highest
-//!   bits that differ, and each list again, until a list is one segment, which is sorted in place
-//!   ([`index`](crate)). A segment that has been read is used for what is written next, so this
+//!   bits that differ, and each list again, until a list is one segment, which is sorted in place. A
+//!   segment that has been read is used for what is written next, so this
 //!   takes a few hundred segments more than the index, not twice the memory. (Radix sort from the
 //!   most significant digit, with software write-combining as in Satish et al., *Fast Sort on CPUs
 //!   and GPUs*, 2010.)
@@ -81,6 +81,7 @@ mod format;
 mod index;
 mod merge;
 mod run;
+mod schema;
 mod sorter;
 mod transfer;
 
@@ -88,4 +89,5 @@ pub use area::Area;
 pub use budget::{Lease, ManagedLease, SEGMENTS_MIN};
 pub use error::SortError;
 pub use format::{Bytewise, Entry, Fixed, Format, Order, Rows};
+pub use schema::ByFields;
 pub use sorter::{Next, Progress, Push, SortConfig, SortMetrics, Sorter};

@@ -15,7 +15,7 @@ use millstream_storage::{
 use proptest::{collection, prelude::*};
 
 use super::*;
-use crate::{Bytewise, Fixed, Lease, ManagedLease, Order, Rows, SEGMENTS_MIN};
+use crate::{ByFields, Bytewise, Fixed, Lease, ManagedLease, Order, Rows, SEGMENTS_MIN};
 
 const PAGE: usize = 4096;
 
@@ -228,6 +228,44 @@ proptest! {
         let mut sorted = Vec::new();
         let each = |row: &[u8]| sorted.push(core::str::from_utf8(row).unwrap().to_string());
         sort_with(&mut sorter, &mut storage, &rows, each).unwrap();
+        prop_assert_eq!(sorted, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn rows_of_a_schema(
+        rows in collection::vec((proptest::option::of("[a-c]{0,12}"), any::<i16>(), 0u8..3), 0..2000),
+        segments in SEGMENTS_MIN..40,
+    ) {
+        use millstream_data::{Value, order::SortField, row::RowLayout, value::Record};
+        type Row = (Option<std::string::String>, i16, u8);
+        let layout = RowLayout::new(&Row::schema()).unwrap();
+        let fields = [SortField::descending(2), SortField::ascending(0), SortField::descending(1)];
+        let order = ByFields::new(&Row::schema(), layout.clone(), &fields).unwrap();
+        let encoded: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                let mut bytes = Vec::new();
+                layout.encode::<Row>(row.view(), &mut bytes);
+                bytes
+            })
+            .collect();
+        let memory = memory(segments);
+        let config = SortConfig::new(segments);
+        let mut sorter = Sorter::new(Rows(order), lease(&memory), config).unwrap();
+        let mut sorted = Vec::new();
+        let each = |bytes: &[u8]| {
+            let row = layout.validate(bytes).expect("what was pushed");
+            sorted.push(Row::own(layout.decode::<Row>(row)));
+        };
+        sort_with(&mut sorter, &mut MemoryStorage::new(), &encoded, each).unwrap();
+        let mut expected = rows.clone();
+        expected.sort_by(|a, b| {
+            b.2.cmp(&a.2).then_with(|| a.0.cmp(&b.0)).then_with(|| b.1.cmp(&a.1))
+        });
         prop_assert_eq!(sorted, expected);
     }
 }
