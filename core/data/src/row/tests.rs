@@ -206,6 +206,12 @@ fn what_is_wrong_is_named() {
     long.push(0);
     let long = layout.validate(&long).unwrap_err();
     assert_eq!(long, RowError::Long { needed: 22, found: 23 });
+    type Deep = (Option<(Option<u8>,)>,);
+    let deep = RowLayout::new(&Deep::schema()).unwrap();
+    let error = deep.validate(&[0, 0b01]).unwrap_err();
+    let what = "is a value within a nested row that is NULL";
+    assert_eq!(error, RowError::Column { column: 1, what });
+    assert!(deep.validate(&[0, 0b11]).is_ok());
     let lists = Schema::new(vec![Field::new(
         "tags",
         DataType::Array(Field::new("tag", DataType::String).into()),

@@ -272,8 +272,9 @@ proptest! {
     }
 }
 
-/// Orders rows by their first byte alone.
-struct FirstByte;
+/// Orders rows by their first byte alone; says that the prefix decides, or not.
+#[derive(Clone, Copy)]
+struct FirstByte(bool);
 
 impl Order for FirstByte {
     fn prefix(&self, row: &[u8]) -> u64 {
@@ -281,7 +282,7 @@ impl Order for FirstByte {
     }
 
     fn prefix_decides(&self) -> bool {
-        true
+        self.0
     }
 
     fn compare(&self, a: &[u8], b: &[u8]) -> core::cmp::Ordering {
@@ -296,14 +297,15 @@ fn equal_rows_keep_their_order() {
         .collect();
     let mut expected = rows.clone();
     expected.sort_by_key(|row| row.as_bytes()[0]);
-    for segments in [SEGMENTS_MIN, 50, 500] {
+    let kinds = [SEGMENTS_MIN, 50, 500].map(|segments| [(segments, true), (segments, false)]);
+    for (segments, decides) in kinds.into_iter().flatten() {
         let memory = memory(segments);
         let config = SortConfig::new(segments).fan_in_max(4);
-        let mut sorter = Sorter::new(Rows(FirstByte), lease(&memory), config).unwrap();
+        let mut sorter = Sorter::new(Rows(FirstByte(decides)), lease(&memory), config).unwrap();
         let mut sorted = Vec::new();
         let each = |row: &[u8]| sorted.push(core::str::from_utf8(row).unwrap().to_string());
         sort_with(&mut sorter, &mut MemoryStorage::new().shuffled(3), &rows, each).unwrap();
-        assert!(sorted == expected, "{segments} segments");
+        assert!(sorted == expected, "{segments} segments, the prefix decides: {decides}");
     }
 }
 
