@@ -19,8 +19,10 @@
 //! - [`page`]: [`Layout`](page::Layout) decides where columns go,
 //!   [`PageBuilder`](page::PageBuilder) fills a page, [`ValidPage`](page::ValidPage) is the proof
 //!   that a page may be read.
+//! - [`row`]: a row as bytes, for state and sorting.
 //! - [`value`]: the trait that ties a Rust type to columns; `#[derive(Record)]` implements it for a
 //!   struct and generates its zero-copy row view.
+//! - [`order`]: how values are ordered, and keys whose bytes have that order.
 //! - [`hash`]: the hash that decides which key group a record belongs to, the same on every machine.
 #![no_std]
 #![deny(unsafe_code)]
@@ -31,7 +33,9 @@ extern crate self as millstream_data;
 
 pub mod decimal;
 pub mod hash;
+pub mod order;
 pub mod page;
+pub mod row;
 pub mod types;
 pub mod value;
 

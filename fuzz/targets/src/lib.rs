@@ -8,6 +8,7 @@
 
 mod inputs;
 pub mod mutate;
+mod sorting;
 
 use std::sync::Arc;
 
@@ -47,6 +48,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "view", run: view, inputs: inputs::none },
     Target { name: "config", run: config, inputs: inputs::configs },
     Target { name: "csv", run: csv, inputs: inputs::csv },
+    Target { name: "row", run: sorting::row, inputs: sorting::rows },
+    Target { name: "key", run: sorting::key, inputs: sorting::keys },
+    Target { name: "sort", run: sorting::sort, inputs: sorting::sorts },
 ];
 
 /// A row with every kind of column.

@@ -1,0 +1,290 @@
+//! Rows of Rust types, without a page between.
+
+use alloc::{string::String, vec::Vec};
+use core::str;
+
+use super::{
+    Row, RowLayout,
+    cells::{self, place_slot},
+};
+use crate::{
+    Decimal, Value,
+    value::{Bytes, Date, Time, Timestamp, TimestampLtz},
+};
+
+/// A value that rows hold, column by column in the order of its physical columns.
+pub trait RowValue: Value {
+    /// Writes the value's cells.
+    fn write(view: Self::View<'_>, row: &mut RowWriter<'_>);
+
+    /// Writes cells of a value that is not there: zeros, and NULL where that is possible.
+    fn write_absent(row: &mut RowWriter<'_>);
+
+    /// Reads the value's cells.
+    fn read<'a>(row: &mut RowReader<'a>) -> Self::View<'a>;
+}
+
+/// Writes a row, one column after another.
+#[derive(Debug)]
+pub struct RowWriter<'a> {
+    layout: &'a RowLayout,
+    /// The row's own bytes begin here.
+    begin: usize,
+    out: &'a mut Vec<u8>,
+    column: usize,
+}
+
+/// Reads a row, one column after another.
+#[derive(Debug)]
+pub struct RowReader<'a> {
+    row: Row<'a>,
+    column: usize,
+}
+
+impl RowLayout {
+    /// Appends the bytes of a value to `out`; gives how many.
+    ///
+    /// # Panics
+    ///
+    /// If the layout is not that of `T`'s schema.
+    #[inline]
+    pub fn encode<T: RowValue>(&self, view: T::View<'_>, out: &mut Vec<u8>) -> usize {
+        let begin = out.len();
+        out.resize(begin + self.fixed_bytes, 0);
+        let mut writer = RowWriter { layout: self, begin, out, column: 0 };
+        T::write(view, &mut writer);
+        assert_eq!(writer.column, self.columns.len(), "columns of the schema");
+        out.len() - begin
+    }
+
+    /// The value of a row, in place.
+    ///
+    /// # Panics
+    ///
+    /// If the layout is not that of `T`'s schema.
+    #[inline]
+    pub fn decode<'a, T: RowValue>(&self, row: Row<'a>) -> T::View<'a> {
+        let mut reader = RowReader { row, column: 0 };
+        let view = T::read(&mut reader);
+        assert_eq!(reader.column, self.columns.len(), "columns of the schema");
+        view
+    }
+}
+
+impl RowWriter<'_> {
+    /// Writes the next column, of `W` bytes.
+    #[inline]
+    pub fn put_fixed<const W: usize>(&mut self, cell: [u8; W]) {
+        let column = &self.layout.columns[self.column];
+        assert!(column.width() == W, "width of the column");
+        let at = self.begin + column.offset;
+        self.out[at..at + W].copy_from_slice(&cell);
+        self.column += 1;
+    }
+
+    /// Writes the next column, of text or bytes.
+    #[inline]
+    pub fn put_variable(&mut self, bytes: &[u8]) {
+        assert!(self.layout.columns[self.column].is_variable(), "the column is text or bytes");
+        self.put_fixed(place_slot(self.out.len() - self.begin, bytes.len()));
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// The next column is the validity of a nested row: passes over it.
+    fn pass(&mut self) {
+        self.column += 1;
+    }
+
+    /// Makes a column NULL.
+    #[inline]
+    fn set_null(&mut self, column: usize) {
+        if let Some(bit) = self.layout.columns[column].null_bit {
+            self.out[self.begin + self.layout.nulls + bit / 8] |= 1 << (bit % 8);
+        }
+    }
+
+    /// Whether the next column is nullable, hence left empty if it is not there.
+    fn leave_empty(&mut self) {
+        self.set_null(self.column);
+        self.column += 1;
+    }
+}
+
+impl<'a> RowReader<'a> {
+    /// Reads the next column, of `W` bytes.
+    #[inline]
+    pub fn take_fixed<const W: usize>(&mut self) -> [u8; W] {
+        let column = &self.row.layout.columns[self.column];
+        assert!(column.width() == W, "width of the column");
+        self.column += 1;
+        cells::slot(self.row.bytes, column)
+    }
+
+    /// Reads the next column, of text or bytes.
+    #[inline]
+    pub fn take_variable(&mut self) -> &'a [u8] {
+        let bytes = self.row.variable(self.column);
+        self.column += 1;
+        bytes
+    }
+}
+
+macro_rules! fixed {
+    ($($type:ty, $bits:ty, $from:expr, $to:expr;)*) => {$(
+        impl RowValue for $type {
+            #[inline(always)]
+            fn write(view: Self, row: &mut RowWriter<'_>) {
+                row.put_fixed(<$bits>::to_le_bytes($to(view)));
+            }
+
+            fn write_absent(row: &mut RowWriter<'_>) {
+                row.leave_empty();
+            }
+
+            #[inline(always)]
+            fn read<'a>(row: &mut RowReader<'a>) -> Self {
+                $from(<$bits>::from_le_bytes(row.take_fixed()))
+            }
+        }
+    )*};
+}
+
+fn same<T>(value: T) -> T {
+    value
+}
+
+fixed! {
+    bool, u8, |byte| byte != 0, u8::from;
+    i8, i8, same, same;
+    i16, i16, same, same;
+    i32, i32, same, same;
+    i64, i64, same, same;
+    u8, u8, same, same;
+    u16, u16, same, same;
+    u32, u32, same, same;
+    u64, u64, same, same;
+    f32, f32, same, same;
+    f64, f64, same, same;
+    Date, i32, Date, |date: Date| date.0;
+    Time, i32, Time, |time: Time| time.0;
+    Timestamp, i64, Timestamp, |at: Timestamp| at.0;
+    TimestampLtz, i64, TimestampLtz, |at: TimestampLtz| at.0;
+}
+
+impl<const P: u8, const S: u8> RowValue for Decimal<P, S> {
+    fn write(view: Self, row: &mut RowWriter<'_>) {
+        row.put_fixed(view.0.to_le_bytes());
+    }
+
+    fn write_absent(row: &mut RowWriter<'_>) {
+        row.leave_empty();
+    }
+
+    fn read<'a>(row: &mut RowReader<'a>) -> Self {
+        Self(i128::from_le_bytes(row.take_fixed()))
+    }
+}
+
+impl RowValue for String {
+    #[inline]
+    fn write(view: &str, row: &mut RowWriter<'_>) {
+        row.put_variable(view.as_bytes());
+    }
+
+    fn write_absent(row: &mut RowWriter<'_>) {
+        row.write_absent_variable();
+    }
+
+    #[inline]
+    fn read<'a>(row: &mut RowReader<'a>) -> &'a str {
+        // Checked again, as text of pages is: that keeps this crate free of unsafe code.
+        str::from_utf8(row.take_variable()).unwrap_or("\u{FFFD}")
+    }
+}
+
+impl RowValue for Bytes {
+    #[inline]
+    fn write(view: &[u8], row: &mut RowWriter<'_>) {
+        row.put_variable(view);
+    }
+
+    fn write_absent(row: &mut RowWriter<'_>) {
+        row.write_absent_variable();
+    }
+
+    #[inline]
+    fn read<'a>(row: &mut RowReader<'a>) -> &'a [u8] {
+        row.take_variable()
+    }
+}
+
+impl RowWriter<'_> {
+    /// Text that is NULL has an empty slot; text that cannot be is empty text.
+    fn write_absent_variable(&mut self) {
+        match self.layout.columns[self.column].null_bit {
+            Some(_) => self.leave_empty(),
+            None => self.put_variable(&[]),
+        }
+    }
+}
+
+impl<T: RowValue> RowValue for Option<T> {
+    #[inline]
+    fn write(view: Self::View<'_>, row: &mut RowWriter<'_>) {
+        match view {
+            Some(value) => {
+                if T::NESTED {
+                    row.pass();
+                }
+                T::write(value, row);
+            }
+            None => Self::write_absent(row),
+        }
+    }
+
+    fn write_absent(row: &mut RowWriter<'_>) {
+        if T::NESTED {
+            row.leave_empty();
+        }
+        T::write_absent(row);
+    }
+
+    #[inline]
+    fn read<'a>(row: &mut RowReader<'a>) -> Self::View<'a> {
+        let null = row.row.is_null(row.column);
+        if T::NESTED {
+            row.column += 1;
+        }
+        let value = T::read(row);
+        (!null).then_some(value)
+    }
+}
+
+macro_rules! tuples {
+    ($($($name:ident $index:tt),+;)*) => {$(
+        impl<$($name: RowValue),+> RowValue for ($($name,)+) {
+            #[inline]
+            fn write(view: Self::View<'_>, row: &mut RowWriter<'_>) {
+                $($name::write(view.$index, row);)+
+            }
+
+            fn write_absent(row: &mut RowWriter<'_>) {
+                $($name::write_absent(row);)+
+            }
+
+            #[inline]
+            fn read<'a>(row: &mut RowReader<'a>) -> Self::View<'a> {
+                ($($name::read(row),)+)
+            }
+        }
+    )*};
+}
+
+tuples! {
+    A 0;
+    A 0, B 1;
+    A 0, B 1, C 2;
+    A 0, B 1, C 2, D 3;
+    A 0, B 1, C 2, D 3, E 4;
+    A 0, B 1, C 2, D 3, E 4, F 5;
+}
