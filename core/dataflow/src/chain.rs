@@ -5,7 +5,7 @@
 //! a page: to lease a segment and to submit a page that is full. No call crosses per record.
 
 use alloc::{format, string::String, vec::Vec};
-use core::fmt;
+use core::{fmt, task::Waker};
 
 use millstream_data::page::ValidPage;
 use millstream_memory::Segment;
@@ -35,6 +35,13 @@ pub trait Chain: Send {
 
     /// Submits the pages that have rows, as far as [`ChainIo::wants_flush`] agrees.
     fn flush(&mut self, force: bool, context: &mut Context<'_>);
+
+    /// Whether the chain waits for something of its own, a file for instance, and must not be called
+    /// before; `waker` is then woken when that may be there.
+    fn waits(&mut self, waker: &Waker) -> bool {
+        let _ = waker;
+        false
+    }
 }
 
 /// What [`Chain::produce`] has to say.

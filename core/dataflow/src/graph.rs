@@ -15,6 +15,7 @@ use core::fmt;
 use millstream_data::{hash, types::Schema};
 use millstream_state::{MAX_PARALLELISM_LIMIT, default_max_parallelism};
 
+use crate::sort::SortKey;
 pub use codec::{DecodeError, decode_schema, encode_schema};
 
 /// A program as a graph.
@@ -55,6 +56,8 @@ pub enum NodeKind {
         /// How many outputs it writes.
         outputs: u16,
     },
+    /// Sorts the rows of each subtask, once the input has ended.
+    Sort(SortSpec),
     /// Writes rows with a connector.
     Sink(ConnectorSpec),
     /// Gives the job's result to whoever ran it.
@@ -70,6 +73,15 @@ pub struct ConnectorSpec {
     pub options: Vec<(String, String)>,
     /// The rows that it reads or writes.
     pub schema: Schema,
+}
+
+/// What is sorted, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SortSpec {
+    /// The rows.
+    pub schema: Schema,
+    /// What they are sorted by, the first of them first.
+    pub keys: Vec<SortKey>,
 }
 
 /// One node reads an output of another.
@@ -209,7 +221,7 @@ impl Node {
     /// How many outputs it writes.
     pub fn outputs(&self) -> u16 {
         match self.kind {
-            NodeKind::Source(_) => 1,
+            NodeKind::Source(_) | NodeKind::Sort(_) => 1,
             NodeKind::Chain { outputs } => outputs,
             NodeKind::Sink(_) | NodeKind::Result(_) => 0,
         }

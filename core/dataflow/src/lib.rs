@@ -6,6 +6,7 @@
 //!   chained form, the job graph, and its parallel form, the execution graph.
 //! - [`operator`] holds the operators, [`chain`] the border between a chain and whoever runs it,
 //!   [`writer`] the end of a chain: rows go straight into the page of their subpartition.
+//! - [`sort`] is a chain of the engine's own, which sorts more than fits in memory.
 //! - [`task`] runs one chain between its input channels and its result partitions.
 //!
 //! Nothing here knows a thread, a clock or a socket.
@@ -18,10 +19,12 @@ pub mod chain;
 pub mod channel;
 pub mod graph;
 pub mod operator;
+pub mod sort;
 pub mod stream;
 pub mod task;
 pub mod writer;
 
 pub use chain::{Chain, ChainIo, Context, Lease, OpenInfo, TaskError};
 pub use graph::StreamGraph;
+pub use sort::SortKey;
 pub use stream::{Connector, Environment, KeyedStream, Stream};

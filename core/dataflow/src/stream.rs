@@ -37,8 +37,12 @@ pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
 
 use crate::{
     chain::{Chain, OpenInfo, TaskError},
-    graph::{ConnectorSpec, Edge, Node, NodeKind, Partitioning, StreamGraph, chaining::Strategy},
+    graph::{
+        ConnectorSpec, Edge, Node, NodeKind, Partitioning, SortSpec, StreamGraph,
+        chaining::Strategy,
+    },
     operator::{Emit, Filter, FlatMap, ForEach, Inspect, Map, Operator, Process, Row},
+    sort::SortKey,
     writer::{Broadcast, Custom, PartitionWriter, Partitioner, RoundRobin, Shuffle, Single},
 };
 
@@ -388,6 +392,22 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
     pub fn slot_sharing_group(mut self, group: impl Into<String>) -> Self {
         self.settings.slot_sharing_group = Some(group.into());
         self
+    }
+
+    /// Sorts the rows of each subtask by these fields, once the input has ended; on input that
+    /// never ends nothing follows. Rows that are equal in them stay in the order in which they came.
+    /// It works in managed memory, and spills to local files when that is used up. To sort all rows
+    /// into one order, make them one subtask's first: [`global`](Stream::global).
+    pub fn sort_partition(self, keys: impl IntoIterator<Item = SortKey>) -> Stream<T, Pages<T>> {
+        let settings = Settings { name: Some("sort".into()), ..self.settings.inherited() };
+        let Stream { env, upstreams, .. } = self.exchange(Single, Partitioning::Forward);
+        let spec = SortSpec { schema: T::schema(), keys: keys.into_iter().collect() };
+        let parallelism = settings.parallelism;
+        let node = env.add(settings, NodeKind::Sort(spec), None);
+        env.connect(upstreams, node);
+        let mut sorted = Stream::read(env, Upstream::new::<T>(node, 0, Partitioning::Forward));
+        sorted.settings.parallelism = parallelism;
+        sorted
     }
 
     /// The rows of both streams.

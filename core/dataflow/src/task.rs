@@ -41,7 +41,7 @@ pub enum BufferTimeout {
 pub enum TaskPoll {
     /// Nothing: the budget is used up, poll again.
     Again,
-    /// Input. Its channels wake it.
+    /// Input, or something of its chain's own. Whoever has it wakes it.
     Idle,
     /// Room downstream. The pool or the channel wakes it.
     Backpressured,
@@ -181,6 +181,9 @@ impl Task {
             };
             if !may_go_on {
                 return Ok(TaskPoll::Backpressured);
+            }
+            if matches!(self.phase, Phase::Running | Phase::Finishing) && self.chain.waits(waker) {
+                return Ok(TaskPoll::Idle);
             }
             match self.phase {
                 Phase::Running => {

@@ -5,7 +5,10 @@ use core::fmt;
 
 use millstream_data::types::{DataType, Field, Schema};
 
-use super::{ConnectorSpec, Edge, Node, NodeKind, Partitioning, StreamGraph, chaining::Strategy};
+use super::{
+    ConnectorSpec, Edge, Node, NodeKind, Partitioning, SortSpec, StreamGraph, chaining::Strategy,
+};
+use crate::sort::SortKey;
 
 /// The first byte of every encoded graph.
 const VERSION: u8 = 1;
@@ -115,6 +118,14 @@ impl Encoder {
             NodeKind::Result(schema) => {
                 self.byte(3);
                 self.list(&schema.fields, Self::field);
+            }
+            NodeKind::Sort(spec) => {
+                self.byte(4);
+                self.list(&spec.schema.fields, Self::field);
+                self.list(&spec.keys, |out, key| {
+                    out.text(&key.field);
+                    out.byte(u8::from(key.descending) | u8::from(key.nulls_last) << 1);
+                });
             }
         }
         self.option(node.parallelism);
@@ -269,6 +280,10 @@ impl<'a> Decoder<'a> {
             1 => NodeKind::Chain { outputs: self.small()? },
             2 => NodeKind::Sink(self.connector()?),
             3 => NodeKind::Result(self.schema()?),
+            4 => NodeKind::Sort(SortSpec {
+                schema: self.schema()?,
+                keys: self.list(Decoder::sort_key)?,
+            }),
             _ => return self.wrong(),
         };
         let (parallelism, max_parallelism) = (self.option()?, self.option()?);
@@ -281,6 +296,16 @@ impl<'a> Decoder<'a> {
         };
         let slot_sharing_group = self.text()?;
         Ok(Node { name, kind, parallelism, max_parallelism, chaining, slot_sharing_group })
+    }
+
+    fn sort_key(&mut self) -> Decoded<SortKey> {
+        let field = self.text()?;
+        match self.byte()? {
+            flags @ 0..4 => {
+                Ok(SortKey { field, descending: flags & 1 != 0, nulls_last: flags & 2 != 0 })
+            }
+            _ => self.wrong(),
+        }
     }
 
     fn connector(&mut self) -> Decoded<ConnectorSpec> {
@@ -376,14 +401,21 @@ mod tests {
             schema: schema.clone(),
         };
         let result = schema.clone();
+        let keys = vec![SortKey::ascending("a"), SortKey::descending("b").nulls_first()];
+        let sort = SortSpec { schema: schema.clone(), keys };
         StreamGraph {
             name: "job".into(),
             nodes: vec![
                 node(NodeKind::Source(spec.clone())),
                 node(NodeKind::Chain { outputs: 1 }),
+                node(NodeKind::Sort(sort)),
                 node(NodeKind::Result(result)),
             ],
-            edges: vec![edge(0, Partitioning::Forward), edge(1, Partitioning::Hash)],
+            edges: vec![
+                edge(0, Partitioning::Forward),
+                edge(1, Partitioning::Hash),
+                edge(2, Partitioning::Global),
+            ],
         }
     }
 
@@ -414,7 +446,7 @@ mod tests {
             field = Field::new("x", DataType::Row(vec![field]));
         }
         let mut graph = graph();
-        graph.nodes[2].kind = NodeKind::Result(Schema::new(vec![field]));
+        graph.nodes[3].kind = NodeKind::Result(Schema::new(vec![field]));
         assert!(StreamGraph::decode(&graph.encode()).is_err());
     }
 }
