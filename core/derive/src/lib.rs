@@ -117,7 +117,7 @@ fn value(parsed: &Struct<'_>) -> Tokens {
             type Slots = #slots;
             type Columns<'a> = #columns<'a>;
             const NESTED: bool = true;
-            const HAS_LISTS: bool = #(<#types as ::millstream_data::Value>::HAS_LISTS)||*;
+            const LISTS: usize = 0 #(+ <#types as ::millstream_data::Value>::LISTS)*;
 
             fn data_type() -> ::millstream_data::types::DataType {
                 ::millstream_data::types::DataType::Row(::core::iter::FromIterator::from_iter([
@@ -169,6 +169,17 @@ fn value(parsed: &Struct<'_>) -> Tokens {
             #[inline]
             fn heap_bytes(view: #view<'_>) -> usize {
                 0 #(+ <#types as ::millstream_data::Value>::heap_bytes(view.#names))*
+            }
+
+            fn count_elements(view: #view<'_>, domain: usize, elements: &mut [u32]) {
+                let mut next = domain;
+                #(
+                    <#types as ::millstream_data::Value>::count_elements(
+                        view.#names, next, elements,
+                    );
+                    next += <#types as ::millstream_data::Value>::LISTS;
+                )*
+                let _ = next;
             }
 
             fn put_null(

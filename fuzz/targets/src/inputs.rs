@@ -27,10 +27,10 @@ pub(crate) fn none() -> Vec<Vec<u8>> {
 
 pub(crate) fn pages() -> Vec<Vec<u8>> {
     let shape = Arc::new(Shape::new(&Everything::schema()));
-    let sizing = Sizing::new(Arc::clone(&shape), 4096).expect("it fits");
+    let sizing = Sizing::new(Arc::clone(&shape), 16384).expect("it fits");
     [0, 1, 20]
         .map(|rows| {
-            let mut words = vec![0u128; 256];
+            let mut words = vec![0u128; 1024];
             with_bytes_mut(&mut words, |bytes| {
                 let mut page = PageBuilder::<Everything, _>::new(bytes, &shape, sizing.layout());
                 for id in 0..rows {
@@ -41,6 +41,11 @@ pub(crate) fn pages() -> Vec<Vec<u8>> {
                         delay: (id % 3 != 0).then_some(id as i32),
                         price: Decimal(id.into()),
                         open: id % 2 == 1,
+                        numbers: (id % 5 != 0)
+                            .then(|| (0..id % 4).map(|n| (n != 2).then_some(n as i32)).collect()),
+                        tags: (0..id % 3)
+                            .map(|n| (n.to_string(), vec![(n == 1, "y".repeat(15)); n as usize]))
+                            .collect(),
                         nested: (id % 4 != 0).then(|| (id as i16, "x".repeat(id as usize))),
                     };
                     page.append(row.view()).expect("it fits");

@@ -9,7 +9,7 @@
 mod inputs;
 pub mod mutate;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use millstream::Config;
 use millstream_data::{
@@ -59,6 +59,8 @@ pub(crate) struct Everything {
     pub(crate) price: Decimal<10, 2>,
     pub(crate) open: bool,
     pub(crate) nested: Option<(i16, String)>,
+    pub(crate) numbers: Option<Vec<Option<i32>>>,
+    pub(crate) tags: BTreeMap<String, Vec<(bool, String)>>,
 }
 
 /// A page that is valid can be read, every cell of it.
