@@ -84,6 +84,11 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
         self.rows < self.layout.capacities[0]
     }
 
+    /// Bytes of the buffer that rows may use.
+    pub fn size(&self) -> usize {
+        self.layout.size()
+    }
+
     /// Rows so far.
     pub fn rows(&self) -> usize {
         self.rows as usize
