@@ -21,6 +21,7 @@
 //!   that a page may be read.
 //! - [`value`]: the trait that ties a Rust type to columns; `#[derive(Record)]` implements it for a
 //!   struct and generates its zero-copy row view.
+//! - [`evolution`]: rows of one schema as rows of a later one.
 //! - [`hash`]: the hash that decides which key group a record belongs to, the same on every machine.
 #![no_std]
 #![deny(unsafe_code)]
@@ -30,6 +31,7 @@ extern crate alloc;
 extern crate self as millstream_data;
 
 pub mod decimal;
+pub mod evolution;
 pub mod hash;
 pub mod page;
 pub mod types;

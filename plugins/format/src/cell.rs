@@ -174,25 +174,6 @@ impl Cell {
         }
     }
 
-    /// Writes a zero, or the empty text.
-    pub(crate) fn put_zero(&self, rows: &mut Rows<'_>, column: usize) {
-        match self.kind {
-            Kind::Boolean => rows.put_bool(column, false),
-            Kind::Int8 | Kind::UInt8 => rows.put_fixed(column, [0; 1]),
-            Kind::Int16 | Kind::UInt16 => rows.put_fixed(column, [0; 2]),
-            Kind::Int32 | Kind::UInt32 | Kind::Float32 | Kind::Date | Kind::Time => {
-                rows.put_fixed(column, [0; 4]);
-            }
-            Kind::Int64 | Kind::UInt64 | Kind::Float64 | Kind::Timestamp => {
-                rows.put_fixed(column, [0; 8]);
-            }
-            Kind::Decimal { .. } => rows.put_fixed(column, [0; 16]),
-            // The empty text lives in its view, which always has room.
-            Kind::String => drop(rows.put_str(column, "")),
-            Kind::Bytes => drop(rows.put_bytes(column, &[])),
-        }
-    }
-
     #[cold]
     fn wrong(&self, text: &[u8]) -> CellError {
         const SHOWN_MAX: usize = 40;

@@ -103,10 +103,8 @@ impl Column {
         }
         match &self.kind {
             Kind::Row(columns) => columns.fields.iter().for_each(|column| column.blank(rows)),
-            Kind::Cell(cell) if !self.nullable => cell.put_zero(rows, self.index),
-            Kind::List(_) | Kind::Map(..) if !self.nullable => rows.begin_list(self.index),
-            // NULL stands there already; a list that is NULL has no elements.
-            Kind::Cell(_) | Kind::List(_) | Kind::Map(..) => {}
+            _ if self.nullable => {}
+            Kind::Cell(_) | Kind::List(_) | Kind::Map(..) => rows.put_zero(self.index),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Building pages of a schema that is known only at run time.
 
 use alloc::{sync::Arc, vec::Vec};
-use core::{fmt, ops::DerefMut};
+use core::{
+    fmt,
+    ops::{DerefMut, Range},
+};
 
 use super::{
-    Cells, ColumnKind, Demand, Full, Layout, RowKind, Sealed, Shape, Shortage, Slot, VIEW_BYTES,
+    Cells, ColumnKind, Demand, Full, Layout, Physical, RowKind, Sealed, Shape, Shortage, Slot,
+    VIEW_BYTES,
     seal::{Lengths, clear_bitmaps, seal},
 };
 
@@ -82,6 +86,11 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     /// still not.
     pub fn has_room(&self) -> bool {
         self.rows < self.layout.capacities[0]
+    }
+
+    /// The shape of the rows.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
     }
 
     /// Bytes of the buffer that rows may use.
@@ -179,21 +188,36 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
         let physical = self.shape.columns[column];
         assert!(physical.nullable, "column {column} is NOT NULL");
         self.put(column, |cells, slot, row| {
-            match physical.kind {
-                ColumnKind::Bit => cells.put_bit(slot, row, false),
-                ColumnKind::Fixed(1) => cells.put_fixed(slot, row, [0; 1]),
-                ColumnKind::Fixed(2) => cells.put_fixed(slot, row, [0; 2]),
-                ColumnKind::Fixed(4) => cells.put_fixed(slot, row, [0; 4]),
-                ColumnKind::Fixed(8) => cells.put_fixed(slot, row, [0; 8]),
-                ColumnKind::Fixed(_) | ColumnKind::String | ColumnKind::Bytes => {
-                    cells.put_fixed(slot, row, [0; VIEW_BYTES]);
-                }
-                // An empty list always has room.
-                ColumnKind::Offsets => drop(cells.put_list(slot, row, 0)),
-                ColumnKind::Group => {}
-            }
+            put_zero(physical.kind, cells, slot, row);
             cells.put_valid(slot, row, false);
         });
+    }
+
+    /// Writes a value that is zero, false, empty, or present in case of a nested row, whose fields
+    /// have columns of their own.
+    ///
+    /// # Panics
+    /// As [`RowBuilder::put_fixed`].
+    pub fn put_zero(&mut self, column: usize) {
+        let kind = self.shape.columns[column].kind;
+        self.put(column, |cells, slot, row| put_zero(kind, cells, slot, row));
+    }
+
+    /// Writes NULL into those of these columns that may hold it and zero into the others: what
+    /// stands below a nested row that is NULL. Columns of elements of lists stay as they are.
+    ///
+    /// # Panics
+    /// As [`RowBuilder::put_fixed`].
+    pub fn put_blank(&mut self, columns: Range<usize>) {
+        let Some(first) = self.shape.columns.get(columns.start).copied() else { return };
+        for column in columns {
+            let Physical { nullable, domain, .. } = self.shape.columns[column];
+            match domain == first.domain {
+                true if nullable => self.put_null(column),
+                true => self.put_zero(column),
+                false => {}
+            }
+        }
     }
 
     /// Marks a nested row as present; its fields have columns of their own.
@@ -289,6 +313,23 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
             lengths: &mut self.lengths,
             capacities: &self.layout.capacities,
         }
+    }
+}
+
+/// Writes zero, false, the empty text or the empty list.
+fn put_zero(kind: ColumnKind, cells: &mut Cells<'_>, slot: Slot, row: usize) {
+    match kind {
+        ColumnKind::Bit => cells.put_bit(slot, row, false),
+        ColumnKind::Fixed(1) => cells.put_fixed(slot, row, [0; 1]),
+        ColumnKind::Fixed(2) => cells.put_fixed(slot, row, [0; 2]),
+        ColumnKind::Fixed(4) => cells.put_fixed(slot, row, [0; 4]),
+        ColumnKind::Fixed(8) => cells.put_fixed(slot, row, [0; 8]),
+        ColumnKind::Fixed(_) | ColumnKind::String | ColumnKind::Bytes => {
+            cells.put_fixed(slot, row, [0; VIEW_BYTES]);
+        }
+        // An empty list always has room.
+        ColumnKind::Offsets => drop(cells.put_list(slot, row, 0)),
+        ColumnKind::Group => {}
     }
 }
 

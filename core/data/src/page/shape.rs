@@ -109,6 +109,11 @@ impl Shape {
         &self.columns
     }
 
+    /// Whether pages carry the kind of each row.
+    pub fn has_row_kinds(&self) -> bool {
+        self.row_kinds
+    }
+
     /// The fingerprint of the schema.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
