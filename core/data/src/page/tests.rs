@@ -34,7 +34,7 @@ impl DerefMut for Buffer {
 }
 
 #[derive(Clone, Debug, PartialEq, Record)]
-#[record(key)]
+#[record(key, crate = "crate")]
 struct Place {
     city: String,
     zone: Option<i16>,
