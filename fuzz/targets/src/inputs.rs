@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use millstream_data::{
     Decimal, Value,
+    evolution::Snapshot,
     page::{PageBuilder, Shape, Sizing},
     value::Record,
 };
 use millstream_dataflow::{Connector, Environment, graph::encode_schema};
 
-use crate::Everything;
+use crate::rows::Everything;
 
 /// Words as bytes, aligned to 16.
 pub(crate) fn with_bytes<R>(words: &[u128], length: usize, read: impl FnOnce(&[u8]) -> R) -> R {
@@ -89,8 +90,22 @@ pub(crate) fn configs() -> Vec<Vec<u8>> {
 
 pub(crate) fn csv() -> Vec<Vec<u8>> {
     vec![
-        b"1,one,true\n2,\"two, quoted\",false\n,,\n".to_vec(),
-        b"-5,\"a \"\"quote\"\"\",TRUE\r\n7,plain,\r\n".to_vec(),
-        b"9,no line end,false".to_vec(),
+        b"1,one,true,1;2;;3,Zm9v\n2,\"two, quoted\",false,,\n,,,\"\",\n".to_vec(),
+        b"-5,\"a \"\"quote\"\"\",TRUE,\"4;5\",Zg==\r\n7,plain,,8,\"\"\r\n".to_vec(),
+        b"9,no line end,false,-1,Zm9vYg==".to_vec(),
     ]
+}
+
+pub(crate) fn json() -> Vec<Vec<u8>> {
+    vec![
+        br#"{"a":1,"b":["x",null,"a string of some length"],"c":{"k":[true],"l":[]},"d":null}"#
+            .to_vec(),
+        b"{\"b\":[],\"d\":{\"f0\":-1.5e3,\"f1\":[\"Zm9v\",\"\"]},\"more\":[{}]}\n\n{\"b\":[]}\r\n"
+            .to_vec(),
+        br#"{"c":{"\u00e4":[false,true]},"b":["\"\\ \n"],"a":-9223372036854775808}"#.to_vec(),
+    ]
+}
+
+pub(crate) fn snapshots() -> Vec<Vec<u8>> {
+    vec![Snapshot::value(Everything::schema()).encode(), Snapshot::key(u64::schema()).encode()]
 }
