@@ -3,7 +3,9 @@
 use bytemuck::AnyBitPattern;
 use core::{ops::Range, str};
 
-use super::{ENTRY_BYTES, FLAG_VALIDITY, HEADER_BYTES, INLINE_BYTES, VIEW_BYTES, ValidPage};
+use super::{
+    ColumnKind, ENTRY_BYTES, FLAG_VALIDITY, HEADER_BYTES, INLINE_BYTES, VIEW_BYTES, ValidPage,
+};
 
 /// Hands out the columns of a page in the order of the directory.
 #[derive(Clone, Debug)]
@@ -77,10 +79,10 @@ impl<'a> Column<'a> {
     /// Which cells are values and not NULL.
     pub fn validity(&self) -> Validity<'a> {
         let present = self.entry.flags & FLAG_VALIDITY != 0;
-        Validity {
-            bits: present
-                .then(|| &self.bytes[self.entry.validity..][..self.entry.length.div_ceil(8)]),
-        }
+        // A column of offsets has one more than it has cells.
+        let closing = usize::from(self.entry.code == ColumnKind::Offsets.code());
+        let cells = self.entry.length - closing;
+        Validity { bits: present.then(|| &self.bytes[self.entry.validity..][..cells.div_ceil(8)]) }
     }
 }
 

@@ -279,6 +279,19 @@ fn damaged_offsets_are_named() {
 }
 
 #[test]
+fn a_full_bitmap_of_lists_stays_in_front_of_the_columns_that_follow() {
+    // 64 cells have a bitmap of eight bytes, though there are 65 offsets.
+    type Row = (Option<Vec<i64>>, i64, Vec<i64>);
+    let shape = Arc::new(Shape::new(&Row::schema()));
+    let layout = Arc::new(Layout::new(&shape, 8192, &[64, 64, 128]).unwrap());
+    let mut page = PageBuilder::<Row, _>::new(Buffer::new(8192), &shape, &layout);
+    let row = |i: i64| -> Row { ((i % 3 != 0).then(|| vec![i]), -i, vec![i, i]) };
+    let rows: Vec<Row> = (0..64).map(row).collect();
+    rows.iter().for_each(|row| page.append(row.view()).unwrap());
+    assert_eq!(read::<Row>(&shape, &[page.seal(&shape, true)]), rows);
+}
+
+#[test]
 fn a_refused_row_takes_its_elements_with_it() {
     type Row = (Vec<i64>, String);
     let shape = Arc::new(Shape::new(&Row::schema()));
