@@ -21,10 +21,9 @@ pub struct PageBuilder<T: Value, B> {
     heap: u32,
     floor: u32,
     layout: Arc<Layout>,
-    /// Elements so far, by list domain; empty for a shape without lists.
+    /// Elements so far, by list domain, and behind them those before the row that is being written:
+    /// one field for both keeps the builder of rows without lists small. Empty for those.
     lengths: Vec<u32>,
-    /// The same before the row that is being written.
-    lengths_before_row: Vec<u32>,
 }
 
 /// A page that is complete.
@@ -58,8 +57,7 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
             capacity: layout.capacities[0],
             heap: layout.size,
             floor: layout.floor,
-            lengths: shape.list_lengths(),
-            lengths_before_row: shape.list_lengths(),
+            lengths: shape.list_lengths().repeat(2),
             layout: Arc::clone(layout),
         }
     }
@@ -91,7 +89,8 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
 
     /// Lists written before the row turned out not to fit are taken back.
     fn append_with_lists(&mut self, row: T::View<'_>) -> Result<(), Full> {
-        self.lengths_before_row.copy_from_slice(&self.lengths);
+        let domains = self.lengths.len() / 2;
+        self.lengths.copy_within(..domains, domains);
         let mut cells = Cells {
             bytes: &mut self.buffer,
             heap: self.heap as usize,
@@ -106,7 +105,7 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
                 self.heap = heap;
                 self.rows += 1;
             }
-            Err(Full) => self.lengths.copy_from_slice(&self.lengths_before_row),
+            Err(Full) => self.lengths.copy_within(domains.., 0),
         }
         result
     }
@@ -124,7 +123,8 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
     /// Completes the page. A `compact` page has no gap between columns and heap, which pays where
     /// its bytes are sent or stored.
     pub fn seal(self, shape: &Shape, compact: bool) -> Sealed<B> {
-        let Self { mut buffer, rows, heap, lengths, layout, .. } = self;
+        let Self { mut buffer, rows, heap, mut lengths, layout, .. } = self;
+        lengths.truncate(lengths.len() / 2);
         let counts = Lengths { rows, lists: &lengths };
         let length = seal(&mut buffer, shape, &layout, counts, heap as usize, compact);
         let demand = Demand { heap_bytes: (layout.size - heap) as usize, elements: lengths };
