@@ -4,5 +4,8 @@
 
 pub use millstream_data as data;
 pub use millstream_dataflow as dataflow;
+pub use millstream_derive::RecordOfCore as Record;
+// The trait of that name; the line above is the derive, which knows its way through this crate.
+pub use millstream_data::value::Record;
 pub use millstream_exchange as exchange;
 pub use millstream_memory as memory;

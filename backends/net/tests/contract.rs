@@ -10,7 +10,7 @@ use std::{
 
 use millstream_data::{
     Value,
-    page::{Layout, PageBuilder, Shape, ValidPage},
+    page::{Demand, Layout, PageBuilder, Shape, ValidPage},
     value::Record,
 };
 use millstream_dataflow::channel::{Element, Receiver, Sender, channel, returning_channel};
@@ -118,7 +118,7 @@ fn produce(mut sender: Sender, pool: &LocalPool, shape: &Shape, rows: impl Itera
         let heap = Row::heap_bytes(row.view());
         if heap > SEGMENT / 2 {
             push(&mut sender, open.take(), shape);
-            let layout = Arc::new(Layout::jumbo(shape, heap).unwrap());
+            let layout = Arc::new(Layout::jumbo(shape, &Demand::of::<Row>(row.view())).unwrap());
             let budget = JumboBudget::new(u64::from(RECORD_MAX), u64::from(RECORD_MAX));
             let lease = budget.reserve(layout.size() as u64).unwrap();
             let segment = Segment::jumbo(lease, layout.size()).unwrap();

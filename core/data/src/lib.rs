@@ -23,6 +23,7 @@
 //! - [`value`]: the trait that ties a Rust type to columns; `#[derive(Record)]` implements it for a
 //!   struct and generates its zero-copy row view.
 //! - [`order`]: how values are ordered, and keys whose bytes have that order.
+//! - [`evolution`]: rows of one schema as rows of a later one.
 //! - [`hash`]: the hash that decides which key group a record belongs to, the same on every machine.
 #![no_std]
 #![deny(unsafe_code)]
@@ -32,6 +33,7 @@ extern crate alloc;
 extern crate self as millstream_data;
 
 pub mod decimal;
+pub mod evolution;
 pub mod hash;
 pub mod order;
 pub mod page;

@@ -24,6 +24,8 @@
 
 mod builder;
 mod cells;
+mod column;
+mod error;
 mod layout;
 mod row;
 mod seal;
@@ -33,14 +35,15 @@ mod valid;
 
 pub use builder::{PageBuilder, Sealed};
 pub use cells::{Cells, Full};
+pub use column::{
+    BitColumn, BytesColumn, Column, ColumnCursor, OffsetsColumn, StringColumn, Validity, ViewColumn,
+};
+pub use error::PageError;
 pub use layout::{Layout, Slot, SlotCursor};
 pub use row::RowBuilder;
 pub use shape::{ColumnKind, Physical, Shape};
-pub use sizing::Sizing;
-pub use valid::{
-    BitColumn, BytesColumn, Column, ColumnCursor, PageError, StringColumn, ValidPage, Validity,
-    ViewColumn,
-};
+pub use sizing::{Demand, Shortage, Sizing};
+pub use valid::ValidPage;
 
 /// Bytes of a page's header.
 pub const HEADER_BYTES: usize = 48;

@@ -137,7 +137,7 @@ fn mix_type(state: u64, data_type: &DataType) -> u64 {
 
 impl DataType {
     /// The number that stands for this kind of type in fingerprints and encodings; never reused.
-    fn code(&self) -> u64 {
+    pub(crate) fn code(&self) -> u64 {
         match self {
             Self::Boolean => 1,
             Self::Int8 => 2,

@@ -5,12 +5,16 @@
 //! a struct and generates the struct's view, `NameView<'a>`.
 
 mod fixed;
+mod list;
+mod map;
 mod nested;
 mod text;
 
 use alloc::{vec, vec::Vec};
 
 pub use fixed::{Date, FixedColumn, Time, Timestamp, TimestampLtz};
+pub use list::{ListColumns, ListIter, ListView};
+pub use map::{MapColumns, MapIter, MapView};
 pub use nested::OptionColumns;
 pub use text::Bytes;
 
@@ -33,8 +37,8 @@ pub trait Value: Clone + Send + 'static {
     const NULLABLE: bool = false;
     /// Whether the value is a nested row.
     const NESTED: bool = false;
-    /// Whether the value contains lists, whose elements have to be counted.
-    const HAS_LISTS: bool = false;
+    /// List columns that the value contains, those within lists included.
+    const LISTS: usize = 0;
 
     /// The value's SQL type.
     fn data_type() -> DataType;
@@ -73,6 +77,13 @@ pub trait Value: Clone + Send + 'static {
     fn heap_bytes(view: Self::View<'_>) -> usize {
         let _ = view;
         0
+    }
+
+    /// Adds the elements that the value's lists have, by domain; `domain` is that of the value's
+    /// first list column.
+    #[inline]
+    fn count_elements(view: Self::View<'_>, domain: usize, elements: &mut [u32]) {
+        let _ = (view, domain, elements);
     }
 
     /// Writes the cells of a NULL: zeros, so that equal pages have equal bytes.

@@ -10,7 +10,7 @@ use core::{fmt, task::Waker};
 
 use millstream_data::{
     order::{Nulls, SortField},
-    page::{Layout, RowBuilder, Shape, Sizing, ValidPage},
+    page::{Demand, Layout, RowBuilder, Shape, Sizing, ValidPage},
     row::{PageRows, Row, RowLayout, scatter},
     types::Schema,
 };
@@ -288,15 +288,17 @@ impl Pages {
                 return;
             }
             drop(page);
-            if !self.sizing.make_room() {
-                return self.write_jumbo(row, context);
+            // At most: short strings need no heap. Rows have no lists.
+            let demand = Demand { heap_bytes: row.bytes().len(), elements: Vec::new() };
+            if !self.sizing.make_room(&demand) {
+                return self.write_jumbo(row, &demand, context);
             }
         }
     }
 
     /// A row that was sorted in a segment, but does not fit one as a page of its own.
-    fn write_jumbo(&mut self, row: &Row<'_>, context: &mut Context<'_>) {
-        let layout = Layout::jumbo(self.sizing.shape(), row.bytes().len()).map(Arc::new);
+    fn write_jumbo(&mut self, row: &Row<'_>, demand: &Demand, context: &mut Context<'_>) {
+        let layout = Layout::jumbo(self.sizing.shape(), demand).map(Arc::new);
         let Some(layout) = layout else {
             return context.fail(TaskError::new("a row of 4 GiB or more cannot be sent"));
         };
@@ -312,7 +314,7 @@ impl Pages {
     fn submit(&mut self, context: &mut Context<'_>) {
         let Some(page) = self.open.take() else { return };
         let sealed = page.seal(self.compact);
-        self.sizing.learn(sealed.rows, sealed.heap_bytes);
+        self.sizing.learn(sealed.rows, &sealed.demand);
         let info = PageInfo { length: sealed.length as u32, rows: sealed.rows as u32 };
         context.submit(0, 0, sealed.buffer, info);
     }

@@ -8,7 +8,7 @@ use core::{fmt, marker::PhantomData};
 use millstream_data::{
     Key, Value,
     hash::SEED,
-    page::{Layout, PageBuilder, Sealed, Shape, Sizing},
+    page::{Demand, Layout, PageBuilder, Sealed, Shape, Sizing},
     value::Record,
 };
 use millstream_memory::Segment;
@@ -95,16 +95,23 @@ impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
                 return;
             }
             drop(page);
-            if !self.sizing.make_room() {
-                return self.write_jumbo(subpartition, row, context);
+            let demand = Demand::of::<T>(row);
+            if !self.sizing.make_room(&demand) {
+                return self.write_jumbo(subpartition, row, &demand, context);
             }
         }
     }
 
     /// The row does not fit a segment: it travels in a page of its own.
-    fn write_jumbo(&mut self, subpartition: u32, row: T::View<'_>, context: &mut Context<'_>) {
+    fn write_jumbo(
+        &mut self,
+        subpartition: u32,
+        row: T::View<'_>,
+        demand: &Demand,
+        context: &mut Context<'_>,
+    ) {
         let shape = self.sizing.shape();
-        let Some(layout) = Layout::jumbo(shape, T::heap_bytes(row)) else {
+        let Some(layout) = Layout::jumbo(shape, demand) else {
             return context.fail(TaskError::new("a row of 4 GiB or more cannot be sent"));
         };
         let layout = Arc::new(layout);
@@ -113,7 +120,7 @@ impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
         if page.append(row).is_err() {
             let schema = T::schema();
             return context.fail(TaskError::new(format!(
-                "a row of ({schema}) has lists that do not fit a segment"
+                "a row of ({schema}) does not fit the page that was made for it"
             )));
         }
         let Sealed { buffer, length, .. } = page.seal(shape, self.compact);
@@ -124,9 +131,9 @@ impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
     /// Submits the page of a subpartition, if it has rows.
     fn submit(&mut self, index: usize, context: &mut Context<'_>) {
         let Some(page) = self.pages[index].take() else { return };
-        let Sealed { buffer, length, rows, heap_bytes, .. } =
+        let Sealed { buffer, length, rows, demand, .. } =
             page.seal(self.sizing.shape(), self.compact);
-        self.sizing.learn(rows, heap_bytes);
+        self.sizing.learn(rows, &demand);
         let subpartition = if R::BROADCAST { ALL } else { index as u32 };
         let info = PageInfo { length: length as u32, rows: rows as u32 };
         context.submit(self.output, subpartition, buffer, info);

@@ -1,20 +1,54 @@
 //! `#[derive(Record)]` for structs with named fields.
 //!
-//! For `struct Flight { carrier: String, delay: Option<i32> }` it implements
-//! `millstream_data::Value` and generates three types beside it: `FlightView<'a>`, the row as it is
-//! read in place (`carrier: &'a str, delay: Option<i32>`), `FlightColumns<'a>` and `FlightSlots`.
-//! `#[record(key)]` on the struct implements `Key`, too, so that records can be grouped by it.
+//! For `struct Flight { carrier: String, delay: Option<i32> }` it implements `Value` and generates
+//! three types beside it: `FlightView<'a>`, the row as it is read in place (`carrier: &'a str,
+//! delay: Option<i32>`), `FlightColumns<'a>` and `FlightSlots`.
+//!
+//! - `#[record(key)]` on the struct implements `Key`, too, so that records can be grouped by it.
+//! - `#[record(crate = "path")]` says where `millstream_data` is, for those who reach it by another
+//!   way than the crate whose derive they use.
+//!
+//! Code that a derive writes has to name the crate that it uses, and people depend on different
+//! ones: on `millstream-data`, or on a facade that re-exports it. So there is a derive for each,
+//! which the facade re-exports under the name `Record`: nobody needs a second dependency, and no
+//! manifest is read while the compiler runs.
 
 use proc_macro::TokenStream;
 use proc_macro2::{Ident, TokenStream as Tokens};
 use quote::{format_ident, quote};
-use syn::{Data, DeriveInput, Error, Fields, Result, Type, Visibility};
+use syn::{Data, DeriveInput, Error, Fields, LitStr, Path, Result, Type, Visibility};
 
 /// Implements `Value` for a struct and generates its view.
 #[proc_macro_derive(Record, attributes(record))]
 pub fn record(input: TokenStream) -> TokenStream {
+    derive(input, quote!(::millstream_data))
+}
+
+/// Implements `Value` for a struct and generates its view.
+#[doc(hidden)]
+#[proc_macro_derive(RecordOfCore, attributes(record))]
+pub fn record_of_core(input: TokenStream) -> TokenStream {
+    derive(input, quote!(::millstream_core::data))
+}
+
+/// Implements `Value` for a struct and generates its view.
+#[doc(hidden)]
+#[proc_macro_derive(RecordOfSdk, attributes(record))]
+pub fn record_of_sdk(input: TokenStream) -> TokenStream {
+    derive(input, quote!(::millstream_sdk::data))
+}
+
+/// Implements `Value` for a struct and generates its view.
+#[doc(hidden)]
+#[proc_macro_derive(RecordOfHost, attributes(record))]
+pub fn record_of_host(input: TokenStream) -> TokenStream {
+    derive(input, quote!(::millstream::data))
+}
+
+/// `data` is the path of `millstream_data` for those who use this derive.
+fn derive(input: TokenStream, data: Tokens) -> TokenStream {
     let input = syn::parse_macro_input!(input as DeriveInput);
-    expand(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+    expand(&input, data).unwrap_or_else(|error| error.to_compile_error()).into()
 }
 
 /// What the derive reads of the struct.
@@ -22,14 +56,17 @@ struct Struct<'a> {
     name: &'a Ident,
     visibility: &'a Visibility,
     fields: Vec<(&'a Visibility, &'a Ident, &'a Type)>,
+    /// Where `millstream_data` is.
+    data: Tokens,
     key: bool,
 }
 
-fn expand(input: &DeriveInput) -> Result<Tokens> {
-    let Data::Struct(data) = &input.data else {
+fn expand(input: &DeriveInput, data: Tokens) -> Result<Tokens> {
+    let attributes = Attributes::of(input)?;
+    let Data::Struct(body) = &input.data else {
         return Err(Error::new_spanned(&input.ident, "Record is derived for structs"));
     };
-    let Fields::Named(named) = &data.fields else {
+    let Fields::Named(named) = &body.fields else {
         return Err(Error::new_spanned(
             &input.ident,
             "Record needs named fields: they are the names of the columns",
@@ -46,43 +83,58 @@ fn expand(input: &DeriveInput) -> Result<Tokens> {
     if fields.is_empty() {
         return Err(Error::new_spanned(&input.ident, "a Record has at least one field"));
     }
-    let parsed =
-        Struct { name: &input.ident, visibility: &input.vis, fields, key: wants_key(input)? };
+    let parsed = Struct {
+        name: &input.ident,
+        visibility: &input.vis,
+        fields,
+        data: attributes.data.unwrap_or(data),
+        key: attributes.key,
+    };
     let types = types(&parsed);
     let value = value(&parsed);
     let key = if parsed.key { key(&parsed) } else { Tokens::new() };
     Ok(quote!(#types #value #key))
 }
 
-fn wants_key(input: &DeriveInput) -> Result<bool> {
-    let mut key = false;
-    for attribute in input.attrs.iter().filter(|a| a.path().is_ident("record")) {
-        attribute.parse_nested_meta(|meta| {
-            if meta.path.is_ident("key") {
-                key = true;
+/// What `#[record(..)]` says.
+#[derive(Default)]
+struct Attributes {
+    key: bool,
+    data: Option<Tokens>,
+}
+
+impl Attributes {
+    fn of(input: &DeriveInput) -> Result<Self> {
+        let mut found = Self::default();
+        for attribute in input.attrs.iter().filter(|a| a.path().is_ident("record")) {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("key") {
+                    found.key = true;
+                } else if meta.path.is_ident("crate") {
+                    let path: Path = meta.value()?.parse::<LitStr>()?.parse()?;
+                    found.data = Some(quote!(#path));
+                } else {
+                    return Err(meta.error("expected `key` or `crate = \"path\"`"));
+                }
                 Ok(())
-            } else {
-                Err(meta.error("expected `key`"))
-            }
-        })?;
+            })?;
+        }
+        Ok(found)
     }
-    Ok(key)
 }
 
 fn types(parsed: &Struct<'_>) -> Tokens {
-    let Struct { name, visibility, fields, .. } = parsed;
+    let Struct { name, visibility, fields, data, .. } = parsed;
     let (view, columns, slots) = names(name);
     let view_doc = format!("A [`{name}`] that is read in place.");
     let view_fields = fields.iter().map(|(vis, field, ty)| {
         let doc = format!("[`{name}::{field}`], in place.");
-        quote!(#[doc = #doc] #vis #field: <#ty as ::millstream_data::Value>::View<'a>)
+        quote!(#[doc = #doc] #vis #field: <#ty as #data::Value>::View<'a>)
     });
-    let column_fields = fields
-        .iter()
-        .map(|(_, field, ty)| quote!(#field: <#ty as ::millstream_data::Value>::Columns<'a>));
-    let slot_fields = fields
-        .iter()
-        .map(|(_, field, ty)| quote!(#field: <#ty as ::millstream_data::Value>::Slots));
+    let column_fields =
+        fields.iter().map(|(_, field, ty)| quote!(#field: <#ty as #data::Value>::Columns<'a>));
+    let slot_fields =
+        fields.iter().map(|(_, field, ty)| quote!(#field: <#ty as #data::Value>::Slots));
     quote! {
         #[doc = #view_doc]
         #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,7 +155,7 @@ fn types(parsed: &Struct<'_>) -> Tokens {
 }
 
 fn value(parsed: &Struct<'_>) -> Tokens {
-    let Struct { name, fields, .. } = parsed;
+    let Struct { name, fields, data, .. } = parsed;
     let (view, columns, slots) = names(name);
     let names: Vec<_> = fields.iter().map(|(_, field, _)| *field).collect();
     let labels = names.iter().map(|field| {
@@ -112,47 +164,47 @@ fn value(parsed: &Struct<'_>) -> Tokens {
     });
     let types: Vec<_> = fields.iter().map(|(_, _, ty)| *ty).collect();
     quote! {
-        impl ::millstream_data::Value for #name {
+        impl #data::Value for #name {
             type View<'a> = #view<'a>;
             type Slots = #slots;
             type Columns<'a> = #columns<'a>;
             const NESTED: bool = true;
-            const HAS_LISTS: bool = #(<#types as ::millstream_data::Value>::HAS_LISTS)||*;
+            const LISTS: usize = 0 #(+ <#types as #data::Value>::LISTS)*;
 
-            fn data_type() -> ::millstream_data::types::DataType {
-                ::millstream_data::types::DataType::Row(::core::iter::FromIterator::from_iter([
-                    #(::millstream_data::value::field::<#types>(#labels)),*
+            fn data_type() -> #data::types::DataType {
+                #data::types::DataType::Row(::core::iter::FromIterator::from_iter([
+                    #(#data::value::field::<#types>(#labels)),*
                 ]))
             }
 
-            fn slots(cursor: &mut ::millstream_data::page::SlotCursor<'_>) -> #slots {
-                #slots { #(#names: <#types as ::millstream_data::Value>::slots(cursor)),* }
+            fn slots(cursor: &mut #data::page::SlotCursor<'_>) -> #slots {
+                #slots { #(#names: <#types as #data::Value>::slots(cursor)),* }
             }
 
             fn columns<'a>(
-                cursor: &mut ::millstream_data::page::ColumnCursor<'a>,
+                cursor: &mut #data::page::ColumnCursor<'a>,
             ) -> #columns<'a> {
                 #columns {
-                    #(#names: <#types as ::millstream_data::Value>::columns(cursor),)*
+                    #(#names: <#types as #data::Value>::columns(cursor),)*
                 }
             }
 
             #[inline(always)]
             fn at<'a>(columns: &Self::Columns<'a>, row: usize) -> Self::View<'a> {
                 #view {
-                    #(#names: <#types as ::millstream_data::Value>::at(&columns.#names, row),)*
+                    #(#names: <#types as #data::Value>::at(&columns.#names, row),)*
                 }
             }
 
             #[inline(always)]
             fn view(&self) -> #view<'_> {
                 #view {
-                    #(#names: <#types as ::millstream_data::Value>::view(&self.#names),)*
+                    #(#names: <#types as #data::Value>::view(&self.#names),)*
                 }
             }
 
             fn own(view: #view<'_>) -> Self {
-                Self { #(#names: <#types as ::millstream_data::Value>::own(view.#names)),* }
+                Self { #(#names: <#types as #data::Value>::own(view.#names)),* }
             }
 
             #[inline(always)]
@@ -160,44 +212,55 @@ fn value(parsed: &Struct<'_>) -> Tokens {
                 view: #view<'_>,
                 slots: #slots,
                 row: usize,
-                cells: &mut ::millstream_data::page::Cells<'_>,
-            ) -> ::core::result::Result<(), ::millstream_data::page::Full> {
-                #(<#types as ::millstream_data::Value>::put(view.#names, slots.#names, row, cells)?;)*
+                cells: &mut #data::page::Cells<'_>,
+            ) -> ::core::result::Result<(), #data::page::Full> {
+                #(<#types as #data::Value>::put(view.#names, slots.#names, row, cells)?;)*
                 ::core::result::Result::Ok(())
             }
 
             #[inline]
             fn heap_bytes(view: #view<'_>) -> usize {
-                0 #(+ <#types as ::millstream_data::Value>::heap_bytes(view.#names))*
+                0 #(+ <#types as #data::Value>::heap_bytes(view.#names))*
+            }
+
+            fn count_elements(view: #view<'_>, domain: usize, elements: &mut [u32]) {
+                let mut next = domain;
+                #(
+                    <#types as #data::Value>::count_elements(
+                        view.#names, next, elements,
+                    );
+                    next += <#types as #data::Value>::LISTS;
+                )*
+                let _ = next;
             }
 
             fn put_null(
                 slots: #slots,
                 row: usize,
-                cells: &mut ::millstream_data::page::Cells<'_>,
+                cells: &mut #data::page::Cells<'_>,
             ) {
-                #(<#types as ::millstream_data::Value>::put_null(slots.#names, row, cells);)*
+                #(<#types as #data::Value>::put_null(slots.#names, row, cells);)*
             }
         }
     }
 }
 
 fn key(parsed: &Struct<'_>) -> Tokens {
-    let Struct { name, fields, .. } = parsed;
+    let Struct { name, fields, data, .. } = parsed;
     let (view, ..) = names(name);
     let names: Vec<_> = fields.iter().map(|(_, field, _)| *field).collect();
     let types: Vec<_> = fields.iter().map(|(_, _, ty)| *ty).collect();
     quote! {
-        impl ::millstream_data::Key for #name {
+        impl #data::Key for #name {
             #[inline(always)]
             fn hash(view: #view<'_>, state: u64) -> u64 {
-                #(let state = <#types as ::millstream_data::Key>::hash(view.#names, state);)*
+                #(let state = <#types as #data::Key>::hash(view.#names, state);)*
                 state
             }
 
             #[inline(always)]
             fn same(a: #view<'_>, b: #view<'_>) -> bool {
-                #(<#types as ::millstream_data::Key>::same(a.#names, b.#names))&&*
+                #(<#types as #data::Key>::same(a.#names, b.#names))&&*
             }
         }
     }

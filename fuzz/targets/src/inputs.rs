@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use millstream_data::{
     Decimal, Value,
+    evolution::Snapshot,
     page::{PageBuilder, Shape, Sizing},
     value::Record,
 };
 use millstream_dataflow::{Connector, Environment, graph::encode_schema};
 
-use crate::Everything;
+use crate::rows::Everything;
 
 /// Words as bytes, aligned to 16.
 pub(crate) fn with_bytes<R>(words: &[u128], length: usize, read: impl FnOnce(&[u8]) -> R) -> R {
@@ -27,10 +28,10 @@ pub(crate) fn none() -> Vec<Vec<u8>> {
 
 pub(crate) fn pages() -> Vec<Vec<u8>> {
     let shape = Arc::new(Shape::new(&Everything::schema()));
-    let sizing = Sizing::new(Arc::clone(&shape), 4096).expect("it fits");
+    let sizing = Sizing::new(Arc::clone(&shape), 16384).expect("it fits");
     [0, 1, 20]
         .map(|rows| {
-            let mut words = vec![0u128; 256];
+            let mut words = vec![0u128; 1024];
             with_bytes_mut(&mut words, |bytes| {
                 let mut page = PageBuilder::<Everything, _>::new(bytes, &shape, sizing.layout());
                 for id in 0..rows {
@@ -41,6 +42,11 @@ pub(crate) fn pages() -> Vec<Vec<u8>> {
                         delay: (id % 3 != 0).then_some(id as i32),
                         price: Decimal(id.into()),
                         open: id % 2 == 1,
+                        numbers: (id % 5 != 0)
+                            .then(|| (0..id % 4).map(|n| (n != 2).then_some(n as i32)).collect()),
+                        tags: (0..id % 3)
+                            .map(|n| (n.to_string(), vec![(n == 1, "y".repeat(15)); n as usize]))
+                            .collect(),
                         nested: (id % 4 != 0).then(|| (id as i16, "x".repeat(id as usize))),
                     };
                     page.append(row.view()).expect("it fits");
@@ -84,8 +90,22 @@ pub(crate) fn configs() -> Vec<Vec<u8>> {
 
 pub(crate) fn csv() -> Vec<Vec<u8>> {
     vec![
-        b"1,one,true\n2,\"two, quoted\",false\n,,\n".to_vec(),
-        b"-5,\"a \"\"quote\"\"\",TRUE\r\n7,plain,\r\n".to_vec(),
-        b"9,no line end,false".to_vec(),
+        b"1,one,true,1;2;;3,Zm9v\n2,\"two, quoted\",false,,\n,,,\"\",\n".to_vec(),
+        b"-5,\"a \"\"quote\"\"\",TRUE,\"4;5\",Zg==\r\n7,plain,,8,\"\"\r\n".to_vec(),
+        b"9,no line end,false,-1,Zm9vYg==".to_vec(),
     ]
+}
+
+pub(crate) fn json() -> Vec<Vec<u8>> {
+    vec![
+        br#"{"a":1,"b":["x",null,"a string of some length"],"c":{"k":[true],"l":[]},"d":null}"#
+            .to_vec(),
+        b"{\"b\":[],\"d\":{\"f0\":-1.5e3,\"f1\":[\"Zm9v\",\"\"]},\"more\":[{}]}\n\n{\"b\":[]}\r\n"
+            .to_vec(),
+        br#"{"c":{"\u00e4":[false,true]},"b":["\"\\ \n"],"a":-9223372036854775808}"#.to_vec(),
+    ]
+}
+
+pub(crate) fn snapshots() -> Vec<Vec<u8>> {
+    vec![Snapshot::value(Everything::schema()).encode(), Snapshot::key(u64::schema()).encode()]
 }

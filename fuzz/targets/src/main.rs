@@ -1,12 +1,19 @@
-//! Mutates the inputs of every target: `millstream-fuzz SECONDS [TARGET]`.
+//! Mutates the inputs of every target: `millstream-fuzz SECONDS [TARGET]`; or writes them into
+//! folders for another fuzzer: `millstream-fuzz --inputs DIRECTORY`.
 
-use std::{fs, process::ExitCode, time::Duration};
+use std::{fs, io, path::Path, process::ExitCode, time::Duration};
 
 use millstream_fuzz::{TARGETS, mutate};
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let seconds = arguments.next().map_or(Ok(30.0), |text| text.parse::<f64>())?;
+    let first = arguments.next();
+    if first.as_deref() == Some("--inputs") {
+        let directory = arguments.next().ok_or("`--inputs` is followed by a directory")?;
+        write_inputs(Path::new(&directory))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let seconds = first.map_or(Ok(30.0), |text| text.parse::<f64>())?;
     let only = arguments.next();
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     let targets: Vec<_> = TARGETS.iter().filter(|target| wanted(target.name)).collect();
@@ -24,4 +31,16 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the inputs of each target into a folder of its name.
+fn write_inputs(directory: &Path) -> io::Result<()> {
+    for target in TARGETS {
+        let directory = directory.join(target.name);
+        fs::create_dir_all(&directory)?;
+        for (number, input) in mutate::inputs(target)?.iter().enumerate() {
+            fs::write(directory.join(format!("input-{number}")), input)?;
+        }
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZero,
+    path::PathBuf,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -9,18 +10,21 @@ use std::{
 
 use millstream_dataflow::task::BufferTimeout;
 use millstream_executor::{Failure, Outcome};
+use millstream_file_storage::Preference;
 use millstream_loader::{LoadError, Registry};
 use millstream_memory::{Arena, JumboBudget, NetworkPool, segment};
 use millstream_segments::MmapArena;
 
 use crate::{
     ExchangeOptions, JobProgram, Progress, RunError, Summary, deploy,
-    deploy::{Deployment, Part},
+    deploy::{Deployment, Part, SpillOptions},
     result::ResultSink,
 };
 
 /// Network memory if none is set, in bytes: the classic 2048 segments of 32 KiB.
 const NETWORK_BYTES_DEFAULT: usize = 64 << 20;
+/// Managed memory if none is set, in bytes.
+const MANAGED_BYTES_DEFAULT: usize = 128 << 20;
 /// Rows of the largest size that there is memory for, beyond segments.
 const JUMBO_RECORDS: u64 = 4;
 /// How long threads that are in a call that blocks are waited for when a job is over.
@@ -38,6 +42,8 @@ pub struct Builder {
     timeout: BufferTimeout,
     spin: Option<Duration>,
     exchange: ExchangeOptions,
+    managed_bytes: usize,
+    spill: SpillOptions,
     registry: Registry,
 }
 
@@ -53,6 +59,8 @@ impl Default for Builder {
             timeout: BufferTimeout::After(100_000),
             spin: None,
             exchange: ExchangeOptions::default(),
+            managed_bytes: MANAGED_BYTES_DEFAULT,
+            spill: SpillOptions::default(),
             registry: Registry::new(),
         }
     }
@@ -99,6 +107,26 @@ impl Builder {
         Self { exchange, ..self }
     }
 
+    /// Sets how many bytes of segments there are for sorting, and later for state.
+    pub fn managed_memory(self, bytes: usize) -> Self {
+        Self { managed_bytes: bytes, ..self }
+    }
+
+    /// Spills to files in these directories, in turn; the system's directory for temporary files if
+    /// none is named.
+    pub fn spill_directories(mut self, directories: Vec<PathBuf>) -> Self {
+        if !directories.is_empty() {
+            self.spill.directories = directories;
+        }
+        self
+    }
+
+    /// Spills with this kind of storage.
+    pub fn spill_storage(mut self, storage: Preference) -> Self {
+        self.spill.backend = storage;
+        self
+    }
+
     /// Uses the plugins of this registry, beside the bundled ones.
     pub fn plugins(self, registry: Registry) -> Self {
         Self { registry, ..self }
@@ -125,6 +153,8 @@ impl Builder {
             timeout: self.timeout,
             spin: self.spin,
             exchange: self.exchange,
+            managed_bytes: self.managed_bytes,
+            spill: self.spill,
             registry: Arc::new(self.registry),
         })
     }
@@ -160,6 +190,8 @@ pub struct Runtime {
     pub(crate) timeout: BufferTimeout,
     pub(crate) spin: Option<Duration>,
     pub(crate) exchange: ExchangeOptions,
+    pub(crate) managed_bytes: usize,
+    pub(crate) spill: SpillOptions,
     pub(crate) registry: Arc<Registry>,
 }
 

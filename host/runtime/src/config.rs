@@ -2,10 +2,16 @@
 //!
 //! Later wins: default, file (TOML), `--set`, and what an option of the command line says.
 
-use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use millstream_dataflow::task::BufferTimeout;
 use millstream_exchange::debloat::DebloatConfig;
+use millstream_file_storage::{Backend, Preference};
 use millstream_loader::nearest;
 use millstream_memory::model::{MemoryError, MemoryOptions, MemoryTable};
 use millstream_sdk::options::{parse_bytes, parse_duration};
@@ -38,6 +44,10 @@ pub enum ConfigKind {
     Duration,
     /// A time, `0`, or `-1` for never.
     Timeout,
+    /// Any text.
+    Text,
+    /// A kind of storage.
+    Storage,
 }
 
 /// Every option of the engine.
@@ -95,7 +105,21 @@ pub const OPTIONS: &[ConfigOption] = &[
         key: "memory.managed.size",
         kind: ConfigKind::Bytes,
         default: "",
-        doc: "Memory for state, sorting and caching; two fifths of the engine's if not set",
+        doc: "Memory for sorting, state and caching; two fifths of the engine's, or 128 MiB, if not \
+              set",
+    },
+    ConfigOption {
+        key: "io.tmp.dirs",
+        kind: ConfigKind::Text,
+        default: "",
+        doc: "Directories to spill to, separated by commas; the system's for temporary files if not \
+              set",
+    },
+    ConfigOption {
+        key: "io.tmp.storage",
+        kind: ConfigKind::Storage,
+        default: "auto",
+        doc: "How spill files are read and written: auto, uring or threads",
     },
     ConfigOption {
         key: "exchange.buffer-timeout",
@@ -350,9 +374,28 @@ impl Config {
             .spin(parse_duration(self.value("executor.spin")).unwrap_or_default())
             .segment_size(self.bytes("memory.segment-size"))
             .exchange(self.exchange())
+            .spill_directories(self.spill_directories())
+            .spill_storage(self.spill_storage())
             .network_memory(self.network()?)
             .buffer_timeout(self.timeout("exchange.buffer-timeout"));
+        let derived = self.memory()?.map(|table| table.managed.bytes);
+        if let Some(managed) = derived.or(parse_bytes(self.value("memory.managed.size"))) {
+            builder = builder.managed_memory(managed as usize);
+        }
         Ok(builder)
+    }
+
+    fn spill_directories(&self) -> Vec<PathBuf> {
+        let directories = self.value("io.tmp.dirs").split(',').map(str::trim);
+        directories.filter(|directory| !directory.is_empty()).map(PathBuf::from).collect()
+    }
+
+    fn spill_storage(&self) -> Preference {
+        match self.value("io.tmp.storage") {
+            "uring" => Preference::Only(Backend::Uring),
+            "threads" => Preference::Only(Backend::Threads),
+            _ => Preference::Auto,
+        }
     }
 
     fn exchange(&self) -> ExchangeOptions {
@@ -417,6 +460,10 @@ impl ConfigKind {
             Self::Boolean => (value.parse::<bool>().is_ok(), "`true` or `false`"),
             Self::Bytes => (parse_bytes(value).is_some(), "a number of bytes such as `64 MiB`"),
             Self::Duration => (parse_duration(value).is_some(), "a time such as `100 ms`"),
+            Self::Text => (true, "text"),
+            Self::Storage => {
+                (matches!(value, "auto" | "uring" | "threads"), "`auto`, `uring` or `threads`")
+            }
             Self::Timeout => {
                 let good = value == "-1" || parse_duration(value).is_some();
                 (good, "a time such as `100 ms`, 0 or -1")

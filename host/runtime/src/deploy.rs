@@ -2,18 +2,20 @@
 
 mod demand;
 mod links;
+mod managed;
 
 use std::{collections::BTreeMap, net::TcpStream, sync::Arc, task::Waker, thread::JoinHandle};
 
 use millstream_data::{page::ValidPage, types::Schema};
 use millstream_dataflow::{
-    OpenInfo, StreamGraph, TaskError,
+    Chain, OpenInfo, StreamGraph, TaskError,
     chain::OutputInfo,
     channel::{Receiver, Sender, channel},
     graph::{
-        ConnectorSpec, NodeKind,
+        ConnectorSpec, NodeKind, SortSpec,
         execution::{ExecutionGraph, Subtask},
     },
+    sort::SortChain,
     task::{Input, Outputs, ResultPartition, Task, TaskMetrics},
 };
 use millstream_exchange::debloat::DebloatConfig;
@@ -32,6 +34,8 @@ use crate::{
     threads::{PluginSink, PluginSource, SplitService, Splits},
 };
 use millstream_net::Chosen;
+
+pub(crate) use managed::SpillOptions;
 
 /// A job that is ready to start.
 pub(crate) struct Deployment {
@@ -160,6 +164,7 @@ pub(crate) fn deploy(
         inputs: BTreeMap::new(),
         progress: Progress::of(&graph.name),
         links: links::Links::default(),
+        managed: managed::Managed::of(runtime, &graph, &part),
         part: &part,
     };
     if let Some(spin) = runtime.spin {
@@ -174,6 +179,7 @@ pub(crate) fn deploy(
         let number = number as u32;
         match &node.kind {
             NodeKind::Chain { .. } => deployer.place_chain(number, program)?,
+            NodeKind::Sort(spec) => deployer.place_sort(number, spec)?,
             NodeKind::Source(spec) => sources.extend(deployer.sources(number, spec)?),
             NodeKind::Sink(spec) => sinks.extend(deployer.sinks(number, spec)?),
             NodeKind::Result(schema) => {
@@ -217,6 +223,7 @@ struct Deployer<'a> {
     inputs: BTreeMap<Subtask, Vec<(u16, Receiver)>>,
     progress: Progress,
     links: links::Links,
+    managed: managed::Managed,
     part: &'a Part,
 }
 
@@ -227,7 +234,9 @@ impl Deployer<'_> {
             let local = (subtask.index / self.part.processes) as usize;
             let end = match self.graph.nodes[subtask.node as usize].kind {
                 // Subtasks of one number share a worker: what is chained meets in its cache.
-                NodeKind::Chain { .. } => End::Worker(self.executor.reserve(local)),
+                NodeKind::Chain { .. } | NodeKind::Sort(_) => {
+                    End::Worker(self.executor.reserve(local))
+                }
                 _ => End::Thread(Doorbell::default()),
             };
             self.ends.insert(*subtask, end);
@@ -302,24 +311,48 @@ impl Deployer<'_> {
 
     fn place_chain(&mut self, node: u32, program: &dyn JobProgram) -> Result<(), RunError> {
         for subtask in self.subtasks(node) {
+            let info = self.open_info(subtask);
+            let chain = program.chain(node, &info);
+            let chain = chain.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
+            self.place(subtask, chain)?;
+        }
+        Ok(())
+    }
+
+    /// Places the subtasks of a node that sorts, each with its share of managed memory and files of
+    /// its own.
+    fn place_sort(&mut self, node: u32, spec: &SortSpec) -> Result<(), RunError> {
+        for subtask in self.subtasks(node) {
             let name = self.name(subtask);
             let info = self.open_info(subtask);
-            let chain =
-                program.chain(node, &info).map_err(|error| RunError::Task(error.at(&name)))?;
-            let inputs = self.inputs.remove(&subtask).unwrap_or_default();
-            let inputs = inputs.into_iter().map(|(port, receiver)| Input { receiver, port });
-            let outputs = self.partitions(subtask)?;
-            let outputs = Outputs::new(outputs, self.runtime.jumbo.clone());
-            let mut task =
-                Task::new(name.clone(), chain, inputs.collect(), outputs, self.runtime.timeout);
-            if let Some(debloat) = self.runtime.exchange.debloat {
-                let page_bytes_max = self.runtime.network.segment_size() as u32;
-                task = task.debloat(DebloatConfig { page_bytes_max, ..debloat });
+            let (resources, file) = self.managed.open(self.runtime, &name)?;
+            let chain = SortChain::new(&spec.schema, &spec.keys, resources, &info)
+                .map_err(|error| RunError::Task(error.at(&name)))?;
+            if let (Some(file), End::Worker(id)) = (file, &self.ends[&subtask]) {
+                let watched = self.executor.watch(*id, file);
+                watched.map_err(|error| RunError::Task(TaskError::new(error.to_string())))?;
             }
-            self.count(subtask, &name, Kind::Chain, &Arc::clone(task.metrics()));
-            if let End::Worker(id) = self.ends[&subtask] {
-                self.executor.place(id, Box::new(task));
-            }
+            self.place(subtask, Box::new(chain))?;
+        }
+        Ok(())
+    }
+
+    /// Puts a chain between its channels and onto its worker.
+    fn place(&mut self, subtask: Subtask, chain: Box<dyn Chain>) -> Result<(), RunError> {
+        let name = self.name(subtask);
+        let inputs = self.inputs.remove(&subtask).unwrap_or_default();
+        let inputs = inputs.into_iter().map(|(port, receiver)| Input { receiver, port });
+        let outputs = self.partitions(subtask)?;
+        let outputs = Outputs::new(outputs, self.runtime.jumbo.clone());
+        let mut task =
+            Task::new(name.clone(), chain, inputs.collect(), outputs, self.runtime.timeout);
+        if let Some(debloat) = self.runtime.exchange.debloat {
+            let page_bytes_max = self.runtime.network.segment_size() as u32;
+            task = task.debloat(DebloatConfig { page_bytes_max, ..debloat });
+        }
+        self.count(subtask, &name, Kind::Chain, &Arc::clone(task.metrics()));
+        if let End::Worker(id) = self.ends[&subtask] {
+            self.executor.place(id, Box::new(task));
         }
         Ok(())
     }

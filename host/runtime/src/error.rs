@@ -47,6 +47,9 @@ pub enum RunError {
     /// No exchange can have so many channels.
     #[error("{0}")]
     Demand(#[from] DemandError),
+    /// There is nowhere to spill to.
+    #[error("{0}")]
+    Spill(#[from] millstream_file_storage::OpenError),
     /// The exchange between processes cannot be had.
     #[error("{0}")]
     Transport(#[from] TransportError),

@@ -36,7 +36,11 @@ pub use builder::{Builder, Runtime};
 pub use config::Config;
 pub use error::RunError;
 pub use exchange::ExchangeOptions;
+pub use millstream_data as data;
 pub use millstream_dataflow as dataflow;
+pub use millstream_derive::RecordOfHost as Record;
+// The trait of that name; the line above is the derive, which knows its way through this crate.
+pub use millstream_data::value::Record;
 pub use millstream_executor::Outcome;
 pub use millstream_loader as loader;
 pub use program::JobProgram;

@@ -1,6 +1,10 @@
 //! How files are written.
 
-use millstream_format::{Columns, csv::Dialect, lines};
+use millstream_format::{
+    Columns,
+    csv::{self, Dialect},
+    lines,
+};
 use millstream_sdk::prelude::*;
 
 /// The option for the character between fields.
@@ -10,6 +14,13 @@ pub(crate) const CSV_DELIMITER: OptionDoc =
 pub(crate) const CSV_QUOTE: OptionDoc =
     OptionDoc::string("csv.quote-character", "The character around fields that need it")
         .default("\"");
+
+/// The option for the character between the elements of a list.
+pub(crate) const CSV_ELEMENT_DELIMITER: OptionDoc = OptionDoc::string(
+    "csv.array-element-delimiter",
+    "The character between the elements of an array",
+)
+.default(";");
 
 /// The format of files, and the columns that are asked for.
 #[derive(Clone, Debug)]
@@ -44,12 +55,10 @@ impl Format {
                 )));
             }
         };
-        match (kind, columns.has_nested()) {
-            (Kind::Csv(_), Some(name)) => Err(Error::new(format!(
-                "a CSV file cannot hold the nested column `{name}`: use json"
-            ))),
-            _ => Ok(Self { kind, columns }),
+        if let Kind::Csv(_) = kind {
+            csv::check(&columns)?;
         }
+        Ok(Self { kind, columns })
     }
 }
 
@@ -61,11 +70,14 @@ fn dialect(options: &Options) -> Result<Dialect, Error> {
     let dialect = Dialect {
         delimiter: character("csv.field-delimiter")?,
         quote: character("csv.quote-character")?,
+        element_delimiter: character("csv.array-element-delimiter")?,
     };
-    match dialect.delimiter == dialect.quote {
-        true => Err(Error::new(
-            "the options `csv.field-delimiter` and `csv.quote-character` are the same character",
-        )),
-        false => Ok(dialect),
+    let Dialect { delimiter, quote, element_delimiter } = dialect;
+    if delimiter == quote || element_delimiter == quote {
+        return Err(Error::new(
+            "the option `csv.quote-character` is the same character as `csv.field-delimiter` or \
+             `csv.array-element-delimiter`",
+        ));
     }
+    Ok(dialect)
 }

@@ -12,7 +12,7 @@ use millstream_format::{csv, json};
 use millstream_sdk::prelude::*;
 
 use crate::{
-    format::{CSV_DELIMITER, CSV_QUOTE, Format, Kind},
+    format::{CSV_DELIMITER, CSV_ELEMENT_DELIMITER, CSV_QUOTE, Format, Kind},
     input::Compression,
     output::Output,
 };
@@ -59,6 +59,7 @@ impl Sink for FileSink {
         .default("128 MiB"),
         CSV_DELIMITER,
         CSV_QUOTE,
+        CSV_ELEMENT_DELIMITER,
     ];
     type Writer = FileWriter;
 

@@ -7,7 +7,7 @@ use millstream_sdk::prelude::*;
 
 use crate::{
     files,
-    format::{CSV_DELIMITER, CSV_QUOTE, Format, Kind},
+    format::{CSV_DELIMITER, CSV_ELEMENT_DELIMITER, CSV_QUOTE, Format, Kind},
     input::{self, Compression},
     split::Split,
 };
@@ -18,6 +18,7 @@ pub struct FileSource {
     files: Vec<PathBuf>,
     compression: String,
     split_size: u64,
+    record_bytes_max: usize,
     format: Arc<Format>,
 }
 
@@ -38,6 +39,9 @@ impl Source for FileSource {
             .default("64 MiB"),
         CSV_DELIMITER,
         CSV_QUOTE,
+        CSV_ELEMENT_DELIMITER,
+        OptionDoc::bytes("max-record-size", "The largest record, as it is written and as a row")
+            .default("16 MiB"),
         OptionDoc::boolean(
             "csv.multiline",
             "Whether quoted fields may contain line ends in files of any size; each file is then \
@@ -60,6 +64,9 @@ impl Source for FileSource {
             compression,
             // A file that is read as a whole is one split.
             split_size: if multiline { u64::MAX } else { options.bytes("split-size")? },
+            record_bytes_max: usize::try_from(options.bytes("max-record-size")?)
+                .unwrap_or(usize::MAX)
+                .max(1),
             format: Arc::new(format),
         })
     }
@@ -80,10 +87,15 @@ impl Source for FileSource {
         Ok(splits.iter().map(Split::encode).collect())
     }
 
-    fn reader(&self, _subtask: Subtask) -> Result<FileReader, Error> {
+    fn reader(&self, subtask: Subtask) -> Result<FileReader, Error> {
         Ok(FileReader {
             format: Arc::clone(&self.format),
             compression: self.compression.clone(),
+            limits: Limits {
+                record: self.record_bytes_max,
+                // A page of the usual size may be short of room for a row that fits it.
+                page: self.record_bytes_max.max(2 * subtask.segment_size as usize),
+            },
             split: None,
         })
     }
@@ -94,13 +106,23 @@ impl Source for FileSource {
 pub struct FileReader {
     format: Arc<Format>,
     compression: String,
+    limits: Limits,
     split: Option<OpenSplit>,
+}
+
+/// How large records may be, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// As they are written.
+    record: usize,
+    /// A record that finds no room in a page of its own of this size is too large.
+    page: usize,
 }
 
 /// Bytes that are read from a file at a time.
 const READ_BYTES: usize = 256 << 10;
-/// The longest record, in bytes.
-const RECORD_BYTES_MAX: usize = 16 << 20;
+/// The longest header line, in bytes.
+const HEADER_BYTES_MAX: usize = 1 << 20;
 
 /// A split that is being read.
 struct OpenSplit {
@@ -117,6 +139,7 @@ struct OpenSplit {
     ended: bool,
     /// Records that begin here or later belong to the next split.
     end: u64,
+    limits: Limits,
     /// The line of the next record, if the split begins with the file.
     line: Option<u64>,
 }
@@ -132,7 +155,7 @@ impl SplitReader for FileReader {
         let split = Split::decode(split)?;
         let path = split.path.clone();
         let compression = Compression::named(&self.compression, &path)?;
-        let open = OpenSplit::open(&self.format, split, compression);
+        let open = OpenSplit::open(&self.format, split, compression, self.limits);
         self.split = Some(open.map_err(|error| error.at(path.display()))?);
         Ok(())
     }
@@ -148,7 +171,12 @@ impl SplitReader for FileReader {
 }
 
 impl OpenSplit {
-    fn open(format: &Format, split: Split, compression: Compression) -> Result<Self, Error> {
+    fn open(
+        format: &Format,
+        split: Split,
+        compression: Compression,
+        limits: Limits,
+    ) -> Result<Self, Error> {
         let whole = split.start == 0 && split.end == u64::MAX;
         let decoder = match format.kind {
             Kind::Csv(dialect) => {
@@ -172,6 +200,7 @@ impl OpenSplit {
             position: 0,
             ended: false,
             end: split.end,
+            limits,
             line: (split.start == 0).then_some(1 + u64::from(has_header)),
         };
         // The header, or the rest of a record that belongs to the split before.
@@ -193,6 +222,9 @@ impl OpenSplit {
             let step = self.decoder.record(&self.data, self.position, self.ended, rows);
             match step.map_err(|error| self.locate(&error))? {
                 Step::Row(end) | Step::Blank(end) => {
+                    if end - self.position > self.limits.record {
+                        return Err(self.too_large());
+                    }
                     if let Some(line) = &mut self.line {
                         *line += 1;
                     }
@@ -205,6 +237,10 @@ impl OpenSplit {
                 }
                 Step::Full => {
                     rows.roll_back();
+                    // A page of its own is lent to such a row, twice as large each time.
+                    if rows.rows() == 0 && rows.size() >= self.limits.page {
+                        return Err(self.too_large());
+                    }
                     return Ok(Filled::Page);
                 }
             }
@@ -217,9 +253,8 @@ impl OpenSplit {
         self.offset += self.position as u64;
         self.data.drain(..self.position);
         self.position = 0;
-        if self.data.len() > RECORD_BYTES_MAX {
-            let message = format!("a record is longer than {RECORD_BYTES_MAX} bytes");
-            return Err(self.locate(&RecordError { message, lines: 0 }));
+        if self.data.len() > self.limits.record {
+            return Err(self.too_large());
         }
         let before = self.data.len();
         // A short record takes one read; one that does not fit takes twice as much each time.
@@ -257,6 +292,17 @@ impl OpenSplit {
                 }
             }
         }
+    }
+
+    /// The error for the record at hand, which is larger than it may be.
+    fn too_large(&self) -> Error {
+        let record = self.data.get(self.position..).unwrap_or(&[]);
+        let limit = self.limits.record;
+        self.locate(&match &self.decoder {
+            Decoder::Csv(decoder) => decoder.too_large(record, limit),
+            Decoder::Json(decoder) => decoder.too_large(record, limit),
+            Decoder::Text => lines::too_large(record, limit),
+        })
     }
 
     /// The error with the place of the record in front.
@@ -316,7 +362,7 @@ fn read_header(
     let mut input = input::open(&split.path, compression, 0)?;
     let mut line = Vec::new();
     let mut chunk = [0; 4096];
-    while memchr::memchr(b'\n', &line).is_none() && line.len() < RECORD_BYTES_MAX {
+    while memchr::memchr(b'\n', &line).is_none() && line.len() < HEADER_BYTES_MAX {
         let read = input.read(&mut chunk).map_err(|error| input::explain(error, compression))?;
         if read == 0 {
             break;

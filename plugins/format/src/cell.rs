@@ -4,6 +4,8 @@ use std::{fmt, str};
 
 use millstream_sdk::{data::types::DataType, prelude::Field, source::Rows};
 
+use crate::base64;
+
 /// How the text of a column becomes its cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
@@ -30,6 +32,7 @@ enum Kind {
     Time,
     Timestamp,
     String,
+    Bytes,
 }
 
 /// Whether a cell was written.
@@ -55,7 +58,7 @@ impl fmt::Display for CellError {
 }
 
 impl Cell {
-    /// How the text of `field` becomes its cell; `None` for types that text cannot hold.
+    /// How the text of `field` becomes its cell; `None` for nested types.
     pub fn of(field: &Field) -> Option<Self> {
         let kind = match &field.data_type {
             DataType::Boolean => Kind::Boolean,
@@ -76,6 +79,7 @@ impl Cell {
             DataType::Time => Kind::Time,
             DataType::Timestamp { .. } | DataType::TimestampLtz { .. } => Kind::Timestamp,
             DataType::String => Kind::String,
+            DataType::Bytes => Kind::Bytes,
             _ => return None,
         };
         Some(Self { kind, nullable: field.nullable })
@@ -108,6 +112,7 @@ impl Cell {
                     None => Err(self.wrong(given)),
                 };
             }
+            Kind::Bytes => return self.put_bytes(rows, column, text),
             Kind::Int32 => narrow::<i32>(text).map(|v| rows.put_fixed(column, v.to_le_bytes())),
             Kind::Int64 => integer(text).map(|v| rows.put_fixed(column, v.to_le_bytes())),
             Kind::Int8 => narrow::<i8>(text).map(|v| rows.put_fixed(column, v.to_le_bytes())),
@@ -128,6 +133,15 @@ impl Cell {
             Kind::Timestamp => timestamp(text).map(|v| rows.put_fixed(column, v.to_le_bytes())),
         };
         stored.map(|()| Put::Done).ok_or_else(|| self.wrong(text))
+    }
+
+    /// Writes a byte string, which is text in base64.
+    fn put_bytes(&self, rows: &mut Rows<'_>, column: usize, text: &[u8]) -> Result<Put, CellError> {
+        let mut bytes = Vec::new();
+        if !base64::decode(&mut bytes, text) {
+            return Err(self.wrong(text));
+        }
+        Ok(rows.put_bytes(column, &bytes).map_or(Put::Full, |()| Put::Done))
     }
 
     /// Whether numbers have to be taken as they are written: parsers of other formats round them.
@@ -160,24 +174,6 @@ impl Cell {
         }
     }
 
-    /// Writes a zero, or the empty text.
-    pub(crate) fn put_zero(&self, rows: &mut Rows<'_>, column: usize) {
-        match self.kind {
-            Kind::Boolean => rows.put_bool(column, false),
-            Kind::Int8 | Kind::UInt8 => rows.put_fixed(column, [0; 1]),
-            Kind::Int16 | Kind::UInt16 => rows.put_fixed(column, [0; 2]),
-            Kind::Int32 | Kind::UInt32 | Kind::Float32 | Kind::Date | Kind::Time => {
-                rows.put_fixed(column, [0; 4]);
-            }
-            Kind::Int64 | Kind::UInt64 | Kind::Float64 | Kind::Timestamp => {
-                rows.put_fixed(column, [0; 8]);
-            }
-            Kind::Decimal { .. } => rows.put_fixed(column, [0; 16]),
-            // The empty text lives in its view, which always has room.
-            Kind::String => drop(rows.put_str(column, "")),
-        }
-    }
-
     #[cold]
     fn wrong(&self, text: &[u8]) -> CellError {
         const SHOWN_MAX: usize = 40;
@@ -200,6 +196,7 @@ impl Cell {
             Kind::Time => "a time such as 05:15:00",
             Kind::Timestamp => "a timestamp such as 2013-01-31 05:15:00",
             Kind::String => "UTF-8 text",
+            Kind::Bytes => "base64 (A-Z a-z 0-9 + /, padded with =)",
         };
         CellError { value, expected }
     }

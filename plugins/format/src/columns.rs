@@ -20,7 +20,8 @@ pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) nullable: bool,
-    /// The physical column; of a nested row that may be NULL, the one of its validity.
+    /// The physical column; of a nested row that may be NULL, the one of its validity; of a list or
+    /// map, the one of its bounds.
     pub(crate) index: usize,
     pub(crate) data_type: DataType,
 }
@@ -32,55 +33,60 @@ pub(crate) enum Kind {
     Cell(Cell),
     /// A nested row.
     Row(Columns),
+    /// A list: the column of its elements.
+    List(Box<Column>),
+    /// A map: the columns of its keys and values.
+    Map(Cell, Box<[Column; 2]>),
 }
 
 impl Columns {
     /// The columns of a schema.
     ///
     /// # Errors
-    /// If one is a list or bytes, which text does not hold here.
+    /// If the keys of a map are nested: text has names of members for them.
     pub fn new(schema: &Schema) -> Result<Self, Error> {
         Self::of(&schema.fields, &mut 0)
     }
 
-    /// Whether a field is a nested row.
-    pub fn has_nested(&self) -> Option<&str> {
-        let nested = |column: &&Column| matches!(column.kind, Kind::Row(_));
-        self.fields.iter().find(nested).map(|column| column.name.as_str())
-    }
-
     fn of(fields: &[Field], next: &mut usize) -> Result<Self, Error> {
-        let mut columns = Vec::new();
-        for field in fields {
-            let (index, kind) = match &field.data_type {
-                DataType::Row(fields) => {
-                    // One that is never NULL has no column of its own.
-                    let index = *next;
-                    *next += usize::from(field.nullable);
-                    (index, Kind::Row(Self::of(fields, next)?))
-                }
-                _ => {
-                    let cell = Cell::of(field).ok_or_else(|| {
-                        Error::new(format!("text cannot hold the column `{field}`"))
-                    })?;
-                    *next += 1;
-                    (*next - 1, Kind::Cell(cell))
-                }
-            };
-            let (name, nullable) = (field.name.clone(), field.nullable);
-            columns.push(Column {
-                name,
-                kind,
-                nullable,
-                index,
-                data_type: field.data_type.clone(),
-            });
-        }
-        Ok(Self { fields: columns })
+        let columns = fields.iter().map(|field| Column::of(field, field.name.clone(), next));
+        Ok(Self { fields: columns.collect::<Result<_, _>>()? })
     }
 }
 
 impl Column {
+    /// The column of a field that messages call `name`; takes the physical columns from `next` on.
+    fn of(field: &Field, name: String, next: &mut usize) -> Result<Self, Error> {
+        let index = *next;
+        // A nested row that is never NULL has no column of its own.
+        let own = !matches!(field.data_type, DataType::Row(_)) || field.nullable;
+        *next += usize::from(own);
+        let kind = match &field.data_type {
+            DataType::Row(fields) => Kind::Row(Columns::of(fields, next)?),
+            DataType::Array(element) => {
+                Kind::List(Box::new(Self::of(element, format!("{name}[]"), next)?))
+            }
+            DataType::Map(key, value) => {
+                let columns = [
+                    Self::of(key, format!("{name}, key"), next)?,
+                    Self::of(value, format!("{name}, value"), next)?,
+                ];
+                let Kind::Cell(cell) = columns[0].kind else {
+                    return Err(Error::new(format!(
+                        "text cannot hold the keys of the column `{name}`: they are {}",
+                        key.data_type
+                    )));
+                };
+                Kind::Map(cell, Box::new(columns))
+            }
+            other => Kind::Cell(Cell::of(field).ok_or_else(|| {
+                Error::new(format!("text cannot hold the column `{name}`: it is {other}"))
+            })?),
+        };
+        let (data_type, nullable) = (field.data_type.clone(), field.nullable);
+        Ok(Self { name, kind, nullable, index, data_type })
+    }
+
     /// Writes NULL, all the way down; `false` if the column must not be NULL.
     pub(crate) fn put_null(&self, rows: &mut Rows<'_>) -> bool {
         if self.nullable {
@@ -97,8 +103,8 @@ impl Column {
         }
         match &self.kind {
             Kind::Row(columns) => columns.fields.iter().for_each(|column| column.blank(rows)),
-            Kind::Cell(cell) if !self.nullable => cell.put_zero(rows, self.index),
-            Kind::Cell(_) => {}
+            _ if self.nullable => {}
+            Kind::Cell(_) | Kind::List(_) | Kind::Map(..) => rows.put_zero(self.index),
         }
     }
 }

@@ -3,8 +3,9 @@
 
 mod decode;
 mod encode;
+mod largest;
 mod scan;
 
-pub use decode::{Decoder, Dialect, header_columns};
+pub use decode::{Decoder, Dialect, check, header_columns};
 pub use encode::{push_field, push_header, push_row};
 pub use scan::Scanner;

@@ -2,6 +2,8 @@
 
 mod decode;
 mod encode;
+mod largest;
+mod member;
 
 pub use decode::Decoder;
 pub use encode::push_row;

@@ -8,7 +8,7 @@ use millstream_sdk::{
     source::Rows,
 };
 
-use crate::{RecordError, Step};
+use crate::{Largest, RecordError, Step};
 
 /// Whether a schema is one column of text.
 ///
@@ -47,4 +47,12 @@ pub fn record(
     }
     rows.commit();
     Ok(Step::Row(end))
+}
+
+/// The error for a line that is larger than `limit` bytes; `line` begins with it.
+pub fn too_large(line: &[u8], limit: usize) -> RecordError {
+    let end = memchr::memchr(b'\n', line);
+    let mut largest = Largest::default();
+    largest.consider(end.unwrap_or(line.len()), end.is_none(), || "line".into());
+    largest.error(limit)
 }

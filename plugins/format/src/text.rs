@@ -4,6 +4,8 @@ use std::io::Write;
 
 use millstream_sdk::data::{decimal::write_decimal, page::Column, types::DataType};
 
+use crate::base64;
+
 /// Adds the text of a cell that is not NULL. Nested types have none.
 pub fn push_cell(out: &mut Vec<u8>, data_type: &DataType, column: &Column<'_>, row: usize) {
     // Writing to a vector does not fail.
@@ -49,7 +51,8 @@ fn write_cell(
         }
         DataType::String => out.write_all(column.views().at(row)),
         DataType::Bytes => {
-            column.views().at(row).iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+            base64::encode(out, column.views().at(row));
+            Ok(())
         }
         _ => Ok(()),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use millstream_abi::EntryFn;
 use millstream_data::{
     Value,
-    page::{PageBuilder, Shape, Sizing},
+    page::{Demand, PageBuilder, Shape, Sizing},
     types::Schema,
     value::Record,
 };
@@ -125,7 +125,8 @@ fn pages<T: Value>(rows: &[T]) -> Vec<Segment> {
         let written = rest.iter().take(ROWS_MAX);
         let written = written.take_while(|row| page.append(row.view()).is_ok()).count();
         if written == 0 {
-            assert!(sizing.make_room(), "the row fits a page of {SEGMENT} bytes");
+            let demand = Demand::of::<T>(rest[0].view());
+            assert!(sizing.make_room(&demand), "the row fits a page of {SEGMENT} bytes");
             continue;
         }
         pages.push(page.seal(&shape, false).buffer);

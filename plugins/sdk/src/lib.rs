@@ -51,6 +51,9 @@ pub use error::Error;
 pub use millstream_abi as abi;
 pub use millstream_data as data;
 pub use millstream_dataflow as dataflow;
+pub use millstream_derive::RecordOfSdk as Record;
+// The trait of that name; the line above is the derive, which knows its way through this crate.
+pub use millstream_data::value::Record;
 #[cfg(feature = "layout")]
 #[doc(hidden)]
 pub use millstream_layout as layout;
@@ -58,17 +61,17 @@ pub use millstream_layout as layout;
 /// What most plugins use.
 pub mod prelude {
     pub use crate::{
-        Error,
+        Error, Record,
         job::Job,
         options::{OptionDoc, Options},
         sink::{PageWriter, Sink},
         source::{Filled, Rows, Source, SplitReader, Subtask},
     };
     pub use millstream_data::{
-        Decimal, Key, Record, Value,
+        Decimal, Key, Value,
         page::{RowKind, ValidPage},
         types::{DataType, Field, Schema},
-        value::{Date, Time, Timestamp, TimestampLtz},
+        value::{Bytes, Date, ListView, MapView, Time, Timestamp, TimestampLtz},
     };
     pub use millstream_dataflow::{
         Connector, Environment, Stream,

@@ -7,7 +7,7 @@ use millstream_abi::{
     SourceTable, Status, SubtaskInfo, TOO_SMALL, VERSION,
 };
 use millstream_data::{
-    page::{Layout, RowBuilder, Shape, Sizing},
+    page::{RowBuilder, Shape, Sizing},
     types::Schema,
 };
 use millstream_dataflow::graph::decode_schema;
@@ -72,7 +72,7 @@ pub trait SplitReader: Send + 'static {
 
     /// Adds rows to a page until it is full or there are none for now. May block.
     ///
-    /// If a string does not fit the page any more, roll the row back, keep it for the next call and
+    /// If a string or an element of a list does not fit the page any more, roll the row back, keep it for the next call and
     /// return [`Filled::Page`]. The next page has more room: a row that does not fit a segment gets
     /// a page of its own, up to the option `max-record-size` of the engine.
     ///
@@ -101,6 +101,8 @@ struct OpenSource<S> {
 struct OpenReader<R> {
     reader: R,
     sizing: Sizing,
+    /// How larger segments are divided, while the next row fits none of the usual size.
+    jumbo: Option<Sizing>,
     segment_size: usize,
     split_done: bool,
 }
@@ -164,7 +166,13 @@ unsafe extern "C" fn open_reader<S: Source>(
             ))
         })?;
         let reader = open.source.reader(subtask(&info))?;
-        Ok(Box::new(OpenReader { reader, sizing, segment_size: size, split_done: true }))
+        Ok(Box::new(OpenReader {
+            reader,
+            sizing,
+            jumbo: None,
+            segment_size: size,
+            split_done: true,
+        }))
     })
 }
 
@@ -220,7 +228,7 @@ impl<R: SplitReader> OpenReader<R> {
         // A segment that was asked for holds one row.
         let jumbo = size > self.segment_size;
         let layout = match jumbo {
-            true => Layout::fitted(&shape, size, size).map(Arc::new),
+            true => self.jumbo.as_ref().unwrap_or(&self.sizing).jumbo(size).map(Arc::new),
             false => Some(Arc::clone(self.sizing.layout())),
         };
         let layout = layout.ok_or_else(|| Error::new("a segment is too small for a row"))?;
@@ -230,16 +238,22 @@ impl<R: SplitReader> OpenReader<R> {
         let sealed = rows.seal(false);
         if sealed.rows > 0 {
             if !jumbo {
-                self.sizing.learn(sealed.rows, sealed.heap_bytes);
+                self.sizing.learn(sealed.rows, &sealed.demand);
             }
+            self.jumbo = None;
             *page = FilledPage { length: sealed.length as u32, rows: sealed.rows as u32 };
             return Ok(FILLED);
         }
         if self.split_done {
             return Ok(SPLIT_DONE);
         }
-        // Nothing came, or a row was too large for the room that the layout leaves to strings.
-        if sealed.full && (jumbo || !self.sizing.make_room()) {
+        // Nothing came, or a row was too large for the room that the layout leaves to strings or to
+        // the elements of a list.
+        if let Some(shortage) = sealed.shortage
+            && (jumbo || !self.sizing.make_room_of(shortage))
+        {
+            let sizing = self.jumbo.get_or_insert_with(|| self.sizing.clone());
+            sizing.make_room_of(shortage);
             // How much it needs is not known; a few attempts cost little beside such a row.
             let needed = u32::try_from(size.saturating_mul(2)).unwrap_or(u32::MAX);
             *page = FilledPage { length: needed, rows: 0 };

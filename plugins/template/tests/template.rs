@@ -2,7 +2,14 @@
 
 use std::fs;
 
+use millstream_sdk::prelude::*;
 use millstream_sdk_test::{SinkTest, SourceTest};
+
+/// Rows of one column can be records, too. The derive needs no dependency but the SDK.
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Number {
+    number: i64,
+}
 
 fn countdown(from: &str) -> SourceTest {
     SourceTest::new::<i64>(template::plugin, "countdown").option("from", from)
@@ -12,6 +19,9 @@ fn countdown(from: &str) -> SourceTest {
 fn it_counts_down() {
     assert_eq!(countdown("3").rows::<i64>().expect("rows"), [3, 2, 1]);
     assert_eq!(countdown("2500").rows::<i64>().expect("rows").len(), 2500);
+    let records = SourceTest::new::<Number>(template::plugin, "countdown").option("from", "2");
+    let expected = [Number { number: 2 }, Number { number: 1 }];
+    assert_eq!(records.rows::<Number>().expect("rows"), expected);
     assert!(countdown("0").rows::<i64>().expect("rows").is_empty());
 }
 

@@ -4,7 +4,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::{fmt, ops::DerefMut};
 
 use super::{
-    Cells, Full, Layout, Shape,
+    Cells, Demand, Full, Layout, Shape, Shortage,
     seal::{Lengths, clear_bitmaps, seal},
 };
 use crate::value::Value;
@@ -21,7 +21,8 @@ pub struct PageBuilder<T: Value, B> {
     heap: u32,
     floor: u32,
     layout: Arc<Layout>,
-    /// Elements so far, by list domain; empty for a shape without lists.
+    /// Elements so far, by list domain, and behind them those before the row that is being written:
+    /// one field for both keeps the builder of rows without lists small. Empty for those.
     lengths: Vec<u32>,
 }
 
@@ -34,10 +35,10 @@ pub struct Sealed<B> {
     pub length: usize,
     /// Rows in the page.
     pub rows: usize,
-    /// Bytes of heap that the rows took.
-    pub heap_bytes: usize,
-    /// Whether a row was refused because its strings found no room.
-    pub full: bool,
+    /// What the rows took beside their cells.
+    pub demand: Demand,
+    /// What the last row that was refused found no room for, where that is known.
+    pub shortage: Option<Shortage>,
 }
 
 impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
@@ -56,7 +57,7 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
             capacity: layout.capacities[0],
             heap: layout.size,
             floor: layout.floor,
-            lengths: shape.list_lengths(),
+            lengths: shape.list_lengths().repeat(2),
             layout: Arc::clone(layout),
         }
     }
@@ -70,6 +71,9 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
         if self.rows == self.capacity {
             return Err(Full);
         }
+        if T::LISTS > 0 {
+            return self.append_with_lists(row);
+        }
         let mut cells = Cells {
             bytes: &mut self.buffer,
             heap: self.heap as usize,
@@ -77,9 +81,6 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
             lengths: &mut self.lengths,
             capacities: &self.layout.capacities,
         };
-        if T::HAS_LISTS {
-            return self.append_with_lists(row);
-        }
         T::put(row, self.slots, self.rows as usize, &mut cells)?;
         self.heap = cells.heap as u32;
         self.rows += 1;
@@ -88,7 +89,8 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
 
     /// Lists written before the row turned out not to fit are taken back.
     fn append_with_lists(&mut self, row: T::View<'_>) -> Result<(), Full> {
-        let before = self.lengths.clone();
+        let domains = self.lengths.len() / 2;
+        self.lengths.copy_within(..domains, domains);
         let mut cells = Cells {
             bytes: &mut self.buffer,
             heap: self.heap as usize,
@@ -103,7 +105,7 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
                 self.heap = heap;
                 self.rows += 1;
             }
-            Err(Full) => self.lengths = before,
+            Err(Full) => self.lengths.copy_within(domains.., 0),
         }
         result
     }
@@ -126,11 +128,12 @@ impl<T: Value, B: DerefMut<Target = [u8]>> PageBuilder<T, B> {
     /// Completes the page. A `compact` page has no gap between columns and heap, which pays where
     /// its bytes are sent or stored.
     pub fn seal(self, shape: &Shape, compact: bool) -> Sealed<B> {
-        let Self { mut buffer, rows, heap, lengths, layout, .. } = self;
-        let lengths = Lengths { rows, lists: &lengths };
-        let length = seal(&mut buffer, shape, &layout, lengths, heap as usize, compact);
-        let heap_bytes = (layout.size - heap) as usize;
-        Sealed { buffer, length, rows: rows as usize, heap_bytes, full: false }
+        let Self { mut buffer, rows, heap, mut lengths, layout, .. } = self;
+        lengths.truncate(lengths.len() / 2);
+        let counts = Lengths { rows, lists: &lengths };
+        let length = seal(&mut buffer, shape, &layout, counts, heap as usize, compact);
+        let demand = Demand { heap_bytes: (layout.size - heap) as usize, elements: lengths };
+        Sealed { buffer, length, rows: rows as usize, demand, shortage: None }
     }
 }
 

@@ -74,7 +74,7 @@ impl Cells<'_> {
     pub fn put_list(&mut self, slot: Slot, row: usize, length: usize) -> Result<usize, Full> {
         let domain = usize::from(slot.elements);
         let start = self.lengths[domain] as usize;
-        let end = start + length;
+        let end = start.saturating_add(length);
         if end > self.capacities[domain] as usize {
             return Err(Full);
         }
@@ -82,6 +82,22 @@ impl Cells<'_> {
         self.put_fixed(slot, row, (start as i32).to_le_bytes());
         self.put_fixed(slot, row + 1, (end as i32).to_le_bytes());
         Ok(start)
+    }
+
+    /// Adds an element to the list that was opened last in a column of offsets.
+    ///
+    /// # Errors
+    /// As [`Cells::put_list`].
+    #[inline]
+    pub(super) fn put_element(&mut self, slot: Slot, row: usize) -> Result<(), Full> {
+        let domain = usize::from(slot.elements);
+        let end = self.lengths[domain] + 1;
+        if end > self.capacities[domain] {
+            return Err(Full);
+        }
+        self.lengths[domain] = end;
+        self.put_fixed(slot, row + 1, (end as i32).to_le_bytes());
+        Ok(())
     }
 }
 

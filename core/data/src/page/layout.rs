@@ -2,7 +2,7 @@
 
 use alloc::{vec, vec::Vec};
 
-use super::{ENTRY_BYTES, HEADER_BYTES, Shape};
+use super::{Demand, ENTRY_BYTES, HEADER_BYTES, Shape, sizing::Means};
 
 /// Where one column's cells and validity bits begin, in bytes from the start of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,9 @@ impl Layout {
         let mut next_domain = 1;
         for column in &shape.columns {
             let mut slot = Slot::default();
-            let mut length = *capacities.get(usize::from(column.domain))? as usize;
+            // Offsets are signed: there cannot be more elements.
+            let length = *capacities.get(usize::from(column.domain))?;
+            let mut length = i32::try_from(length).ok()? as usize;
             if column.nullable {
                 slot.validity = u32::try_from(end).ok()?;
                 end = (end + length.div_ceil(8)).next_multiple_of(8);
@@ -64,13 +66,17 @@ impl Layout {
         u32::try_from(within).unwrap_or(u32::MAX)
     }
 
-    /// Places the columns of `shape` in `size` bytes for rows that take `heap_bytes` of heap and,
-    /// in each list, `elements` elements on average. `None` if not even one row fits.
+    /// Places the columns of `shape` in `size` bytes for rows that take `heap_bytes` of heap, and a
+    /// few elements in each list. `None` if not even one row fits.
     pub fn fitted(shape: &Shape, size: usize, heap_bytes: usize) -> Option<Self> {
-        let mut rows = shape.capacity(size, heap_bytes);
+        Self::for_means(shape, size, &Means::guess(shape, heap_bytes))
+    }
+
+    pub(super) fn for_means(shape: &Shape, size: usize, means: &Means) -> Option<Self> {
+        let mut rows = shape.capacity(size, means);
         loop {
-            let capacities = vec![u32::try_from(rows).ok()?; usize::from(shape.domains)];
-            if let Some(layout) = Self::new(shape, size, &capacities) {
+            let capacities = means.capacities(rows);
+            if let Some(layout) = capacities.and_then(|room| Self::new(shape, size, &room)) {
                 return Some(layout);
             }
             if rows == 1 {
@@ -80,14 +86,25 @@ impl Layout {
         }
     }
 
-    /// The layout of a page of its own for one row that takes `heap_bytes` of heap: as large as it
-    /// needs. `None` if that is 4 GiB or more.
-    pub fn jumbo(shape: &Shape, heap_bytes: usize) -> Option<Self> {
-        let capacities = vec![1; usize::from(shape.domains)];
+    /// The layout of a page of its own for one row that takes this: as large as it needs. `None` if
+    /// that is 4 GiB or more.
+    pub fn jumbo(shape: &Shape, demand: &Demand) -> Option<Self> {
+        let mut capacities = vec![0; usize::from(shape.domains)];
+        for (capacity, elements) in capacities.iter_mut().zip(&demand.elements) {
+            *capacity = *elements;
+        }
+        capacities[0] = 1;
         let columns = Self::new(shape, u32::MAX as usize, &capacities)?;
-        let size =
-            (columns.floor as usize).checked_add(heap_bytes)?.checked_next_multiple_of(16)?;
-        Some(Self { size: u32::try_from(size).ok()?, ..columns })
+        let size = (columns.floor as usize).checked_add(demand.heap_bytes)?;
+        let size = u32::try_from(size.checked_next_multiple_of(16)?).ok()?;
+        Some(Self { size, ..columns })
+    }
+
+    /// Whether a row that takes this fits an empty page.
+    pub(super) fn holds(&self, demand: &Demand) -> bool {
+        let elements = self.capacities.iter().zip(&demand.elements).skip(1);
+        (self.size - self.floor) as usize >= demand.heap_bytes
+            && elements.into_iter().all(|(capacity, elements)| capacity >= elements)
     }
 
     /// Bytes of the page.
@@ -96,6 +113,7 @@ impl Layout {
     }
 
     /// Room for rows.
+    #[inline]
     pub fn capacity(&self) -> usize {
         self.capacities[0] as usize
     }

@@ -16,9 +16,13 @@ pub(super) struct Lengths<'a> {
 impl Lengths<'_> {
     /// Elements of a column, the closing offset of a column of offsets included.
     fn of(self, column: &Physical) -> usize {
+        self.cells(column) + usize::from(column.kind == ColumnKind::Offsets)
+    }
+
+    /// Values of a column, each with a bit in its bitmap.
+    fn cells(self, column: &Physical) -> usize {
         let domain = usize::from(column.domain);
-        let length = if domain == 0 { self.rows } else { self.lists[domain] } as usize;
-        length + usize::from(column.kind == ColumnKind::Offsets)
+        (if domain == 0 { self.rows } else { self.lists[domain] }) as usize
     }
 }
 
@@ -56,12 +60,11 @@ pub(super) fn seal(
     for (i, column) in shape.columns.iter().enumerate() {
         let mut slot = layout.slots[i];
         let length = lengths.of(column);
-        let valid = column.nullable && {
-            let cells = length - usize::from(column.kind == ColumnKind::Offsets);
-            !all_set(&bytes[slot.validity as usize..], cells)
-        };
+        let cells = lengths.cells(column);
+        let valid = column.nullable && !all_set(&bytes[slot.validity as usize..], cells);
         if compact {
-            slot = pull_down(bytes, column, slot, length, valid, &mut end);
+            let bitmap = if valid { Some(cells.div_ceil(8)) } else { None };
+            slot = pull_down(bytes, slot, bitmap, column.kind, length, &mut end);
         }
         last = slot.data as usize + column.kind.data_bytes(length);
         write_entry(bytes, i, column, slot, length, valid);
@@ -83,10 +86,10 @@ pub(super) fn seal(
 /// Moves a column down to `end`, which it advances; gives the column's new place.
 fn pull_down(
     bytes: &mut [u8],
-    column: &Physical,
     slot: Slot,
+    bitmap_bytes: Option<usize>,
+    kind: ColumnKind,
     length: usize,
-    valid: bool,
     end: &mut usize,
 ) -> Slot {
     let mut place = |from: u32, size: usize, alignment: usize| {
@@ -96,10 +99,10 @@ fn pull_down(
         to as u32
     };
     let mut moved = slot;
-    if valid {
-        moved.validity = place(slot.validity, length.div_ceil(8), 8);
+    if let Some(size) = bitmap_bytes {
+        moved.validity = place(slot.validity, size, 8);
     }
-    moved.data = place(slot.data, column.kind.data_bytes(length), column.kind.alignment());
+    moved.data = place(slot.data, kind.data_bytes(length), kind.alignment());
     moved
 }
 

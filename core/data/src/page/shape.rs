@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{ENTRY_BYTES, HEADER_BYTES, VIEW_BYTES};
+use super::{ENTRY_BYTES, HEADER_BYTES, VIEW_BYTES, sizing::Means};
 use crate::types::{DataType, Field, Schema};
 
 /// How the cells of a physical column are stored.
@@ -109,27 +109,42 @@ impl Shape {
         &self.columns
     }
 
+    /// Whether pages carry the kind of each row.
+    pub fn has_row_kinds(&self) -> bool {
+        self.row_kinds
+    }
+
     /// The fingerprint of the schema.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
 
-    /// How many rows a page of `size` bytes can hold when a row takes `heap_bytes` of heap on
-    /// average; at least one, at most what the columns alone allow.
-    pub fn capacity(&self, size: usize, heap_bytes: usize) -> usize {
-        let mut bits = heap_bytes * 8;
+    /// How many rows a page of `size` bytes can hold when a row takes this on average; at least
+    /// one, at most what the columns alone allow.
+    pub(super) fn capacity(&self, size: usize, means: &Means) -> usize {
         let mut fixed = HEADER_BYTES + ENTRY_BYTES * self.columns.len();
         for column in &self.columns {
-            bits += match column.kind {
-                ColumnKind::Bit => 1,
-                kind => kind.width() * 8,
-            };
-            bits += usize::from(column.nullable);
             // Alignment in front of the data, and of the bitmap.
             fixed += column.kind.alignment() - 8 + 8 * usize::from(column.nullable);
             fixed += if column.kind.width() % 8 == 0 && column.kind.width() > 0 { 0 } else { 8 };
         }
-        (size.saturating_sub(fixed) * 8 / bits.max(1)).max(1)
+        let bits = (size.saturating_sub(fixed) as u64).saturating_mul(8);
+        usize::try_from(bits / self.row_bits(means).max(1)).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Bits that a row takes of a page on average: its cells, those of its elements, and its heap.
+    pub(super) fn row_bits(&self, means: &Means) -> u64 {
+        let mut sixteenths = (means.heap as u64).saturating_mul(8);
+        for column in &self.columns {
+            let bits = match column.kind {
+                ColumnKind::Bit => 1,
+                kind => kind.width() as u64 * 8,
+            };
+            let bits = bits + u64::from(column.nullable);
+            let mean = means.elements[usize::from(column.domain)] as u64;
+            sixteenths = sixteenths.saturating_add(bits.saturating_mul(mean));
+        }
+        sixteenths.div_ceil(16)
     }
 
     /// Element counts for the list domains of an empty page; empty for a shape without lists.
@@ -173,7 +188,8 @@ impl Shape {
     fn flatten_list(&mut self, field: &Field, domain: u16, children: &[&Field]) {
         self.push(ColumnKind::Offsets, field.nullable, domain);
         let elements = self.domains;
-        self.domains += 1;
+        // More lists than that are no page's; validation says so.
+        self.domains = self.domains.saturating_add(1);
         for child in children {
             self.flatten(child, elements);
         }

@@ -1,11 +1,12 @@
 //! Reading pages.
 
-use bytemuck::AnyBitPattern;
-use core::{fmt, ops::Range, str};
+use core::{ops::Range, str};
 
 use super::{
-    ColumnKind, ENTRY_BYTES, FLAG_ROW_KINDS, FLAG_VALIDITY, HEADER_BYTES, INLINE_BYTES, MAGIC,
-    RowKind, Shape, VERSION, VIEW_BYTES, read_u32,
+    Column, ColumnCursor, ColumnKind, ENTRY_BYTES, FLAG_ROW_KINDS, FLAG_VALIDITY, HEADER_BYTES,
+    INLINE_BYTES, MAGIC, PageError, RowKind, Shape, VERSION, VIEW_BYTES,
+    column::{Entry, view_word},
+    read_u32,
 };
 
 /// A page that may be read: it was built in this process, or checked from end to end.
@@ -126,7 +127,7 @@ impl<'a> ValidPage<'a> {
 }
 
 /// The most list columns that a page from outside may have, plus one.
-const DOMAINS_MAX: usize = 64;
+pub(super) const DOMAINS_MAX: usize = 64;
 
 struct Header {
     rows: usize,
@@ -164,35 +165,6 @@ fn check_header(bytes: &[u8], shape: &Shape) -> Result<Header, PageError> {
         return Err(PageError::Header { field: "heap start", found: start as u64 });
     }
     Ok(Header { rows: word(16) as usize, heap: start..end })
-}
-
-/// One line of the directory.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    code: u8,
-    flags: u8,
-    width: u16,
-    length: usize,
-    data: usize,
-    validity: usize,
-}
-
-impl Entry {
-    fn read(bytes: &[u8], index: usize) -> Self {
-        let at = HEADER_BYTES + ENTRY_BYTES * index;
-        let entry = bytes[at..].first_chunk::<ENTRY_BYTES>().expect("the directory is complete");
-        let word = |at: usize| {
-            u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]) as usize
-        };
-        Self {
-            code: entry[0],
-            flags: entry[1],
-            width: u16::from_le_bytes([entry[2], entry[3]]),
-            length: word(4),
-            data: word(8),
-            validity: word(12),
-        }
-    }
 }
 
 fn check_entry(
@@ -281,219 +253,3 @@ fn check_offsets(column: usize, data: &[u8]) -> Result<usize, PageError> {
     }
     Ok(last as usize)
 }
-
-fn view_word(view: &[u8; VIEW_BYTES], at: usize) -> usize {
-    u32::from_le_bytes([view[at], view[at + 1], view[at + 2], view[at + 3]]) as usize
-}
-
-/// Hands out the columns of a page in the order of the directory.
-#[derive(Clone, Debug)]
-pub struct ColumnCursor<'a> {
-    page: ValidPage<'a>,
-    next: usize,
-}
-
-impl<'a> ColumnCursor<'a> {
-    /// The next column, taken.
-    ///
-    /// # Panics
-    /// If the page has no more columns: it was not validated against the type that reads it.
-    pub fn next_column(&mut self) -> Column<'a> {
-        let column = self.peek();
-        self.next += 1;
-        column
-    }
-
-    /// The next column, left in place.
-    ///
-    /// # Panics
-    /// As [`ColumnCursor::next_column`].
-    pub fn peek(&self) -> Column<'a> {
-        self.page.column(self.next)
-    }
-}
-
-/// One physical column of a page.
-#[derive(Clone, Copy, Debug)]
-pub struct Column<'a> {
-    bytes: &'a [u8],
-    entry: Entry,
-}
-
-impl<'a> Column<'a> {
-    /// Elements of the column.
-    pub fn length(&self) -> usize {
-        self.entry.length
-    }
-
-    /// The cells of a fixed-width column, in place.
-    ///
-    /// # Panics
-    /// If the column is of another width: the page was not validated against the type that reads it.
-    pub fn fixed<T: AnyBitPattern>(&self) -> &'a [T] {
-        let bytes = &self.bytes[self.entry.data..][..self.entry.length * size_of::<T>()];
-        assert_eq!(usize::from(self.entry.width), size_of::<T>(), "width of the column");
-        bytemuck::cast_slice(bytes)
-    }
-
-    /// The cells of a column of bits.
-    pub fn bits(&self) -> BitColumn<'a> {
-        BitColumn { bits: &self.bytes[self.entry.data..][..self.entry.length.div_ceil(8)] }
-    }
-
-    /// The cells of a column of strings or byte strings.
-    pub fn views(&self) -> ViewColumn<'a> {
-        let data = &self.bytes[self.entry.data..][..self.entry.length * VIEW_BYTES];
-        ViewColumn { views: data.as_chunks().0, bytes: self.bytes }
-    }
-
-    /// Which cells are values and not NULL.
-    pub fn validity(&self) -> Validity<'a> {
-        let present = self.entry.flags & FLAG_VALIDITY != 0;
-        Validity {
-            bits: present
-                .then(|| &self.bytes[self.entry.validity..][..self.entry.length.div_ceil(8)]),
-        }
-    }
-}
-
-/// Which cells of a column are values and not NULL.
-#[derive(Clone, Copy, Debug)]
-pub struct Validity<'a> {
-    bits: Option<&'a [u8]>,
-}
-
-impl Validity<'_> {
-    /// Whether the cell is a value.
-    #[inline]
-    pub fn is_valid(&self, row: usize) -> bool {
-        self.bits.is_none_or(|bits| bits[row / 8] >> (row % 8) & 1 == 1)
-    }
-}
-
-/// A column of bits.
-#[derive(Clone, Copy, Debug)]
-pub struct BitColumn<'a> {
-    bits: &'a [u8],
-}
-
-impl BitColumn<'_> {
-    /// The bit of a row.
-    #[inline]
-    pub fn at(&self, row: usize) -> bool {
-        self.bits[row / 8] >> (row % 8) & 1 == 1
-    }
-}
-
-/// A column of strings or byte strings, as Arrow's views.
-#[derive(Clone, Copy, Debug)]
-pub struct ViewColumn<'a> {
-    views: &'a [[u8; VIEW_BYTES]],
-    bytes: &'a [u8],
-}
-
-impl<'a> ViewColumn<'a> {
-    /// The bytes of a row, in place.
-    #[inline]
-    pub fn at(&self, row: usize) -> &'a [u8] {
-        let view = &self.views[row];
-        let length = view_word(view, 0);
-        if length <= INLINE_BYTES {
-            &view[4..4 + length]
-        } else {
-            &self.bytes[view_word(view, 12)..][..length]
-        }
-    }
-}
-
-/// A column of text.
-#[derive(Clone, Copy, Debug)]
-pub struct StringColumn<'a>(pub(crate) ViewColumn<'a>);
-
-impl<'a> StringColumn<'a> {
-    /// The text of a row, in place.
-    #[inline]
-    pub fn at(&self, row: usize) -> &'a str {
-        // Text in a valid page is UTF-8. Checking it again costs a few nanoseconds and keeps this
-        // crate free of unsafe code; the replacement character is never seen.
-        str::from_utf8(self.0.at(row)).unwrap_or("\u{FFFD}")
-    }
-}
-
-/// A column of byte strings.
-pub type BytesColumn<'a> = ViewColumn<'a>;
-
-/// What is wrong with a page from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PageError {
-    /// There are fewer bytes than the page needs.
-    Short {
-        /// Bytes that the page needs.
-        needed: usize,
-        /// Bytes that there are.
-        found: usize,
-    },
-    /// A field of the header is wrong.
-    Header {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        found: u64,
-    },
-    /// The page holds rows of another schema.
-    Schema {
-        /// Fingerprint of the schema that the reader expects.
-        expected: u64,
-        /// Fingerprint in the page.
-        found: u64,
-    },
-    /// A line of the directory is wrong.
-    Column {
-        /// The physical column, from 0.
-        column: usize,
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// A cell is wrong.
-    Cell {
-        /// The physical column, from 0.
-        column: usize,
-        /// The row or element, from 0.
-        row: usize,
-        /// What it is.
-        what: &'static str,
-    },
-    /// The schema has more list columns than a page from outside may have.
-    TooManyLists {
-        /// How many it has.
-        found: usize,
-    },
-}
-
-impl fmt::Display for PageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Short { needed, found } => {
-                write!(f, "the page needs {needed} bytes, but there are {found}")
-            }
-            Self::Header { field, found } => {
-                write!(f, "the page's {field} is wrong: {found:#x}")
-            }
-            Self::Schema { expected, found } => write!(
-                f,
-                "the page holds rows of another schema: fingerprint {found:#018x}, expected \
-                 {expected:#018x}; rebuild the part that wrote it with the same record type"
-            ),
-            Self::Column { column, what } => write!(f, "column {column} of the page: {what}"),
-            Self::Cell { column, row, what } => {
-                write!(f, "row {row} of column {column} of the page is {what}")
-            }
-            Self::TooManyLists { found } => {
-                write!(f, "the schema has {found} list columns, the limit is {}", DOMAINS_MAX - 1)
-            }
-        }
-    }
-}
-
-impl core::error::Error for PageError {}

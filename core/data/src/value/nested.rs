@@ -19,7 +19,7 @@ impl<T: Value> Value for Option<T> {
     type Slots = (Slot, T::Slots);
     type Columns<'a> = OptionColumns<'a, T::Columns<'a>>;
     const NULLABLE: bool = true;
-    const HAS_LISTS: bool = T::HAS_LISTS;
+    const LISTS: usize = T::LISTS;
 
     fn data_type() -> DataType {
         const { assert!(!T::NULLABLE, "an Option of an Option is not a column: use one Option") };
@@ -72,6 +72,12 @@ impl<T: Value> Value for Option<T> {
         view.map_or(0, T::heap_bytes)
     }
 
+    fn count_elements(view: Self::View<'_>, domain: usize, elements: &mut [u32]) {
+        if let Some(value) = view {
+            T::count_elements(value, domain, elements);
+        }
+    }
+
     fn put_null((validity, slots): Self::Slots, row: usize, cells: &mut Cells<'_>) {
         cells.put_valid(validity, row, false);
         T::put_null(slots, row, cells);
@@ -102,7 +108,7 @@ macro_rules! tuples {
             type Slots = ($($name::Slots,)+);
             type Columns<'a> = ($($name::Columns<'a>,)+);
             const NESTED: bool = true;
-            const HAS_LISTS: bool = $($name::HAS_LISTS)||+;
+            const LISTS: usize = 0 $(+ $name::LISTS)+;
 
             fn data_type() -> DataType {
                 DataType::Row(tuple_fields(&[$(($name::data_type(), $name::NULLABLE)),+]))
@@ -144,6 +150,15 @@ macro_rules! tuples {
             #[inline]
             fn heap_bytes(view: Self::View<'_>) -> usize {
                 0 $(+ $name::heap_bytes(view.$index))+
+            }
+
+            fn count_elements(view: Self::View<'_>, domain: usize, elements: &mut [u32]) {
+                let mut next = domain;
+                $(
+                    $name::count_elements(view.$index, next, elements);
+                    next += $name::LISTS;
+                )+
+                debug_assert_eq!(next, domain + Self::LISTS);
             }
 
             fn put_null(slots: Self::Slots, row: usize, cells: &mut Cells<'_>) {

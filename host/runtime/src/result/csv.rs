@@ -9,7 +9,7 @@ use millstream_format::csv::{Dialect, push_field};
 use super::{ResultSink, TextColumn};
 
 /// Commas and double quotes.
-const DIALECT: Dialect = Dialect { delimiter: b',', quote: b'"' };
+const DIALECT: Dialect = Dialect::DEFAULT;
 
 /// Writes the result as CSV (RFC 4180): a header line, fields quoted only where they must be, NULL
 /// an empty field and the empty text `""`.

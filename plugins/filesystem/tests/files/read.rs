@@ -141,7 +141,7 @@ fn csv_errors_name_line_and_column() {
     let said = error::<Person>(&source::<Person>(&path));
     assert!(said.ends_with("a.csv, line 3: column `id`: `x` is not a BIGINT"), "{said}");
     let said = error::<Event>(&source::<Event>(&path));
-    assert!(said.contains("nested column `person`") && said.contains("json"), "{said}");
+    assert!(said.contains("nested column `person`") && said.contains("use JSON"), "{said}");
 }
 
 #[test]
@@ -196,4 +196,32 @@ fn lines_of_text_are_rows() {
     assert!(said.ends_with("b.txt, line 2: the line is not UTF-8 text"), "{said}");
     let said = error::<Person>(&source::<Person>(&path).option("format", "text"));
     assert!(said.contains("one column of STRING"), "{said}");
+}
+
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Notes {
+    id: i64,
+    note: Option<String>,
+    numbers: Vec<i64>,
+}
+
+#[test]
+fn a_record_that_is_too_large_names_its_line_and_field() {
+    let scratch = Scratch::new();
+    let long = "x".repeat(3 << 20);
+    let csv = scratch.file("a.csv", format!("id,note,numbers\n1,a,\n2,{long},7\n"));
+    let json = scratch.file("a.json", format!("{{\"id\":1,\"numbers\":[]}}\n{{\"note\":\"{long}"));
+    let limited = |test: SourceTest| test.option("max-record-size", "2 MiB");
+    let said = error::<Notes>(&limited(source::<Notes>(&csv)));
+    assert!(said.contains("a.csv, line 3: ") && said.contains("`note`"), "{said}");
+    assert!(said.contains("`max-record-size`, 2097152 bytes"), "{said}");
+    let said = error::<Notes>(&limited(source::<Notes>(&json).option("format", "json")));
+    assert!(said.contains("a.json, line 2: ") && said.contains("`note` with at least"), "{said}");
+    // Short as text, long as a row: eight bytes for each number.
+    let numbers = "1;".repeat(1 << 19);
+    let csv = scratch.file("b.csv", format!("id,note,numbers\n1,,{numbers}1\n"));
+    let said = error::<Notes>(&limited(source::<Notes>(&csv)));
+    assert!(said.contains("b.csv, line 2: ") && said.contains("`numbers` with 1048577"), "{said}");
+    let rows = source::<Notes>(&csv).rows::<Notes>().expect("it fits the default limit");
+    assert_eq!(rows[0].numbers.len(), (1 << 19) + 1);
 }

@@ -2,11 +2,11 @@
 
 use millstream_sdk::{Error, source::Rows};
 
-use super::Scanner;
+use super::{Scanner, largest};
 use crate::{
     Columns, RecordError, Step,
     cell::{Cell, CellError, Put},
-    columns::Kind,
+    columns::{Column, Kind},
 };
 
 /// How a CSV file is written.
@@ -16,11 +16,98 @@ pub struct Dialect {
     pub delimiter: u8,
     /// Around fields that contain delimiters, quotes or line ends.
     pub quote: u8,
+    /// Between the elements of a list. An element that contains it cannot be told from two.
+    pub element_delimiter: u8,
+}
+
+impl Dialect {
+    /// Commas, double quotes, and semicolons within lists.
+    pub const DEFAULT: Self = Self { delimiter: b',', quote: b'"', element_delimiter: b';' };
 }
 
 impl Default for Dialect {
     fn default() -> Self {
-        Self { delimiter: b',', quote: b'"' }
+        Self::DEFAULT
+    }
+}
+
+/// Where a field of a record goes.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    /// Nowhere: no column asks for it.
+    Skip,
+    Cell(usize, Cell),
+    List(List),
+}
+
+/// A column of lists.
+#[derive(Clone, Copy, Debug)]
+struct List {
+    column: usize,
+    nullable: bool,
+    elements: usize,
+    element: Cell,
+}
+
+impl Target {
+    /// `None` for what a field cannot hold.
+    fn of(column: &Column) -> Option<Self> {
+        match &column.kind {
+            Kind::Cell(cell) => Some(Self::Cell(column.index, *cell)),
+            Kind::List(elements) => match elements.kind {
+                Kind::Cell(element) => Some(Self::List(List {
+                    column: column.index,
+                    nullable: column.nullable,
+                    elements: elements.index,
+                    element,
+                })),
+                _ => None,
+            },
+            Kind::Row(_) | Kind::Map(..) => None,
+        }
+    }
+}
+
+impl List {
+    /// Writes a list whose elements stand between delimiters. An empty field is NULL, or no
+    /// element; an empty element is NULL, or the empty text.
+    fn put(
+        &self,
+        rows: &mut Rows<'_>,
+        text: &[u8],
+        quoted: bool,
+        delimiter: u8,
+    ) -> Result<Put, CellError> {
+        if text.is_empty() && self.nullable && !quoted {
+            rows.put_null(self.column);
+            return Ok(Put::Done);
+        }
+        rows.begin_list(self.column);
+        if text.is_empty() {
+            return Ok(Put::Done);
+        }
+        for element in text.split(|byte| *byte == delimiter) {
+            if rows.begin_element(self.column).is_err()
+                || self.element.put(rows, self.elements, element, false)? == Put::Full
+            {
+                return Ok(Put::Full);
+            }
+        }
+        Ok(Put::Done)
+    }
+}
+
+/// Whether CSV can hold these columns.
+///
+/// # Errors
+/// The first that it cannot: nested rows, maps, and lists of anything nested.
+pub fn check(columns: &Columns) -> Result<(), Error> {
+    match columns.fields.iter().find(|column| Target::of(column).is_none()) {
+        None => Ok(()),
+        Some(column) => Err(Error::new(format!(
+            "CSV cannot hold the nested column `{}`, which is {}: use JSON",
+            column.name, column.data_type
+        ))),
     }
 }
 
@@ -30,7 +117,7 @@ pub struct Decoder {
     dialect: Dialect,
     scanner: Scanner,
     /// By field of a record: the column that it goes to, if any.
-    targets: Vec<Option<(usize, Cell)>>,
+    targets: Vec<Target>,
     /// By field of a record: its name.
     names: Vec<String>,
     /// Whether a quoted field may contain line ends.
@@ -47,18 +134,14 @@ impl Decoder {
     /// # Errors
     /// If a column that must not be NULL is not among them, or one is nested.
     pub fn new(dialect: Dialect, header: &[String], columns: &Columns) -> Result<Self, Error> {
-        let mut targets = vec![None; header.len()];
+        check(columns)?;
+        let mut targets = vec![Target::Skip; header.len()];
         let mut absent = Vec::new();
         for column in &columns.fields {
             let name = &column.name;
-            let Kind::Cell(cell) = &column.kind else {
-                return Err(Error::new(format!(
-                    "a CSV file cannot hold the nested column `{name}`: use JSON"
-                )));
-            };
             match header.iter().position(|field| field == name) {
-                Some(field) => targets[field] = Some((column.index, *cell)),
-                None if cell.nullable => absent.push(column.index),
+                Some(field) => targets[field] = Target::of(column).unwrap_or(Target::Skip),
+                None if column.nullable => absent.push(column.index),
                 None => {
                     return Err(Error::new(format!(
                         "there is no column `{name}`; the header has {}",
@@ -162,11 +245,15 @@ impl Decoder {
         lines: usize,
     ) -> Result<Put, RecordError> {
         match self.targets.get(field) {
-            Some(Some((column, cell))) => {
+            Some(Target::Cell(column, cell)) => {
                 let put = cell.put(rows, *column, value, quoted);
                 put.map_err(|error| self.wrong(field, &error, lines))
             }
-            _ => Ok(Put::Done),
+            Some(Target::List(list)) => {
+                let put = list.put(rows, value, quoted, self.dialect.element_delimiter);
+                put.map_err(|error| self.wrong(field, &error, lines))
+            }
+            Some(Target::Skip) | None => Ok(Put::Done),
         }
     }
 
@@ -220,6 +307,11 @@ impl Decoder {
             self.scanner.seek(data, (end + 1).min(data.len()));
             return Some(end);
         }
+    }
+
+    /// The error for a record that is larger than `limit` bytes; `record` begins with it.
+    pub fn too_large(&self, record: &[u8], limit: usize) -> RecordError {
+        largest::field(record, self.dialect, &self.names).error(limit)
     }
 
     #[cold]

@@ -3,7 +3,11 @@
 use millstream_sdk::prelude::ValidPage;
 
 use super::Dialect;
-use crate::{Columns, columns::Column, text::push_cell};
+use crate::{
+    Columns,
+    columns::{Column, Kind},
+    text::push_cell,
+};
 
 /// Adds the header line.
 pub fn push_header(out: &mut Vec<u8>, columns: &Columns, dialect: Dialect) {
@@ -16,7 +20,8 @@ pub fn push_header(out: &mut Vec<u8>, columns: &Columns, dialect: Dialect) {
     out.push(b'\n');
 }
 
-/// Adds a row of a page: NULL is an empty field, the empty text two quotes. `cell` is scratch.
+/// Adds a row of a page: NULL is an empty field, the empty text and the empty list two quotes. Of
+/// columns that [`check`](super::check) refuses nothing is written. `cell` is scratch.
 pub fn push_row(
     out: &mut Vec<u8>,
     columns: &Columns,
@@ -33,7 +38,19 @@ pub fn push_row(
         if is_null(column, page, row) {
             continue;
         }
-        push_cell(cell, &column.data_type, &page.column(column.index), row);
+        match &column.kind {
+            Kind::List(element) => {
+                for (i, place) in page.column(column.index).lists().at(row).enumerate() {
+                    if i > 0 {
+                        cell.push(dialect.element_delimiter);
+                    }
+                    if !is_null(element, page, place) {
+                        push_cell(cell, &element.data_type, &page.column(element.index), place);
+                    }
+                }
+            }
+            _ => push_cell(cell, &column.data_type, &page.column(column.index), row),
+        }
         push_field(out, cell, dialect);
     }
     out.push(b'\n');
@@ -45,7 +62,7 @@ fn is_null(column: &Column, page: &ValidPage<'_>, row: usize) -> bool {
 
 /// Adds a field, in quotes only if it has to be; the empty text is two quotes.
 pub fn push_field(out: &mut Vec<u8>, field: &[u8], dialect: Dialect) {
-    let Dialect { delimiter, quote } = dialect;
+    let Dialect { delimiter, quote, .. } = dialect;
     let special = |byte: &u8| *byte == delimiter || *byte == quote || matches!(byte, b'\n' | b'\r');
     if !field.is_empty() && !field.iter().any(special) {
         return out.extend_from_slice(field);

@@ -1,16 +1,12 @@
 //! From objects to rows.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use millstream_sdk::source::Rows;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
-use crate::{
-    Columns, RecordError, Step,
-    cell::{Cell, Put},
-    columns::{Column, Kind},
-};
+use super::{largest, member::Member};
+use crate::{Columns, RecordError, Step};
 
 /// Decodes objects into the columns that a schema asks for, matched by name; other members are
 /// skipped without being looked at. An absent member is NULL.
@@ -58,6 +54,11 @@ impl Decoder {
             Err(error) => Err(RecordError { message: explain(&error), lines: 0 }),
         }
     }
+
+    /// The error for a record that is larger than `limit` bytes; `record` begins with it.
+    pub fn too_large(&self, record: &[u8], limit: usize) -> RecordError {
+        largest::member(record).error(limit)
+    }
 }
 
 /// The error with its place in the line, which is the only one that the parser saw.
@@ -77,10 +78,10 @@ fn explain(error: &serde_json::Error) -> String {
 }
 
 /// Reads an object into the columns of a row.
-struct Row<'a, 'b, 'p> {
-    columns: &'a Columns,
-    rows: &'b mut Rows<'p>,
-    full: &'b mut bool,
+pub(super) struct Row<'a, 'b, 'p> {
+    pub(super) columns: &'a Columns,
+    pub(super) rows: &'b mut Rows<'p>,
+    pub(super) full: &'b mut bool,
 }
 
 impl<'de> DeserializeSeed<'de> for Row<'_, '_, '_> {
@@ -187,145 +188,5 @@ impl Seen {
             word => self.rest[word - 1],
         };
         word >> (column % 64) & 1 == 1
-    }
-}
-
-/// Reads a member into its column.
-struct Member<'a, 'b, 'p> {
-    column: &'a Column,
-    rows: &'b mut Rows<'p>,
-    full: &'b mut bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Member<'_, '_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        let Self { column, rows, full } = self;
-        match &column.kind {
-            Kind::Row(columns) => json.deserialize_option(Nested { column, columns, rows, full }),
-            Kind::Cell(cell) if cell.is_fractional() => {
-                let raw = <&'de RawValue as serde::Deserialize>::deserialize(json)?.get();
-                let scalar = Scalar { column, cell, rows, full };
-                match raw {
-                    "null" => scalar.visit_unit(),
-                    raw => scalar.put(&plain(raw).map_err(D::Error::custom)?),
-                }
-            }
-            Kind::Cell(cell) => json.deserialize_any(Scalar { column, cell, rows, full }),
-        }
-    }
-}
-
-/// Reads a value into a cell.
-struct Scalar<'a, 'b, 'p> {
-    column: &'a Column,
-    cell: &'a Cell,
-    rows: &'b mut Rows<'p>,
-    full: &'b mut bool,
-}
-
-impl Scalar<'_, '_, '_> {
-    #[inline]
-    fn put<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        let Self { column, cell, rows, full } = self;
-        // Quoted: an empty text is one, and not NULL.
-        match cell.put(rows, column.index, text.as_bytes(), true) {
-            Ok(Put::Done) => Ok(()),
-            Ok(Put::Full) => {
-                *full = true;
-                Err(E::custom("the page is full"))
-            }
-            Err(error) => Err(E::custom(format!("column `{}`: {error}", column.name))),
-        }
-    }
-}
-
-impl Visitor<'_> for Scalar<'_, '_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a plain value for column `{}`", self.column.name)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        self.put(text)
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
-        match self.cell.put_integer(self.rows, self.column.index, number) {
-            true => Ok(()),
-            false => self.put(&number.to_string()),
-        }
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
-        match i64::try_from(number) {
-            Ok(number) => self.visit_i64(number),
-            Err(_) => self.put(&number.to_string()),
-        }
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
-        self.put(&number.to_string())
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
-        self.put(if value { "true" } else { "false" })
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        let column = self.column;
-        match column.put_null(self.rows) {
-            true => Ok(()),
-            false => Err(is_null(column)),
-        }
-    }
-}
-
-#[cold]
-fn is_null<E: serde::de::Error>(column: &Column) -> E {
-    E::custom(format!("column `{}`: null, but the column must not be NULL", column.name))
-}
-
-/// The text of a value: what a string says, or how a number, boolean, array or object is written.
-fn plain(raw: &str) -> Result<Cow<'_, str>, serde_json::Error> {
-    let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
-    match inner {
-        Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
-        Some(_) => serde_json::from_str::<String>(raw).map(Cow::Owned),
-        None => Ok(Cow::Borrowed(raw)),
-    }
-}
-
-/// Reads an object or null into a nested row.
-struct Nested<'a, 'b, 'p> {
-    column: &'a Column,
-    columns: &'a Columns,
-    rows: &'b mut Rows<'p>,
-    full: &'b mut bool,
-}
-
-impl<'de> Visitor<'de> for Nested<'_, '_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an object for column `{}`", self.column.name)
-    }
-
-    fn visit_none<E: serde::de::Error>(self) -> Result<(), E> {
-        let column = self.column;
-        match column.put_null(self.rows) {
-            true => Ok(()),
-            false => Err(is_null(column)),
-        }
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        let Self { column, columns, rows, full } = self;
-        if column.nullable {
-            rows.put_group(column.index);
-        }
-        json.deserialize_map(Row { columns, rows, full })
     }
 }

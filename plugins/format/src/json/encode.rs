@@ -49,9 +49,60 @@ fn push_value(
     if column.nullable && !page.column(column.index).validity().is_valid(row) {
         return out.extend_from_slice(b"null");
     }
-    if let Kind::Row(columns) = &column.kind {
-        return push_object(out, columns, page, row, cell);
+    match &column.kind {
+        Kind::Cell(_) => push_scalar(out, column, page, row, cell),
+        Kind::Row(columns) => push_object(out, columns, page, row, cell),
+        Kind::List(element) => {
+            out.push(b'[');
+            for (i, place) in page.column(column.index).lists().at(row).enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                push_value(out, element, page, place, cell);
+            }
+            out.push(b']');
+        }
+        Kind::Map(_, columns) => {
+            let [key, value] = &**columns;
+            out.push(b'{');
+            for (i, place) in page.column(column.index).lists().at(row).enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                push_key(out, key, page, place, cell);
+                out.push(b':');
+                push_value(out, value, page, place, cell);
+            }
+            out.push(b'}');
+        }
     }
+}
+
+/// Adds the key of a map's entry, always as text; `null` if it is NULL, as Flink's
+/// `map-null-key.mode` = `LITERAL`.
+fn push_key(
+    out: &mut Vec<u8>,
+    column: &Column,
+    page: &ValidPage<'_>,
+    place: usize,
+    cell: &mut Vec<u8>,
+) {
+    let keys = page.column(column.index);
+    cell.clear();
+    match column.nullable && !keys.validity().is_valid(place) {
+        true => cell.extend_from_slice(b"null"),
+        false => push_cell(cell, &column.data_type, &keys, place),
+    }
+    push_text(out, cell);
+}
+
+fn push_scalar(
+    out: &mut Vec<u8>,
+    column: &Column,
+    page: &ValidPage<'_>,
+    row: usize,
+    cell: &mut Vec<u8>,
+) {
     cell.clear();
     push_cell(cell, &column.data_type, &page.column(column.index), row);
     // JSON has no infinity and no NaN; they are text, as what is not a number.
