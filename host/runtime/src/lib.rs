@@ -42,6 +42,7 @@ pub use millstream_derive::RecordOfHost as Record;
 // The trait of that name; the line above is the derive, which knows its way through this crate.
 pub use millstream_data::value::Record;
 pub use millstream_executor::Outcome;
+pub use millstream_file_storage as storage;
 pub use millstream_loader as loader;
 pub use program::JobProgram;
 pub use progress::{Progress, Summary};
