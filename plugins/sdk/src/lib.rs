@@ -74,7 +74,7 @@ pub mod prelude {
         value::{Bytes, Date, ListView, MapView, Time, Timestamp, TimestampLtz},
     };
     pub use millstream_dataflow::{
-        Connector, Environment, Stream,
-        operator::{AggregateFunction, Emit},
+        Connector, Environment, SortKey, Stream,
+        operator::{AggregateFunction, CoFunction, Emit, EmitSide},
     };
 }

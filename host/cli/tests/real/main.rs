@@ -6,4 +6,5 @@ mod forbidden;
 mod metrics;
 mod plugins;
 mod program;
+mod sorted;
 mod wide;
