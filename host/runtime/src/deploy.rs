@@ -13,7 +13,7 @@ use millstream_dataflow::{
     channel::{Receiver, Sender, channel},
     graph::{
         ConnectorSpec, NodeKind, SortSpec,
-        execution::{ExecutionGraph, Subtask},
+        execution::{ExecutionGraph, Slots, Subtask},
     },
     sort::SortChain,
     task::{Input, Outputs, ResultPartition, Task, TaskMetrics},
@@ -230,10 +230,11 @@ struct Deployer<'a> {
 impl Deployer<'_> {
     /// Gives every subtask a place, so that channels know whom to wake.
     fn reserve(&mut self, execution: &ExecutionGraph) {
+        let slots = Slots::new(self.graph, self.runtime.parallelism);
         for subtask in execution.subtasks.iter().filter(|subtask| self.part.is_own(**subtask)) {
-            let local = (subtask.index / self.part.processes) as usize;
+            let local = (slots.of(*subtask) / self.part.processes) as usize;
             let end = match self.graph.nodes[subtask.node as usize].kind {
-                // Subtasks of one number share a worker: what is chained meets in its cache.
+                // What shares a slot shares a worker: what is chained meets in its cache.
                 NodeKind::Chain { .. } | NodeKind::Sort(_) => {
                     End::Worker(self.executor.reserve(local))
                 }
@@ -404,7 +405,8 @@ impl Deployer<'_> {
                 return Err(RunError::Task(TaskError::new(format!("nobody reads source {name}"))));
             };
             let splits = Arc::clone(&splits);
-            let source = Box::new(PluginSource::new(reader, node, splits));
+            let record_bytes_max = self.runtime.exchange.record_bytes_max;
+            let source = Box::new(PluginSource::new(reader, node, splits, record_bytes_max));
             let (name, metrics) = (self.name(subtask), Arc::default());
             self.count(subtask, &name, Kind::Source, &metrics);
             let most = SOURCE_SEGMENTS + self.runtime.exchange.floating_segments;

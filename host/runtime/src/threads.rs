@@ -10,10 +10,7 @@ use std::{
 use millstream_dataflow::TaskError;
 use millstream_executor::blocking::{BlockingSink, BlockingSource, Read};
 use millstream_loader::{Reader, ReaderPage, Writer};
-use millstream_memory::{
-    Buffer, JumboBudget, Segment,
-    segment::{JUMBO_ROW_MAX_DEFAULT, JumboError},
-};
+use millstream_memory::{Buffer, JumboBudget, Segment, segment::JumboError};
 
 /// Hands out the splits of sources, each once: whoever is free takes the next.
 pub(crate) trait SplitService: Send + Sync {
@@ -57,14 +54,23 @@ pub(crate) struct PluginSource {
     reading: bool,
     /// Bytes that the next row needs, which fits no segment.
     jumbo: Option<usize>,
+    /// The most that it may need.
+    record_bytes_max: u64,
     /// For such rows: one page of them after the other.
     budget: JumboBudget,
 }
 
 impl PluginSource {
-    pub(crate) fn new(reader: Reader, node: u32, splits: Arc<dyn SplitService>) -> Self {
-        let budget = JumboBudget::new(JUMBO_ROW_MAX_DEFAULT, JUMBO_ROW_MAX_DEFAULT);
-        Self { reader, node, splits, reading: false, jumbo: None, budget }
+    /// Reads rows of at most `record_bytes_max` bytes.
+    pub(crate) fn new(
+        reader: Reader,
+        node: u32,
+        splits: Arc<dyn SplitService>,
+        record_bytes_max: u32,
+    ) -> Self {
+        let record_bytes_max = u64::from(record_bytes_max);
+        let budget = JumboBudget::new(record_bytes_max, record_bytes_max);
+        Self { reader, node, splits, reading: false, jumbo: None, record_bytes_max, budget }
     }
 
     /// Memory for a row that fits no segment. `None` if the one before still holds it; this thread
@@ -72,10 +78,11 @@ impl PluginSource {
     fn jumbo_segment(&self, bytes: usize) -> Result<Option<Segment>, TaskError> {
         let bytes = bytes as u64;
         let refused = |error: JumboError| TaskError::new(error.to_string());
-        if bytes > JUMBO_ROW_MAX_DEFAULT {
+        if bytes > self.record_bytes_max {
             return Err(TaskError::new(format!(
-                "a row of a source needs more than {JUMBO_ROW_MAX_DEFAULT} bytes, the most that a \
-                 record may have: shorten its longest column, or divide it"
+                "a row of a source needs more than {} bytes, the most that a record may have: raise \
+                 `exchange.max-record-size`, or shorten its longest column",
+                self.record_bytes_max
             )));
         }
         let lease = match self.budget.reserve(bytes) {

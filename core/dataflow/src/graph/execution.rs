@@ -1,6 +1,6 @@
 //! Every subtask and every channel.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use core::ops::Range;
 
 use super::{Edge, Partitioning, StreamGraph};
@@ -68,6 +68,47 @@ impl ExecutionGraph {
     }
 }
 
+/// The slots that a job runs in. Subtasks of the same number share a slot if their nodes are of one
+/// slot sharing group; each group has slots of its own, as many as its largest node has subtasks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// By node: the first slot of its group.
+    first: Vec<u32>,
+    total: u32,
+}
+
+impl Slots {
+    /// The slots of a graph.
+    pub fn new(graph: &StreamGraph, default_parallelism: u32) -> Self {
+        let group = |node: usize| &graph.nodes[node].slot_sharing_group;
+        let mut first = vec![0; graph.nodes.len()];
+        let mut total = 0;
+        for node in 0..graph.nodes.len() {
+            if (0..node).any(|before| group(before) == group(node)) {
+                continue;
+            }
+            let members = (node..graph.nodes.len()).filter(|other| group(*other) == group(node));
+            let mut widest = 0;
+            for member in members {
+                first[member] = total;
+                widest = widest.max(graph.parallelism(member as u32, default_parallelism));
+            }
+            total += widest;
+        }
+        Self { first, total }
+    }
+
+    /// The slot of a subtask.
+    pub fn of(&self, subtask: Subtask) -> u32 {
+        self.first[subtask.node as usize] + subtask.index
+    }
+
+    /// How many slots the job needs.
+    pub fn total(&self) -> u32 {
+        self.total
+    }
+}
+
 /// The consumers that producer `index` of `producers` writes to.
 pub fn targets(
     partitioning: Partitioning,
@@ -95,6 +136,7 @@ pub fn targets(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::{Node, NodeKind, chaining::Strategy};
 
     #[test]
     fn rescale_connects_everybody_once() {
@@ -108,6 +150,25 @@ mod tests {
             reached.dedup();
             assert_eq!(reached, (0..consumers).collect::<Vec<_>>(), "{producers} to {consumers}");
         }
+    }
+
+    #[test]
+    fn groups_have_slots_of_their_own() {
+        let node = |group: &str, parallelism| Node {
+            name: group.into(),
+            kind: NodeKind::Chain { outputs: 1 },
+            parallelism,
+            max_parallelism: None,
+            chaining: Strategy::Always,
+            slot_sharing_group: group.into(),
+        };
+        let nodes = vec![node("a", Some(2)), node("b", Some(3)), node("a", None), node("c", None)];
+        let graph = StreamGraph { nodes, ..StreamGraph::default() };
+        let slots = Slots::new(&graph, 4);
+        let of = |node, index| slots.of(Subtask { node, index });
+        assert_eq!([of(0, 1), of(2, 1), of(2, 3)], [1, 1, 3], "one group shares");
+        assert_eq!([of(1, 0), of(3, 0)], [4, 7], "another does not");
+        assert_eq!(slots.total(), 4 + 3 + 4);
     }
 
     #[test]
