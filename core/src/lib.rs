@@ -9,3 +9,5 @@ pub use millstream_derive::RecordOfCore as Record;
 pub use millstream_data::value::Record;
 pub use millstream_exchange as exchange;
 pub use millstream_memory as memory;
+pub use millstream_sort as sort;
+pub use millstream_storage as storage;

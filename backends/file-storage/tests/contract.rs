@@ -2,10 +2,12 @@
 
 use std::{path::Path, process::Command};
 
-use millstream_file_storage::{Backend, FileStorage, OpenError, Options, Preference, choose};
+use millstream_file_storage::{
+    Backend, FileStorage, OpenError, Options, Preference, Wakeup, choose,
+};
 use millstream_memory::ManagedMemory;
 use millstream_segments::HeapArena;
-use millstream_storage::{BlockingStorage, Cause, FileId, Request, Submit, contract};
+use millstream_storage::{BlockingStorage, Cause, FileId, Request, Storage, Submit, contract};
 
 fn memory() -> ManagedMemory {
     ManagedMemory::new(Box::new(HeapArena::new(4096, 64).unwrap()))
@@ -67,6 +69,65 @@ fn storages_do_not_share_files() {
             storage.submit(0, Request::Create { file: FileId(0) }).unwrap();
             storage.wait().unwrap().result.unwrap();
         }
+    }
+}
+
+#[test]
+fn a_storage_may_go_to_another_thread_with_work_in_flight() {
+    let scratch = Scratch::new("threads");
+    for backend in backends() {
+        let memory = memory();
+        let owner = memory.open("test").unwrap();
+        let mut storage = FileStorage::open(&scratch.0, backend, Options::default()).unwrap();
+        storage.submit(0, Request::Create { file: FileId(0) }).unwrap();
+        storage.wait().unwrap().result.unwrap();
+        let submitter = std::thread::spawn(move || {
+            for block in 0..20 {
+                let data = memory.allocate_pages(owner, 1).unwrap().remove(0).freeze(4096);
+                let write = Request::Write { file: FileId(0), offset: block * 4096, data };
+                storage.submit(block, write).unwrap();
+            }
+            (memory, storage)
+        });
+        let (memory, mut storage) = submitter.join().unwrap();
+        let mut written = 0;
+        while let Some(done) = storage.wait() {
+            done.result.unwrap();
+            written += 1;
+        }
+        assert_eq!(written, 20);
+        drop(storage);
+        memory.verify_empty().unwrap();
+    }
+}
+
+#[test]
+fn whoever_waits_is_told() {
+    struct Flag(std::sync::mpsc::Sender<()>);
+    impl std::task::Wake for Flag {
+        fn wake(self: std::sync::Arc<Self>) {
+            let _ = self.0.send(());
+        }
+    }
+    let scratch = Scratch::new("notify");
+    for backend in backends() {
+        let mut storage = FileStorage::open(&scratch.0, backend, Options::default()).unwrap();
+        let (sender, told) = std::sync::mpsc::channel();
+        let waker = std::sync::Arc::new(Flag(sender)).into();
+        let readable = match storage.notify(&waker) {
+            Wakeup::Waker => None,
+            Wakeup::Readable(file) => Some(file.try_clone_to_owned().unwrap()),
+        };
+        storage.submit(9, Request::Create { file: FileId(0) }).unwrap();
+        match readable {
+            None => told.recv().unwrap(),
+            Some(bell) => {
+                // The bell is not blocking; waiting for it is what an executor does.
+                let mut bell = rustix::event::PollFd::new(&bell, rustix::event::PollFlags::IN);
+                rustix::event::poll(std::slice::from_mut(&mut bell), None).unwrap();
+            }
+        }
+        assert_eq!(storage.poll().unwrap().token, 9, "{backend}");
     }
 }
 

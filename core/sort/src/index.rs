@@ -1,7 +1,7 @@
 //! The index, and how it is sorted.
 //!
 //! Entries are distributed over lists of segments by some bits of a key word, the highest that
-//! differ; then each list, in order, by the next bits. A list of one segment is sorted in place: a
+//! differ; then each list, in order, by the next bits. A list of one segment is sorted at once: a
 //! *leaf*. So leaves come out in order, one after another, and whoever takes them decides when the
 //! next step is done.
 
@@ -205,19 +205,15 @@ impl<F: Format> IndexSort<F> {
         bucket: Bucket,
         format: &F,
         area: &Area,
-        budget: &Budget<L>,
+        budget: &mut Budget<L>,
     ) -> Step {
         let varying = self.varying.take();
         let capacity = capacity::<F::Entry>(budget.segment_size());
         if bucket.entries <= capacity {
-            return match bucket.segments.into_iter().next() {
-                Some(mut segment) if bucket.entries > 0 => {
-                    let entries = &mut cells_mut(&mut segment)[..bucket.entries];
-                    leaf::sort(entries, format, area, self.stable);
-                    Step::Leaf(Leaf { segment, entries: bucket.entries })
-                }
-                _ => Step::Busy,
-            };
+            let first = bucket.segments.into_iter().next();
+            let Some(segment) = first.filter(|_| bucket.entries > 0) else { return Step::Busy };
+            let segment = leaf::sort(segment, bucket.entries, (format, area), self.stable, budget);
+            return Step::Leaf(Leaf { segment, entries: bucket.entries });
         }
         let varying = varying.unwrap_or_else(|| varying_bits::<F>(&bucket));
         let word = varying[..F::KEY_WORDS.min(WORDS_MAX)].iter().position(|bits| *bits != 0);

@@ -15,7 +15,7 @@
 //!   where the record lies. Sorting moves entries only, and looks at records only where these
 //!   numbers are equal. Records of a few words whose key is complete ([`Fixed`]) *are* their entries.
 //! * **The index is sorted** by distributing entries over up to 256 lists of segments by the highest
-//!   bits that differ, and each list again, until a list is one segment, which is sorted in place. A
+//!   bits that differ, and each list again, until a list is one segment, which is sorted by counting. A
 //!   segment that has been read is used for what is written next, so this
 //!   takes a few hundred segments more than the index, not twice the memory. (Radix sort from the
 //!   most significant digit, with software write-combining as in Satish et al., *Fast Sort on CPUs

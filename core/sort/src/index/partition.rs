@@ -85,7 +85,7 @@ impl Partition {
             waiting[list][count] = *entry;
             counts[list] = count as u8 + 1;
             if count + 1 == COMBINED {
-                self.lists[list].append(&waiting[list], budget);
+                self.lists[list].append_all(&waiting[list], budget);
                 counts[list] = 0;
             }
         }
@@ -107,6 +107,21 @@ impl Partition {
 }
 
 impl Bucket {
+    /// Appends as many as are collected; a copy of fixed length, where there is room for all.
+    #[inline]
+    fn append_all<E: Entry, L: Lease>(&mut self, entries: &[E; COMBINED], budget: &mut Budget<L>) {
+        let used = self.entries % capacity::<E>(budget.segment_size());
+        let last = self.segments.last_mut().filter(|_| used > 0);
+        let room = last.and_then(|segment| cells_mut(segment)[used..].first_chunk_mut());
+        match room {
+            Some(room) => {
+                *room = *entries;
+                self.entries += COMBINED;
+            }
+            None => self.append(entries, budget),
+        }
+    }
+
     fn append<E: Entry, L: Lease>(&mut self, entries: &[E], budget: &mut Budget<L>) {
         let capacity = capacity::<E>(budget.segment_size());
         let mut entries = entries;

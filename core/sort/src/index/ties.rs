@@ -55,11 +55,10 @@ impl<F: Format> Ties<F> {
         area: &Area,
         budget: &mut Budget<L>,
     ) -> Step {
-        if let Some(mut segment) = self.unsorted.pop_front() {
-            let entries = cells_mut::<F::Entry>(&mut segment);
-            let end = self.left.min(entries.len());
+        if let Some(segment) = self.unsorted.pop_front() {
+            let end = self.left.min(capacity::<F::Entry>(segment.len()));
             self.left -= end;
-            leaf::sort(&mut entries[..end], format, area, self.stable);
+            let segment = leaf::sort(segment, end, (format, area), self.stable, budget);
             self.sorted.push(Cursor { segment: Some(segment), next: 0, end });
             return Step::Busy;
         }
