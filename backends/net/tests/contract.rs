@@ -21,7 +21,9 @@ use millstream_exchange::{
 };
 use millstream_executor::{Executor, Running};
 use millstream_memory::{JumboBudget, LocalPool, NetworkPool, Segment};
-use millstream_net::{Chosen, InletConfig, Link, LinkConfig, Preference, Transport, choose};
+use millstream_net::{
+    Chosen, InletConfig, Link, LinkConfig, Preference, Transport, ZeroCopy, choose,
+};
 use millstream_segments::HeapArena;
 
 type Row = (u64, String);
@@ -97,10 +99,11 @@ fn pair_of(chosen: &Chosen, channels: u32, exclusive: usize, jobs: [u64; 2]) -> 
             record_bytes_max: RECORD_MAX,
         };
         let peer = format!("worker {}", 1 - own);
+        let zero_copy = if own == 1 { ZeroCopy::Always } else { ZeroCopy::WherePays };
         let link = Link::new(
             stream,
             chosen,
-            LinkConfig { peer, hello, zero_copy: own == 1, queued_max: 10, outlets, inlets },
+            LinkConfig { peer, hello, zero_copy, queued_max: 10, outlets, inlets },
         );
         let link = link.unwrap();
         executor.watch(id, link.file()).unwrap();

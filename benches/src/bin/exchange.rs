@@ -36,7 +36,7 @@ use millstream_exchange::{
 };
 use millstream_executor::{Executor, Poll};
 use millstream_memory::{Buffer, JumboBudget, NetworkPool};
-use millstream_net::{InletConfig, Link, LinkConfig, choose};
+use millstream_net::{InletConfig, Link, LinkConfig, ZeroCopy, choose};
 use millstream_segments::MmapArena;
 
 type Row = (u64, u64);
@@ -279,7 +279,10 @@ fn link(contestant: &str, stream: TcpStream, total: u64, segment: u64, sends: bo
         segment_bytes: segment as u32,
         record_bytes_max: 1 << 20,
     };
-    let zero_copy = contestant.ends_with("zc");
+    let zero_copy = match contestant.ends_with("zc") {
+        true => ZeroCopy::Always,
+        false => ZeroCopy::Never,
+    };
     let peer = "the other end".into();
     let config = LinkConfig { peer, hello, zero_copy, queued_max: 32, outlets, inlets };
     let link = Link::new(stream, &chosen, config).expect("a link");

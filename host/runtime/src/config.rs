@@ -14,6 +14,7 @@ use millstream_exchange::debloat::DebloatConfig;
 use millstream_file_storage::{Backend, Preference};
 use millstream_loader::nearest;
 use millstream_memory::model::{MemoryError, MemoryOptions, MemoryTable};
+use millstream_net::ZeroCopy;
 use millstream_sdk::options::{parse_bytes, parse_duration};
 
 use crate::{Builder, ExchangeOptions, RunError};
@@ -48,6 +49,8 @@ pub enum ConfigKind {
     Text,
     /// A kind of storage.
     Storage,
+    /// `true`, `false` or `auto`.
+    ZeroCopy,
 }
 
 /// Every option of the engine.
@@ -179,10 +182,10 @@ pub const OPTIONS: &[ConfigOption] = &[
     },
     ConfigOption {
         key: "exchange.zero-copy",
-        kind: ConfigKind::Boolean,
-        default: "false",
-        doc: "Whether io_uring sends large pages with SENDMSG_ZC; slower over loopback, see \
-              benches/RESULTS.md",
+        kind: ConfigKind::ZeroCopy,
+        default: "auto",
+        doc: "Whether io_uring sends large pages with SENDMSG_ZC: true, false, or auto, which stops \
+              where the kernel copies after all",
     },
 ];
 
@@ -405,7 +408,11 @@ impl Config {
             exclusive_segments: segments("exchange.exclusive-segments"),
             floating_segments: segments("exchange.floating-segments"),
             record_bytes_max: record_bytes as u32,
-            zero_copy: self.value("exchange.zero-copy") == "true",
+            zero_copy: match self.value("exchange.zero-copy") {
+                "true" => ZeroCopy::Always,
+                "false" => ZeroCopy::Never,
+                _ => ZeroCopy::WherePays,
+            },
             debloat: (self.value("exchange.debloat.enabled") == "true").then(|| self.debloat()),
         }
     }
@@ -461,6 +468,9 @@ impl ConfigKind {
             Self::Bytes => (parse_bytes(value).is_some(), "a number of bytes such as `64 MiB`"),
             Self::Duration => (parse_duration(value).is_some(), "a time such as `100 ms`"),
             Self::Text => (true, "text"),
+            Self::ZeroCopy => {
+                (matches!(value, "auto" | "true" | "false"), "`auto`, `true` or `false`")
+            }
             Self::Storage => {
                 (matches!(value, "auto" | "uring" | "threads"), "`auto`, `uring` or `threads`")
             }
