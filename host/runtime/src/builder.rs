@@ -17,7 +17,7 @@ use millstream_segments::MmapArena;
 
 use crate::{
     ExchangeOptions, JobProgram, Progress, RunError, Summary, deploy,
-    deploy::{Deployment, Part, SpillOptions},
+    deploy::{Commits, Deployment, Part, SpillOptions},
     result::ResultSink,
 };
 
@@ -225,16 +225,19 @@ impl Runtime {
     ) -> Result<Summary, RunError> {
         let begin = Instant::now();
         let deployment = deploy::deploy(self, program, result, Part::whole())?;
-        self.finish(deployment, begin, watch)
+        let (summary, commits) = self.finish(deployment, begin, watch)?;
+        commits.commit()?;
+        Ok(Summary { elapsed: begin.elapsed(), ..summary })
     }
 
-    /// Starts what is deployed and waits for its end.
+    /// Starts what is deployed and waits for its end; gives what is left to do when the other parts
+    /// of the job are done, too.
     pub(crate) fn finish(
         &self,
         deployment: Deployment,
         begin: Instant,
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
-    ) -> Result<Summary, RunError> {
+    ) -> Result<(Summary, Commits), RunError> {
         let (running, mut threads) = deployment.start();
         let mut over_since = None;
         while !running.outcome().wait(PROGRESS_EVERY) {
@@ -251,11 +254,10 @@ impl Runtime {
         let outcome = running.join();
         threads.join();
         match outcome {
-            Ok(()) => Ok(Summary {
-                job: threads.progress.job().into(),
-                elapsed: begin.elapsed(),
-                progress: threads.progress,
-            }),
+            Ok(()) => {
+                let (job, elapsed) = (threads.progress.job().into(), begin.elapsed());
+                Ok((Summary { job, elapsed, progress: threads.progress }, threads.commits))
+            }
             Err(error) => Err(failure(Some(error))),
         }
     }

@@ -4,7 +4,13 @@ mod demand;
 mod links;
 mod managed;
 
-use std::{collections::BTreeMap, net::TcpStream, sync::Arc, task::Waker, thread::JoinHandle};
+use std::{
+    collections::BTreeMap,
+    net::TcpStream,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+    thread::JoinHandle,
+};
 
 use millstream_data::{page::ValidPage, types::Schema};
 use millstream_dataflow::{
@@ -42,6 +48,7 @@ pub(crate) struct Deployment {
     executor: Executor,
     sources: Vec<SourceThread>,
     sinks: Vec<SinkThread>,
+    commits: Commits,
     progress: Progress,
 }
 
@@ -61,9 +68,25 @@ struct SinkThread {
     metrics: Arc<TaskMetrics>,
 }
 
+/// What is left to do when every part of the job is done: its results are shown.
+#[derive(Default)]
+pub(crate) struct Commits(Vec<Box<dyn FnOnce() -> Result<(), TaskError>>>);
+
+impl Commits {
+    fn add(&mut self, commit: impl FnOnce() -> Result<(), TaskError> + 'static) {
+        self.0.push(Box::new(commit));
+    }
+
+    /// Shows the results. Those of the sinks before one that fails are shown then.
+    pub(crate) fn commit(self) -> Result<(), RunError> {
+        self.0.into_iter().try_for_each(|commit| commit()).map_err(RunError::Task)
+    }
+}
+
 /// What runs beside the workers, and how the job goes.
 pub(crate) struct Threads {
     pub(crate) progress: Progress,
+    pub(crate) commits: Commits,
     handles: Vec<JoinHandle<()>>,
 }
 
@@ -90,7 +113,7 @@ impl Deployment {
 
     /// Starts everything: consumers first.
     pub(crate) fn start(self) -> (Running, Threads) {
-        let Self { executor, sources, sinks, progress } = self;
+        let Self { executor, sources, sinks, commits, progress } = self;
         let outcome = Arc::clone(executor.outcome());
         let mut handles = Vec::new();
         for SinkThread { name, sink, channels, doorbell, metrics } in sinks {
@@ -102,7 +125,7 @@ impl Deployment {
             let outcome = Arc::clone(&outcome);
             handles.push(spawn_source(name, source, pool, channel, metrics, outcome));
         }
-        (running, Threads { progress, handles })
+        (running, Threads { progress, commits, handles })
     }
 }
 
@@ -165,6 +188,7 @@ pub(crate) fn deploy(
         progress: Progress::of(&graph.name),
         links: links::Links::default(),
         managed: managed::Managed::of(runtime, &graph, &part),
+        commits: Commits::default(),
         part: &part,
     };
     if let Some(spin) = runtime.spin {
@@ -190,9 +214,9 @@ pub(crate) fn deploy(
             }
         }
     }
-    let Deployer { mut executor, progress, links, .. } = deployer;
+    let Deployer { mut executor, progress, links, commits, .. } = deployer;
     links.place(&mut executor, runtime, graph.fingerprint(), part)?;
-    Ok(Deployment { executor, sources, sinks, progress })
+    Ok(Deployment { executor, sources, sinks, commits, progress })
 }
 
 /// One output of a subtask.
@@ -224,6 +248,7 @@ struct Deployer<'a> {
     progress: Progress,
     links: links::Links,
     managed: managed::Managed,
+    commits: Commits,
     part: &'a Part,
 }
 
@@ -426,6 +451,8 @@ impl Deployer<'_> {
             let writer = sink.writer(subtask.index, parallelism, segment_size)?;
             threads.push(self.sink_thread(subtask, Box::new(PluginSink(writer))));
         }
+        let name = self.graph.nodes[node as usize].name.clone();
+        self.commits.add(move || sink.commit().map_err(|e| TaskError::from(e).at(name)));
         Ok(threads)
     }
 
@@ -441,7 +468,10 @@ impl Deployer<'_> {
         }
         let mut result = result;
         result.open(schema).map_err(RunError::Task)?;
-        Ok(Some(self.sink_thread(subtask, Box::new(ResultThread(result)))))
+        let result = Arc::new(Mutex::new(result));
+        let thread = self.sink_thread(subtask, Box::new(ResultThread(Arc::clone(&result))));
+        self.commits.add(move || lock(&result).finish());
+        Ok(Some(thread))
     }
 
     fn sink_thread(&mut self, subtask: Subtask, sink: Box<dyn BlockingSink>) -> SinkThread {
@@ -458,15 +488,19 @@ impl Deployer<'_> {
 }
 
 /// The thread that gives a job's result to whoever ran it.
-struct ResultThread(Box<dyn ResultSink>);
+struct ResultThread(Arc<Mutex<Box<dyn ResultSink>>>);
+
+fn lock(result: &Mutex<Box<dyn ResultSink>>) -> MutexGuard<'_, Box<dyn ResultSink>> {
+    result.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl BlockingSink for ResultThread {
     fn write(&mut self, page: &Buffer) -> Result<(), TaskError> {
         let page = ValidPage::trusted(page).map_err(|error| TaskError::new(error.to_string()))?;
-        self.0.write(&page)
+        lock(&self.0).write(&page)
     }
 
     fn finish(&mut self) -> Result<(), TaskError> {
-        self.0.finish()
+        Ok(())
     }
 }

@@ -330,11 +330,15 @@ pub struct SinkTable {
     /// Writes a page. May block.
     pub write:
         unsafe extern "C" fn(writer: *mut c_void, page: BorrowedBytes, errors: BytesSink) -> Status,
-    /// Completes what was written: the input has ended.
+    /// Completes what was written: the input has ended. It must not be seen yet, but nothing may be
+    /// missing for [`SinkTable::commit`].
     pub finish: unsafe extern "C" fn(writer: *mut c_void, errors: BytesSink) -> Status,
     /// Closes a writer; what was not finished is given up.
     pub close_writer: unsafe extern "C" fn(writer: *mut c_void),
-    /// Closes a sink, after its writers.
+    /// Shows what the writers of this sink have finished: every part of the job, in all its
+    /// processes, is done. Called once at most, when all writers are closed.
+    pub commit: unsafe extern "C" fn(sink: *mut c_void, errors: BytesSink) -> Status,
+    /// Closes a sink, after its writers; what was not committed is given up.
     pub close: unsafe extern "C" fn(sink: *mut c_void),
 }
 

@@ -38,8 +38,6 @@ struct Target {
 /// The files of a run.
 #[derive(Debug, Default)]
 struct Parts {
-    writers: usize,
-    finished: usize,
     /// Hidden names, and those that the files get when all is done.
     pending: Vec<(PathBuf, PathBuf)>,
 }
@@ -95,7 +93,6 @@ impl Sink for FileSink {
     }
 
     fn writer(&self, subtask: Subtask) -> Result<FileWriter, Error> {
-        self.target.parts().writers += 1;
         Ok(FileWriter {
             target: Arc::clone(&self.target),
             subtask: subtask.index,
@@ -104,6 +101,10 @@ impl Sink for FileSink {
             text: Vec::new(),
             cell: Vec::new(),
         })
+    }
+
+    fn commit(&self) -> Result<(), Error> {
+        self.target.show()
     }
 }
 
@@ -146,8 +147,7 @@ impl PageWriter for FileWriter {
     }
 
     fn finish(&mut self) -> Result<(), Error> {
-        self.close_part()?;
-        self.target.finished()
+        self.close_part()
     }
 }
 
@@ -210,13 +210,9 @@ impl Target {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A writer is done; the last one shows the files of all.
-    fn finished(&self) -> Result<(), Error> {
+    /// Gives the files their names.
+    fn show(&self) -> Result<(), Error> {
         let mut parts = self.parts();
-        parts.finished += 1;
-        if parts.finished < parts.writers {
-            return Ok(());
-        }
         while let Some((hidden, shown)) = parts.pending.last() {
             fs::rename(hidden, shown).map_err(|error| failed("rename", hidden, error))?;
             parts.pending.pop();

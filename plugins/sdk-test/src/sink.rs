@@ -104,10 +104,12 @@ impl SinkTest {
                 writer.write(&page)?;
             }
         }
-        if finish {
-            writers.iter_mut().try_for_each(|writer| writer.finish())?;
+        if !finish {
+            return Ok(());
         }
-        Ok(())
+        writers.iter_mut().try_for_each(|writer| writer.finish())?;
+        drop(writers);
+        sink.commit()
     }
 }
 

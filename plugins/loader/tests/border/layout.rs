@@ -137,5 +137,5 @@ fn another_layout_is_refused_with_the_difference_before_the_entry_is_called() {
          /// Closes a writer; what was not finished",
     );
     let said = difference("added", added);
-    assert!(said.contains("`SinkTable`: ") && said.contains("(expected 8, found 9)"), "{said}");
+    assert!(said.contains("`SinkTable`: ") && said.contains("(expected 9, found 10)"), "{said}");
 }
