@@ -2,7 +2,6 @@
 
 use std::{
     num::NonZero,
-    path::PathBuf,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -10,15 +9,16 @@ use std::{
 
 use millstream_dataflow::task::BufferTimeout;
 use millstream_executor::{Failure, Outcome};
-use millstream_file_storage::Preference;
 use millstream_loader::{LoadError, Registry};
 use millstream_memory::{Arena, JumboBudget, NetworkPool, segment};
+use millstream_net::Preference as Transport;
 use millstream_segments::MmapArena;
 
 use crate::{
     ExchangeOptions, JobProgram, Progress, RunError, Summary, deploy,
-    deploy::{Commits, Deployment, Part, SpillOptions},
+    deploy::{Commits, Deployment, Part},
     result::ResultSink,
+    spill::{LocalFiles, SpillStorage},
 };
 
 /// Network memory if none is set, in bytes: the classic 2048 segments of 32 KiB.
@@ -42,8 +42,9 @@ pub struct Builder {
     timeout: BufferTimeout,
     spin: Option<Duration>,
     exchange: ExchangeOptions,
+    transport: Transport,
     managed_bytes: usize,
-    spill: SpillOptions,
+    spill: Arc<dyn SpillStorage>,
     registry: Registry,
 }
 
@@ -59,8 +60,9 @@ impl Default for Builder {
             timeout: BufferTimeout::After(100_000),
             spin: None,
             exchange: ExchangeOptions::default(),
+            transport: Transport::default(),
             managed_bytes: MANAGED_BYTES_DEFAULT,
-            spill: SpillOptions::default(),
+            spill: Arc::new(LocalFiles::default()),
             registry: Registry::new(),
         }
     }
@@ -107,24 +109,19 @@ impl Builder {
         Self { exchange, ..self }
     }
 
+    /// Sets which transport jobs in [several processes](crate::cluster) exchange rows with.
+    pub fn transport(self, transport: Transport) -> Self {
+        Self { transport, ..self }
+    }
+
     /// Sets how many bytes of segments there are for sorting, and later for state.
     pub fn managed_memory(self, bytes: usize) -> Self {
         Self { managed_bytes: bytes, ..self }
     }
 
-    /// Spills to files in these directories, in turn; the system's directory for temporary files if
-    /// none is named.
-    pub fn spill_directories(mut self, directories: Vec<PathBuf>) -> Self {
-        if !directories.is_empty() {
-            self.spill.directories = directories;
-        }
-        self
-    }
-
-    /// Spills with this kind of storage.
-    pub fn spill_storage(mut self, storage: Preference) -> Self {
-        self.spill.backend = storage;
-        self
+    /// Spills to this storage instead of local files.
+    pub fn storage(self, storage: impl SpillStorage + 'static) -> Self {
+        Self { spill: Arc::new(storage), ..self }
     }
 
     /// Uses the plugins of this registry, beside the bundled ones.
@@ -153,6 +150,7 @@ impl Builder {
             timeout: self.timeout,
             spin: self.spin,
             exchange: self.exchange,
+            transport: self.transport,
             managed_bytes: self.managed_bytes,
             spill: self.spill,
             registry: Arc::new(self.registry),
@@ -190,8 +188,9 @@ pub struct Runtime {
     pub(crate) timeout: BufferTimeout,
     pub(crate) spin: Option<Duration>,
     pub(crate) exchange: ExchangeOptions,
+    pub(crate) transport: Transport,
     pub(crate) managed_bytes: usize,
-    pub(crate) spill: SpillOptions,
+    pub(crate) spill: Arc<dyn SpillStorage>,
     pub(crate) registry: Arc<Registry>,
 }
 

@@ -17,7 +17,7 @@ use millstream_memory::model::{MemoryError, MemoryOptions, MemoryTable};
 use millstream_net::ZeroCopy;
 use millstream_sdk::options::{parse_bytes, parse_duration};
 
-use crate::{Builder, ExchangeOptions, RunError};
+use crate::{Builder, ExchangeOptions, RunError, spill::LocalFiles};
 
 /// An option of the engine.
 #[derive(Clone, Copy, Debug)]
@@ -377,8 +377,7 @@ impl Config {
             .spin(parse_duration(self.value("executor.spin")).unwrap_or_default())
             .segment_size(self.bytes("memory.segment-size"))
             .exchange(self.exchange())
-            .spill_directories(self.spill_directories())
-            .spill_storage(self.spill_storage())
+            .storage(LocalFiles::new(self.spill_directories(), self.spill_storage()))
             .network_memory(self.network()?)
             .buffer_timeout(self.timeout("exchange.buffer-timeout"));
         let derived = self.memory()?.map(|table| table.managed.bytes);

@@ -41,8 +41,6 @@ use crate::{
 };
 use millstream_net::Chosen;
 
-pub(crate) use managed::SpillOptions;
-
 /// A job that is ready to start.
 pub(crate) struct Deployment {
     executor: Executor,

@@ -30,6 +30,7 @@ pub mod exchange;
 pub mod program;
 pub mod progress;
 pub mod result;
+pub mod spill;
 mod threads;
 
 pub use builder::{Builder, Runtime};

@@ -36,8 +36,6 @@ pub struct Coordinated {
     pub spec: JobSpec,
     /// In how many processes, this one included.
     pub processes: u32,
-    /// Which transport is wanted.
-    pub transport: Preference,
     /// Starts a worker process, which calls [`work`](super::work).
     pub command: Command,
 }
@@ -67,8 +65,8 @@ pub fn coordinate(
     watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
 ) -> Result<Summary, RunError> {
     let begin = Instant::now();
-    let transport = choose(job.transport)?;
-    if let Preference::Auto = job.transport {
+    let transport = choose(runtime.transport)?;
+    if let Preference::Auto = runtime.transport {
         eprintln!("transport: {} ({})", transport.transport, transport.reason);
     }
     let mut workers = Workers::start(job, &transport)?;
