@@ -23,6 +23,9 @@ use millstream_executor::{
     Executor, Outcome, Running, TaskId,
     blocking::{Doorbell, spawn_sink, spawn_source},
 };
+use millstream_net::Chosen;
+
+use ends::{SinkThread, SourceThread};
 
 use crate::{
     JobProgram, Progress, RunError, Runtime,
@@ -30,8 +33,6 @@ use crate::{
     result::ResultSink,
     threads::{SplitService, Splits},
 };
-use ends::{SinkThread, SourceThread};
-use millstream_net::Chosen;
 
 /// A job that is ready to start.
 pub(crate) struct Deployment {
