@@ -154,24 +154,25 @@ impl Reader {
         let filled = status(name, |errors| unsafe {
             (table.fill)(self.handle.0.as_ptr(), start, length, ptr::from_mut(&mut page), errors)
         })?;
+        // The page may be the work of a format, which the connector was lent.
+        let wrong = |what: String| {
+            let with = if formats.is_empty() { "" } else { " with " };
+            CallError::new(format!("{name}{with}{} {what}", formats.join(", ")))
+        };
         match filled {
             FILLED => {
                 let bytes = segment.get(..page.length as usize);
-                let bytes = bytes.ok_or_else(|| {
-                    CallError::new(format!("{name} says that its page is longer than the segment"))
-                })?;
-                let valid = ValidPage::validate(bytes, shape).map_err(|error| {
-                    let with = if formats.is_empty() { "" } else { " with " };
-                    let formats = formats.join(", ");
-                    CallError::new(format!("{name} made a bad page{with}{formats}: {error}"))
-                })?;
+                let bytes = bytes
+                    .ok_or_else(|| wrong("says that its page is longer than the segment".into()))?;
+                let valid = ValidPage::validate(bytes, shape)
+                    .map_err(|error| wrong(format!("made a bad page: {error}")))?;
                 Ok(ReaderPage::Page { length: bytes.len(), rows: valid.rows() })
             }
             SPLIT_DONE => Ok(ReaderPage::SplitDone),
             TOO_SMALL => match page.length as usize {
                 needed if needed > length => Ok(ReaderPage::TooSmall { needed }),
-                needed => Err(CallError::new(format!(
-                    "{name} asks for a segment of {needed} bytes instead of one of {length}"
+                needed => Err(wrong(format!(
+                    "asks for a segment of {needed} bytes instead of one of {length}"
                 ))),
             },
             _ => Ok(ReaderPage::Nothing),

@@ -139,7 +139,9 @@ unsafe extern "C" fn more(
         let (source, block) = unsafe { (&mut *context.cast::<Source<'_>>(), &mut *block) };
         let more = !mem::take(&mut source.first);
         if consumed > mem::take(&mut source.length) {
-            return Err(Error::new("the format says that it consumed more bytes than there were"));
+            let error = Error::new("the format says that it consumed more bytes than there were");
+            failed = Some(error.clone());
+            return Err(error);
         }
         source.input.consume(consumed);
         match source.input.block(more, rows) {
