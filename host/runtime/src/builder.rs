@@ -172,6 +172,7 @@ pub fn bundle(registry: &mut Registry) -> Result<(), LoadError> {
     registry.bundle(millstream_blackhole::plugin)?;
     registry.bundle(millstream_datagen::plugin)?;
     registry.bundle(millstream_filesystem::plugin)?;
+    registry.bundle(millstream_format::plugin)?;
     registry.bundle(millstream_nexmark::plugin)?;
     registry.bundle(millstream_print::plugin)?;
     registry.bundle(millstream_socket::plugin)?;

@@ -3,11 +3,11 @@
 use std::{cell::RefCell, ffi::c_void, slice, str};
 
 use millstream_abi::{
-    BorrowedStr, EntryFn, Extension, JobTable, KIND_JOB, KIND_SINK, KIND_SOURCE, LANGUAGE_RUST,
-    Plugin, SinkTable, SourceTable, VERSION,
+    BorrowedStr, EntryFn, Extension, FormatTable, JobTable, KIND_FORMAT, KIND_JOB, KIND_SINK,
+    KIND_SOURCE, LANGUAGE_RUST, Plugin, SinkTable, SourceTable, VERSION,
 };
 
-use crate::{LoadError, options::OptionInfo};
+use crate::{LoadError, format::open_format, options::OptionInfo};
 
 /// A plugin.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub enum Kind {
     Sink,
     /// A compiled job.
     Job,
+    /// A format of rows as bytes.
+    Format,
 }
 
 impl Kind {
@@ -56,6 +58,7 @@ impl Kind {
             Self::Source => "source",
             Self::Sink => "sink",
             Self::Job => "job",
+            Self::Format => "format",
         }
     }
 }
@@ -66,6 +69,7 @@ pub(crate) enum Table {
     Source(SourceTable),
     Sink(SinkTable),
     Job(JobTable),
+    Format(FormatTable),
 }
 
 impl ExtensionInfo {
@@ -75,6 +79,7 @@ impl ExtensionInfo {
             Table::Source(_) => Kind::Source,
             Table::Sink(_) => Kind::Sink,
             Table::Job(_) => Kind::Job,
+            Table::Format(_) => Kind::Format,
         }
     }
 }
@@ -122,6 +127,7 @@ static HOST: HostTable = HostTable(millstream_abi::Host {
     version: VERSION,
     context: std::ptr::null_mut(),
     log,
+    open_format,
 });
 
 #[repr(transparent)]
@@ -182,6 +188,10 @@ impl TableReader<'_> {
                 KIND_JOB => {
                     self.check_functions::<JobTable>(&name, size, extension.table)?;
                     Table::Job(*extension.table.cast())
+                }
+                KIND_FORMAT => {
+                    self.check_functions::<FormatTable>(&name, size, extension.table)?;
+                    Table::Format(*extension.table.cast())
                 }
                 _ => return Ok(None),
             }

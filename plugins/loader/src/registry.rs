@@ -3,17 +3,23 @@
 use std::path::Path;
 
 use millstream_abi::EntryFn;
+use millstream_data::types::Schema;
 
 use crate::{
-    CallError, ExtensionInfo, Kind, LoadError, OpenJob, OpenSink, OpenSource, PluginInfo,
-    call::Name, library, options::check_options, plugin::read_plugin,
+    CallError, ExtensionInfo, Kind, LoadError, OpenFormat, OpenJob, OpenSink, OpenSource,
+    OptionInfo, OptionType, PluginInfo,
+    call::Name,
+    format::{Formats, offering},
+    library,
+    options::check_options,
+    plugin::{Table, read_plugin},
 };
-use millstream_data::types::Schema;
 
 /// The plugins that an engine knows, by name.
 #[derive(Debug, Default)]
 pub struct Registry {
     plugins: Vec<PluginInfo>,
+    formats: Formats,
 }
 
 impl Registry {
@@ -72,8 +78,8 @@ impl Registry {
         schema: &Schema,
     ) -> Result<OpenSource, CallError> {
         let (extension, owner) = self.find(Kind::Source, name)?;
-        check_options(&format!("source `{name}`"), &extension.options, options)?;
-        OpenSource::open(owner, extension, options, schema)
+        self.check(&format!("source `{name}`"), &extension.options, options)?;
+        OpenSource::open(owner, extension, &self.formats, options, schema)
     }
 
     /// Opens a sink for rows of `schema`.
@@ -87,8 +93,23 @@ impl Registry {
         schema: &Schema,
     ) -> Result<OpenSink, CallError> {
         let (extension, owner) = self.find(Kind::Sink, name)?;
-        check_options(&format!("sink `{name}`"), &extension.options, options)?;
-        OpenSink::open(owner, extension, options, schema)
+        self.check(&format!("sink `{name}`"), &extension.options, options)?;
+        offering(&self.formats, || OpenSink::open(owner, extension, options, schema)).0
+    }
+
+    /// Opens a format for rows of `schema`; its options without its name in front.
+    ///
+    /// # Errors
+    /// As [`Registry::source`].
+    pub fn format(
+        &self,
+        name: &str,
+        options: &[(String, String)],
+        schema: &Schema,
+    ) -> Result<OpenFormat, CallError> {
+        let offered = self.formats.find(name)?;
+        check_options(&format!("format `{name}`"), &offered.options, options)?;
+        OpenFormat::open(offered.owner.clone(), offered.table, options, schema)
     }
 
     /// Opens a job of a plugin.
@@ -106,6 +127,30 @@ impl Registry {
             .ok_or_else(|| CallError::new(format!("plugin {} has no job `{name}`", plugin.name)))?;
         check_options(&format!("job `{name}`"), &extension.options, options)?;
         OpenJob::open(owner(plugin, extension), extension, options)
+    }
+
+    /// Checks the options of a connector, and those of the formats that they name.
+    fn check(
+        &self,
+        owner: &str,
+        declared: &[OptionInfo],
+        given: &[(String, String)],
+    ) -> Result<(), CallError> {
+        let mut all = declared.to_vec();
+        for option in declared.iter().filter(|option| option.value_type == OptionType::Format) {
+            let value = given.iter().rev().find(|(name, _)| *name == option.name);
+            let value = value.map(|(_, value)| value.as_str()).or(option.default.as_deref());
+            let Some(name) = value else { continue };
+            let format = self.formats.find(name).map_err(|error| {
+                CallError::new(format!("the option `{}` of {owner}: {error}", option.name))
+            })?;
+            let prefixed = |option: &OptionInfo| OptionInfo {
+                name: format!("{name}.{}", option.name),
+                ..option.clone()
+            };
+            all.extend(format.options.iter().map(prefixed));
+        }
+        check_options(owner, &all, given)
     }
 
     fn find(&self, kind: Kind, name: &str) -> Result<(&ExtensionInfo, Name), CallError> {
@@ -144,6 +189,12 @@ impl Registry {
                 if known.extensions.iter().find(same).is_some() {
                     return Err(duplicate(extension.kind().name(), &extension.name, known));
                 }
+            }
+        }
+        for extension in &plugin.extensions {
+            if let Table::Format(table) = &extension.table {
+                let owner = owner(&plugin, extension);
+                self.formats.add(&extension.name, owner, &extension.options, table);
             }
         }
         self.plugins.push(plugin);

@@ -3,12 +3,13 @@
 use std::ffi::c_void;
 
 use millstream_abi::{
-    Extension, Host, KIND_JOB, KIND_SINK, KIND_SOURCE, LANGUAGE_RUST, OptionSpec, Plugin, VERSION,
+    Extension, Host, KIND_FORMAT, KIND_JOB, KIND_SINK, KIND_SOURCE, LANGUAGE_RUST, OptionSpec,
+    Plugin, VERSION,
 };
 
 use crate::{
-    borrow::lend_str, job, job::Job, options::OptionDoc, sink, sink::Sink, source, source::Source,
-    thunk,
+    borrow::lend_str, format, format::Format, host, job, job::Job, options::OptionDoc, sink,
+    sink::Sink, source, source::Source, thunk,
 };
 
 /// What a plugin offers, piece by piece. The [`plugin!`](crate::plugin!) macro uses it.
@@ -36,6 +37,12 @@ impl PluginBuilder {
     pub fn sink<S: Sink>(self) -> Self {
         let table: *const _ = const { &sink::Thunks::<S>::TABLE };
         self.extension(KIND_SINK, S::NAME, S::SUMMARY, S::OPTIONS, table.cast())
+    }
+
+    /// The plugin with a format.
+    pub fn format<F: Format>(self) -> Self {
+        let table: *const _ = const { &format::Thunks::<F>::TABLE };
+        self.extension(KIND_FORMAT, F::NAME, F::SUMMARY, F::OPTIONS, table.cast())
     }
 
     /// The plugin with a job.
@@ -85,9 +92,11 @@ impl PluginBuilder {
 /// Runs a plugin's entry behind the panic fence: null if it panicked, and the host's log has why.
 ///
 /// # Safety
-/// `host` is null, or what a loader passes to an entry.
+/// `host` is null, or what a loader passes to an entry, which lives as long as the process.
 #[doc(hidden)]
 pub unsafe fn enter(host: *const Host, build: fn() -> PluginBuilder) -> *const Plugin {
+    // SAFETY: the caller's promise.
+    unsafe { host::keep(host) };
     match std::panic::catch_unwind(|| build().leak()) {
         Ok(plugin) => plugin,
         Err(panic) => {
@@ -107,7 +116,7 @@ const LOG_ERROR: u32 = 1;
 
 /// Defines `plugin`, the entry function of a plugin.
 ///
-/// `sources`, `sinks` and `jobs` list the types that it offers; each list may be left out. A
+/// `sources`, `sinks`, `formats` and `jobs` list the types that it offers; each list may be left out. A
 /// bundled plugin is this function; a library also [exports](crate::export!) it.
 #[macro_export]
 macro_rules! plugin {
@@ -116,6 +125,7 @@ macro_rules! plugin {
         summary: $summary:literal
         $(, sources: [$($source:ty),* $(,)?])?
         $(, sinks: [$($sink:ty),* $(,)?])?
+        $(, formats: [$($format:ty),* $(,)?])?
         $(, jobs: [$($job:ty),* $(,)?])?
         $(,)?
     ) => {
@@ -130,6 +140,7 @@ macro_rules! plugin {
                 $crate::plugin::PluginBuilder::new($name, env!("CARGO_PKG_VERSION"), $summary)
                     $($(.source::<$source>())*)?
                     $($(.sink::<$sink>())*)?
+                    $($(.format::<$format>())*)?
                     $($(.job::<$job>())*)?
             };
             // SAFETY: a loader calls this with its own table.
