@@ -201,7 +201,9 @@ impl Registry {
         };
         if info.kind != kind {
             let (is, asked) = (info.kind.name(), kind.name());
-            return Err(CallError::new(format!("{owner} is a {is}, not a {asked}")));
+            return Err(CallError::new(format!(
+                "{owner} is no {asked}, but a function of another kind: {is}"
+            )));
         }
         let (number, signature) = info.resolve(&owner, arguments)?;
         Ok((owner, table, number, signature))

@@ -193,7 +193,10 @@ fn arguments_that_nothing_takes_are_refused_with_what_is_taken() {
     let said = repeat.scalar::<(Option<String>, i64), String>(&[]).unwrap_err().to_string();
     assert!(said.contains("does not take (STRING NULL, BIGINT)"), "{said}");
     let said = repeat.table::<(String, i64), String>(&[]).unwrap_err().to_string();
-    assert!(said.contains("is a scalar function, not a table function"), "{said}");
+    assert!(
+        said.contains("is no table function, but a function of another kind: scalar function"),
+        "{said}"
+    );
 }
 
 #[test]
