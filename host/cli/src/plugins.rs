@@ -8,7 +8,9 @@ use std::{
 
 use millstream::{
     builder,
-    loader::{ExtensionInfo, Kind, OptionInfo, OptionType, PluginInfo, Registry, nearest},
+    loader::{
+        ExtensionInfo, FunctionInfo, Kind, OptionInfo, OptionType, PluginInfo, Registry, nearest,
+    },
 };
 
 /// The bundled plugins and those of these directories. A library that is refused is a warning, for
@@ -64,7 +66,10 @@ pub(crate) fn inspect(registry: &mut Registry, what: &str) -> Result<String, Box
         Some(near) => format!("did you mean `{near}`?"),
         None => "`millstream plugin list` shows what there is".into(),
     };
-    Err(format!("there is no plugin, source, sink, format or job called `{what}`: {hint}").into())
+    Err(format!(
+        "there is no plugin, source, sink, format, function or job called `{what}`: {hint}"
+    )
+    .into())
 }
 
 fn describe(plugin: &PluginInfo, wanted: &dyn Fn(&ExtensionInfo) -> bool) -> String {
@@ -74,6 +79,10 @@ fn describe(plugin: &PluginInfo, wanted: &dyn Fn(&ExtensionInfo) -> bool) -> Str
         let kind = extension.kind();
         // Writing to a string does not fail.
         let _ = write!(out, "\n{} {}: {}\n", kind.name(), extension.name, extension.summary);
+        if let Some(function) = &extension.function {
+            describe_function(&mut out, function);
+            continue;
+        }
         if extension.options.is_empty() {
             out.push_str("  no options\n");
             continue;
@@ -87,6 +96,23 @@ fn describe(plugin: &PluginInfo, wanted: &dyn Fn(&ExtensionInfo) -> bool) -> Str
     }
     out.push('\n');
     out
+}
+
+/// The kind of a function, and a line for each of its signatures.
+fn describe_function(out: &mut String, function: &FunctionInfo) {
+    let mut kind = function.kind.name().to_owned();
+    if !function.deterministic {
+        kind.push_str(", not deterministic");
+    }
+    if function.retracts {
+        kind.push_str(", takes rows back");
+    }
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "  {kind}");
+    for signature in &function.signatures {
+        let doc = if signature.doc.is_empty() { "" } else { ": " };
+        let _ = writeln!(out, "  {signature}{doc}{}", signature.doc);
+    }
 }
 
 fn option_row(option: &OptionInfo, owner: &ExtensionInfo) -> [String; 4] {

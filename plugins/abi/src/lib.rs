@@ -23,12 +23,19 @@
 #![forbid(unsafe_code)]
 
 mod format;
+mod function;
 
 use core::ffi::c_void;
 
 pub use format::{
     DECODER_WHOLE, Decoded, DecoderInfo, FORMAT_DECODES, FORMAT_ENCODES, FORMAT_HEADER,
     FORMAT_SPLITS, FormatProperties, FormatTable, Input, InputBlock, LentFormat,
+};
+
+pub use function::{
+    BorrowedRows, BorrowedSignature, CALL_BEGIN, FUNCTION_AGGREGATE, FUNCTION_DETERMINISTIC,
+    FUNCTION_RETRACTS, FUNCTION_SCALAR, FUNCTION_TABLE, FunctionProperties, FunctionTable, RowSink,
+    SignatureSink,
 };
 
 /// The version of this interface.
@@ -194,6 +201,8 @@ pub const KIND_SINK: u32 = 2;
 pub const KIND_JOB: u32 = 3;
 /// [`Extension::kind`]: `table` is a [`FormatTable`].
 pub const KIND_FORMAT: u32 = 4;
+/// [`Extension::kind`]: `table` is a [`FunctionTable`].
+pub const KIND_FUNCTION: u32 = 5;
 
 /// One thing that a plugin offers.
 #[repr(C)]

@@ -21,7 +21,7 @@ use abi_stable::{
     std_types::{RBoxError, RErr},
 };
 use millstream_abi::{
-    ChainHost, Extension, FormatTable, Host, JobTable, OptionSpec, Plugin, SinkTable, SourceTable,
+    ChainHost, Extension, FormatTable, FunctionTable, Host, JobTable, OptionSpec, Plugin, SinkTable, SourceTable,
 };
 
 /// What a library says of its layout: the static that [`export_layout!`] puts into it.
@@ -45,6 +45,7 @@ pub struct Border {
         job: *const JobTable,
         chain_host: *const ChainHost,
         format: *const FormatTable,
+        function: *const FunctionTable,
     ),
 }
 

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use millstream_abi::EntryFn;
+use millstream_abi::{EntryFn, FunctionTable};
 use millstream_data::types::Schema;
 
 use crate::{
-    CallError, ExtensionInfo, Kind, LoadError, OpenFormat, OpenJob, OpenSink, OpenSource,
-    OptionInfo, OptionType, PluginInfo,
+    CallError, ExtensionInfo, FunctionKind, Kind, LoadError, OpenAggregate, OpenFormat, OpenJob,
+    OpenScalar, OpenSink, OpenSource, OpenTableFunction, OptionInfo, OptionType, PluginInfo,
+    SignatureInfo,
     call::Name,
     format::{Formats, offering},
     library,
@@ -127,6 +128,85 @@ impl Registry {
             .ok_or_else(|| CallError::new(format!("plugin {} has no job `{name}`", plugin.name)))?;
         check_options(&format!("job `{name}`"), &extension.options, options)?;
         OpenJob::open(owner(plugin, extension), extension, options)
+    }
+
+    /// Opens a scalar function for pages with these columns as arguments, and results in segments of
+    /// this size.
+    ///
+    /// # Errors
+    /// If there is none of this name, no signature takes the arguments, or it refuses.
+    pub fn scalar(
+        &self,
+        name: &str,
+        arguments: &Schema,
+        segment_size: usize,
+    ) -> Result<OpenScalar, CallError> {
+        let (owner, table, number, signature) =
+            self.function(FunctionKind::Scalar, name, arguments)?;
+        OpenScalar::open(owner, table, arguments, (number, &signature.results), segment_size)
+    }
+
+    /// Opens a table function, as [`Registry::scalar`].
+    ///
+    /// # Errors
+    /// As [`Registry::scalar`].
+    pub fn table_function(
+        &self,
+        name: &str,
+        arguments: &Schema,
+        segment_size: usize,
+    ) -> Result<OpenTableFunction, CallError> {
+        let (owner, table, number, signature) =
+            self.function(FunctionKind::Table, name, arguments)?;
+        OpenTableFunction::open(owner, table, arguments, (number, &signature.results), segment_size)
+    }
+
+    /// Opens an aggregate function, as [`Registry::scalar`].
+    ///
+    /// # Errors
+    /// As [`Registry::scalar`].
+    pub fn aggregate(
+        &self,
+        name: &str,
+        arguments: &Schema,
+        segment_size: usize,
+    ) -> Result<OpenAggregate, CallError> {
+        let (owner, table, number, signature) =
+            self.function(FunctionKind::Aggregate, name, arguments)?;
+        OpenAggregate::open(owner, table, arguments, (number, signature), segment_size)
+    }
+
+    /// The signature of a function that takes these arguments: what it gives.
+    ///
+    /// # Errors
+    /// If there is no such function, or no signature takes the arguments.
+    pub fn signature(
+        &self,
+        kind: FunctionKind,
+        name: &str,
+        arguments: &Schema,
+    ) -> Result<&SignatureInfo, CallError> {
+        self.function(kind, name, arguments).map(|(.., signature)| signature)
+    }
+
+    fn function(
+        &self,
+        kind: FunctionKind,
+        name: &str,
+        arguments: &Schema,
+    ) -> Result<(Name, &FunctionTable, usize, &SignatureInfo), CallError> {
+        let (extension, owner) = self.find(Kind::Function, name)?;
+        let (Table::Function(table), Some(info)) = (&extension.table, &extension.function) else {
+            return Err(CallError::new(format!("{owner} is no function")));
+        };
+        if info.kind != kind {
+            let (is, asked) = (info.kind.name(), kind.name());
+            return Err(CallError::new(format!(
+                "{owner} is no {asked}, but a function of another kind: {is}"
+            )));
+        }
+        let (number, signature) = info.resolve(&owner, arguments)?;
+        Ok((owner, table, number, signature))
     }
 
     /// Checks the options of a connector, and those of the formats that they name.

@@ -1,7 +1,7 @@
-//! Write connectors, formats and compiled jobs for Millstream.
+//! Write connectors, formats, functions and compiled jobs for Millstream.
 //!
 //! A plugin is a `cdylib` that offers [sources](source::Source), [sinks](sink::Sink),
-//! [formats](format::Format) and [jobs](job::Job). It links this crate and the engine's core; the host's engine runs it.
+//! [formats](format::Format), [functions](function) and [jobs](job::Job). It links this crate and the engine's core; the host's engine runs it.
 //!
 //! ```
 //! use millstream_sdk::prelude::*;
@@ -39,6 +39,7 @@
 mod borrow;
 mod error;
 pub mod format;
+pub mod function;
 pub mod generated;
 mod host;
 pub mod job;
@@ -66,6 +67,7 @@ pub mod prelude {
     pub use crate::{
         Error, Record,
         format::{Decode, Encode, Format, InputInfo, Properties, RecordError, Step, Unsupported},
+        function::{Aggregate, Arguments, ScalarFunction, Signature, TableFunction},
         job::Job,
         options::{OptionDoc, Options},
         sink::{PageWriter, Sink},

@@ -3,13 +3,23 @@
 use std::ffi::c_void;
 
 use millstream_abi::{
-    Extension, Host, KIND_FORMAT, KIND_JOB, KIND_SINK, KIND_SOURCE, LANGUAGE_RUST, OptionSpec,
-    Plugin, VERSION,
+    Extension, Host, KIND_FORMAT, KIND_FUNCTION, KIND_JOB, KIND_SINK, KIND_SOURCE, LANGUAGE_RUST,
+    OptionSpec, Plugin, VERSION,
 };
 
 use crate::{
-    borrow::lend_str, format, format::Format, host, job, job::Job, options::OptionDoc, sink,
-    sink::Sink, source, source::Source, thunk,
+    borrow::lend_str,
+    format,
+    format::Format,
+    function::{self, Aggregate, ScalarFunction, TableFunction},
+    host, job,
+    job::Job,
+    options::OptionDoc,
+    sink,
+    sink::Sink,
+    source,
+    source::Source,
+    thunk,
 };
 
 /// What a plugin offers, piece by piece. The [`plugin!`](crate::plugin!) macro uses it.
@@ -43,6 +53,24 @@ impl PluginBuilder {
     pub fn format<F: Format>(self) -> Self {
         let table: *const _ = const { &format::Thunks::<F>::TABLE };
         self.extension(KIND_FORMAT, F::NAME, F::SUMMARY, F::OPTIONS, table.cast())
+    }
+
+    /// The plugin with a scalar function.
+    pub fn scalar<F: ScalarFunction>(self) -> Self {
+        let table: *const _ = const { &function::ScalarThunks::<F>::TABLE };
+        self.extension(KIND_FUNCTION, F::NAME, F::SUMMARY, &[], table.cast())
+    }
+
+    /// The plugin with an aggregate function.
+    pub fn aggregate<F: Aggregate>(self) -> Self {
+        let table: *const _ = const { &function::AggregateThunks::<F>::TABLE };
+        self.extension(KIND_FUNCTION, F::NAME, F::SUMMARY, &[], table.cast())
+    }
+
+    /// The plugin with a table function.
+    pub fn table<F: TableFunction>(self) -> Self {
+        let table: *const _ = const { &function::TableThunks::<F>::TABLE };
+        self.extension(KIND_FUNCTION, F::NAME, F::SUMMARY, &[], table.cast())
     }
 
     /// The plugin with a job.
@@ -116,7 +144,8 @@ const LOG_ERROR: u32 = 1;
 
 /// Defines `plugin`, the entry function of a plugin.
 ///
-/// `sources`, `sinks`, `formats` and `jobs` list the types that it offers; each list may be left out. A
+/// `sources`, `sinks`, `formats`, `scalars`, `aggregates`, `tables` (functions) and `jobs` list, in
+/// this order, the types that it offers; each list may be left out. A
 /// bundled plugin is this function; a library also [exports](crate::export!) it.
 #[macro_export]
 macro_rules! plugin {
@@ -126,6 +155,9 @@ macro_rules! plugin {
         $(, sources: [$($source:ty),* $(,)?])?
         $(, sinks: [$($sink:ty),* $(,)?])?
         $(, formats: [$($format:ty),* $(,)?])?
+        $(, scalars: [$($scalar:ty),* $(,)?])?
+        $(, aggregates: [$($aggregate:ty),* $(,)?])?
+        $(, tables: [$($table:ty),* $(,)?])?
         $(, jobs: [$($job:ty),* $(,)?])?
         $(,)?
     ) => {
@@ -141,6 +173,9 @@ macro_rules! plugin {
                     $($(.source::<$source>())*)?
                     $($(.sink::<$sink>())*)?
                     $($(.format::<$format>())*)?
+                    $($(.scalar::<$scalar>())*)?
+                    $($(.aggregate::<$aggregate>())*)?
+                    $($(.table::<$table>())*)?
                     $($(.job::<$job>())*)?
             };
             // SAFETY: a loader calls this with its own table.

@@ -154,4 +154,14 @@ fn another_layout_is_refused_with_the_difference_before_the_entry_is_called() {
         said.contains("`Decoded`: ") && said.contains("(expected consumed, found eaten)"),
         "{said}"
     );
+    let function = (
+        "    pub accumulator: BorrowedBytes,\n    /// One sentence about it; may be empty.",
+        "    pub state: BorrowedBytes,\n    /// One sentence about it; may be empty.",
+    );
+    let said = difference("function", function);
+    assert!(
+        said.contains("`BorrowedSignature`: ")
+            && said.contains("(expected accumulator, found state)"),
+        "{said}"
+    );
 }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod formats;
+mod functions;
 mod jumbo;
 mod layout;
 mod libraries;
