@@ -35,7 +35,7 @@ use millstream_exchange::{
     event::Event,
     frame::{Hello, Request},
 };
-use millstream_executor::{Executor, Poll};
+use millstream_executor::{ExecutorBackend, Poll, ThreadPerCore};
 use millstream_memory::{Buffer, JumboBudget, NetworkPool};
 use millstream_net::{InletConfig, Link, LinkConfig, ZeroCopy, choose};
 use millstream_segments::MmapArena;
@@ -277,7 +277,7 @@ fn link(contestant: &str, stream: TcpStream, total: u64, segment: u64, sends: bo
     let network = NetworkPool::new(Box::new(arena));
     let shape = Arc::new(Shape::new(&Row::schema()));
     // As in the engine: the task that writes or reads pages shares a worker with the link.
-    let mut executor = Executor::new(1);
+    let mut executor = ThreadPerCore::new(1).executor();
     let (id, task) = (executor.reserve(0), executor.reserve(0));
     let request =
         Request { partition: PartitionId { result: 0, subtask: 0, attempt: 0 }, subpartition: 0 };
@@ -324,7 +324,7 @@ fn link(contestant: &str, stream: TcpStream, total: u64, segment: u64, sends: bo
 fn local(total: u64, segment: u64) {
     let arena = MmapArena::new(segment as usize, 16).expect("memory");
     let network = NetworkPool::new(Box::new(arena));
-    let mut executor = Executor::new(2);
+    let mut executor = ThreadPerCore::new(2).executor();
     let (from, to) = (executor.reserve(0), executor.reserve(1));
     let (sender, receiver) = channel(executor.waker(to));
     let pages = pages(&network, &Arc::new(Shape::new(&Row::schema())), segment as usize);

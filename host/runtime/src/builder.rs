@@ -8,7 +8,7 @@ use std::{
 };
 
 use millstream_dataflow::task::BufferTimeout;
-use millstream_executor::{Failure, Outcome};
+use millstream_executor::{ExecutorBackend, Failure, Outcome, ThreadPerCore};
 use millstream_loader::{LoadError, Registry};
 use millstream_memory::{Arena, JumboBudget, NetworkPool, segment};
 use millstream_net::Preference as Transport;
@@ -37,10 +37,11 @@ pub struct Builder {
     arena: Option<Box<dyn Arena>>,
     segment_size: usize,
     network_bytes: usize,
+    executor: Option<Arc<dyn ExecutorBackend>>,
     workers: usize,
+    spin: Option<Duration>,
     parallelism: u32,
     timeout: BufferTimeout,
-    spin: Option<Duration>,
     exchange: ExchangeOptions,
     transport: Transport,
     managed_bytes: usize,
@@ -55,10 +56,11 @@ impl Default for Builder {
             arena: None,
             segment_size: segment::SEGMENT_SIZE_DEFAULT,
             network_bytes: NETWORK_BYTES_DEFAULT,
+            executor: None,
             workers: cores,
+            spin: None,
             parallelism: cores as u32,
             timeout: BufferTimeout::After(100_000),
-            spin: None,
             exchange: ExchangeOptions::default(),
             transport: Transport::default(),
             managed_bytes: MANAGED_BYTES_DEFAULT,
@@ -84,9 +86,20 @@ impl Builder {
         Self { arena: Some(arena), ..self }
     }
 
-    /// Sets the number of worker threads.
+    /// Sets the number of worker threads, unless there is an [executor](Builder::executor) of its own.
     pub fn workers(self, workers: usize) -> Self {
         Self { workers, ..self }
+    }
+
+    /// Sets how long an idle worker looks for work before it sleeps, unless there is an
+    /// [executor](Builder::executor) of its own.
+    pub fn spin(self, spin: Duration) -> Self {
+        Self { spin: Some(spin), ..self }
+    }
+
+    /// Polls tasks with executors of this kind instead of a thread for each worker.
+    pub fn executor(self, executor: impl ExecutorBackend + 'static) -> Self {
+        Self { executor: Some(Arc::new(executor)), ..self }
     }
 
     /// Sets the subtasks of operators that set none themselves.
@@ -97,11 +110,6 @@ impl Builder {
     /// Sets when pages that are not full are sent on.
     pub fn buffer_timeout(self, timeout: BufferTimeout) -> Self {
         Self { timeout, ..self }
-    }
-
-    /// Sets how long an idle worker looks for work before it sleeps.
-    pub fn spin(self, spin: Duration) -> Self {
-        Self { spin: Some(spin), ..self }
     }
 
     /// Sets the numbers of the exchange.
@@ -142,13 +150,16 @@ impl Builder {
             }
         };
         let record_bytes_max = u64::from(self.exchange.record_bytes_max);
+        let executor = self.executor.unwrap_or_else(|| {
+            let threads = ThreadPerCore::new(self.workers);
+            Arc::new(self.spin.map_or(threads, |spin| threads.spin(spin)))
+        });
         Ok(Runtime {
             network: NetworkPool::new(arena),
             jumbo: JumboBudget::new(JUMBO_RECORDS * record_bytes_max, record_bytes_max),
-            workers: self.workers.max(1),
+            executor,
             parallelism: self.parallelism,
             timeout: self.timeout,
-            spin: self.spin,
             exchange: self.exchange,
             transport: self.transport,
             managed_bytes: self.managed_bytes,
@@ -180,19 +191,23 @@ pub fn bundle(registry: &mut Registry) -> Result<(), LoadError> {
 }
 
 /// A stream processor within this process.
-#[derive(Debug)]
 pub struct Runtime {
     pub(crate) network: NetworkPool,
     pub(crate) jumbo: JumboBudget,
-    pub(crate) workers: usize,
+    pub(crate) executor: Arc<dyn ExecutorBackend>,
     pub(crate) parallelism: u32,
     pub(crate) timeout: BufferTimeout,
-    pub(crate) spin: Option<Duration>,
     pub(crate) exchange: ExchangeOptions,
     pub(crate) transport: Transport,
     pub(crate) managed_bytes: usize,
     pub(crate) spill: Arc<dyn SpillStorage>,
     pub(crate) registry: Arc<Registry>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("parallelism", &self.parallelism).finish_non_exhaustive()
+    }
 }
 
 impl Runtime {
@@ -238,9 +253,9 @@ impl Runtime {
         begin: Instant,
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
     ) -> Result<(Summary, Commits), RunError> {
-        let (running, mut threads) = deployment.start();
+        let (mut running, mut threads) = deployment.start();
         let mut over_since = None;
-        while !running.outcome().wait(PROGRESS_EVERY) {
+        while !running.wait(PROGRESS_EVERY) {
             watch(&threads.progress, running.outcome());
             if running.outcome().is_over() {
                 let since = *over_since.get_or_insert_with(Instant::now);

@@ -5,7 +5,9 @@ mod ends;
 mod links;
 mod managed;
 
-use std::{collections::BTreeMap, net::TcpStream, sync::Arc, task::Waker, thread::JoinHandle};
+use std::{
+    collections::BTreeMap, net::TcpStream, os::fd::AsFd, sync::Arc, task::Waker, thread::JoinHandle,
+};
 
 use millstream_dataflow::{
     Chain, OpenInfo, StreamGraph, TaskError,
@@ -36,7 +38,7 @@ use crate::{
 
 /// A job that is ready to start.
 pub(crate) struct Deployment {
-    executor: Executor,
+    executor: Box<dyn Executor>,
     sources: Vec<SourceThread>,
     sinks: Vec<SinkThread>,
     commits: Commits,
@@ -87,7 +89,7 @@ impl Deployment {
     }
 
     /// Starts everything: consumers first.
-    pub(crate) fn start(self) -> (Running, Threads) {
+    pub(crate) fn start(self) -> (Box<dyn Running>, Threads) {
         let Self { executor, sources, sinks, commits, progress } = self;
         let outcome = Arc::clone(executor.outcome());
         let mut handles = Vec::new();
@@ -156,7 +158,7 @@ pub(crate) fn deploy(
     let mut deployer = Deployer {
         runtime,
         graph: &graph,
-        executor: Executor::new(runtime.workers),
+        executor: runtime.executor.executor(),
         ends: BTreeMap::new(),
         outputs: BTreeMap::new(),
         inputs: BTreeMap::new(),
@@ -166,9 +168,6 @@ pub(crate) fn deploy(
         commits: Commits::default(),
         part: &part,
     };
-    if let Some(spin) = runtime.spin {
-        deployer.executor = deployer.executor.spin(spin);
-    }
     demand::check(runtime, &graph, &execution, &part)?;
     deployer.reserve(&execution);
     deployer.connect(&execution)?;
@@ -190,7 +189,7 @@ pub(crate) fn deploy(
         }
     }
     let Deployer { mut executor, progress, links, commits, .. } = deployer;
-    links.place(&mut executor, runtime, graph.fingerprint(), part)?;
+    links.place(&mut *executor, runtime, graph.fingerprint(), part)?;
     Ok(Deployment { executor, sources, sinks, commits, progress })
 }
 
@@ -214,7 +213,7 @@ enum End {
 struct Deployer<'a> {
     runtime: &'a Runtime,
     graph: &'a StreamGraph,
-    executor: Executor,
+    executor: Box<dyn Executor>,
     ends: BTreeMap<Subtask, End>,
     /// By producer and number of the output.
     outputs: BTreeMap<Subtask, BTreeMap<u16, Output>>,
@@ -245,7 +244,7 @@ impl Deployer<'_> {
     }
 
     fn connect(&mut self, execution: &ExecutionGraph) -> Result<(), RunError> {
-        self.links.reserve(&mut self.executor, self.part);
+        self.links.reserve(&mut *self.executor, self.part);
         for wire in &execution.channels {
             let (from, to) = (self.part.of(wire.producer), self.part.of(wire.consumer));
             let own = self.part.own;
@@ -254,12 +253,12 @@ impl Deployer<'_> {
                     let (sender, receiver) = channel(self.waker(wire.consumer));
                     (Some(sender), Some(receiver))
                 }
-                (true, false) => (Some(self.links.outlet(&self.executor, to, wire)), None),
+                (true, false) => (Some(self.links.outlet(&*self.executor, to, wire)), None),
                 (false, true) => {
                     let schema = &self.graph.edges[wire.edge as usize].schema;
                     let waker = self.waker(wire.consumer);
                     let inlet = self.links.inlet(
-                        &self.executor,
+                        &*self.executor,
                         self.runtime,
                         from,
                         wire,
@@ -330,7 +329,7 @@ impl Deployer<'_> {
             let chain = SortChain::new(&spec.schema, &spec.keys, resources, &info)
                 .map_err(|error| RunError::Task(error.at(&name)))?;
             if let (Some(file), End::Worker(id)) = (file, &self.ends[&subtask]) {
-                let watched = self.executor.watch(*id, file);
+                let watched = self.executor.watch(*id, file.as_fd());
                 watched.map_err(|error| RunError::Task(TaskError::new(error.to_string())))?;
             }
             self.place(subtask, Box::new(chain))?;

@@ -28,7 +28,7 @@
 //! |---|---|---|---|
 //! | segments | [`segments`](Builder::segments) | an anonymous mapping | any [`Arena`](millstream_memory::Arena): the heap, huge pages, your own |
 //! | memory | [`network_memory`](Builder::network_memory), [`managed_memory`](Builder::managed_memory), [`segment_size`](Builder::segment_size) | 64 MiB, 128 MiB, 32 KiB | [`Config::memory`] derives them from the size of the process |
-//! | workers | [`workers`](Builder::workers), [`spin`](Builder::spin) | one a core | |
+//! | executor | [`executor`](Builder::executor); of the default one [`workers`](Builder::workers), [`spin`](Builder::spin) | a thread a core | [`Inline`](executor::Inline): the thread that runs the job; any [`ExecutorBackend`](executor::ExecutorBackend) |
 //! | exchange | [`exchange`](Builder::exchange), [`buffer_timeout`](Builder::buffer_timeout) | Flink's numbers, 100 ms | |
 //! | transport | [`transport`](Builder::transport) | io_uring where the system allows it | epoll TCP |
 //! | storage | [`storage`](Builder::storage) | [local files](spill::LocalFiles) | any [`SpillStorage`](spill::SpillStorage) |
@@ -72,6 +72,7 @@ pub use millstream_dataflow as dataflow;
 pub use millstream_derive::RecordOfHost as Record;
 // The trait of that name; the line above is the derive, which knows its way through this crate.
 pub use millstream_data::value::Record;
+pub use millstream_executor as executor;
 pub use millstream_executor::Outcome;
 pub use millstream_file_storage as storage;
 pub use millstream_loader as loader;

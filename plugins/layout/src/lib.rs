@@ -21,7 +21,8 @@ use abi_stable::{
     std_types::{RBoxError, RErr},
 };
 use millstream_abi::{
-    ChainHost, Extension, FormatTable, FunctionTable, Host, JobTable, OptionSpec, Plugin, SinkTable, SourceTable,
+    ChainHost, Extension, FormatTable, FunctionTable, Host, JobTable, OptionSpec, Plugin,
+    SinkTable, SourceTable,
 };
 
 /// What a library says of its layout: the static that [`export_layout!`] puts into it.
