@@ -11,7 +11,7 @@ use std::{
 use crate::{
     Clock, Outcome, Poll, ReadySet, WatchError,
     park::{Parker, Unparker},
-    worker::{Order, Rest, Worker},
+    worker::{Order, Rest, Spin, Worker},
 };
 
 /// A worker that is being put together.
@@ -69,6 +69,7 @@ impl Plan {
         let thread = Arc::new(OnceLock::new());
         let unparker = Unparker::of(&parker, &thread);
         let Settings { spin, clock, order } = settings;
+        let spin = Spin::new(spin);
         let rest = Rest { ready: Arc::clone(&ready), parker, spin, clock };
         // Before the worker runs: what wakes a task after its first poll must be heard. What does so
         // before needs not be, since every task is polled at first.

@@ -1,6 +1,7 @@
 //! A thread that owns tasks and polls them.
 
 use std::{
+    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::Waker,
@@ -47,8 +48,52 @@ pub(crate) enum Order {
 pub(crate) struct Rest {
     pub(crate) ready: Arc<ReadySet>,
     pub(crate) parker: Parker,
-    pub(crate) spin: Duration,
+    pub(crate) spin: Spin,
     pub(crate) clock: Clock,
+}
+
+/// Whether it pays to look for work before sleeping: only if work often comes so soon. Where it comes
+/// later, as from a source that takes longer for a page, looking takes the processor from that source.
+#[derive(Debug)]
+pub(crate) struct Spin {
+    longest: Duration,
+    /// From 0, it never comes, to [`SPIN_SCORE_MAX`].
+    score: Cell<u32>,
+    /// Rests without looking since the last with.
+    skipped: Cell<u32>,
+}
+
+/// The score after work was found a few times.
+const SPIN_SCORE_MAX: u32 = 8;
+/// Rests after which one with a score of 0 looks for work all the same.
+const SPIN_TRIES: u32 = 32;
+
+impl Spin {
+    pub(crate) fn new(longest: Duration) -> Self {
+        Self { longest, score: Cell::new(SPIN_SCORE_MAX), skipped: Cell::new(0) }
+    }
+
+    /// How long to look for work this time.
+    fn time(&self) -> Duration {
+        if self.score.get() > 0 || self.skipped.replace(self.skipped.get() + 1) >= SPIN_TRIES {
+            return self.longest;
+        }
+        Duration::ZERO
+    }
+
+    /// Whether looking for so long has found work.
+    fn learn(&self, looked: Duration, found: bool) {
+        if looked.is_zero() {
+            return;
+        }
+        let score = self.score.get();
+        self.skipped.set(0);
+        self.score.set(if found {
+            (score + 2).min(SPIN_SCORE_MAX)
+        } else {
+            score.saturating_sub(1)
+        });
+    }
 }
 
 /// Rounds of polls after which a busy worker looks at its files.
@@ -201,20 +246,22 @@ impl Rest {
     /// Nothing is ready: looks on for a while, then sleeps until woken or until the deadline.
     fn rest(&self, deadline: Option<Duration>, outcome: &Outcome) {
         let begin = self.clock.now();
+        let longest = self.spin.time();
         loop {
             self.look();
             if self.ready.glance() || outcome.is_over() {
-                return;
+                return self.spin.learn(longest, true);
             }
             let now = self.clock.now();
             if deadline.is_some_and(|at| at <= now) {
                 return;
             }
-            if now - begin >= self.spin {
+            if now - begin >= longest {
                 break;
             }
             std::hint::spin_loop();
         }
+        self.spin.learn(longest, false);
         if self.ready.fall_asleep() {
             let timeout = deadline.map(|at| at.saturating_sub(self.clock.now()));
             self.parker.park(timeout, |slot| self.happened(slot));
@@ -254,4 +301,41 @@ impl Slot {
 pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_micros(20);
+
+    #[test]
+    fn a_worker_stops_looking_for_work_that_does_not_come() {
+        let spin = Spin::new(LONGEST);
+        for _ in 0..SPIN_SCORE_MAX {
+            assert_eq!(spin.time(), LONGEST);
+            spin.learn(LONGEST, false);
+        }
+        for _ in 0..3 {
+            for _ in 0..SPIN_TRIES {
+                assert_eq!(spin.time(), Duration::ZERO);
+                spin.learn(Duration::ZERO, false);
+            }
+            assert_eq!(spin.time(), LONGEST, "once in a while it tries");
+            spin.learn(LONGEST, false);
+        }
+    }
+
+    #[test]
+    fn a_worker_looks_again_once_work_comes_soon() {
+        let spin = Spin::new(LONGEST);
+        (0..20).for_each(|_| spin.learn(LONGEST, false));
+        spin.learn(LONGEST, true);
+        assert_eq!(spin.time(), LONGEST);
+        // Now and then it does not: that is no reason to stop.
+        for round in 0..100 {
+            spin.learn(LONGEST, round % 2 == 0);
+            assert_eq!(spin.time(), LONGEST);
+        }
+    }
 }

@@ -3,8 +3,18 @@
 //! `latency [RATE] [SECONDS] [ROUNDS]` runs the job `benches/jobs/latency` with the real binary, in one
 //! process and in two, with three buffer timeouts, and prints the medians over the rounds. Needs
 //! `cargo build --release` before.
+//!
+//! The limit is two threads that do nothing else than to look at the clock and at a counter: what they
+//! show beyond a microsecond is the machine.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use millstream_benches::median;
 
@@ -26,10 +36,25 @@ fn main() {
     println!(
         "{rate} records/s for {seconds} s, the first second left out; medians of {rounds} runs, µs"
     );
-    for (timeout, processes, p50, p99) in CASES {
-        let runs: Vec<[f64; 4]> =
-            (0..rounds).map(|_| run(rate, seconds, timeout, processes)).collect();
-        let column = |index: usize| median(runs.iter().map(|run| run[index]).collect::<Vec<f64>>());
+    let (mut limits, mut cases) = (Vec::new(), [const { Vec::new() }; CASES.len()]);
+    for _ in 0..rounds {
+        limits.push(limit(rate, seconds));
+        for ((timeout, processes, ..), runs) in CASES.iter().zip(&mut cases) {
+            runs.push(run(rate, seconds, timeout, *processes));
+        }
+    }
+    let column = |runs: &[[f64; 4]], index: usize| {
+        median(runs.iter().map(|run| run[index]).collect::<Vec<f64>>())
+    };
+    println!(
+        "two threads and a counter: p50 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1}",
+        column(&limits, 0),
+        column(&limits, 1),
+        column(&limits, 2),
+        column(&limits, 3)
+    );
+    for ((timeout, processes, p50, p99), runs) in CASES.into_iter().zip(&cases) {
+        let column = |index| column(runs, index);
         println!(
             "timeout {timeout}, {processes} process(es): p50 {:.1} (aim {p50}), p99 {:.1} (aim {p99}), \
              p99.9 {:.1}, max {:.1}",
@@ -39,6 +64,36 @@ fn main() {
             column(3)
         );
     }
+}
+
+/// The quantiles of a loop without an engine: one thread counts what is due, another sees the count.
+fn limit(rate: u64, seconds: u64) -> [f64; 4] {
+    let due = AtomicU64::new(0);
+    let begin = Instant::now();
+    let time_of = |number: u64| Duration::from_nanos(number * 1_000_000_000 / rate);
+    let all = rate * seconds;
+    let mut waits = Vec::with_capacity(all as usize);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..all {
+                while begin.elapsed() < time_of(number) {
+                    std::hint::spin_loop();
+                }
+                due.store(number + 1, Ordering::Release);
+            }
+        });
+        let mut seen = 0;
+        while seen < all {
+            let count = due.load(Ordering::Acquire);
+            let now = begin.elapsed();
+            waits.extend((seen..count).map(|number| now - time_of(number)));
+            seen = count;
+        }
+    });
+    let mut waits = waits.split_off(rate as usize);
+    waits.sort_unstable();
+    let micros = |rank: usize| waits[rank.min(waits.len() - 1)].as_secs_f64() * 1e6;
+    [0.5, 0.99, 0.999, 1.0].map(|share| micros((waits.len() as f64 * share) as usize))
 }
 
 /// The quantiles of one run.
