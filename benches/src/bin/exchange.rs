@@ -43,14 +43,18 @@ use millstream_segments::MmapArena;
 type Row = (u64, u64);
 
 /// What moves the bytes.
-const CONTESTANTS: [&str; 6] = [
+const CONTESTANTS: [&str; 7] = [
     "write/read",
     "uring send",
     "uring send_zc x8",
+    "uring send_zc x8, memory not registered",
     "millstream tcp",
     "millstream uring",
     "millstream uring zc",
 ];
+
+/// The first of them are bare loops.
+const BARE: usize = 4;
 
 /// Those of the curve over segment sizes.
 const CURVE: [&str; 4] =
@@ -86,7 +90,7 @@ fn main() {
     }
     let medians: Vec<(f64, f64)> =
         results.into_iter().map(|(rates, costs)| (median(rates), median(costs))).collect();
-    let (pair, best) = (medians[0].0, medians[..3].iter().map(|m| m.0).fold(0.0, f64::max));
+    let (pair, best) = (medians[0].0, medians[..BARE].iter().map(|m| m.0).fold(0.0, f64::max));
     for (contestant, (rate, cost)) in CONTESTANTS.iter().zip(&medians) {
         println!(
             "{} KiB, {contestant}: {rate:.2} GB/s, {cost:.3} CPU-s/GB, {:.2} of write/read, {:.2} of \
@@ -136,8 +140,11 @@ fn run(contestant: &str, total: u64, segment: u64) -> (f64, f64) {
     let ((), cost) = measure(|| {
         match contestant {
             "write/read" => send_blocking(stream, total, segment),
-            "uring send" => send_uring(&stream, total, segment, false),
-            "uring send_zc x8" => send_uring(&stream, total, segment, true),
+            "uring send" => send_uring(&stream, total, segment, SendWith::Copy),
+            "uring send_zc x8" => send_uring(&stream, total, segment, SendWith::Registered),
+            "uring send_zc x8, memory not registered" => {
+                send_uring(&stream, total, segment, SendWith::Unregistered);
+            }
             _ => link(contestant, stream, total, segment, true),
         }
         child.wait().expect("the child ends");
@@ -195,11 +202,21 @@ fn ring() -> IoUring {
     builder.build(256).expect("a ring")
 }
 
-fn send_uring(stream: &TcpStream, total: u64, segment: u64, zero_copy: bool) {
+/// How a bare loop over io_uring sends.
+#[derive(Clone, Copy, PartialEq)]
+enum SendWith {
+    Copy,
+    /// `SEND_ZC` from memory whose pages the kernel knows.
+    Registered,
+    /// `SEND_ZC` from memory whose pages it looks up for each operation.
+    Unregistered,
+}
+
+fn send_uring(stream: &TcpStream, total: u64, segment: u64, with: SendWith) {
     const LINKED: usize = 8;
     let mut ring = ring();
     let buffers: Vec<Vec<u8>> = (0..LINKED).map(|_| vec![7u8; segment as usize]).collect();
-    if zero_copy {
+    if with == SendWith::Registered {
         let slices: Vec<libc::iovec> = buffers
             .iter()
             .map(|buffer| libc::iovec {
@@ -215,13 +232,13 @@ fn send_uring(stream: &TcpStream, total: u64, segment: u64, zero_copy: bool) {
     while sent < total {
         for (index, buffer) in buffers.iter().enumerate() {
             let (start, length) = (buffer.as_ptr(), segment as u32);
-            let entry = if zero_copy {
-                opcode::SendZc::new(file, start, length)
-                    .buf_index(Some(index as u16))
-                    .flags(libc::MSG_WAITALL)
-                    .build()
-            } else {
-                opcode::Send::new(file, start, length).flags(libc::MSG_WAITALL).build()
+            let zero_copy = opcode::SendZc::new(file, start, length).flags(libc::MSG_WAITALL);
+            let entry = match with {
+                SendWith::Copy => {
+                    opcode::Send::new(file, start, length).flags(libc::MSG_WAITALL).build()
+                }
+                SendWith::Registered => zero_copy.buf_index(Some(index as u16)).build(),
+                SendWith::Unregistered => zero_copy.build(),
             };
             let last = index + 1 == LINKED;
             let flags = if last {
@@ -232,7 +249,7 @@ fn send_uring(stream: &TcpStream, total: u64, segment: u64, zero_copy: bool) {
             // SAFETY: the buffer outlives the operation, which is waited for below.
             unsafe { ring.submission().push(&entry.flags(flags)).expect("an entry") };
         }
-        let mut pending = if zero_copy { 2 * LINKED } else { LINKED };
+        let mut pending = if with == SendWith::Copy { LINKED } else { 2 * LINKED };
         while pending > 0 {
             ring.submit_and_wait(1).expect("the ring");
             for completion in ring.completion() {
