@@ -17,6 +17,10 @@
 //! * **Text and bytes** have a slot of eight bytes: where they begin in the row and how long they
 //!   are, as 32-bit numbers. The bytes themselves are in the variable part, one column after
 //!   another, without gaps.
+//! * **Lists and maps** have a slot like that of bytes. What it names is empty if the list is; else the
+//!   number of elements, 32 bits; where each element ends, counted from the first one's begin, 32 bits
+//!   each, unless all have the same size; and the elements, each a row of one column, or of key and
+//!   value.
 //! * **NULL bits**, one a nullable column, least significant first: 1 is NULL. The slot of a NULL is
 //!   zero. If a nested row is NULL, everything in it is zero or NULL.
 //!
@@ -26,7 +30,7 @@
 //! use millstream_data::{row::RowLayout, value::Record};
 //!
 //! type Flight = (u64, Option<String>);
-//! let layout = RowLayout::new(&Flight::schema())?;
+//! let layout = RowLayout::new(&Flight::schema());
 //! let mut bytes = Vec::new();
 //! layout.encode::<Flight>((7, Some("delayed")), &mut bytes);
 //! let row = layout.validate(&bytes)?;
@@ -36,6 +40,7 @@
 
 mod cells;
 mod error;
+mod list;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -46,6 +51,7 @@ use alloc::vec::Vec;
 
 pub use cells::{Row, RowMut};
 pub use error::RowError;
+pub use list::RowList;
 pub use page::{PageRow, PageRows, scatter};
 pub use typed::{RowReader, RowValue, RowWriter};
 
@@ -54,13 +60,15 @@ use crate::{
     types::{DataType, Field, Schema},
 };
 
-/// Bytes of the slot of text or bytes.
+/// Bytes of the slot of text, bytes, a list or a map.
 const VARIABLE_SLOT_BYTES: usize = 8;
 
 /// Where the columns of a schema lie in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowLayout {
     columns: Vec<RowColumn>,
+    /// How the elements of lists and maps lie in rows of their own.
+    lists: Vec<Self>,
     /// The first column of each field, and one more.
     fields: Vec<usize>,
     fingerprint: u64,
@@ -76,6 +84,10 @@ pub struct RowLayout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowColumn {
     kind: ColumnKind,
+    /// Its number among the columns of a page, where those of elements follow that of their list.
+    page: usize,
+    /// If it is one of lists: which of them.
+    list: usize,
     /// Where its slot begins.
     offset: usize,
     /// Its NULL bit, if it may be NULL.
@@ -90,28 +102,38 @@ impl RowColumn {
         match self.kind {
             ColumnKind::Bit => 1,
             ColumnKind::Fixed(width) => usize::from(width),
-            ColumnKind::String | ColumnKind::Bytes => VARIABLE_SLOT_BYTES,
-            ColumnKind::Offsets | ColumnKind::Group => 0,
+            ColumnKind::String | ColumnKind::Bytes | ColumnKind::Offsets => VARIABLE_SLOT_BYTES,
+            ColumnKind::Group => 0,
         }
     }
 
+    /// Whether its slot says where bytes lie.
     fn is_variable(&self) -> bool {
+        self.is_bytes() || self.is_list()
+    }
+
+    fn is_bytes(&self) -> bool {
         matches!(self.kind, ColumnKind::String | ColumnKind::Bytes)
+    }
+
+    fn is_list(&self) -> bool {
+        self.kind == ColumnKind::Offsets
     }
 }
 
 impl RowLayout {
     /// The layout of rows of `schema`.
-    ///
-    /// # Errors
-    ///
-    /// [`RowError::Unsupported`] for a schema with lists, which rows do not hold yet.
-    pub fn new(schema: &Schema) -> Result<Self, RowError> {
-        let mut columns = Vec::new();
-        let mut fields = Vec::new();
-        for field in &schema.fields {
+    pub fn new(schema: &Schema) -> Self {
+        Self::of(&schema.fields, &mut 0, schema.fingerprint())
+    }
+
+    /// The layout of rows of these fields, whose columns of a page begin with number `page`, which
+    /// becomes that of the column behind them.
+    fn of(all: &[Field], page: &mut usize, fingerprint: u64) -> Self {
+        let (mut columns, mut lists, mut fields) = (Vec::new(), Vec::new(), Vec::new());
+        for field in all {
             fields.push(columns.len());
-            flatten(field, None, &mut columns)?;
+            flatten(field, None, page, &mut columns, &mut lists);
         }
         fields.push(columns.len());
         let mut end = 0;
@@ -126,15 +148,16 @@ impl RowLayout {
             *bit = null_bits;
             null_bits += 1;
         }
-        Ok(Self {
+        Self {
             fields,
-            fingerprint: schema.fingerprint(),
+            fingerprint,
             nulls: end,
             null_bits,
             fixed_bytes: end + null_bits.div_ceil(8),
             variable: columns.iter().any(RowColumn::is_variable),
             columns,
-        })
+            lists,
+        }
     }
 
     /// Bytes of the fixed part: the shortest row.
@@ -147,7 +170,7 @@ impl RowLayout {
         !self.variable
     }
 
-    /// Physical columns.
+    /// Physical columns, without those of the elements of lists.
     pub fn columns(&self) -> usize {
         self.columns.len()
     }
@@ -181,8 +204,19 @@ impl RowLayout {
 fn flatten(
     field: &Field,
     parent: Option<usize>,
+    page: &mut usize,
     columns: &mut Vec<RowColumn>,
-) -> Result<(), RowError> {
+    lists: &mut Vec<RowLayout>,
+) {
+    let null_bit = field.nullable.then_some(0);
+    let column = RowColumn {
+        kind: ColumnKind::Group,
+        page: *page,
+        list: lists.len(),
+        offset: 0,
+        null_bit,
+        parent,
+    };
     let kind = match &field.data_type {
         DataType::Boolean => ColumnKind::Bit,
         DataType::Int8 | DataType::UInt8 => ColumnKind::Fixed(1),
@@ -200,27 +234,31 @@ fn flatten(
         DataType::Decimal { .. } => ColumnKind::Fixed(16),
         DataType::String => ColumnKind::String,
         DataType::Bytes => ColumnKind::Bytes,
-        // The place of lists: a variable slot whose bytes are the count of elements and then, for
-        // each child column, what a row's columns are here. `PageRows`, `scatter`, `validate` and
-        // `RowValue` have to follow, which all match on the kind.
-        DataType::Array(_) | DataType::Map(..) => {
-            return Err(RowError::Unsupported {
-                field: field.name.clone(),
-                data_type: field.data_type.clone(),
-            });
-        }
+        DataType::Array(_) | DataType::Map(..) => ColumnKind::Offsets,
         DataType::Row(fields) => {
             let mut parent = parent;
             if field.nullable {
-                let group =
-                    RowColumn { kind: ColumnKind::Group, offset: 0, null_bit: Some(0), parent };
                 parent = Some(columns.len());
-                columns.push(group);
+                columns.push(column);
+                *page += 1;
             }
-            return fields.iter().try_for_each(|field| flatten(field, parent, columns));
+            for field in fields {
+                flatten(field, parent, page, columns, lists);
+            }
+            return;
         }
     };
-    let null_bit = field.nullable.then_some(0);
-    columns.push(RowColumn { kind, offset: 0, null_bit, parent });
-    Ok(())
+    columns.push(RowColumn { kind, ..column });
+    *page += 1;
+    // Rows of elements are found through their list: they need no fingerprint.
+    match &field.data_type {
+        DataType::Array(element) => {
+            lists.push(RowLayout::of(core::slice::from_ref(element), page, 0));
+        }
+        DataType::Map(key, value) => {
+            let entry = [Field::clone(key), Field::clone(value)];
+            lists.push(RowLayout::of(&entry, page, 0));
+        }
+        _ => {}
+    }
 }

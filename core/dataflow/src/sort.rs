@@ -139,7 +139,7 @@ impl<L: Lease + Send, S: Spill> SortChain<L, S> {
         let fields = keys.iter().map(|key| key.resolve(schema));
         let fields = fields.collect::<Result<Vec<_>, _>>()?;
         let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
-        let layout = RowLayout::new(schema).map_err(|error| wrong(&error))?;
+        let layout = RowLayout::new(schema);
         let order = ByFields::new(schema, layout.clone(), &fields).map_err(|e| wrong(&e))?;
         let SortResources { memory, segments_max, storage } = resources;
         let config = SortConfig::new(segments_max).stable();
@@ -310,8 +310,7 @@ impl Pages {
                 return;
             }
             drop(page);
-            // At most: short strings need no heap. Rows have no lists.
-            let demand = Demand { heap_bytes: row.bytes().len(), elements: Vec::new() };
+            let demand = row.demand(self.sizing.shape());
             if !self.sizing.make_room(&demand) {
                 return self.write_jumbo(row, &demand, context);
             }

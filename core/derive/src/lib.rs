@@ -1,7 +1,7 @@
 //! `#[derive(Record)]` for structs with named fields.
 //!
-//! For `struct Flight { carrier: String, delay: Option<i32> }` it implements `Value` and generates
-//! three types beside it: `FlightView<'a>`, the row as it is read in place (`carrier: &'a str,
+//! For `struct Flight { carrier: String, delay: Option<i32> }` it implements `Value` and `RowValue`,
+//! and generates three types beside it: `FlightView<'a>`, the row as it is read in place (`carrier: &'a str,
 //! delay: Option<i32>`), `FlightColumns<'a>` and `FlightSlots`.
 //!
 //! - `#[record(key)]` on the struct implements `Key`, too, so that records can be grouped by it.
@@ -18,27 +18,27 @@ use proc_macro2::{Ident, TokenStream as Tokens};
 use quote::{format_ident, quote};
 use syn::{Data, DeriveInput, Error, Fields, LitStr, Path, Result, Type, Visibility};
 
-/// Implements `Value` for a struct and generates its view.
+/// Implements `Value` and `RowValue` for a struct and generates its view.
 #[proc_macro_derive(Record, attributes(record))]
 pub fn record(input: TokenStream) -> TokenStream {
     derive(input, quote!(::millstream_data))
 }
 
-/// Implements `Value` for a struct and generates its view.
+/// Implements `Value` and `RowValue` for a struct and generates its view.
 #[doc(hidden)]
 #[proc_macro_derive(RecordOfCore, attributes(record))]
 pub fn record_of_core(input: TokenStream) -> TokenStream {
     derive(input, quote!(::millstream_core::data))
 }
 
-/// Implements `Value` for a struct and generates its view.
+/// Implements `Value` and `RowValue` for a struct and generates its view.
 #[doc(hidden)]
 #[proc_macro_derive(RecordOfSdk, attributes(record))]
 pub fn record_of_sdk(input: TokenStream) -> TokenStream {
     derive(input, quote!(::millstream_sdk::data))
 }
 
-/// Implements `Value` for a struct and generates its view.
+/// Implements `Value` and `RowValue` for a struct and generates its view.
 #[doc(hidden)]
 #[proc_macro_derive(RecordOfHost, attributes(record))]
 pub fn record_of_host(input: TokenStream) -> TokenStream {
@@ -91,9 +91,9 @@ fn expand(input: &DeriveInput, data: Tokens) -> Result<Tokens> {
         key: attributes.key,
     };
     let types = types(&parsed);
-    let value = value(&parsed);
+    let (value, row) = (value(&parsed), row(&parsed));
     let key = if parsed.key { key(&parsed) } else { Tokens::new() };
-    Ok(quote!(#types #value #key))
+    Ok(quote!(#types #value #row #key))
 }
 
 /// What `#[record(..)]` says.
@@ -240,6 +240,28 @@ fn value(parsed: &Struct<'_>) -> Tokens {
                 cells: &mut #data::page::Cells<'_>,
             ) {
                 #(<#types as #data::Value>::put_null(slots.#names, row, cells);)*
+            }
+        }
+    }
+}
+
+fn row(parsed: &Struct<'_>) -> Tokens {
+    let Struct { name, fields, data, .. } = parsed;
+    let (view, ..) = names(name);
+    let names: Vec<_> = fields.iter().map(|(_, field, _)| *field).collect();
+    let types: Vec<_> = fields.iter().map(|(_, _, ty)| *ty).collect();
+    quote! {
+        impl #data::row::RowValue for #name {
+            fn write(view: #view<'_>, row: &mut #data::row::RowWriter<'_>) {
+                #(<#types as #data::row::RowValue>::write(view.#names, row);)*
+            }
+
+            fn write_absent(row: &mut #data::row::RowWriter<'_>) {
+                #(<#types as #data::row::RowValue>::write_absent(row);)*
+            }
+
+            fn read<'a>(row: &mut #data::row::RowReader<'a>) -> #view<'a> {
+                #view { #(#names: <#types as #data::row::RowValue>::read(row),)* }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Rows, keys, and runs that are read back.
 
+use std::collections::BTreeMap;
+
 use millstream_data::{
     Value,
     order::{Ordered, full_key, prefix},
@@ -13,11 +15,13 @@ use millstream_sort::{
 };
 use millstream_storage::{FileId, MemoryStorage, Storage};
 
-type Row = (u64, Option<String>, Option<i32>, Option<(bool, Option<Bytes>, i16)>, String);
+type Nested = (bool, Option<Bytes>, i16);
+type Lists = (Vec<u16>, Option<BTreeMap<String, Vec<Option<bool>>>>);
+type Row = (u64, Option<String>, Option<i32>, Option<Nested>, String, Lists);
 
 /// Bytes are no row, or the only bytes of its values.
 pub(crate) fn row(data: &[u8]) {
-    let layout = RowLayout::new(&Row::schema()).expect("no lists");
+    let layout = RowLayout::new(&Row::schema());
     if let Ok(row) = layout.validate(data) {
         let mut again = Vec::new();
         layout.encode::<Row>(layout.decode::<Row>(row), &mut again);
@@ -26,12 +30,13 @@ pub(crate) fn row(data: &[u8]) {
 }
 
 pub(crate) fn rows() -> Vec<Vec<u8>> {
-    let layout = RowLayout::new(&Row::schema()).expect("no lists");
+    let layout = RowLayout::new(&Row::schema());
     let nested = (true, Some(Bytes(vec![0, 255])), -3);
+    let map = BTreeMap::from([("a".into(), vec![Some(true), None]), ("bc".into(), vec![])]);
     let rows: [Row; 3] = [
-        (1, None, None, None, String::new()),
-        (u64::MAX, Some("text".into()), Some(-1), Some(nested), "more".into()),
-        (7, Some("é".into()), None, Some((false, None, 5)), "x".repeat(40)),
+        (1, None, None, None, String::new(), (vec![1, 2], None)),
+        (u64::MAX, Some("text".into()), Some(-1), Some(nested), "more".into(), (vec![], Some(map))),
+        (7, Some("é".into()), None, Some((false, None, 5)), "x".repeat(40), Lists::default()),
     ];
     let encode = |row: &Row| {
         let mut bytes = Vec::new();

@@ -135,3 +135,25 @@ fn what_cannot_be_sorted_is_refused_before_the_job_begins() {
     let error = result.expect_err("there is no such field").to_string();
     assert!(error.contains("cannot sort by `nothing`"), "{error}");
 }
+
+#[test]
+fn rows_with_lists_are_sorted() {
+    type Listed = (i64, Vec<String>, Option<std::collections::BTreeMap<String, Vec<u64>>>);
+    fn listed(number: u64) -> Listed {
+        let key = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50;
+        let names = (0..number % 5).map(|n| format!("name {n} of {number}")).collect();
+        let map = (0..number % 3).map(|n| (format!("{n}"), (0..n).collect())).collect();
+        (key as i64, names, (!number.is_multiple_of(7)).then_some(map))
+    }
+    let env = Environment::new("lists");
+    env.generate(|subtask, _| (0..5_000).filter(move |_| subtask == 0).map(listed))
+        .global()
+        .sort_partition([SortKey::ascending("f0")])
+        .result();
+    let sorted = Collected::<Listed>::new();
+    let runtime = Runtime::builder().parallelism(1).segment_size(4096).managed_memory(256 << 10);
+    runtime.build().expect("memory").run(env.build(), sorted.sink()).expect("the job runs");
+    let mut expected: Vec<Listed> = (0..5_000).map(listed).collect();
+    expected.sort_by_key(|row| row.0);
+    assert!(sorted.take() == expected);
+}

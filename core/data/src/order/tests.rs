@@ -205,7 +205,7 @@ proptest! {
         fields in sort_fields(),
     ) {
         let schema = sorted_schema();
-        let layout = RowLayout::new(&schema).unwrap();
+        let layout = RowLayout::new(&schema);
         let order = RowOrder::new(&schema, &layout, &fields).unwrap();
         // The same columns as the nested rows have, so one can be built as the other.
         let shape = Shape::new(&Sorted::schema());
@@ -247,7 +247,7 @@ proptest! {
 #[test]
 fn schemas_and_types_agree() {
     type Row = (Option<i32>, String, f64);
-    let layout = RowLayout::new(&Row::schema()).unwrap();
+    let layout = RowLayout::new(&Row::schema());
     let fields = [0, 1, 2].map(SortField::ascending);
     let order = RowOrder::new(&Row::schema(), &layout, &fields).unwrap();
     for row in [(Some(-5), "text\0", -0.5), (None, "", f64::NAN)] {
@@ -265,7 +265,7 @@ fn schemas_and_types_agree() {
 #[test]
 fn nulls_go_where_they_are_told() {
     type Row = (Option<u8>,);
-    let layout = RowLayout::new(&Row::schema()).unwrap();
+    let layout = RowLayout::new(&Row::schema());
     let sorted = |field: SortField| {
         let order = RowOrder::new(&Row::schema(), &layout, &[field]).unwrap();
         let mut rows = [Some(2), None, Some(1)].map(|value| {
@@ -287,7 +287,7 @@ fn nulls_go_where_they_are_told() {
 #[test]
 fn what_cannot_be_ordered_is_named() {
     type Row = (i32, (i32, i32));
-    let layout = RowLayout::new(&Row::schema()).unwrap();
+    let layout = RowLayout::new(&Row::schema());
     let error = |field| {
         let fields = [SortField::ascending(field)];
         std::format!("{}", RowOrder::new(&Row::schema(), &layout, &fields).unwrap_err())

@@ -40,7 +40,7 @@ use super::{
 /// # let sealed = rows.seal(false);
 /// let page = ValidPage::validate(&sealed.buffer[..sealed.length], &shape).unwrap();
 /// let (id, numbers) = Row::at(&Row::bind(&page), 0);
-/// assert_eq!((id, numbers.as_slice()), (7, &[1, 2, 3][..]));
+/// assert_eq!((id, numbers.as_slice()), (7, Some(&[1, 2, 3][..])));
 /// # Ok::<_, millstream_data::page::Full>(())
 /// ```
 pub struct RowBuilder<B> {

@@ -148,7 +148,7 @@ impl Shape {
     }
 
     /// Element counts for the list domains of an empty page; empty for a shape without lists.
-    pub(super) fn list_lengths(&self) -> Vec<u32> {
+    pub(crate) fn list_lengths(&self) -> Vec<u32> {
         if self.domains > 1 { alloc::vec![0; usize::from(self.domains)] } else { Vec::new() }
     }
 

@@ -1,6 +1,6 @@
 //! Reading a row, and updating it in place.
 
-use super::{RowColumn, RowLayout};
+use super::{RowColumn, RowLayout, RowList};
 
 /// A row that may be read: it was made in this process, or checked from end to end.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,22 @@ impl<'a> Row<'a> {
     #[inline]
     pub fn variable(&self, column: usize) -> &'a [u8] {
         let column = &self.layout.columns[column];
-        assert!(column.is_variable(), "the column is text or bytes");
+        assert!(column.is_bytes(), "the column is text or bytes");
+        self.placed(column)
+    }
+
+    /// The elements of a column of lists or maps; none if it is NULL.
+    ///
+    /// # Panics
+    /// If the column is of another kind.
+    #[inline]
+    pub fn list(&self, column: usize) -> RowList<'a> {
+        let column = &self.layout.columns[column];
+        assert!(column.is_list(), "the column is a list or a map");
+        RowList::new(&self.layout.lists[column.list], self.placed(column))
+    }
+
+    fn placed(&self, column: &RowColumn) -> &'a [u8] {
         let (start, length) = place(self.bytes, column);
         &self.bytes[start..start + length]
     }

@@ -1,11 +1,9 @@
 //! What is wrong with a row.
 
-use alloc::string::String;
+use alloc::boxed::Box;
 use core::fmt;
 
-use crate::types::DataType;
-
-/// What is wrong with a row from outside, or with the schema of one.
+/// What is wrong with a row from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RowError {
@@ -30,12 +28,14 @@ pub enum RowError {
         /// What is wrong.
         what: &'static str,
     },
-    /// Rows do not hold fields of this type.
-    Unsupported {
-        /// The field.
-        field: String,
-        /// Its type.
-        data_type: DataType,
+    /// An element of a list or map is wrong.
+    Element {
+        /// The physical column of the list, from 0.
+        column: usize,
+        /// The element, from 0.
+        element: usize,
+        /// What is wrong with it, a row of its own.
+        error: Box<Self>,
     },
 }
 
@@ -49,11 +49,9 @@ impl fmt::Display for RowError {
                 write!(f, "the row has {needed} bytes, but there are {found}")
             }
             Self::Column { column, what } => write!(f, "column {column} of the row {what}"),
-            Self::Unsupported { field, data_type } => write!(
-                f,
-                "the field `{field}` is {data_type}, which state and sorting cannot hold yet; leave \
-                 it out, or keep it as text"
-            ),
+            Self::Element { column, element, error } => {
+                write!(f, "element {element} in column {column} of the row: {error}")
+            }
         }
     }
 }

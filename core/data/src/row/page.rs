@@ -3,15 +3,25 @@
 use alloc::vec::Vec;
 use core::{ops::DerefMut, str};
 
-use super::{Row, RowError, RowLayout, cells::place_slot};
-use crate::page::{BitColumn, ColumnKind, Full, RowBuilder, ValidPage, Validity, ViewColumn};
+use super::{Row, RowError, RowLayout, cells::place_slot, list};
+use crate::page::{
+    BitColumn, ColumnKind, Demand, Full, OffsetsColumn, RowBuilder, Shape, ValidPage, Validity,
+    ViewColumn,
+};
 
 /// The rows of a page, to be gathered one by one.
 #[derive(Debug)]
 pub struct PageRows<'a> {
-    layout: &'a RowLayout,
-    columns: Vec<(Cells<'a>, Validity<'a>)>,
+    columns: Columns<'a>,
     rows: usize,
+}
+
+/// The columns of rows, or of the elements of a list.
+#[derive(Debug)]
+struct Columns<'a> {
+    layout: &'a RowLayout,
+    cells: Vec<(Cells<'a>, Validity<'a>)>,
+    lists: Vec<Self>,
 }
 
 /// The cells of a column.
@@ -24,6 +34,7 @@ pub(crate) enum Cells<'a> {
     Eight(&'a [[u8; 8]]),
     Sixteen(&'a [[u8; 16]]),
     Views(ViewColumn<'a>),
+    Lists(OffsetsColumn<'a>),
     None,
 }
 
@@ -39,7 +50,8 @@ impl<'a> Cells<'a> {
             ColumnKind::Fixed(8) => Self::Eight(cells.fixed()),
             ColumnKind::Fixed(_) => Self::Sixteen(cells.fixed()),
             ColumnKind::String | ColumnKind::Bytes => Self::Views(cells.views()),
-            ColumnKind::Offsets | ColumnKind::Group => Self::None,
+            ColumnKind::Offsets => Self::Lists(cells.lists()),
+            ColumnKind::Group => Self::None,
         }
     }
 }
@@ -51,18 +63,14 @@ impl<'a> PageRows<'a> {
     ///
     /// [`RowError::Column`] if the page is not of the layout's schema.
     pub fn new(layout: &'a RowLayout, page: &ValidPage<'a>) -> Result<Self, RowError> {
-        let columns = page.columns() - usize::from(page.has_row_kinds());
-        if page.fingerprint() != layout.fingerprint || columns != layout.columns.len() {
+        if page.fingerprint() != layout.fingerprint {
+            let columns = page.columns() - usize::from(page.has_row_kinds());
             return Err(RowError::Column {
                 column: columns.min(layout.columns.len()),
                 what: "is of another schema than the page",
             });
         }
-        let columns = layout.columns.iter().enumerate();
-        let columns = columns
-            .map(|(i, column)| (Cells::of(page, i, column.kind), page.column(i).validity()))
-            .collect();
-        Ok(Self { layout, columns, rows: page.rows() })
+        Ok(Self { columns: Columns::new(layout, page), rows: page.rows() })
     }
 
     /// How many rows.
@@ -85,10 +93,24 @@ impl<'a> PageRows<'a> {
     /// If there is no such row.
     pub fn gather(&self, row: usize, out: &mut Vec<u8>) -> usize {
         assert!(row < self.rows, "row {row} of {}", self.rows);
+        self.columns.gather(row, out)
+    }
+}
+
+impl<'a> Columns<'a> {
+    fn new(layout: &'a RowLayout, page: &ValidPage<'a>) -> Self {
+        let cells = layout.columns.iter().map(|column| {
+            (Cells::of(page, column.page, column.kind), page.column(column.page).validity())
+        });
+        let lists = layout.lists.iter().map(|layout| Self::new(layout, page));
+        Self { layout, cells: cells.collect(), lists: lists.collect() }
+    }
+
+    /// Appends the bytes of a row or element; gives how many.
+    fn gather(&self, row: usize, out: &mut Vec<u8>) -> usize {
         let begin = out.len();
         out.resize(begin + self.layout.fixed_bytes, 0);
-        let mut length = self.layout.fixed_bytes;
-        for (column, (cells, validity)) in self.layout.columns.iter().zip(&self.columns) {
+        for (column, (cells, validity)) in self.layout.columns.iter().zip(&self.cells) {
             if let Some(bit) = column.null_bit
                 && !validity.is_valid(row)
             {
@@ -96,6 +118,7 @@ impl<'a> PageRows<'a> {
                 continue;
             }
             let at = begin + column.offset;
+            let start = out.len();
             match cells {
                 Cells::Bit(bits) => out[at] = u8::from(bits.at(row)),
                 Cells::One(cells) => out[at..at + 1].copy_from_slice(&cells[row]),
@@ -103,16 +126,22 @@ impl<'a> PageRows<'a> {
                 Cells::Four(cells) => out[at..at + 4].copy_from_slice(&cells[row]),
                 Cells::Eight(cells) => out[at..at + 8].copy_from_slice(&cells[row]),
                 Cells::Sixteen(cells) => out[at..at + 16].copy_from_slice(&cells[row]),
-                Cells::Views(views) => {
-                    let bytes = views.at(row);
-                    out[at..at + 8].copy_from_slice(&place_slot(length, bytes.len()));
-                    out.extend_from_slice(bytes);
-                    length += bytes.len();
+                Cells::Views(views) => out.extend_from_slice(views.at(row)),
+                Cells::Lists(lists) => {
+                    let elements = &self.lists[column.list];
+                    let range = lists.at(row);
+                    list::put(elements.layout, range.len(), out, |index, out| {
+                        elements.gather(range.start + index, out);
+                    });
                 }
                 Cells::None => {}
             }
+            if column.is_variable() {
+                let slot = place_slot(start - begin, out.len() - start);
+                out[at..at + slot.len()].copy_from_slice(&slot);
+            }
         }
-        length
+        out.len() - begin
     }
 }
 
@@ -130,7 +159,7 @@ impl<'a> PageRow<'a> {
     /// If there is no such column.
     #[inline]
     pub fn is_null(&self, column: usize) -> bool {
-        !self.page.columns[column].1.is_valid(self.row)
+        !self.page.columns.cells[column].1.is_valid(self.row)
     }
 
     /// The cell of a column of `W` bytes, little-endian; a boolean has one byte.
@@ -141,7 +170,7 @@ impl<'a> PageRow<'a> {
     pub fn fixed<const W: usize>(&self, column: usize) -> [u8; W] {
         let row = self.row;
         let bit;
-        let cell: &[u8] = match &self.page.columns[column].0 {
+        let cell: &[u8] = match &self.page.columns.cells[column].0 {
             Cells::Bit(bits) => {
                 bit = [u8::from(bits.at(row))];
                 &bit
@@ -151,7 +180,7 @@ impl<'a> PageRow<'a> {
             Cells::Four(cells) => &cells[row],
             Cells::Eight(cells) => &cells[row],
             Cells::Sixteen(cells) => &cells[row],
-            Cells::Views(_) | Cells::None => &[],
+            Cells::Views(_) | Cells::Lists(_) | Cells::None => &[],
         };
         cell.try_into().expect("width of the column")
     }
@@ -162,7 +191,7 @@ impl<'a> PageRow<'a> {
     /// If the column is of another kind.
     #[inline]
     pub fn variable(&self, column: usize) -> &'a [u8] {
-        match &self.page.columns[column].0 {
+        match &self.page.columns.cells[column].0 {
             Cells::Views(views) => views.at(self.row),
             _ => panic!("column {column} is text or bytes"),
         }
@@ -197,30 +226,61 @@ pub fn scatter<B: DerefMut<Target = [u8]>>(
     }
 }
 
+impl Row<'_> {
+    /// What the row takes at most of a page of this shape beside its own cells.
+    pub fn demand(&self, shape: &Shape) -> Demand {
+        // At most: short strings need no heap.
+        let mut demand = Demand { heap_bytes: self.bytes.len(), elements: shape.list_lengths() };
+        count_elements(self, shape, &mut demand.elements);
+        demand
+    }
+}
+
+fn count_elements(row: &Row<'_>, shape: &Shape, elements: &mut [u32]) {
+    for (index, column) in row.layout.columns.iter().enumerate().filter(|(_, c)| c.is_list()) {
+        let list = row.list(index);
+        // The column of elements that comes first follows that of their list.
+        let domain = shape.columns().get(column.page + 1).map_or(0, |first| first.domain);
+        let Some(count) = elements.get_mut(usize::from(domain)) else { continue };
+        *count = count.saturating_add(u32::try_from(list.len()).unwrap_or(u32::MAX));
+        if !row.layout.lists[column.list].lists.is_empty() {
+            (0..list.len()).for_each(|element| count_elements(&list.at(element), shape, elements));
+        }
+    }
+}
+
 fn put_cells<B: DerefMut<Target = [u8]>>(
     row: &Row<'_>,
     page: &mut RowBuilder<B>,
 ) -> Result<(), Full> {
     for (index, column) in row.layout.columns.iter().enumerate() {
+        let target = column.page;
         if row.is_null(index) {
-            page.put_null(index);
+            page.put_null(target);
             continue;
         }
         match column.kind {
-            ColumnKind::Bit => page.put_bool(index, row.fixed(index) != [0]),
-            ColumnKind::Fixed(1) => page.put_fixed::<1>(index, row.fixed(index)),
-            ColumnKind::Fixed(2) => page.put_fixed::<2>(index, row.fixed(index)),
-            ColumnKind::Fixed(4) => page.put_fixed::<4>(index, row.fixed(index)),
-            ColumnKind::Fixed(8) => page.put_fixed::<8>(index, row.fixed(index)),
-            ColumnKind::Fixed(_) => page.put_fixed::<16>(index, row.fixed(index)),
+            ColumnKind::Bit => page.put_bool(target, row.fixed(index) != [0]),
+            ColumnKind::Fixed(1) => page.put_fixed::<1>(target, row.fixed(index)),
+            ColumnKind::Fixed(2) => page.put_fixed::<2>(target, row.fixed(index)),
+            ColumnKind::Fixed(4) => page.put_fixed::<4>(target, row.fixed(index)),
+            ColumnKind::Fixed(8) => page.put_fixed::<8>(target, row.fixed(index)),
+            ColumnKind::Fixed(_) => page.put_fixed::<16>(target, row.fixed(index)),
             ColumnKind::String => {
                 // Text of a valid row is UTF-8, as that of a valid page.
                 let text = str::from_utf8(row.variable(index)).unwrap_or("\u{FFFD}");
-                page.put_str(index, text)?;
+                page.put_str(target, text)?;
             }
-            ColumnKind::Bytes => page.put_bytes(index, row.variable(index))?,
-            ColumnKind::Group => page.put_group(index),
-            ColumnKind::Offsets => {}
+            ColumnKind::Bytes => page.put_bytes(target, row.variable(index))?,
+            ColumnKind::Group => page.put_group(target),
+            ColumnKind::Offsets => {
+                page.begin_list(target);
+                let list = row.list(index);
+                for element in 0..list.len() {
+                    page.begin_element(target)?;
+                    put_cells(&list.at(element), page)?;
+                }
+            }
         }
     }
     Ok(())

@@ -1,15 +1,16 @@
 //! Rows of Rust types, without a page between.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::str;
 
 use super::{
-    Row, RowLayout,
+    Row, RowLayout, RowList,
     cells::{self, place_slot},
+    list,
 };
 use crate::{
     Decimal, Value,
-    value::{Bytes, Date, Time, Timestamp, TimestampLtz},
+    value::{Bytes, Date, ListView, MapView, Time, Timestamp, TimestampLtz},
 };
 
 /// A value that rows hold, column by column in the order of its physical columns.
@@ -50,11 +51,17 @@ impl RowLayout {
     #[inline]
     pub fn encode<T: RowValue>(&self, view: T::View<'_>, out: &mut Vec<u8>) -> usize {
         let begin = out.len();
+        self.write(out, |writer| T::write(view, writer));
+        out.len() - begin
+    }
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut RowWriter<'_>)) {
+        let begin = out.len();
         out.resize(begin + self.fixed_bytes, 0);
         let mut writer = RowWriter { layout: self, begin, out, column: 0 };
-        T::write(view, &mut writer);
+        write(&mut writer);
         assert_eq!(writer.column, self.columns.len(), "columns of the schema");
-        out.len() - begin
     }
 
     /// The value of a row, in place.
@@ -64,7 +71,7 @@ impl RowLayout {
     /// If the layout is not that of `T`'s schema.
     #[inline]
     pub fn decode<'a, T: RowValue>(&self, row: Row<'a>) -> T::View<'a> {
-        let mut reader = RowReader { row, column: 0 };
+        let mut reader = RowReader::of(row);
         let view = T::read(&mut reader);
         assert_eq!(reader.column, self.columns.len(), "columns of the schema");
         view
@@ -85,9 +92,27 @@ impl RowWriter<'_> {
     /// Writes the next column, of text or bytes.
     #[inline]
     pub fn put_variable(&mut self, bytes: &[u8]) {
-        assert!(self.layout.columns[self.column].is_variable(), "the column is text or bytes");
+        assert!(self.layout.columns[self.column].is_bytes(), "the column is text or bytes");
         self.put_fixed(place_slot(self.out.len() - self.begin, bytes.len()));
         self.out.extend_from_slice(bytes);
+    }
+
+    /// Writes the next column, of lists or maps: `write` writes each element.
+    pub fn put_list<I>(
+        &mut self,
+        elements: impl ExactSizeIterator<Item = I>,
+        mut write: impl FnMut(I, &mut RowWriter<'_>),
+    ) {
+        let layout = self.layout;
+        let column = &layout.columns[self.column];
+        assert!(column.is_list(), "the column is a list or a map");
+        let (start, mut elements) = (self.out.len(), elements);
+        let inner = &layout.lists[column.list];
+        list::put(inner, elements.len(), self.out, |_, out| {
+            let element = elements.next().expect("as many elements as the iterator said");
+            inner.write(out, |writer| write(element, writer));
+        });
+        self.put_fixed(place_slot(start - self.begin, self.out.len() - start));
     }
 
     /// The next column is the validity of a nested row: passes over it.
@@ -111,6 +136,11 @@ impl RowWriter<'_> {
 }
 
 impl<'a> RowReader<'a> {
+    /// Reads a row from its first column on.
+    pub(crate) fn of(row: Row<'a>) -> Self {
+        Self { row, column: 0 }
+    }
+
     /// Reads the next column, of `W` bytes.
     #[inline]
     pub fn take_fixed<const W: usize>(&mut self) -> [u8; W] {
@@ -126,6 +156,14 @@ impl<'a> RowReader<'a> {
         let bytes = self.row.variable(self.column);
         self.column += 1;
         bytes
+    }
+
+    /// Reads the next column, of lists or maps.
+    #[inline]
+    pub fn take_list(&mut self) -> RowList<'a> {
+        let list = self.row.list(self.column);
+        self.column += 1;
+        list
     }
 }
 
@@ -219,12 +257,45 @@ impl RowValue for Bytes {
 }
 
 impl RowWriter<'_> {
-    /// Text that is NULL has an empty slot; text that cannot be is empty text.
+    /// What is NULL has an empty slot; text and lists that cannot be are empty.
     fn write_absent_variable(&mut self) {
         match self.layout.columns[self.column].null_bit {
             Some(_) => self.leave_empty(),
-            None => self.put_variable(&[]),
+            None => self.put_fixed(place_slot(self.out.len() - self.begin, 0)),
         }
+    }
+}
+
+impl<T: RowValue> RowValue for Vec<T> {
+    fn write(view: ListView<'_, T>, row: &mut RowWriter<'_>) {
+        row.put_list(view.iter(), T::write);
+    }
+
+    fn write_absent(row: &mut RowWriter<'_>) {
+        row.write_absent_variable();
+    }
+
+    #[inline]
+    fn read<'a>(row: &mut RowReader<'a>) -> ListView<'a, T> {
+        ListView::in_row(row.take_list(), T::read)
+    }
+}
+
+impl<K: RowValue + Ord, V: RowValue> RowValue for BTreeMap<K, V> {
+    fn write(view: MapView<'_, K, V>, row: &mut RowWriter<'_>) {
+        row.put_list(view.iter(), |(key, value), row| {
+            K::write(key, row);
+            V::write(value, row);
+        });
+    }
+
+    fn write_absent(row: &mut RowWriter<'_>) {
+        row.write_absent_variable();
+    }
+
+    #[inline]
+    fn read<'a>(row: &mut RowReader<'a>) -> MapView<'a, K, V> {
+        MapView::in_row(row.take_list(), |row| (K::read(row), V::read(row)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::str;
 
-use super::{Row, RowColumn, RowError, RowLayout, cells};
+use super::{Row, RowColumn, RowError, RowLayout, RowList, cells, list::ListError};
 use crate::page::ColumnKind;
 
 impl RowLayout {
@@ -70,6 +70,14 @@ fn check_variable(
     };
     if column.kind == ColumnKind::String && !bytes.is_ascii() && str::from_utf8(bytes).is_err() {
         return wrong("is text that is not UTF-8");
+    }
+    if column.is_list() {
+        RowList::check(&row.layout.lists[column.list], bytes).map_err(|error| match error {
+            ListError::All(what) => RowError::Column { column: index, what },
+            ListError::Element(element, error) => {
+                RowError::Element { column: index, element, error }
+            }
+        })?;
     }
     Ok(start + length)
 }

@@ -6,10 +6,11 @@ use core::fmt;
 use super::{FixedColumn, Value, field};
 use crate::{
     page::{Cells, ColumnCursor, Full, OffsetsColumn, Slot, SlotCursor},
+    row::{RowList, RowReader},
     types::DataType,
 };
 
-/// A list that is read in place: in a page, or in the `Vec` that will be written into one.
+/// A list that is read in place: in a page or a row, or in the `Vec` that will be written into one.
 pub struct ListView<'a, T: Value>(Elements<'a, T>);
 
 enum Elements<'a, T: Value> {
@@ -18,6 +19,10 @@ enum Elements<'a, T: Value> {
         columns: T::Columns<'a>,
         start: usize,
         end: usize,
+    },
+    Row {
+        list: RowList<'a>,
+        read: for<'b> fn(&mut RowReader<'b>) -> T::View<'b>,
     },
     Slice(&'a [T]),
 }
@@ -28,11 +33,20 @@ impl<'a, T: Value> ListView<'a, T> {
         Self(Elements::Slice(values))
     }
 
+    /// A view of a list in a row, whose elements `read` reads.
+    pub(crate) fn in_row(
+        list: RowList<'a>,
+        read: for<'b> fn(&mut RowReader<'b>) -> T::View<'b>,
+    ) -> Self {
+        Self(Elements::Row { list, read })
+    }
+
     /// How many elements there are.
     #[inline]
     pub fn len(&self) -> usize {
         match self.0 {
             Elements::Page { start, end, .. } => end - start,
+            Elements::Row { list, .. } => list.len(),
             Elements::Slice(values) => values.len(),
         }
     }
@@ -49,6 +63,9 @@ impl<'a, T: Value> ListView<'a, T> {
             Elements::Page { columns, start, end } => {
                 (index < end - start).then(|| T::at(columns, start + index))
             }
+            Elements::Row { list, read } => {
+                (index < list.len()).then(|| read(&mut RowReader::of(list.at(index))))
+            }
             Elements::Slice(values) => values.get(index).map(T::view),
         }
     }
@@ -59,15 +76,17 @@ impl<'a, T: Value> ListView<'a, T> {
         ListIter { list: *self, next: 0, end: self.len() }
     }
 
-    /// The elements as a slice, for those whose cells are the values themselves.
+    /// The elements as a slice, for those whose cells are the values themselves; `None` if they lie
+    /// in a row, which does not align them.
     #[inline]
-    pub fn as_slice(&self) -> &'a [T]
+    pub fn as_slice(&self) -> Option<&'a [T]>
     where
         T: Value<Columns<'a> = FixedColumn<'a, T>>,
     {
         match self.0 {
-            Elements::Page { columns, start, end } => &columns[start..end],
-            Elements::Slice(values) => values,
+            Elements::Page { columns, start, end } => Some(&columns[start..end]),
+            Elements::Row { .. } => None,
+            Elements::Slice(values) => Some(values),
         }
     }
 }

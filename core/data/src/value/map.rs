@@ -12,12 +12,14 @@ use super::{
 };
 use crate::{
     page::{Cells, ColumnCursor, Full, Slot, SlotCursor},
+    row::{RowList, RowReader},
     types::DataType,
 };
 
-/// A map that is read in place: in a page, or in the `BTreeMap` that will be written into one.
+/// A map that is read in place: in a page or a row, or in the `BTreeMap` that will be written into
+/// one.
 ///
-/// The entries of a page come in the order in which they were written: sorted by key if a
+/// The entries of a page or row come in the order in which they were written: sorted by key if a
 /// `BTreeMap` was, in any order if a connector did.
 pub struct MapView<'a, K: Value, V: Value>(Entries<'a, K, V>);
 
@@ -28,8 +30,16 @@ enum Entries<'a, K: Value, V: Value> {
         start: usize,
         end: usize,
     },
+    Row {
+        list: RowList<'a>,
+        read: ReadEntry<K, V>,
+    },
     Tree(&'a BTreeMap<K, V>),
 }
+
+/// Reads a key and its value.
+type ReadEntry<K, V> =
+    for<'b> fn(&mut RowReader<'b>) -> (<K as Value>::View<'b>, <V as Value>::View<'b>);
 
 impl<'a, K: Value, V: Value> MapView<'a, K, V> {
     /// A view of an owned map.
@@ -37,10 +47,16 @@ impl<'a, K: Value, V: Value> MapView<'a, K, V> {
         Self(Entries::Tree(map))
     }
 
+    /// A view of a map in a row, whose entries `read` reads.
+    pub(crate) fn in_row(list: RowList<'a>, read: ReadEntry<K, V>) -> Self {
+        Self(Entries::Row { list, read })
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         match self.0 {
             Entries::Page { start, end, .. } => end - start,
+            Entries::Row { list, .. } => list.len(),
             Entries::Tree(map) => map.len(),
         }
     }
@@ -54,6 +70,7 @@ impl<'a, K: Value, V: Value> MapView<'a, K, V> {
     pub fn iter(&self) -> MapIter<'a, K, V> {
         MapIter(match self.0 {
             Entries::Page { columns, start, end } => Walk::Page { columns, rest: start..end },
+            Entries::Row { list, read } => Walk::Row { list, read, rest: 0..list.len() },
             Entries::Tree(map) => Walk::Tree(map.iter()),
         })
     }
@@ -74,6 +91,7 @@ pub struct MapIter<'a, K: Value, V: Value>(Walk<'a, K, V>);
 
 enum Walk<'a, K: Value, V: Value> {
     Page { columns: (K::Columns<'a>, V::Columns<'a>), rest: Range<usize> },
+    Row { list: RowList<'a>, read: ReadEntry<K, V>, rest: Range<usize> },
     Tree(btree_map::Iter<'a, K, V>),
 }
 
@@ -86,13 +104,14 @@ impl<'a, K: Value, V: Value> Iterator for MapIter<'a, K, V> {
                 let entry = rest.next()?;
                 Some((K::at(&columns.0, entry), V::at(&columns.1, entry)))
             }
+            Walk::Row { list, read, rest } => Some(read(&mut RowReader::of(list.at(rest.next()?)))),
             Walk::Tree(entries) => entries.next().map(|(key, value)| (key.view(), value.view())),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.0 {
-            Walk::Page { rest, .. } => rest.size_hint(),
+            Walk::Page { rest, .. } | Walk::Row { rest, .. } => rest.size_hint(),
             Walk::Tree(entries) => entries.size_hint(),
         }
     }

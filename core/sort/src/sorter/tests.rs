@@ -244,7 +244,7 @@ proptest! {
     ) {
         use millstream_data::{Value, order::SortField, row::RowLayout, value::Record};
         type Row = (Option<std::string::String>, i16, u8);
-        let layout = RowLayout::new(&Row::schema()).unwrap();
+        let layout = RowLayout::new(&Row::schema());
         let fields = [SortField::descending(2), SortField::ascending(0), SortField::descending(1)];
         let order = ByFields::new(&Row::schema(), layout.clone(), &fields).unwrap();
         let encoded: Vec<_> = rows

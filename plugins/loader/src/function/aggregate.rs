@@ -27,8 +27,7 @@ impl OpenAggregate {
         (number, signature): (usize, &SignatureInfo),
         segment_size: usize,
     ) -> Result<Self, CallError> {
-        let accumulator = RowLayout::new(&signature.accumulator)
-            .map_err(|error| CallError::new(format!("{name}: its accumulator: {error}")))?;
+        let accumulator = RowLayout::new(&signature.accumulator);
         let signature = (number, &signature.results);
         let open = Open::new(name, table, arguments, signature, segment_size)?;
         Ok(Self { open, accumulator })

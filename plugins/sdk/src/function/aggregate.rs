@@ -82,11 +82,10 @@ unsafe extern "C" fn open<F: Aggregate>(
     errors: BytesSink,
 ) -> *mut c_void {
     thunk::handle(errors, || {
-        let layout = RowLayout::new(&F::Accumulator::schema());
         Ok(Box::new(OpenAggregate {
             function: F::open(signature as usize)?,
             pages: pages(F::signatures(), signature, None, segment_size)?,
-            layout: layout.map_err(|error| Error::new(format!("the accumulator: {error}")))?,
+            layout: RowLayout::new(&F::Accumulator::schema()),
             accumulators: Vec::new(),
             touched: Vec::new(),
             bytes: Vec::new(),
