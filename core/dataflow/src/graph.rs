@@ -12,10 +12,10 @@ pub mod execution;
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
-use millstream_data::{hash, types::Schema};
+use millstream_data::{hash, row::RowLayout, types::Schema};
 use millstream_state::{MAX_PARALLELISM_LIMIT, default_max_parallelism};
 
-use crate::sort::SortKey;
+use crate::sort::{self, SortKey};
 pub use codec::{DecodeError, decode_schema, encode_schema};
 
 /// A program as a graph.
@@ -122,6 +122,22 @@ pub enum Partitioning {
     Custom,
 }
 
+impl Partitioning {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Rebalance => "rebalance",
+            Self::Rescale => "rescale",
+            Self::Shuffle => "shuffle",
+            Self::Hash => "hash",
+            Self::Broadcast => "broadcast",
+            Self::Global => "global",
+            Self::Custom => "partition",
+        }
+    }
+}
+
 impl StreamGraph {
     /// The subtasks of a node when the job's default is `default_parallelism`.
     pub fn parallelism(&self, node: u32, default_parallelism: u32) -> u32 {
@@ -177,6 +193,12 @@ impl StreamGraph {
             let max = self.max_parallelism(index, default_parallelism);
             if parallelism == 0 || max > MAX_PARALLELISM_LIMIT || parallelism > max {
                 return Err(GraphError::Parallelism { node: node.name.clone(), parallelism, max });
+            }
+            if let NodeKind::Sort(SortSpec { schema, keys, .. }) = &node.kind
+                && let Err(error) = sort::order(schema, keys, RowLayout::new(schema))
+            {
+                let (node, what) = (node.name.clone(), alloc::format!("{error}"));
+                return Err(GraphError::Sort { node, what });
             }
             let mut outputs: Vec<u16> = self.outputs(index).map(|(_, edge)| edge.output).collect();
             outputs.sort_unstable();
@@ -251,6 +273,13 @@ pub enum GraphError {
         /// The node.
         node: String,
     },
+    /// Rows cannot be sorted so.
+    Sort {
+        /// The node.
+        node: String,
+        /// Why.
+        what: String,
+    },
     /// A forward edge between different numbers of subtasks.
     Forward {
         /// The producer.
@@ -282,6 +311,7 @@ impl fmt::Display for GraphError {
                 "{node} has an output that nobody reads, or an input from nowhere: each stream, \
                  and each side output, ends in exactly one sink or operator"
             ),
+            Self::Sort { node, what } => write!(f, "{node}: {what}"),
             Self::Forward { from, producers, to, consumers } => write!(
                 f,
                 "{from} has {producers} subtasks and {to} has {consumers}, but they are connected \

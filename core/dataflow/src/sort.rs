@@ -67,6 +67,20 @@ impl SortKey {
     }
 }
 
+/// How rows of a schema are ordered by keys.
+///
+/// # Errors
+/// If a field is not there or has no order.
+pub(crate) fn order(
+    schema: &Schema,
+    keys: &[SortKey],
+    layout: RowLayout,
+) -> Result<ByFields, TaskError> {
+    let fields = keys.iter().map(|key| key.resolve(schema));
+    let fields = fields.collect::<Result<Vec<_>, _>>()?;
+    ByFields::new(schema, layout, &fields).map_err(|error| TaskError::new(format!("{error}")))
+}
+
 /// Where a task spills to, and how it hears of it.
 pub trait Spill: Storage + Send {
     /// Asks to be woken at the next completion. Look for completions after this call.
@@ -136,11 +150,9 @@ impl<L: Lease + Send, S: Spill> SortChain<L, S> {
         resources: SortResources<L, S>,
         info: &OpenInfo,
     ) -> Result<Self, TaskError> {
-        let fields = keys.iter().map(|key| key.resolve(schema));
-        let fields = fields.collect::<Result<Vec<_>, _>>()?;
         let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
         let layout = RowLayout::new(schema);
-        let order = ByFields::new(schema, layout.clone(), &fields).map_err(|e| wrong(&e))?;
+        let order = order(schema, keys, layout.clone())?;
         let SortResources { memory, segments_max, storage } = resources;
         let config = SortConfig::new(segments_max).stable();
         let sorter = Sorter::new(Rows(order), memory, config).map_err(|error| wrong(&error))?;

@@ -350,8 +350,8 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         self.exchange(Single, Partitioning::Global)
     }
 
-    /// Gives each row to the subtask that `function` names; it is given the row and how many there
-    /// are.
+    /// Gives each row to the subtask that `function` names, from 0; it is given the row and how many
+    /// there are. Naming one that there is not fails the job.
     pub fn partition_custom<F>(self, function: F) -> Stream<T, Pages<T>>
     where
         F: Fn(T::View<'_>, u32) -> u32 + Clone + Send + Sync + 'static,
@@ -462,8 +462,16 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         partitioning: Partitioning,
     ) -> Stream<T, Pages<T>> {
         let (env, output) = (self.env.clone(), self.sides);
-        let node = self.write(partitioner);
+        let node = self.named_if_bare(partitioning.name()).write(partitioner);
         Stream::read(env, Upstream::new::<T>(node, output, partitioning))
+    }
+
+    /// Names a chain without operators after what it does all the same.
+    fn named_if_bare(mut self, name: &'static str) -> Self {
+        if self.names.is_empty() {
+            self.names.push(name);
+        }
+        self
     }
 
     /// Ends the chain with a writer, and gives its node.
@@ -482,10 +490,7 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         factory: impl Fn(&P, &OpenInfo) -> Result<Box<dyn Chain>, TaskError> + Send + Sync + 'static,
     ) -> u32 {
         let Self { env, upstreams, pipeline, names, mut settings, node, sides, .. } = self;
-        settings.name.get_or_insert_with(|| match &names[..] {
-            [] => "forward".into(),
-            names => names.join(" -> "),
-        });
+        settings.name.get_or_insert_with(|| names.join(" -> "));
         let node = node
             .unwrap_or_else(|| env.add(Settings::default(), NodeKind::Chain { outputs: 0 }, None));
         {

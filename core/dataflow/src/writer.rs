@@ -24,7 +24,7 @@ pub trait Route<T: Value>: Send + 'static {
     /// Whether every subpartition gets every row, in one page that they share.
     const BROADCAST: bool = false;
 
-    /// The subpartition, less than there are.
+    /// The subpartition, less than there are; another one fails the task.
     fn route(&mut self, row: T::View<'_>) -> u32;
 }
 
@@ -83,6 +83,13 @@ impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
     #[cold]
     #[inline(never)]
     fn roll(&mut self, index: usize, row: T::View<'_>, context: &mut Context<'_>) {
+        if index >= self.pages.len() {
+            return context.fail(TaskError::new(format!(
+                "the partitioner named subtask {index}, but there are {}: it is to answer with less \
+                 than the number that it is given",
+                self.pages.len()
+            )));
+        }
         self.submit(index, context);
         let subpartition = if R::BROADCAST { ALL } else { index as u32 };
         loop {
@@ -144,7 +151,7 @@ impl<T: Value, R: Route<T>> Stage<T> for PartitionWriter<T, R> {
     #[inline(always)]
     fn push(&mut self, row: T::View<'_>, context: &mut Context<'_>) {
         let index = if R::BROADCAST { 0 } else { self.route.route(row) as usize };
-        if let Some(page) = &mut self.pages[index]
+        if let Some(Some(page)) = self.pages.get_mut(index)
             && page.append(row).is_ok()
         {
             return;
@@ -383,7 +390,6 @@ where
 {
     #[inline(always)]
     fn route(&mut self, row: T::View<'_>) -> u32 {
-        // A function that answers out of range gets the last consumer instead of a crash.
-        (self.function)(row, self.subpartitions).min(self.subpartitions - 1)
+        (self.function)(row, self.subpartitions)
     }
 }

@@ -7,8 +7,8 @@ use millstream::{
     dataflow::{Environment, task::BufferTimeout},
     executor::Inline,
     result::Collected,
+    segments::HeapArena,
 };
-use millstream_segments::HeapArena;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Segments of 8 KiB on the heap instead of a mapping; tasks run on this thread instead of one for

@@ -3,7 +3,8 @@
 use std::{
     error::Error,
     ffi::OsString,
-    net::SocketAddr,
+    fs,
+    net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -30,7 +31,7 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
     }
     // A job brings options of its own, so it is loaded before its command line is read.
     let job = match job_path(&arguments) {
-        Some(path) => Some(Job::load(path)?),
+        Some(path) => Some(Job::load(path, job_name(&arguments))?),
         None => None,
     };
     let declared = job.as_ref().map_or(&[][..], Job::options);
@@ -52,7 +53,7 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
     match (matches.subcommand(), job) {
         (Some(("run", matches)), Some(mut job)) => {
             job.add_plugins(&plugin_directories(matches))?;
-            let options = declared_values(matches, job.options());
+            let options = declared_values(matches, job.options())?;
             let output = matches.get_one("output").copied().unwrap_or(Output::Csv);
             let processes = matches.get_one("processes").copied().unwrap_or(1);
             let transport = matches.get_one("transport").copied().unwrap_or_default();
@@ -136,13 +137,13 @@ fn plugin_command() -> Command {
         .arg_required_else_help(true)
         .subcommand(
             Command::new("list")
-                .about("List the sources, sinks and jobs of all plugins")
+                .about("List the sources, sinks, formats, functions and jobs of all plugins")
                 .arg(plugin_path()),
         )
         .subcommand(
             Command::new("inspect")
                 .about("Explain a plugin, a connector or a library, with all options")
-                .arg(name.help("A plugin, a source, sink or job, or the path of a library"))
+                .arg(name.help("A plugin, something that one offers, or the path of a library"))
                 .arg(plugin_path()),
         )
 }
@@ -164,6 +165,12 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
              the job; `millstream run JOB --help` lists them.",
         )
         .arg(Arg::new("job").value_name("JOB").required(true).help("The job's library"))
+        .arg(
+            Arg::new("job-name")
+                .long("job")
+                .value_name("NAME")
+                .help("Which job, if the library offers several"),
+        )
         .arg(
             Arg::new("parallelism")
                 .long("parallelism")
@@ -197,11 +204,17 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
             Arg::new("metrics")
                 .long("metrics")
                 .value_name("ADDRESS:PORT")
-                .value_parser(clap::value_parser!(SocketAddr))
+                .value_parser(ValueParser::new(parse_address))
                 .help("Serve metrics for Prometheus at this address, e.g. 127.0.0.1:9249"),
         );
     let run = configured(run).arg(plugin_path());
     job_options.iter().fold(run, |run, option| run.arg(job_argument(option)))
+}
+
+/// The address that a host and a port stand for.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    addresses.next().ok_or_else(|| "there is no such host".into())
 }
 
 /// A command that takes the options of the engine.
@@ -232,8 +245,13 @@ fn is_own(name: &str) -> bool {
 /// An option of the job as an argument.
 fn job_argument(option: &OptionInfo) -> Arg {
     let mut help = option.doc.clone();
-    if let Some(default) = &option.default {
+    if option.secret {
+        help.push_str(" [secret; @FILE reads it from a file]");
+    } else if let Some(default) = &option.default {
         help.push_str(&format!(" [default: {default}]"));
+    }
+    if option.required {
+        help.push_str(" [required]");
     }
     let value = match option.value_type {
         OptionType::String => "TEXT",
@@ -252,12 +270,40 @@ fn job_argument(option: &OptionInfo) -> Arg {
         .allow_hyphen_values(true)
 }
 
-fn declared_values(matches: &clap::ArgMatches, declared: &[OptionInfo]) -> Vec<(String, String)> {
-    let value = |option: &OptionInfo| {
-        let value = matches.get_one::<String>(&option.name)?;
-        Some((option.name.clone(), value.clone()))
-    };
-    declared.iter().filter_map(value).collect()
+/// The options of the job that were given. A secret may be in a file, so that no list of processes
+/// shows it.
+fn declared_values(
+    matches: &clap::ArgMatches,
+    declared: &[OptionInfo],
+) -> Result<Vec<(String, String)>, String> {
+    let mut given = Vec::new();
+    for option in declared {
+        let Some(value) = matches.get_one::<String>(&option.name) else { continue };
+        let value = match value.strip_prefix('@').filter(|_| option.secret) {
+            Some(path) => {
+                let text = fs::read_to_string(path).map_err(|error| {
+                    format!("--{} is to be read from {path}: {error}", option.name)
+                })?;
+                text.trim_end_matches(['\r', '\n']).to_owned()
+            }
+            None => value.clone(),
+        };
+        given.push((option.name.clone(), value));
+    }
+    Ok(given)
+}
+
+/// The name in `run JOB --job NAME`, which has to be known before the job's options are.
+fn job_name(arguments: &[OsString]) -> Option<&str> {
+    let mut arguments = arguments.iter().map(|argument| argument.to_str().unwrap_or(""));
+    while let Some(argument) = arguments.next() {
+        match argument.strip_prefix("--job") {
+            Some("") => return arguments.next(),
+            Some(rest) if rest.starts_with('=') => return rest.get(1..),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The path of the job in `run JOB ...`: the first argument after `run` that is neither an option
@@ -312,6 +358,23 @@ mod tests {
         assert_eq!(path(&["run", "-p", "2", "--output=csv", "a.so"]).as_deref(), Some("a.so"));
         assert_eq!(path(&["run", "--help"]), None);
         assert_eq!(path(&["plugin", "list"]), None);
+    }
+
+    #[test]
+    fn a_job_is_named_in_either_way() {
+        let name = |arguments: &[&str]| {
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            job_name(&arguments).map(str::to_owned)
+        };
+        assert_eq!(name(&["run", "a.so", "--job", "x"]).as_deref(), Some("x"));
+        assert_eq!(name(&["run", "--job=x", "a.so"]).as_deref(), Some("x"));
+        assert_eq!(name(&["run", "a.so", "--jobs", "x"]), None);
+    }
+
+    #[test]
+    fn addresses_may_be_names() {
+        assert!(parse_address("localhost:9249").is_ok_and(|address| address.port() == 9249));
+        assert!(parse_address("9249").is_err());
     }
 
     #[test]

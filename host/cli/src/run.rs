@@ -71,15 +71,29 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Loads the job of a library.
-    pub(crate) fn load(path: &OsStr) -> Result<Self, Box<dyn Error>> {
+    /// Loads the job of a library: the one of this name, if it has several.
+    pub(crate) fn load(path: &OsStr, name: Option<&str>) -> Result<Self, Box<dyn Error>> {
         let mut registry = Registry::new();
         builder::bundle(&mut registry)?;
         let plugin = registry.load(Path::new(path))?.clone();
-        let mut jobs = plugin.extensions.iter().filter(|e| e.kind() == Kind::Job);
-        let job = jobs.next().ok_or_else(|| {
-            format!("plugin {} offers no job: it has only connectors", plugin.name)
-        })?;
+        let jobs: Vec<_> = plugin.extensions.iter().filter(|e| e.kind() == Kind::Job).collect();
+        let names = || jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>().join(", ");
+        let job = match (name, &jobs[..]) {
+            (_, []) => {
+                return Err(format!("plugin {} offers no job to run", plugin.name).into());
+            }
+            (None, [job]) => job,
+            (None, _) => {
+                let (plugin, names) = (&plugin.name, names());
+                return Err(format!(
+                    "plugin {plugin} offers several jobs, {names}: say which with --job NAME"
+                )
+                .into());
+            }
+            (Some(name), _) => jobs.iter().find(|job| job.name == name).ok_or_else(|| {
+                format!("plugin {} offers no job `{name}`: it has {}", plugin.name, names())
+            })?,
+        };
         let (name, options) = (job.name.clone(), job.options.clone());
         Ok(Self { registry, plugin, name, options, library: path.into(), plugins: Vec::new() })
     }

@@ -84,10 +84,14 @@ impl Watch {
         for subtask in summary.progress.subtasks() {
             eprintln!("  {}", describe(&subtask));
         }
+        let (result, written) =
+            (summary.progress.rows_of_result(), summary.progress.rows_written());
+        let ends = [(result, "of result"), (written, "to sinks")];
+        let ends = ends.into_iter().filter(|(rows, _)| *rows > 0);
+        let ends: String = ends.map(|(rows, what)| format!(", {rows} rows {what}")).collect();
         eprintln!(
-            "{}: {read} rows read, {} rows of result, {seconds:.2} s, {:.2} M rows/s",
+            "{}: {read} rows read{ends}, {seconds:.2} s, {:.2} M rows/s",
             summary.job,
-            summary.progress.rows_written(),
             read as f64 / seconds.max(1e-9) / 1e6,
         );
     }

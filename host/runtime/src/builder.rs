@@ -71,12 +71,14 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Sets the size of a segment in bytes: a power of two from 4 KiB to 16 MiB.
+    /// Sets the size of a segment in bytes: a power of two from 4 KiB to 16 MiB. Not used with
+    /// [`segments`](Builder::segments), whose arena has a size of its own.
     pub fn segment_size(self, bytes: usize) -> Self {
         Self { segment_size: bytes, ..self }
     }
 
-    /// Sets how many bytes of segments there are for exchange.
+    /// Sets how many bytes of segments there are for exchange. Not used with
+    /// [`segments`](Builder::segments).
     pub fn network_memory(self, bytes: usize) -> Self {
         Self { network_bytes: bytes, ..self }
     }
@@ -132,7 +134,17 @@ impl Builder {
         Self { spill: Arc::new(storage), ..self }
     }
 
-    /// Uses the plugins of this registry, beside the bundled ones.
+    /// Uses the plugins of this registry, and no others: a runtime has none by default.
+    ///
+    /// ```
+    /// use millstream::{Runtime, builder, loader::Registry};
+    ///
+    /// let mut registry = Registry::new();
+    /// // Those that come with Millstream; one of your own with `registry.bundle(mine::plugin)?`.
+    /// builder::bundle(&mut registry)?;
+    /// let runtime = Runtime::builder().plugins(registry).build()?;
+    /// # Ok::<(), millstream::RunError>(())
+    /// ```
     pub fn plugins(self, registry: Registry) -> Self {
         Self { registry, ..self }
     }
@@ -228,7 +240,9 @@ impl Runtime {
         self.run_with(&program, result, &mut |_, _| ())
     }
 
-    /// Runs a program to its end, and calls `watch` every now and then with how it goes.
+    /// Runs a program to its end, and calls `watch` about ten times a second with how it goes: never,
+    /// if it is shorter than that. The last counts are in [`Summary::progress`].
+    /// [`Outcome::cancel`] ends the run.
     ///
     /// # Errors
     /// As [`Runtime::run`].

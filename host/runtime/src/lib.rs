@@ -4,8 +4,7 @@
 //! typed API, or a compiled job that a plugin offers; both are the same to it.
 //!
 //! ```
-//! use millstream::{Runtime, result::Collected};
-//! use millstream_dataflow::Environment;
+//! use millstream::{Runtime, dataflow::Environment, result::Collected};
 //!
 //! let env = Environment::new("squares");
 //! env.generate(|subtask, parallelism| (0..10u64).skip(subtask as usize).step_by(parallelism as usize))
@@ -32,7 +31,8 @@
 //! | exchange | [`exchange`](Builder::exchange), [`buffer_timeout`](Builder::buffer_timeout) | Flink's numbers, 100 ms | |
 //! | transport | [`transport`](Builder::transport) | io_uring where the system allows it | epoll TCP |
 //! | storage | [`storage`](Builder::storage) | [local files](spill::LocalFiles) | any [`SpillStorage`](spill::SpillStorage) |
-//! | plugins | [`plugins`](Builder::plugins) | none; [`builder::bundle`] adds those that are linked in | a [`Registry`](loader::Registry) that loaded others |
+//! | plugins | [`plugins`](Builder::plugins) | none; [`builder::bundle`] adds those that are linked in | a [`Registry`](loader::Registry) that loaded others, or was given [yours](loader::Registry::bundle) |
+//! | metrics | [`run_with`](Runtime::run_with) | | the crate `millstream-metrics` shows [`Progress`] to Prometheus |
 //! | configuration | [`Config::builder`] | | files, `key=value`, whatever you parse |
 //!
 //! `examples/custom_runtime` is a runtime from chosen parts in less than fifty lines.
@@ -76,5 +76,6 @@ pub use millstream_executor as executor;
 pub use millstream_executor::Outcome;
 pub use millstream_file_storage as storage;
 pub use millstream_loader as loader;
+pub use millstream_segments as segments;
 pub use program::JobProgram;
 pub use progress::{Progress, Summary};

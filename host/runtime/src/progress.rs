@@ -31,6 +31,8 @@ pub enum Kind {
     Chain,
     /// It writes output.
     Sink,
+    /// It takes the job's result.
+    Result,
 }
 
 /// What one subtask has counted.
@@ -70,9 +72,14 @@ impl Progress {
         self.total(Kind::Source, |counts| counts.rows_out)
     }
 
-    /// Rows that sinks have taken.
+    /// Rows that sinks have taken, without those of the result.
     pub fn rows_written(&self) -> u64 {
         self.total(Kind::Sink, |counts| counts.rows_in)
+    }
+
+    /// Rows of the result.
+    pub fn rows_of_result(&self) -> u64 {
+        self.total(Kind::Result, |counts| counts.rows_in)
     }
 
     /// Adds a subtask of this process.

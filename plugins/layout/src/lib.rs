@@ -102,6 +102,10 @@ pub unsafe fn check(description: *const c_void) -> Result<(), String> {
 /// The differences in one line. The full report repeats both layouts of every struct on the way to
 /// the one that differs; of it the innermost struct is kept, and what was expected and found.
 fn summary(report: &str) -> String {
+    // Of crates of two versions every struct differs, in the same way.
+    if let Some(packages) = package_versions(report) {
+        return packages;
+    }
     let mut differences: Vec<String> = Vec::new();
     let (mut owner, mut last_owner) = ("", "");
     let mut lines = report.lines().map(str::trim).peekable();
@@ -124,6 +128,22 @@ fn summary(report: &str) -> String {
         true => report.split_whitespace().collect::<Vec<_>>().join(" "),
         false => differences.join("; "),
     }
+}
+
+/// What the report says if all that differs is the version of the crate.
+fn package_versions(report: &str) -> Option<String> {
+    const WHAT: &str = "incompatible package versions";
+    let mut errors = report.lines().filter_map(|line| line.trim().strip_prefix("Error:"));
+    if !report.contains(WHAT) || !errors.all(|error| error.trim().starts_with(WHAT)) {
+        return None;
+    }
+    let mut lines = report.lines().map(str::trim).skip_while(|line| !line.contains(WHAT));
+    let mut value = |name: &str| {
+        let mut rest = lines.by_ref().skip_while(|line| *line != name);
+        rest.nth(1).map(str::to_owned)
+    };
+    let (expected, found) = (value("Expected:")?, value("Found:")?);
+    Some(format!("it was built with version {found}, this engine has {expected}"))
 }
 
 #[cfg(test)]

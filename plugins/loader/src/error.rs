@@ -16,6 +16,14 @@ pub enum LoadError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// A directory of plugins is not there or cannot be listed.
+    #[error("{path} cannot be listed: {error}; name a directory that plugins are in")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// Anyone may write the file.
     #[error(
         "plugin {path} is writable by everyone, so anyone could make the engine run their code: \
@@ -26,7 +34,7 @@ pub enum LoadError {
         path: PathBuf,
     },
     /// The dynamic linker refused the file.
-    #[error("plugin {path} is not a library that this machine can load: {error}")]
+    #[error("plugin {path} is not a library that this machine can load: {}", reason(error))]
     Library {
         /// The file.
         path: PathBuf,
@@ -111,6 +119,11 @@ pub enum LoadError {
         /// The plugin that came first.
         first: String,
     },
+}
+
+/// What the linker said, which libloading keeps as a source.
+fn reason(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// Why a call of a plugin failed: what the plugin said, with its name in front.

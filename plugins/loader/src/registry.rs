@@ -45,13 +45,13 @@ impl Registry {
         self.add(library::load(path)?)
     }
 
-    /// Loads every library of a directory, in the order of their names; gives those that were
-    /// refused.
+    /// Loads every library of a directory, in the order of their names, that is not loaded yet; gives
+    /// those that were refused.
     ///
     /// # Errors
     /// If the directory cannot be listed.
     pub fn load_directory(&mut self, directory: &Path) -> Result<Vec<LoadError>, LoadError> {
-        let unreadable = |error| LoadError::File { path: directory.into(), error };
+        let unreadable = |error| LoadError::Directory { path: directory.into(), error };
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(directory).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
@@ -60,7 +60,14 @@ impl Registry {
             }
         }
         paths.sort();
+        paths.retain(|path| !self.is_loaded(path));
         Ok(paths.iter().filter_map(|path| self.load(path).err()).collect())
+    }
+
+    /// Whether the plugin of this very file is here.
+    fn is_loaded(&self, path: &Path) -> bool {
+        let path = path.canonicalize().map(|path| path.display().to_string());
+        path.is_ok_and(|path| self.plugins.iter().any(|plugin| plugin.origin == path))
     }
 
     /// The plugins, in the order they came.
@@ -246,6 +253,7 @@ impl Registry {
                 all().filter(|(_, e)| e.kind() == kind).map(|(_, e)| e.name.as_str()).collect();
             let hint = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
+                None if known.is_empty() => "no plugin that is loaded or bundled offers one".into(),
                 None => format!("known are {}", known.join(", ")),
             };
             CallError::new(format!("there is no {} called `{name}`: {hint}", kind.name()))

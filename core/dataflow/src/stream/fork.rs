@@ -22,7 +22,7 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         assert!(N > 0, "a stream that nobody reads is ended with for_each()");
         let (env, output) = (self.env.clone(), self.sides);
         let settings = self.settings.inherited();
-        let node = self.write(Broadcast);
+        let node = self.named_if_bare("fork").write(Broadcast);
         array::from_fn(|_| {
             let upstream = Upstream::new::<T>(node, output, Partitioning::Forward);
             Stream::new(env.clone(), vec![upstream], Pages::new(), settings.clone())

@@ -7,5 +7,6 @@ mod forbidden;
 mod metrics;
 mod plugins;
 mod program;
+mod several;
 mod sorted;
 mod wide;

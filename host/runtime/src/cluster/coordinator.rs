@@ -2,7 +2,7 @@
 
 use std::{
     io::BufReader,
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -153,13 +153,16 @@ struct Reported {
 
 /// How long a worker may say nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long workers may take to clean up when the job has failed.
+const GRACE: Duration = Duration::from_secs(2);
 /// How often progress is shown while workers are waited for.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 impl Workers {
     fn start(job: Coordinated, transport: &Chosen) -> Result<Self, RunError> {
         let Coordinated { spec, processes, mut command, .. } = job;
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // A group of its own: Ctrl-C at a terminal is for this process, which tells the others.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut workers = Self(Vec::new());
         for number in 1..processes {
             let failed = |error: std::io::Error| RunError::Worker {
@@ -280,16 +283,22 @@ impl Workers {
     }
 
     /// Ends all workers; says which of them died on its own, if one did.
-    fn give_up(self) -> Option<RunError> {
+    fn give_up(mut self) -> Option<RunError> {
         let mut died = None;
-        for mut worker in self.0 {
+        for worker in &mut self.0 {
             if let Some(status) = worker.ended_by_itself() {
                 died.get_or_insert(worker.failed(&describe(status)));
             }
-            // Those that still run are in the way of nobody: their part is void.
-            let _ = worker.child.kill();
-            let _ = worker.child.wait();
         }
+        // Their part is void. Sinks take back what they have written once they hear of it.
+        self.0.iter_mut().for_each(Worker::hang_up);
+        let deadline = Instant::now() + GRACE;
+        for worker in &mut self.0 {
+            while Instant::now() < deadline && matches!(worker.child.try_wait(), Ok(None)) {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        // Those that are left are killed when they are dropped.
         died
     }
 }
@@ -392,6 +401,12 @@ impl Worker {
             Some(Ok(Some(message))) => Ok(message),
             _ => Err(self.failed("it died")),
         }
+    }
+
+    /// Closes its standard input: it stops, and ends.
+    fn hang_up(&mut self) {
+        self.input = None;
+        *self.state.input.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The status of a process that ended before it was told to: killed, or crashed. A failure that

@@ -1,5 +1,6 @@
 //! Every option of the engine.
 
+use millstream_memory::segment::check_segment_size;
 use millstream_sdk::options::{parse_bytes, parse_duration};
 
 /// An option of the engine.
@@ -24,6 +25,8 @@ pub enum ConfigKind {
     Boolean,
     /// A number of bytes, such as `64 MiB`.
     Bytes,
+    /// The size of a segment.
+    SegmentSize,
     /// A time, such as `100 ms`.
     Duration,
     /// A time, `0`, or `-1` for never.
@@ -58,7 +61,7 @@ pub const OPTIONS: &[ConfigOption] = &[
     },
     ConfigOption {
         key: "memory.segment-size",
-        kind: ConfigKind::Bytes,
+        kind: ConfigKind::SegmentSize,
         default: "32 KiB",
         doc: "Bytes of a segment, a power of two from 4 KiB to 16 MiB",
     },
@@ -179,6 +182,11 @@ impl ConfigKind {
             Self::Integer => (value.parse::<u32>().is_ok_and(|n| n > 0), "a whole number above 0"),
             Self::Boolean => (value.parse::<bool>().is_ok(), "`true` or `false`"),
             Self::Bytes => (parse_bytes(value).is_some(), "a number of bytes such as `64 MiB`"),
+            Self::SegmentSize => {
+                let bytes = parse_bytes(value).and_then(|bytes| usize::try_from(bytes).ok());
+                let good = bytes.is_some_and(|bytes| check_segment_size(bytes).is_ok());
+                (good, "a power of two from 4 KiB to 16 MiB")
+            }
             Self::Duration => (parse_duration(value).is_some(), "a time such as `100 ms`"),
             Self::Text => (true, "text"),
             Self::ZeroCopy => {

@@ -89,7 +89,7 @@ impl Deployer<'_> {
         for subtask in self.subtasks(node) {
             let segment_size = self.runtime.network.segment_size();
             let writer = sink.writer(subtask.index, parallelism, segment_size)?;
-            threads.push(self.sink_thread(subtask, Box::new(PluginSink(writer))));
+            threads.push(self.sink_thread(subtask, Kind::Sink, Box::new(PluginSink(writer))));
         }
         let name = self.graph.nodes[node as usize].name.clone();
         self.commits.add(move || sink.commit().map_err(|e| TaskError::from(e).at(name)));
@@ -109,14 +109,20 @@ impl Deployer<'_> {
         let mut result = result;
         result.open(schema).map_err(RunError::Task)?;
         let result = Arc::new(Mutex::new(result));
-        let thread = self.sink_thread(subtask, Box::new(ResultThread(Arc::clone(&result))));
+        let sink = Box::new(ResultThread(Arc::clone(&result)));
+        let thread = self.sink_thread(subtask, Kind::Result, sink);
         self.commits.add(move || lock(&result).finish());
         Ok(Some(thread))
     }
 
-    fn sink_thread(&mut self, subtask: Subtask, sink: Box<dyn BlockingSink>) -> SinkThread {
+    fn sink_thread(
+        &mut self,
+        subtask: Subtask,
+        kind: Kind,
+        sink: Box<dyn BlockingSink>,
+    ) -> SinkThread {
         let (name, metrics) = (self.name(subtask), Arc::default());
-        self.count(subtask, &name, Kind::Sink, &metrics);
+        self.count(subtask, &name, kind, &metrics);
         let channels = self.inputs.remove(&subtask).unwrap_or_default();
         let channels = channels.into_iter().map(|(_, receiver)| receiver).collect();
         let doorbell = match &self.ends[&subtask] {
