@@ -19,7 +19,7 @@ use std::{
 
 use io_uring::{IoUring, opcode, types};
 use millstream::cluster::{Preference, Transport};
-use millstream_benches::{cpu_seconds, measure, median};
+use millstream_benches::{cpu_seconds, machine_seconds, measure, median};
 use millstream_data::{
     Value,
     page::{PageBuilder, Shape, Sizing},
@@ -73,28 +73,26 @@ fn main() {
     if let [only, gib, segment] = &arguments[..]
         && CONTESTANTS.contains(&only.as_str())
     {
-        let (rate, cost) = run(only, number(gib) << 30, number(segment) << 10);
-        return println!("{only}: {rate:.2} GB/s, {cost:.3} CPU-s/GB");
+        let Run { rate, cost, machine } = run(only, number(gib) << 30, number(segment) << 10);
+        return println!("{only}: {rate:.2} GB/s, {cost:.3} CPU-s/GB, whole machine {machine:.3}");
     }
     let numbers: Vec<u64> = arguments.iter().map(|text| number(text)).collect();
     let total = numbers.first().copied().unwrap_or(8) << 30;
     let rounds = numbers.get(1).copied().unwrap_or(3);
     let segment = numbers.get(2).copied().unwrap_or(32) << 10;
-    let mut results = vec![(Vec::new(), Vec::new()); CONTESTANTS.len()];
+    let mut results = vec![Vec::new(); CONTESTANTS.len()];
     for _ in 0..rounds {
-        for (contestant, (rates, costs)) in CONTESTANTS.iter().zip(&mut results) {
-            let (rate, cost) = run(contestant, total, segment);
-            rates.push(rate);
-            costs.push(cost);
+        for (contestant, runs) in CONTESTANTS.iter().zip(&mut results) {
+            runs.push(run(contestant, total, segment));
         }
     }
-    let medians: Vec<(f64, f64)> =
-        results.into_iter().map(|(rates, costs)| (median(rates), median(costs))).collect();
-    let (pair, best) = (medians[0].0, medians[..BARE].iter().map(|m| m.0).fold(0.0, f64::max));
-    for (contestant, (rate, cost)) in CONTESTANTS.iter().zip(&medians) {
+    let medians: Vec<Run> = results.iter().map(|runs| Run::median(runs)).collect();
+    let pair = medians[0].rate;
+    let best = medians[..BARE].iter().map(|run| run.rate).fold(0.0, f64::max);
+    for (contestant, Run { rate, cost, machine }) in CONTESTANTS.iter().zip(&medians) {
         println!(
-            "{} KiB, {contestant}: {rate:.2} GB/s, {cost:.3} CPU-s/GB, {:.2} of write/read, {:.2} of \
-             the best bare loop",
+            "{} KiB, {contestant}: {rate:.2} GB/s, {cost:.3} CPU-s/GB, whole machine {machine:.3}, \
+             {:.2} of write/read, {:.2} of the best bare loop",
             segment >> 10,
             rate / pair,
             rate / best
@@ -107,10 +105,8 @@ fn curve(total: u64, rounds: u64) {
     println!("| KiB | {} |", CURVE.join(" | "));
     for kib in [4, 8, 16, 32, 64, 128, 256, 512, 1024] {
         let cells = CURVE.map(|contestant| {
-            let runs: Vec<(f64, f64)> =
-                (0..rounds).map(|_| run(contestant, total, kib << 10)).collect();
-            let rate = median(runs.iter().map(|run| run.0).collect::<Vec<f64>>());
-            let cost = median(runs.iter().map(|run| run.1).collect::<Vec<f64>>());
+            let runs: Vec<Run> = (0..rounds).map(|_| run(contestant, total, kib << 10)).collect();
+            let Run { rate, cost, .. } = Run::median(&runs);
             format!("{rate:.2} GB/s, {cost:.3}")
         });
         println!("| {kib} | {} |", cells.join(" | "));
@@ -121,8 +117,33 @@ fn number(text: &str) -> u64 {
     text.parse().expect("a number")
 }
 
-/// Sends from this process to a child; gives GB/s and processor seconds a GB of both.
-fn run(contestant: &str, total: u64, segment: u64) -> (f64, f64) {
+/// What one run, or the median of several, came to.
+#[derive(Clone, Copy)]
+struct Run {
+    /// GB/s.
+    rate: f64,
+    /// Processor seconds a GB, of both processes.
+    cost: f64,
+    /// The same, of the whole machine.
+    machine: f64,
+}
+
+impl Run {
+    fn median(runs: &[Self]) -> Self {
+        let of = |number: fn(&Self) -> f64| median(runs.iter().map(number));
+        Self { rate: of(|run| run.rate), cost: of(|run| run.cost), machine: of(|run| run.machine) }
+    }
+}
+
+/// Sends from this process to a child.
+fn run(contestant: &str, total: u64, segment: u64) -> Run {
+    let before = machine_seconds();
+    let (rate, cost) = send_to_child(contestant, total, segment);
+    let machine = (machine_seconds() - before) / (total as f64 / 1e9);
+    Run { rate, cost, machine }
+}
+
+fn send_to_child(contestant: &str, total: u64, segment: u64) -> (f64, f64) {
     let bytes = total as f64 / 1e9;
     if contestant == "millstream local" {
         let ((), cost) = measure(|| local(total, segment));
