@@ -1,0 +1,193 @@
+//! What a state backend is: bytes behind a key group, a page of keys at a time.
+//!
+//! A backend keeps, for each state of an operator, a value for each key and namespace. It knows
+//! nothing of types: keys, namespaces and values are rows. Engines that call their state once a row
+//! lose more than their columns win, so every call takes a batch of [`Keys`]; a batch of one
+//! ([`Key::batch`]) serves process functions.
+//!
+//! **Out of budget** is an error, [`StateError::OutOfBudget`]: a backend never takes more than it was
+//! given. **A call that stops** says how many keys were served, and may be repeated from there.
+
+use alloc::{string::String, vec::Vec};
+
+use crate::{Column, Key, Keys, StateError, Stopped};
+
+/// A state of a backend, as [`Backend::register`] numbered it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StateId(pub u16);
+
+/// What a state is like.
+#[derive(Clone, Debug)]
+pub struct StateSpec {
+    /// Its name, unique in its operator.
+    pub name: String,
+    /// What it keeps for a key and namespace.
+    pub kind: Kind,
+    /// Bytes of keys, if all have the same.
+    pub key: Option<usize>,
+    /// Bytes of namespaces, if all have the same; 0 without namespaces.
+    pub namespace: Option<usize>,
+    /// Bytes of values, if all have the same; of the elements of a list, of a map's values.
+    pub value: Option<usize>,
+}
+
+/// What a state keeps for a key and namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One value.
+    Value,
+    /// Elements, in the order in which they were appended.
+    List,
+    /// Values by user key, in the order of the bytes of user keys.
+    Map,
+}
+
+/// How an operand becomes part of a value of the same fixed size.
+pub type Merge = fn(value: &mut [u8], operand: &[u8]);
+
+/// Where a value lies until the next call that changes its backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub(crate) page: u32,
+    pub(crate) at: u16,
+    pub(crate) length: u16,
+}
+
+impl Place {
+    /// Of a key that has no value.
+    pub const ABSENT: Self = Self { page: u32::MAX, at: 0, length: 0 };
+
+    /// Whether there is no value.
+    pub fn is_absent(&self) -> bool {
+        self.page == u32::MAX
+    }
+}
+
+/// Keeps state. See the [module](self) for the rules.
+///
+/// The suite in `contract` (feature `contract`) checks an implementation.
+pub trait Backend {
+    /// Adds a state, or finds the one that was restored under its name.
+    ///
+    /// # Errors
+    /// [`StateError::Misused`] if a state of the name exists already, or was restored as another
+    /// kind; [`StateError::OutOfBudget`].
+    fn register(&mut self, spec: &StateSpec) -> Result<StateId, StateError>;
+
+    /// Finds values: pushes a place for each key, in order.
+    ///
+    /// # Errors
+    /// [`StateError::ForeignKey`], [`StateError::Misused`].
+    fn lookup(
+        &self,
+        state: StateId,
+        keys: &Keys<'_>,
+        places: &mut Vec<Place>,
+    ) -> Result<(), StateError>;
+
+    /// The pieces of a value, in order: one for a value of fixed size. Nothing for a place that is
+    /// absent.
+    fn pieces(&self, place: Place) -> impl Iterator<Item = &[u8]>;
+
+    /// Calls `each` once for each key, in order, with its number and its value of fixed size, which
+    /// is `initial` if there was none, to be changed in place.
+    ///
+    /// # Errors
+    /// Any of [`StateError`]: what was not served is as it was.
+    fn update(
+        &mut self,
+        state: StateId,
+        keys: &Keys<'_>,
+        initial: &[u8],
+        each: impl FnMut(usize, &mut [u8]),
+    ) -> Result<(), Stopped>
+    where
+        Self: Sized;
+
+    /// Merges an operand into each key's value of fixed size; the first operand is the value.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    fn merge(
+        &mut self,
+        state: StateId,
+        keys: &Keys<'_>,
+        operands: Column<'_>,
+        merge: Merge,
+    ) -> Result<(), Stopped>;
+
+    /// Sets the value of each key.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    fn put(&mut self, state: StateId, keys: &Keys<'_>, values: Column<'_>) -> Result<(), Stopped>;
+
+    /// Appends an element to the list of each key, which is not read.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    fn append(
+        &mut self,
+        state: StateId,
+        keys: &Keys<'_>,
+        elements: Column<'_>,
+    ) -> Result<(), Stopped>;
+
+    /// Removes what each key has, if anything.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    fn remove(&mut self, state: StateId, keys: &Keys<'_>) -> Result<(), Stopped>;
+
+    /// Calls `each` for entries of a key group, in an order of the backend's own, from where a
+    /// cursor stands, until it answers `false`; the cursor then stands behind that entry.
+    ///
+    /// The state must not be changed between two calls with the same cursor.
+    ///
+    /// # Errors
+    /// [`StateError::ForeignKey`], [`StateError::Misused`].
+    fn scan(
+        &self,
+        state: StateId,
+        group: u32,
+        cursor: &mut Cursor,
+        each: &mut dyn FnMut(Entry<'_>) -> bool,
+    ) -> Result<(), StateError>;
+
+    /// Removes all entries of a namespace in all key groups: reads the whole state.
+    ///
+    /// # Errors
+    /// Any of [`StateError`]; some entries are removed then, and a repeated call removes the others.
+    fn clear_namespace(&mut self, state: StateId, namespace: &[u8]) -> Result<(), StateError>;
+
+    /// How many keys and namespaces have a value.
+    fn entries(&self, state: StateId) -> u64;
+
+    /// Bytes of the budget that are held.
+    fn held(&self) -> u64;
+}
+
+/// Where a scan of a key group stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    pub(crate) page: u32,
+    pub(crate) entry: u32,
+}
+
+/// An entry of a scan.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Bytes of the key.
+    pub key: &'a [u8],
+    /// Its namespace.
+    pub namespace: &'a [u8],
+    /// Where the value is.
+    pub value: Place,
+}
+
+impl Entry<'_> {
+    /// The entry's key, for a call of the backend.
+    pub fn keyed(&self, hash: u64) -> Key<'_> {
+        Key { hash, key: self.key, namespace: self.namespace }
+    }
+}
