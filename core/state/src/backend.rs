@@ -27,7 +27,7 @@ pub struct StateSpec {
     pub key: Option<usize>,
     /// Bytes of namespaces, if all have the same; 0 without namespaces.
     pub namespace: Option<usize>,
-    /// Bytes of values, if all have the same; of the elements of a list, of a map's values.
+    /// Bytes of values, if all have the same; of the elements of a list.
     pub value: Option<usize>,
 }
 
@@ -38,8 +38,6 @@ pub enum Kind {
     Value,
     /// Elements, in the order in which they were appended.
     List,
-    /// Values by user key, in the order of the bytes of user keys.
-    Map,
 }
 
 /// How an operand becomes part of a value of the same fixed size.
@@ -67,11 +65,10 @@ impl Place {
 ///
 /// The suite in `contract` (feature `contract`) checks an implementation.
 pub trait Backend {
-    /// Adds a state, or finds the one that was restored under its name.
+    /// Adds a state.
     ///
     /// # Errors
-    /// [`StateError::Misused`] if a state of the name exists already, or was restored as another
-    /// kind; [`StateError::OutOfBudget`].
+    /// [`StateError::Misused`] if a state of the name exists already; [`StateError::OutOfBudget`].
     fn register(&mut self, spec: &StateSpec) -> Result<StateId, StateError>;
 
     /// Finds values: pushes a place for each key, in order.
@@ -159,6 +156,20 @@ pub trait Backend {
     /// # Errors
     /// Any of [`StateError`]; some entries are removed then, and a repeated call removes the others.
     fn clear_namespace(&mut self, state: StateId, namespace: &[u8]) -> Result<(), StateError>;
+
+    /// Freezes the state as it is. It is then read with [`next_chunk`](Self::next_chunk), while it goes
+    /// on changing. [`StateError::SnapshotFirst`] says that a change has to wait for the next chunk.
+    ///
+    /// # Errors
+    /// [`StateError::SnapshotOpen`]; [`StateError::OutOfBudget`].
+    fn open_snapshot(&mut self) -> Result<(), StateError>;
+
+    /// Appends the next chunk of the open snapshot to `out`, in the [canonical
+    /// format](crate::format); `false` if there was no more, and the snapshot is closed.
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool;
+
+    /// Closes a snapshot that is not wanted any more.
+    fn abort_snapshot(&mut self);
 
     /// How many keys and namespaces have a value.
     fn entries(&self, state: StateId) -> u64;

@@ -49,9 +49,11 @@ extern crate alloc;
 mod backend;
 mod batch;
 mod error;
+pub mod format;
 pub mod key_group;
 mod lease;
 mod memory;
+mod restore;
 
 pub use backend::{Backend, Cursor, Entry, Kind, Merge, Place, StateId, StateSpec};
 pub use batch::{Column, Key, KeyHash, Keys, Owned};
@@ -59,3 +61,4 @@ pub use error::{StateError, Stopped};
 pub use key_group::{KeyGroups, MAX_PARALLELISM_LIMIT, default_max_parallelism};
 pub use lease::{Lease, ManagedLease};
 pub use memory::{MemoryBackend, MemoryConfig};
+pub use restore::{RestoreError, restore};

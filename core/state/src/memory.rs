@@ -9,11 +9,13 @@ mod bucket;
 mod chain;
 mod pages;
 mod serve;
+mod snapshot;
 mod table;
 
 use alloc::vec::Vec;
 
 use pages::Pages;
+use snapshot::Snapshot;
 use table::Table;
 
 use crate::{KeyHash, Kind, Lease, Owned, StateError, StateId, StateSpec};
@@ -43,6 +45,7 @@ pub struct MemoryBackend<L: Lease> {
     owned: Owned,
     hash: KeyHash,
     states: Vec<State>,
+    snapshot: Option<Snapshot>,
 }
 
 #[derive(Debug)]
@@ -57,17 +60,18 @@ impl<L: Lease> MemoryBackend<L> {
     /// # Panics
     /// If segments are smaller than 4 KiB.
     pub fn new(lease: L, owned: Owned, hash: KeyHash, config: MemoryConfig) -> Self {
-        Self { pages: Pages::new(lease, config.copies_max), owned, hash, states: Vec::new() }
+        Self {
+            pages: Pages::new(lease, config.copies_max),
+            owned,
+            hash,
+            states: Vec::new(),
+            snapshot: None,
+        }
     }
 
     /// Bytes in use, of those that are [held](crate::Backend::held).
     pub fn used(&self) -> u64 {
         u64::from(self.pages.used()) * pages::PAGE as u64
-    }
-
-    fn state(&self, state: StateId, kind: Kind) -> Result<&State, StateError> {
-        let Some(found) = self.states.get(usize::from(state.0)) else { return Err(unknown(state)) };
-        if found.spec.kind == kind { Ok(found) } else { Err(other_kind(found)) }
     }
 
     fn state_mut(

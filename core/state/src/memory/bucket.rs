@@ -16,7 +16,7 @@
 use super::pages::{PAGE, Page};
 
 /// Bytes in front of the lanes: entries, lanes in use, depth, class of lanes, begin of the heap,
-/// dead bytes in it, and the page where the table goes on.
+/// dead bytes in it, the state, and the page where the table goes on.
 const HEADER: usize = 16;
 const COUNT: usize = 0;
 const USED: usize = 2;
@@ -24,6 +24,7 @@ const DEPTH: usize = 4;
 const CLASS: usize = 5;
 const HEAP: usize = 6;
 const DEAD: usize = 8;
+const STATE: usize = 10;
 const NEXT: usize = 12;
 
 /// Lanes of class 0; each class has twice as many as the one before.
@@ -96,14 +97,20 @@ pub(super) fn set_short(page: &mut Page, at: usize, value: usize) {
 }
 
 /// Makes a page an empty table.
-pub(super) fn clear(page: &mut Page, depth: u32) {
+pub(super) fn clear(page: &mut Page, state: u16, depth: u32) {
     page[..HEADER + 2 * LANES_MIN].fill(0);
     page[DEPTH] = depth as u8;
     set_short(page, HEAP, PAGE);
+    set_short(page, STATE, usize::from(state));
 }
 
 pub(super) fn count(page: &Page) -> usize {
     short(page, COUNT)
+}
+
+/// The state whose table the page is part of.
+pub(super) fn state(page: &Page) -> u16 {
+    short(page, STATE) as u16
 }
 
 pub(super) fn depth(page: &Page) -> u32 {
@@ -176,29 +183,67 @@ pub(super) fn entry_of(lanes: u64, candidates: u64) -> usize {
 }
 
 /// The lane and entry of a hash for which `is` holds.
-#[inline(always)]
 pub(super) fn find(
     page: &Page,
     class: u32,
     position: u64,
-    mut is: impl FnMut(usize) -> bool,
+    is: impl Fn(usize) -> bool,
 ) -> Option<(usize, usize)> {
     let groups = (LANES_MIN / 4) << class;
     let mut group = first_group(class, position);
     for _ in 0..groups {
         let word = lanes(page, group);
-        let mut left = candidates(word, position);
-        while left != 0 {
-            let entry = entry_of(word, left);
-            if entry != usize::MAX && is(entry) {
-                return Some((group * 4 + left.trailing_zeros() as usize / 16, entry));
-            }
-            left &= left - 1;
+        if let Some((lane, entry)) = among(word, position, &is) {
+            return Some((group * 4 + lane, entry));
         }
         if has_empty(word) {
             return None;
         }
         group = (group + 1) & (groups - 1);
+    }
+    None
+}
+
+/// As [`find`], with the first four lanes read before.
+#[inline(always)]
+pub(super) fn find_from(
+    page: &Page,
+    class: u32,
+    position: u64,
+    first: u64,
+    is: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    if let Some((_, entry)) = among(first, position, &is) {
+        return Some(entry);
+    }
+    if has_empty(first) {
+        return None;
+    }
+    let groups = (LANES_MIN / 4) << class;
+    let mut group = first_group(class, position);
+    for _ in 1..groups {
+        group = (group + 1) & (groups - 1);
+        let word = lanes(page, group);
+        if let Some((_, entry)) = among(word, position, &is) {
+            return Some(entry);
+        }
+        if has_empty(word) {
+            break;
+        }
+    }
+    None
+}
+
+/// The lane among four, and its entry, for which `is` holds.
+#[inline(always)]
+fn among(word: u64, position: u64, is: &impl Fn(usize) -> bool) -> Option<(usize, usize)> {
+    let mut left = candidates(word, position);
+    while left != 0 {
+        let entry = entry_of(word, left);
+        if entry != usize::MAX && is(entry) {
+            return Some((left.trailing_zeros() as usize / 16, entry));
+        }
+        left &= left - 1;
     }
     None
 }

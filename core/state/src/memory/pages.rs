@@ -88,10 +88,13 @@ impl<L: Lease> Pages<L> {
     /// Makes a page writable: the snapshot gets a copy if it still needs what is there.
     #[inline(always)]
     pub(crate) fn prepare(&mut self, page: u32) -> Result<(), SnapshotFirst> {
-        if self.cow.open == 0 || self.cow.seen[page as usize] == self.cow.open {
-            return Ok(());
-        }
-        self.preserve(page)
+        if self.is_shared(page) { self.preserve(page) } else { Ok(()) }
+    }
+
+    /// Whether the open snapshot needs a page as it is.
+    #[inline(always)]
+    pub(crate) fn is_shared(&self, page: u32) -> bool {
+        self.cow.open != 0 && self.cow.seen[page as usize] != self.cow.open
     }
 
     #[cold]

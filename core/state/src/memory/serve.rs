@@ -36,7 +36,7 @@ impl<L: Lease> Backend for MemoryBackend<L> {
             let held = self.pages.held();
             return Err(StateError::OutOfBudget { state: spec.name.clone(), held });
         }
-        let table = Table::new(spec.name.clone(), shape, self.owned, self.hash);
+        let table = Table::new(spec.name.clone(), number, shape, self.owned, self.hash);
         self.states.push(State { spec: spec.clone(), table });
         Ok(StateId(number))
     }
@@ -165,6 +165,18 @@ impl<L: Lease> Backend for MemoryBackend<L> {
 
     fn held(&self) -> u64 {
         self.pages.held()
+    }
+
+    fn open_snapshot(&mut self) -> Result<(), StateError> {
+        self.open()
+    }
+
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+        self.chunk(out)
+    }
+
+    fn abort_snapshot(&mut self) {
+        self.close();
     }
 }
 
@@ -336,7 +348,11 @@ impl State {
         if parts.chained {
             let chain = Chain::from_bytes(&pages.page(found.page)[value..end]);
             let Some(mut chain) = chain else { return Ok(()) };
-            chain.append(pages, element).map_err(|why| self.refused(pages, why))?;
+            chain.append(pages, element).map_err(|why| {
+                // The page of the entry is what the snapshot writes chains with.
+                pages.cow.urgent = found.page;
+                self.refused(pages, why)
+            })?;
             pages.page_mut(found.page)[value..end].copy_from_slice(&chain.to_bytes());
             return Ok(());
         }

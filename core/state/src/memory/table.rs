@@ -30,6 +30,7 @@ const CLASS_BITS: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) name: String,
+    number: u16,
     pub(super) shape: Shape,
     pub(super) owned: Owned,
     hash: KeyHash,
@@ -89,9 +90,15 @@ impl Group {
 }
 
 impl Table {
-    pub(super) fn new(name: String, shape: Shape, owned: Owned, hash: KeyHash) -> Self {
+    pub(super) fn new(
+        name: String,
+        number: u16,
+        shape: Shape,
+        owned: Owned,
+        hash: KeyHash,
+    ) -> Self {
         let groups = (0..owned.len()).map(|_| Group::default()).collect();
-        Self { name, shape, owned, hash, groups, pages: 0 }
+        Self { name, number, shape, owned, hash, groups, pages: 0 }
     }
 
     /// Bytes of an empty table, to be reserved.
@@ -102,6 +109,11 @@ impl Table {
     /// The stable hash of a key's bytes.
     pub(super) fn hash(&self, key: &[u8]) -> u64 {
         (self.hash)(key)
+    }
+
+    /// All pages but those that are chained.
+    pub(super) fn heads(&self) -> impl Iterator<Item = u32> + '_ {
+        self.groups.iter().flat_map(Group::pages)
     }
 
     pub(super) fn entries(&self) -> u64 {
@@ -189,7 +201,7 @@ impl Table {
                 self.split(pages, group, position, head)?;
             } else {
                 let next = self.take(pages, group)?;
-                bucket::clear(pages.page_mut(next), depth);
+                bucket::clear(pages.page_mut(next), self.number, depth);
                 bucket::set_next(pages.page_mut(last), Some(next));
             }
         }
@@ -225,7 +237,7 @@ impl Table {
             pages.release(size_of::<u32>() as u64);
             return taken.map(drop);
         };
-        bucket::clear(pages.page_mut(page), 0);
+        bucket::clear(pages.page_mut(page), self.number, 0);
         let group = &mut self.groups[group];
         group.directory.push(page << CLASS_BITS);
         group.depth = 0;
@@ -247,8 +259,8 @@ impl Table {
         let new = self.take(pages, group)?;
         let (shape, rehash) = (self.shape, Self::rehash(self.hash, self.owned));
         let old: Page = *pages.page(page);
-        bucket::clear(pages.page_mut(page), depth + 1);
-        bucket::clear(pages.page_mut(new), depth + 1);
+        bucket::clear(pages.page_mut(page), self.number, depth + 1);
+        bucket::clear(pages.page_mut(new), self.number, depth + 1);
         let bit = 1 << (63 - depth);
         for entry in 0..bucket::count(&old) {
             let moved = bucket::content(&old, &shape, entry);

@@ -7,17 +7,17 @@
 
 use super::{CLASS_BITS, Table, position};
 use crate::{
-    Key, Keys, Lease, Stopped,
+    Column, Key, Keys, Lease, StateError, Stopped,
     memory::{
-        bucket::{self, Content},
-        pages::{PAGE, Pages},
+        bucket::{self, Content, Shape},
+        pages::{PAGE, Page, Pages},
     },
 };
 
 /// Keys that are looked up together.
 const BLOCK: usize = 32;
-/// A table of more pages than this is looked up in rounds: half a megabyte.
-const CACHED_PAGES: u32 = 128;
+/// A table of more pages than this is looked up in rounds: a megabyte.
+const CACHED_PAGES: u32 = 256;
 /// No page: there is no segment that a directory could refer to by it.
 const ABSENT: u32 = u32::MAX;
 
@@ -28,6 +28,91 @@ struct Probe {
     lanes: u64,
     /// Page and class, or [`ABSENT`].
     entry: u32,
+}
+
+/// Keys, as fast as their sizes allow to compare them.
+trait Source {
+    fn len(&self) -> usize;
+    fn hash(&self, index: usize) -> u64;
+    fn namespace(&self, index: usize) -> &[u8];
+    fn key(&self, index: usize) -> Key<'_>;
+    /// Whether an entry is that of a key.
+    fn is(&self, index: usize, page: &Page, shape: &Shape, entry: usize) -> bool;
+    /// The value of an entry.
+    fn value<'p>(&self, page: &'p mut Page, shape: &Shape, entry: usize) -> &'p mut [u8];
+}
+
+/// Keys of eight bytes without namespace, values of `VALUE` bytes.
+struct Words<'a, const VALUE: usize> {
+    hashes: &'a [u64],
+    keys: &'a [[u8; 8]],
+}
+
+impl<const VALUE: usize> Source for Words<'_, VALUE> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.hashes.len().min(self.keys.len())
+    }
+
+    #[inline(always)]
+    fn hash(&self, index: usize) -> u64 {
+        self.hashes[index]
+    }
+
+    #[inline(always)]
+    fn namespace(&self, _index: usize) -> &[u8] {
+        &[]
+    }
+
+    fn key(&self, index: usize) -> Key<'_> {
+        Key { hash: self.hashes[index], key: &self.keys[index], namespace: &[] }
+    }
+
+    #[inline(always)]
+    fn is(&self, index: usize, page: &Page, shape: &Shape, entry: usize) -> bool {
+        let at = shape.at(entry);
+        page.get(at..at + 8).and_then(|key| key.first_chunk::<8>()) == Some(&self.keys[index])
+    }
+
+    #[inline(always)]
+    fn value<'p>(&self, page: &'p mut Page, shape: &Shape, entry: usize) -> &'p mut [u8] {
+        let at = shape.at(entry) + 8;
+        &mut page[at..at + VALUE]
+    }
+}
+
+impl Source for Keys<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    #[inline(always)]
+    fn hash(&self, index: usize) -> u64 {
+        self.hashes[index]
+    }
+
+    #[inline(always)]
+    fn namespace(&self, index: usize) -> &[u8] {
+        self.namespaces.at(index)
+    }
+
+    fn key(&self, index: usize) -> Key<'_> {
+        self.at(index)
+    }
+
+    #[inline(always)]
+    fn is(&self, index: usize, page: &Page, shape: &Shape, entry: usize) -> bool {
+        let parts = bucket::parts(page, shape, entry);
+        page[parts.key..parts.namespace] == *self.keys.at(index)
+            && page[parts.namespace..parts.value] == *self.namespaces.at(index)
+    }
+
+    #[inline(always)]
+    fn value<'p>(&self, page: &'p mut Page, shape: &Shape, entry: usize) -> &'p mut [u8] {
+        let parts = bucket::parts(page, shape, entry);
+        &mut page[parts.value..parts.end]
+    }
 }
 
 impl Table {
@@ -41,79 +126,110 @@ impl Table {
         initial: &[u8],
         each: &mut impl FnMut(usize, &mut [u8]),
     ) -> Result<(), Stopped> {
-        match (self.shape.fixed, initial.len()) {
-            (Some((8, 0, 8)), 8) => self.rounds::<L, 8, 8>(pages, keys, initial, each),
-            (Some((8, 0, _)), _) => self.rounds::<L, 8, 0>(pages, keys, initial, each),
-            _ => self.rounds::<L, 0, 0>(pages, keys, initial, each),
+        let hashes = keys.hashes;
+        match (self.shape.fixed, keys.keys) {
+            (Some((8, 0, 8)), Column::Fixed { width: 8, bytes }) => {
+                let keys = Words::<8> { hashes, keys: bytes.as_chunks().0 };
+                self.update_each(pages, &keys, initial, each)
+            }
+            _ => self.update_each(pages, keys, initial, each),
         }
     }
 
     #[inline(always)]
-    fn rounds<L: Lease, const KEY: usize, const VALUE: usize>(
+    fn update_each<L: Lease>(
         &mut self,
         pages: &mut Pages<L>,
-        keys: &Keys<'_>,
+        keys: &impl Source,
         initial: &[u8],
         each: &mut impl FnMut(usize, &mut [u8]),
     ) -> Result<(), Stopped> {
         let mut done = 0;
-        let mut probes = [Probe::default(); BLOCK];
         while done < keys.len() {
+            if self.pages <= CACHED_PAGES {
+                let probe = self.probe(pages, keys, done)?;
+                self.serve(pages, keys, done, &probe, initial, each)?;
+                done += 1;
+                continue;
+            }
             let block = BLOCK.min(keys.len() - done);
-            let staged = self.pages > CACHED_PAGES;
-            for (i, probe) in probes[..block].iter_mut().enumerate() {
-                *probe = self.probe(pages, &keys.at(done + i), done + i)?;
-            }
-            if staged {
-                let mut touched = 0;
-                for probe in &probes[..block] {
-                    touched ^= self.touch(pages, probe);
-                }
-                core::hint::black_box(touched);
-            }
-            // Once a key was inserted, what the others' probes say may be wrong.
-            let mut stale = false;
-            for (i, probe) in probes[..block].iter_mut().enumerate() {
-                let index = done + i;
-                let key = keys.at(index);
-                if stale {
-                    *probe = self.probe(pages, &key, index)?;
-                }
-                let found = self.find_probed::<L, KEY>(pages, probe, &key);
-                let stopped = |error| Stopped { done: index, error };
-                let (page, entry) = match found {
-                    Some(found) => found,
-                    None => {
-                        stale = true;
-                        self.find_or_insert(pages, &key, initial).map_err(stopped)?
-                    }
-                };
-                pages.prepare(page).map_err(|first| stopped(first.into()))?;
-                let shape = &self.shape;
-                let bytes = pages.page_mut(page);
-                if VALUE > 0 {
-                    let at = (shape.at(entry) + KEY).min(PAGE - VALUE);
-                    each(index, &mut bytes[at..at + VALUE]);
-                } else {
-                    let parts = bucket::parts(bytes, shape, entry);
-                    each(index, &mut bytes[parts.value..parts.end]);
-                }
-            }
+            self.update_block(pages, keys, done..done + block, initial, each)?;
             done += block;
         }
         Ok(())
     }
 
     #[inline(always)]
+    fn update_block<L: Lease>(
+        &mut self,
+        pages: &mut Pages<L>,
+        keys: &impl Source,
+        block: core::ops::Range<usize>,
+        initial: &[u8],
+        each: &mut impl FnMut(usize, &mut [u8]),
+    ) -> Result<(), Stopped> {
+        let mut probes = [Probe::default(); BLOCK];
+        for (probe, index) in probes.iter_mut().zip(block.clone()) {
+            *probe = self.probe(pages, keys, index)?;
+        }
+        let mut touched = 0;
+        for (probe, _) in probes.iter().zip(block.clone()) {
+            touched ^= self.touch(pages, probe);
+        }
+        core::hint::black_box(touched);
+        // Once a key was inserted, what the others' probes say may be wrong.
+        let mut stale = false;
+        for (probe, index) in probes.iter_mut().zip(block) {
+            if stale {
+                *probe = self.probe(pages, keys, index)?;
+            }
+            stale |= self.serve(pages, keys, index, probe, initial, each)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` for one key; says whether that was inserted.
+    #[inline(always)]
+    fn serve<L: Lease>(
+        &mut self,
+        pages: &mut Pages<L>,
+        keys: &impl Source,
+        index: usize,
+        probe: &Probe,
+        initial: &[u8],
+        each: &mut impl FnMut(usize, &mut [u8]),
+    ) -> Result<bool, Stopped> {
+        let stopped = |error| Stopped { done: index, error };
+        if probe.entry != ABSENT {
+            let (page, class) = (probe.entry >> CLASS_BITS, probe.entry & ((1 << CLASS_BITS) - 1));
+            let shape = &self.shape;
+            pages.prepare(page).map_err(|first| stopped(first.into()))?;
+            let bytes = pages.page_mut(page);
+            let is = |entry| keys.is(index, bytes, shape, entry);
+            if let Some(entry) = bucket::find_from(bytes, class, probe.position, probe.lanes, is) {
+                each(index, keys.value(bytes, shape, entry));
+                return Ok(false);
+            }
+        }
+        let key = keys.key(index);
+        let (page, entry) = self.find_or_insert(pages, &key, initial).map_err(stopped)?;
+        pages.prepare(page).map_err(|first| stopped(first.into()))?;
+        each(index, keys.value(pages.page_mut(page), &self.shape, entry));
+        Ok(true)
+    }
+
+    #[inline(always)]
     fn probe<L: Lease>(
         &self,
         pages: &Pages<L>,
-        key: &Key<'_>,
+        keys: &impl Source,
         index: usize,
     ) -> Result<Probe, Stopped> {
-        let (group, position) = position(&self.owned, key.hash, key.namespace);
-        let stopped = |error| Stopped { done: index, error };
-        let group = &self.groups[self.owned.index(group).map_err(stopped)?];
+        let (group, position) = position(&self.owned, keys.hash(index), keys.namespace(index));
+        let number = group.wrapping_sub(self.owned.first) as usize;
+        let Some(group) = self.groups.get(number) else {
+            return Err(Stopped { done: index, error: StateError::ForeignKey { group } });
+        };
         let Some(entry) = group.entry(position) else {
             return Ok(Probe { position, lanes: 0, entry: ABSENT });
         };
@@ -139,31 +255,6 @@ impl Table {
         bytes[at]
     }
 
-    #[inline(always)]
-    fn find_probed<L: Lease, const KEY: usize>(
-        &self,
-        pages: &Pages<L>,
-        probe: &Probe,
-        key: &Key<'_>,
-    ) -> Option<(u32, usize)> {
-        if probe.entry == ABSENT {
-            return None;
-        }
-        let (page, class) = (probe.entry >> CLASS_BITS, probe.entry & ((1 << CLASS_BITS) - 1));
-        let bytes = pages.page(page);
-        let found = bucket::find(bytes, class, probe.position, |entry| {
-            if KEY == 8 {
-                let at = self.shape.at(entry).min(PAGE - 8);
-                bytes[at..at + 8] == *key.key
-            } else {
-                let parts = bucket::parts(bytes, &self.shape, entry);
-                bytes[parts.key..parts.namespace] == *key.key
-                    && bytes[parts.namespace..parts.value] == *key.namespace
-            }
-        });
-        found.map(|(_, entry)| (page, entry))
-    }
-
     /// The slow way, for what is chained or not there.
     #[cold]
     #[inline(never)]
@@ -172,7 +263,7 @@ impl Table {
         pages: &mut Pages<L>,
         key: &Key<'_>,
         initial: &[u8],
-    ) -> Result<(u32, usize), crate::StateError> {
+    ) -> Result<(u32, usize), StateError> {
         if let Some(found) = self.find(pages, key)? {
             return Ok((found.page, found.entry));
         }

@@ -1,0 +1,192 @@
+//! The canonical format of state: the same whichever backend writes or reads it.
+//!
+//! A snapshot is a sequence of chunks, in any order. Each has entries of one state and one key group:
+//!
+//! ```text
+//! magic "MSKG" | version u16 | state u16 | group u32 | entries u32 | body u32 | checksum u64 | body
+//! entry: key u16 | namespace u16 | value u32 | bytes of the key, of the namespace, of the value
+//! ```
+//!
+//! Numbers are little-endian. The checksum is the [stable hash](millstream_data::hash) of everything
+//! in front of it and the body. Keys, namespaces and values are rows.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use millstream_data::hash;
+
+const MAGIC: [u8; 4] = *b"MSKG";
+const VERSION: u16 = 1;
+/// Bytes in front of the checksum.
+const SUMMED: usize = 20;
+/// Bytes in front of the body.
+const HEADER: usize = SUMMED + 8;
+/// Bytes in front of an entry's own.
+const ENTRY: usize = 8;
+
+/// A chunk that is being written.
+#[derive(Debug)]
+pub struct Chunk<'a> {
+    out: &'a mut Vec<u8>,
+    begin: usize,
+    entries: u32,
+}
+
+impl<'a> Chunk<'a> {
+    /// Begins a chunk at the end of `out`.
+    pub fn begin(state: u16, group: u32, out: &'a mut Vec<u8>) -> Self {
+        let begin = out.len();
+        out.extend(MAGIC);
+        out.extend(VERSION.to_le_bytes());
+        out.extend(state.to_le_bytes());
+        out.extend(group.to_le_bytes());
+        out.resize(begin + HEADER, 0);
+        Self { out, begin, entries: 0 }
+    }
+
+    /// Begins an entry whose value has so many bytes.
+    pub fn entry(&mut self, key: &[u8], namespace: &[u8], value: usize) {
+        self.out.extend((key.len() as u16).to_le_bytes());
+        self.out.extend((namespace.len() as u16).to_le_bytes());
+        self.out.extend((value as u32).to_le_bytes());
+        self.out.extend_from_slice(key);
+        self.out.extend_from_slice(namespace);
+        self.entries += 1;
+    }
+
+    /// Adds bytes of the entry's value.
+    pub fn value(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Ends the chunk.
+    pub fn end(self) {
+        let bytes = &mut self.out[self.begin..];
+        let body = (bytes.len() - HEADER) as u32;
+        bytes[12..16].copy_from_slice(&self.entries.to_le_bytes());
+        bytes[16..20].copy_from_slice(&body.to_le_bytes());
+        let sum = checksum(&bytes[..SUMMED], &bytes[HEADER..]);
+        bytes[SUMMED..HEADER].copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
+fn checksum(header: &[u8], body: &[u8]) -> u64 {
+    hash::bytes(hash::bytes(hash::SEED, header), body)
+}
+
+/// A chunk that was read, and is whole.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadChunk<'a> {
+    /// The state's number in the snapshot.
+    pub state: u16,
+    /// The key group.
+    pub group: u32,
+    entries: u32,
+    body: &'a [u8],
+    /// Where the chunk begins.
+    offset: usize,
+}
+
+/// An entry of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadEntry<'a> {
+    /// Bytes of the key.
+    pub key: &'a [u8],
+    /// Bytes of the namespace.
+    pub namespace: &'a [u8],
+    /// Bytes of the value.
+    pub value: &'a [u8],
+}
+
+impl<'a> ReadChunk<'a> {
+    /// Reads the chunk that begins at `offset`; gives where the next one begins, too. Everything is
+    /// checked here, so that reading [entries](Self::entries) cannot fail.
+    ///
+    /// # Errors
+    /// [`FormatError`] says where the bytes are no chunk.
+    pub fn read(snapshot: &'a [u8], offset: usize) -> Result<(Self, usize), FormatError> {
+        let wrong = |at: usize, what| FormatError { offset: offset.saturating_add(at), what };
+        let bytes = snapshot.get(offset..).unwrap_or(&[]);
+        let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
+            return Err(wrong(0, "it ends within the header of a chunk"));
+        };
+        let word = |at: usize| number(header, at);
+        if header[..4] != MAGIC {
+            return Err(wrong(0, "no chunk begins like this"));
+        }
+        if (word(4) as u16) != VERSION {
+            return Err(wrong(4, "it has a version that this program does not read"));
+        }
+        let Some(body) = rest.get(..word(16) as usize) else {
+            return Err(wrong(16, "it ends before the chunk does"));
+        };
+        let sum = u64::from(word(20)) | u64::from(word(24)) << 32;
+        if sum != checksum(&header[..SUMMED], body) {
+            return Err(wrong(SUMMED, "the checksum is not that of the bytes"));
+        }
+        let (state, group) = ((word(4) >> 16) as u16, word(8));
+        let chunk = Self { state, group, entries: word(12), body, offset };
+        chunk.check()?;
+        Ok((chunk, offset + HEADER + body.len()))
+    }
+
+    fn check(&self) -> Result<(), FormatError> {
+        let mut rest = self.body;
+        for _ in 0..self.entries {
+            let Some((_, behind)) = take(rest) else {
+                let offset = self.offset + HEADER + (self.body.len() - rest.len());
+                return Err(FormatError { offset, what: "it ends within an entry" });
+            };
+            rest = behind;
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let offset = self.offset + HEADER + (self.body.len() - rest.len());
+        Err(FormatError { offset, what: "there are bytes behind the last entry of the chunk" })
+    }
+
+    /// The entries.
+    pub fn entries(&self) -> impl Iterator<Item = ReadEntry<'a>> {
+        let mut rest = self.body;
+        core::iter::from_fn(move || {
+            let (entry, behind) = take(rest)?;
+            rest = behind;
+            Some(entry)
+        })
+    }
+}
+
+fn take(bytes: &[u8]) -> Option<(ReadEntry<'_>, &[u8])> {
+    let (header, rest) = bytes.split_first_chunk::<ENTRY>()?;
+    let word = number(header, 0);
+    let (key, rest) = rest.split_at_checked((word & 0xFFFF) as usize)?;
+    let (namespace, rest) = rest.split_at_checked((word >> 16) as usize)?;
+    let (value, rest) = rest.split_at_checked(number(header, 4) as usize)?;
+    Some((ReadEntry { key, namespace, value }, rest))
+}
+
+fn number(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b))
+}
+
+/// Bytes that are not a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormatError {
+    /// Where, from 0.
+    pub offset: usize,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+impl fmt::Display for FormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the state snapshot is damaged at byte {}: {}; restore an older checkpoint",
+            self.offset, self.what
+        )
+    }
+}
+
+impl core::error::Error for FormatError {}
