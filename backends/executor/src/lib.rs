@@ -1,4 +1,7 @@
-//! Thread per core.
+//! Who polls tasks.
+//!
+//! An [`Executor`] is what a runtime places tasks on; an [`ExecutorBackend`] makes one for each job.
+//! [`ThreadPerCore`] is the usual one; [`Inline`] uses the thread that waits for the job.
 //!
 //! A worker owns its tasks and polls those whose bit is set in its [`ReadySet`]; no lock
 //! is taken on the way of a record. A task is woken by setting its bit, from any thread. Code that
@@ -12,13 +15,24 @@
 
 pub mod blocking;
 mod clock;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod executor;
+mod inline;
+mod outcome;
 mod park;
+mod plan;
+mod poll;
 mod ready;
-mod run;
+mod threads;
 mod worker;
 
 pub use clock::Clock;
+pub use executor::{Executor, ExecutorBackend, Running, TaskId};
+pub use inline::Inline;
+pub use outcome::{Failure, Outcome};
 pub use park::WatchError;
+pub use poll::Poll;
 pub use ready::ReadySet;
-pub use run::{Executor, Failure, Outcome, Running, TaskId};
-pub use worker::{Poll, SPIN_MICROS_DEFAULT};
+pub use threads::ThreadPerCore;
+pub use worker::SPIN_MICROS_DEFAULT;

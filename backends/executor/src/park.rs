@@ -5,7 +5,7 @@
 
 use std::{
     mem::MaybeUninit,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
     sync::{Arc, OnceLock},
     thread::{self, Thread},
     time::Duration,
@@ -65,7 +65,7 @@ const BELL: u64 = u64::MAX;
 impl Parker {
     /// Watches a file from now on: what happens to it, reading or writing, wakes the task in `slot`
     /// once.
-    pub(crate) fn watch(&mut self, file: impl AsFd, slot: usize) -> Result<(), WatchError> {
+    pub(crate) fn watch(&mut self, file: BorrowedFd<'_>, slot: usize) -> Result<(), WatchError> {
         if matches!(self, Self::Thread) {
             *self = Self::Files(Files::new()?);
         }

@@ -7,52 +7,13 @@ use std::{
     time::Duration,
 };
 
-use millstream_dataflow::{
-    TaskError,
-    task::{Task, TaskMetrics, TaskPoll},
-};
+use millstream_dataflow::{TaskError, task::TaskPoll};
 
-use crate::{Clock, Outcome, ReadySet, park::Parker};
+use crate::{Clock, Outcome, Poll, ReadySet, park::Parker};
 
 /// How long a worker looks for work before it sleeps, in microseconds. Waking a sleeping thread
 /// takes several of them, so this is what a page costs that arrives while the worker is idle.
 pub const SPIN_MICROS_DEFAULT: u64 = 20;
-
-/// What a worker polls: a task, or a connection.
-pub trait Poll: Send {
-    /// Its name, for failures.
-    fn name(&self) -> &str;
-
-    /// Works for a bounded time; `now` is in microseconds.
-    ///
-    /// # Errors
-    /// Why it failed. It is not polled again.
-    fn poll(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError>;
-
-    /// When it wants to be polled although nothing woke it, in microseconds.
-    fn deadline(&self) -> Option<u64>;
-
-    /// Where its time is counted.
-    fn metrics(&self) -> Option<&Arc<TaskMetrics>>;
-}
-
-impl Poll for Task {
-    fn name(&self) -> &str {
-        Self::name(self)
-    }
-
-    fn poll(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError> {
-        Self::poll(self, now, waker)
-    }
-
-    fn deadline(&self) -> Option<u64> {
-        Self::deadline(self)
-    }
-
-    fn metrics(&self) -> Option<&Arc<TaskMetrics>> {
-        Some(Self::metrics(self))
-    }
-}
 
 /// A task in its slot.
 struct Slot {
@@ -66,8 +27,20 @@ struct Slot {
 /// The tasks of one thread.
 pub(crate) struct Worker {
     slots: Vec<Option<Slot>>,
+    /// Slots with a task.
+    left: usize,
     rest: Rest,
+    order: Order,
     outcome: Arc<Outcome>,
+}
+
+/// In which order tasks are polled that are ready at the same time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Order {
+    /// By slot.
+    Slots,
+    /// At random; the state of the generator.
+    Seeded(u64),
 }
 
 /// What a worker does when there is nothing to do.
@@ -85,42 +58,83 @@ impl Worker {
     pub(crate) fn new(
         tasks: Vec<(Box<dyn Poll>, Waker)>,
         rest: Rest,
+        order: Order,
         outcome: Arc<Outcome>,
     ) -> Self {
         let since = rest.clock.now();
         let slot = |(task, waker)| Some(Slot { task, waker, state: TaskPoll::Idle, since });
-        Self { slots: tasks.into_iter().map(slot).collect(), rest, outcome }
+        let slots: Vec<_> = tasks.into_iter().map(slot).collect();
+        Self { left: slots.len(), slots, rest, order, outcome }
     }
 
     /// Polls until every task has finished, or one anywhere has failed.
-    pub(crate) fn run(self, outcome: &Outcome) {
-        // Tasks are dropped before the thread is counted as ended: their channels close first.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.poll_all())) {
-            let what = panic_message(&*panic);
-            outcome.failed(TaskError::new(format!("a worker thread panicked: {what}")));
-        }
-        outcome.end_thread();
+    pub(crate) fn run(self) {
+        let _ = self.run_until(None);
     }
 
-    fn poll_all(mut self) {
-        let mut left = self.slots.len();
+    /// Polls for about so long; gives the worker back if there is more to do.
+    pub(crate) fn run_for(self, timeout: Duration) -> Option<Self> {
+        let until = self.rest.clock.now().saturating_add(timeout);
+        self.run_until(Some(until))
+    }
+
+    fn run_until(mut self, until: Option<Duration>) -> Option<Self> {
+        let outcome = Arc::clone(&self.outcome);
+        match catch_unwind(AssertUnwindSafe(|| self.poll_until(until))) {
+            Ok(false) => return Some(self),
+            Ok(true) => {}
+            Err(panic) => {
+                let what = panic_message(&*panic);
+                outcome.failed(TaskError::new(format!("a worker thread panicked: {what}")));
+            }
+        }
+        // Tasks are dropped before the thread is counted as ended: their channels close first.
+        drop(self);
+        outcome.end_thread();
+        None
+    }
+
+    /// `true` if there is nothing left to do.
+    fn poll_until(&mut self, until: Option<Duration>) -> bool {
         let mut rounds = 0;
-        while left > 0 && !self.outcome.is_over() {
-            let ready = Arc::clone(&self.rest.ready);
-            let mut any = ready.drain(|task| left -= usize::from(self.poll(task)));
+        while self.left > 0 && !self.outcome.is_over() {
+            if until.is_some_and(|until| until <= self.rest.clock.now()) {
+                return false;
+            }
+            let mut any = self.poll_ready();
             let deadline = self.earliest_deadline();
             if deadline.is_some_and(|at| at <= self.rest.clock.now()) {
-                left -= self.poll_due();
+                self.left -= self.poll_due();
                 any = true;
             }
             rounds += 1;
             if rounds % ROUNDS_PER_LOOK == 0 {
                 self.rest.look();
             }
-            if !any && left > 0 {
-                self.rest.rest(self.earliest_deadline(), &self.outcome);
+            if !any && self.left > 0 {
+                let wake = [self.earliest_deadline(), until].into_iter().flatten().min();
+                self.rest.rest(wake, &self.outcome);
             }
         }
+        true
+    }
+
+    /// Polls the tasks that are ready; `true` if there was one.
+    fn poll_ready(&mut self) -> bool {
+        let ready = Arc::clone(&self.rest.ready);
+        let Order::Seeded(mut state) = self.order else {
+            return ready.drain(|task| self.left -= usize::from(self.poll(task)));
+        };
+        let mut tasks = Vec::new();
+        let any = ready.drain(|task| tasks.push(task));
+        for last in (1..tasks.len()).rev() {
+            tasks.swap(last, (next_random(&mut state) % (last as u64 + 1)) as usize);
+        }
+        self.order = Order::Seeded(state);
+        for task in tasks {
+            self.left -= usize::from(self.poll(task));
+        }
+        any
     }
 
     /// `true` if the task is done with.
@@ -173,6 +187,14 @@ impl Worker {
         let deadlines = self.slots.iter().flatten().filter_map(|slot| slot.task.deadline());
         deadlines.min().map(Duration::from_micros)
     }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 impl Rest {

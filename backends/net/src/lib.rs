@@ -28,6 +28,6 @@ mod session;
 mod wire;
 
 pub use choose::{Chosen, Preference, Transport, TransportError, choose};
-pub use link::{Link, LinkConfig, LinkError};
+pub use link::{Link, LinkConfig, LinkError, ZeroCopy};
 pub use mesh::{Listener, MeshError, connect, listen};
 pub use ports::{InletConfig, RemoteChannel};

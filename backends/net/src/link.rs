@@ -25,6 +25,19 @@ use crate::{
     wire::{Progress, Wire, tcp::TcpWire, uring::UringWire},
 };
 
+/// Whether large messages are sent without copying them first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ZeroCopy {
+    /// Tries with the first messages, and goes on if the kernel reports that it did not copy them
+    /// after all, as it does over loopback.
+    #[default]
+    WherePays,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
 /// What a link is told at its start.
 #[derive(Debug)]
 pub struct LinkConfig {
@@ -33,7 +46,7 @@ pub struct LinkConfig {
     /// Who we are; the peer must be of the same job and have the same sizes.
     pub hello: Hello,
     /// Whether io_uring sends large pages with SENDMSG_ZC.
-    pub zero_copy: bool,
+    pub zero_copy: ZeroCopy,
     /// Pages that wait for credit, for each channel, at most; the more, the more credit its consumer
     /// grants.
     pub queued_max: u32,

@@ -19,9 +19,11 @@ use millstream_exchange::{
     event::Event,
     frame::{Hello, Request},
 };
-use millstream_executor::{Executor, Running};
+use millstream_executor::{ExecutorBackend, Running, ThreadPerCore};
 use millstream_memory::{JumboBudget, LocalPool, NetworkPool, Segment};
-use millstream_net::{Chosen, InletConfig, Link, LinkConfig, Preference, Transport, choose};
+use millstream_net::{
+    Chosen, InletConfig, Link, LinkConfig, Preference, Transport, ZeroCopy, choose,
+};
 use millstream_segments::HeapArena;
 
 type Row = (u64, String);
@@ -31,7 +33,7 @@ const RECORD_MAX: u32 = 1 << 20;
 
 /// One end: its executor, running, and the ends of its channels.
 struct End {
-    running: Running,
+    running: Box<dyn Running>,
     senders: Vec<Sender>,
     receivers: Vec<Receiver>,
 }
@@ -65,7 +67,7 @@ fn pair_of(chosen: &Chosen, channels: u32, exclusive: usize, jobs: [u64; 2]) -> 
     let ends = sockets().map(|stream| {
         let own = number;
         number += 1;
-        let mut executor = Executor::new(1);
+        let mut executor = ThreadPerCore::new(1).executor();
         let id = executor.reserve(0);
         let request = |producer: u32, subpartition| Request {
             partition: PartitionId { result: 1, subtask: producer, attempt: 0 },
@@ -97,10 +99,11 @@ fn pair_of(chosen: &Chosen, channels: u32, exclusive: usize, jobs: [u64; 2]) -> 
             record_bytes_max: RECORD_MAX,
         };
         let peer = format!("worker {}", 1 - own);
+        let zero_copy = if own == 1 { ZeroCopy::Always } else { ZeroCopy::WherePays };
         let link = Link::new(
             stream,
             chosen,
-            LinkConfig { peer, hello, zero_copy: own == 1, queued_max: 10, outlets, inlets },
+            LinkConfig { peer, hello, zero_copy, queued_max: 10, outlets, inlets },
         );
         let link = link.unwrap();
         executor.watch(id, link.file()).unwrap();
@@ -204,7 +207,7 @@ fn rows(end: usize, channel: usize, count: u64) -> impl Iterator<Item = Row> + C
 fn exchange(chosen: &Chosen, channels: usize, exclusive: usize, count: u64) {
     let Pair { ends, network, shape } = pair(chosen, channels as u32, exclusive);
     thread::scope(|scope| {
-        let mut readers = Vec::new();
+        let (mut readers, mut all) = (Vec::new(), Vec::new());
         for (number, end) in ends.into_iter().enumerate() {
             let End { running, senders, receivers } = end;
             for (channel, sender) in senders.into_iter().enumerate() {
@@ -217,11 +220,14 @@ fn exchange(chosen: &Chosen, channels: usize, exclusive: usize, count: u64) {
                 let reader = scope.spawn(move || consume(receiver));
                 readers.push((1 - number, channel, reader));
             }
-            scope.spawn(move || running.join().unwrap());
+            all.push(running);
         }
         for (number, channel, reader) in readers {
             let read = reader.join().unwrap();
             assert!(read.into_iter().eq(rows(number, channel, count)), "{number}/{channel}");
+        }
+        for mut running in all {
+            running.join().unwrap();
         }
     });
     assert!(network.audit().is_conserved());
@@ -252,7 +258,7 @@ fn empty_partitions_end() {
 #[test]
 fn a_lost_connection_fails_the_other_end() {
     for chosen in transports() {
-        let Pair { ends: [one, two], .. } = pair(&chosen, 1, 2);
+        let Pair { ends: [mut one, mut two], .. } = pair(&chosen, 1, 2);
         one.running.outcome().cancel();
         assert!(one.running.join().is_err());
         drop((one.senders, one.receivers));
@@ -266,7 +272,7 @@ fn a_lost_connection_fails_the_other_end() {
 fn another_job_is_refused() {
     for chosen in transports() {
         let Pair { ends, .. } = pair_of(&chosen, 1, 2, [7, 8]);
-        for end in ends {
+        for mut end in ends {
             let outcome = Arc::clone(end.running.outcome());
             let error = format!("{:?}", end.running.join().unwrap_err());
             assert!(error.contains("job graph") || error.contains("lost"), "{error}");
@@ -296,7 +302,7 @@ fn the_size_of_pages_that_a_consumer_asks_for_reaches_its_producer() {
         }
         assert_eq!(consume(receiver), []);
         assert_eq!(consume(one.receivers.remove(0)), []);
-        for running in [one.running, two.running] {
+        for mut running in [one.running, two.running] {
             running.join().unwrap();
         }
     }

@@ -5,7 +5,8 @@
 //! over and over, ours included.
 //!
 //! `exchange [GIB] [ROUNDS] [SEGMENT_KIB]` prints GB/s, processor seconds a GB of both processes, and
-//! ratios; `exchange NAME GIB SEGMENT_KIB` runs one of them alone.
+//! ratios; `exchange NAME GIB SEGMENT_KIB` runs one of them alone; `exchange curve [GIB] [ROUNDS]`
+//! prints what ours reach with segments of 4 KiB to 1 MiB, and what two workers of one process do.
 
 use std::{
     io::{Read, Write},
@@ -34,9 +35,9 @@ use millstream_exchange::{
     event::Event,
     frame::{Hello, Request},
 };
-use millstream_executor::{Executor, Poll};
+use millstream_executor::{ExecutorBackend, Poll, ThreadPerCore};
 use millstream_memory::{Buffer, JumboBudget, NetworkPool};
-use millstream_net::{InletConfig, Link, LinkConfig, choose};
+use millstream_net::{InletConfig, Link, LinkConfig, ZeroCopy, choose};
 use millstream_segments::MmapArena;
 
 type Row = (u64, u64);
@@ -51,8 +52,17 @@ const CONTESTANTS: [&str; 6] = [
     "millstream uring zc",
 ];
 
+/// Those of the curve over segment sizes.
+const CURVE: [&str; 4] =
+    ["millstream local", "millstream tcp", "millstream uring", "millstream uring zc"];
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "curve") {
+        let numbers: Vec<u64> = arguments[1..].iter().map(|text| number(text)).collect();
+        let total = numbers.first().copied().unwrap_or(2) << 30;
+        return curve(total, numbers.get(1).copied().unwrap_or(3));
+    }
     if arguments.first().is_some_and(|first| first == "receive") {
         return receive(&arguments[1], &arguments[2], number(&arguments[3]), number(&arguments[4]));
     }
@@ -88,12 +98,32 @@ fn main() {
     }
 }
 
+/// GB/s and processor seconds a GB by segment size.
+fn curve(total: u64, rounds: u64) {
+    println!("| KiB | {} |", CURVE.join(" | "));
+    for kib in [4, 8, 16, 32, 64, 128, 256, 512, 1024] {
+        let cells = CURVE.map(|contestant| {
+            let runs: Vec<(f64, f64)> =
+                (0..rounds).map(|_| run(contestant, total, kib << 10)).collect();
+            let rate = median(runs.iter().map(|run| run.0).collect::<Vec<f64>>());
+            let cost = median(runs.iter().map(|run| run.1).collect::<Vec<f64>>());
+            format!("{rate:.2} GB/s, {cost:.3}")
+        });
+        println!("| {kib} | {} |", cells.join(" | "));
+    }
+}
+
 fn number(text: &str) -> u64 {
     text.parse().expect("a number")
 }
 
 /// Sends from this process to a child; gives GB/s and processor seconds a GB of both.
 fn run(contestant: &str, total: u64, segment: u64) -> (f64, f64) {
+    let bytes = total as f64 / 1e9;
+    if contestant == "millstream local" {
+        let ((), cost) = measure(|| local(total, segment));
+        return (bytes / cost.wall, cost.cpu / bytes);
+    }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let mut child = Command::new(std::env::current_exe().expect("this program"))
@@ -112,7 +142,6 @@ fn run(contestant: &str, total: u64, segment: u64) -> (f64, f64) {
         }
         child.wait().expect("the child ends");
     });
-    let bytes = total as f64 / 1e9;
     (bytes / cost.wall, (cost.cpu + child_cpu(&mut child)) / bytes)
 }
 
@@ -248,7 +277,7 @@ fn link(contestant: &str, stream: TcpStream, total: u64, segment: u64, sends: bo
     let network = NetworkPool::new(Box::new(arena));
     let shape = Arc::new(Shape::new(&Row::schema()));
     // As in the engine: the task that writes or reads pages shares a worker with the link.
-    let mut executor = Executor::new(1);
+    let mut executor = ThreadPerCore::new(1).executor();
     let (id, task) = (executor.reserve(0), executor.reserve(0));
     let request =
         Request { partition: PartitionId { result: 0, subtask: 0, attempt: 0 }, subpartition: 0 };
@@ -279,13 +308,30 @@ fn link(contestant: &str, stream: TcpStream, total: u64, segment: u64, sends: bo
         segment_bytes: segment as u32,
         record_bytes_max: 1 << 20,
     };
-    let zero_copy = contestant.ends_with("zc");
+    let zero_copy = match contestant.ends_with("zc") {
+        true => ZeroCopy::Always,
+        false => ZeroCopy::Never,
+    };
     let peer = "the other end".into();
     let config = LinkConfig { peer, hello, zero_copy, queued_max: 32, outlets, inlets };
     let link = Link::new(stream, &chosen, config).expect("a link");
     executor.watch(id, link.file()).expect("a watch");
     executor.place(id, Box::new(link));
     executor.start().join().expect("the link ends well");
+}
+
+/// From one worker to another, within this process.
+fn local(total: u64, segment: u64) {
+    let arena = MmapArena::new(segment as usize, 16).expect("memory");
+    let network = NetworkPool::new(Box::new(arena));
+    let mut executor = ThreadPerCore::new(2).executor();
+    let (from, to) = (executor.reserve(0), executor.reserve(1));
+    let (sender, receiver) = channel(executor.waker(to));
+    let pages = pages(&network, &Arc::new(Shape::new(&Row::schema())), segment as usize);
+    let left = total.div_ceil(pages[0].len() as u64);
+    executor.place(from, Box::new(Producer { sender, pages, left }));
+    executor.place(to, Box::new(Consumer { receiver, all: 0 }));
+    executor.start().join().expect("both tasks end well");
 }
 
 /// Pushes pages while there is room.

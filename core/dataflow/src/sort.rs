@@ -5,7 +5,7 @@
 //! input has ended it writes the rows in order into pages. While a file is read or written the task
 //! waits, and its worker does something else.
 
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, task::Waker};
 
 use millstream_data::{
@@ -16,7 +16,7 @@ use millstream_data::{
 };
 use millstream_memory::Segment;
 use millstream_sort::{ByFields, Lease, Next, Progress, Push, Rows, SortConfig, SortError, Sorter};
-use millstream_storage::Storage;
+use millstream_storage::{Completion, Refused, Request, Storage, Submit};
 
 use crate::chain::{Chain, Context, OpenInfo, PageInfo, TaskError};
 
@@ -71,6 +71,28 @@ impl SortKey {
 pub trait Spill: Storage + Send {
     /// Asks to be woken at the next completion. Look for completions after this call.
     fn notify(&mut self, waker: &Waker);
+}
+
+impl Submit for Box<dyn Spill> {
+    fn submit(&mut self, token: u64, request: Request) -> Result<(), Refused> {
+        (**self).submit(token, request)
+    }
+}
+
+impl Storage for Box<dyn Spill> {
+    fn poll(&mut self) -> Option<Completion> {
+        (**self).poll()
+    }
+
+    fn in_flight(&self) -> usize {
+        (**self).in_flight()
+    }
+}
+
+impl Spill for Box<dyn Spill> {
+    fn notify(&mut self, waker: &Waker) {
+        (**self).notify(waker);
+    }
 }
 
 /// What a sorting chain works with.

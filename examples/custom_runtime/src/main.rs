@@ -2,23 +2,21 @@
 //!
 //! `cargo run --release -p custom_runtime` counts words of the given arguments, or of a sentence.
 
-use std::time::Duration;
-
 use millstream::{
     Runtime,
     dataflow::{Environment, task::BufferTimeout},
+    executor::Inline,
     result::Collected,
 };
 use millstream_segments::HeapArena;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Segments of 8 KiB on the heap instead of a mapping; one worker that sleeps at once when it has
-    // nothing to do; rows go on after a millisecond at the latest.
+    // Segments of 8 KiB on the heap instead of a mapping; tasks run on this thread instead of one for
+    // each core; rows go on after a millisecond at the latest.
     let runtime = Runtime::builder()
         .segments(Box::new(HeapArena::new(8 << 10, 64)?))
-        .workers(1)
+        .executor(Inline::new())
         .parallelism(2)
-        .spin(Duration::ZERO)
         .buffer_timeout(BufferTimeout::After(1000))
         .build()?;
 

@@ -241,6 +241,7 @@ fn job_argument(option: &OptionInfo) -> Arg {
         OptionType::Boolean => "true|false",
         OptionType::Bytes => "BYTES",
         OptionType::Duration => "TIME",
+        OptionType::Format => "FORMAT",
     };
     Arg::new(option.name.clone())
         .long(option.name.clone())

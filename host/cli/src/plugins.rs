@@ -8,7 +8,9 @@ use std::{
 
 use millstream::{
     builder,
-    loader::{ExtensionInfo, Kind, OptionInfo, OptionType, PluginInfo, Registry, nearest},
+    loader::{
+        ExtensionInfo, FunctionInfo, Kind, OptionInfo, OptionType, PluginInfo, Registry, nearest,
+    },
 };
 
 /// The bundled plugins and those of these directories. A library that is refused is a warning, for
@@ -64,7 +66,10 @@ pub(crate) fn inspect(registry: &mut Registry, what: &str) -> Result<String, Box
         Some(near) => format!("did you mean `{near}`?"),
         None => "`millstream plugin list` shows what there is".into(),
     };
-    Err(format!("there is no plugin, source, sink or job called `{what}`: {hint}").into())
+    Err(format!(
+        "there is no plugin, source, sink, format, function or job called `{what}`: {hint}"
+    )
+    .into())
 }
 
 fn describe(plugin: &PluginInfo, wanted: &dyn Fn(&ExtensionInfo) -> bool) -> String {
@@ -74,12 +79,16 @@ fn describe(plugin: &PluginInfo, wanted: &dyn Fn(&ExtensionInfo) -> bool) -> Str
         let kind = extension.kind();
         // Writing to a string does not fail.
         let _ = write!(out, "\n{} {}: {}\n", kind.name(), extension.name, extension.summary);
+        if let Some(function) = &extension.function {
+            describe_function(&mut out, function);
+            continue;
+        }
         if extension.options.is_empty() {
             out.push_str("  no options\n");
             continue;
         }
         let head = ["OPTION", "TYPE", "DEFAULT", "WHAT IT IS"].map(String::from);
-        let rows = extension.options.iter().map(|option| option_row(option, kind));
+        let rows = extension.options.iter().map(|option| option_row(option, extension));
         let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
         for line in table(&rows).lines() {
             let _ = writeln!(out, "  {line}");
@@ -89,7 +98,24 @@ fn describe(plugin: &PluginInfo, wanted: &dyn Fn(&ExtensionInfo) -> bool) -> Str
     out
 }
 
-fn option_row(option: &OptionInfo, kind: Kind) -> [String; 4] {
+/// The kind of a function, and a line for each of its signatures.
+fn describe_function(out: &mut String, function: &FunctionInfo) {
+    let mut kind = function.kind.name().to_owned();
+    if !function.deterministic {
+        kind.push_str(", not deterministic");
+    }
+    if function.retracts {
+        kind.push_str(", takes rows back");
+    }
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "  {kind}");
+    for signature in &function.signatures {
+        let doc = if signature.doc.is_empty() { "" } else { ": " };
+        let _ = writeln!(out, "  {signature}{doc}{}", signature.doc);
+    }
+}
+
+fn option_row(option: &OptionInfo, owner: &ExtensionInfo) -> [String; 4] {
     let value_type = match option.value_type {
         OptionType::String => "text",
         OptionType::Integer => "integer",
@@ -97,6 +123,7 @@ fn option_row(option: &OptionInfo, kind: Kind) -> [String; 4] {
         OptionType::Boolean => "boolean",
         OptionType::Bytes => "bytes",
         OptionType::Duration => "time",
+        OptionType::Format => "format",
     };
     let default = match (&option.default, option.required, option.secret) {
         (_, true, _) => "(required)".into(),
@@ -106,9 +133,13 @@ fn option_row(option: &OptionInfo, kind: Kind) -> [String; 4] {
         (None, ..) => "-".into(),
     };
     let secret = if option.secret { " (secret: its value is never shown)" } else { "" };
-    // Those of a job are given on the command line.
-    let dashes = if kind == Kind::Job { "--" } else { "" };
-    let name = format!("{dashes}{}", option.name);
+    // As they are written: those of a job on the command line, those of a format beside the options
+    // of the connector that uses it.
+    let name = match owner.kind() {
+        Kind::Job => format!("--{}", option.name),
+        Kind::Format => format!("{}.{}", owner.name, option.name),
+        _ => option.name.clone(),
+    };
     [name, value_type.into(), default, format!("{}{secret}", option.doc)]
 }
 
@@ -139,6 +170,9 @@ mod tests {
         for line in ["source  nexmark", "source  datagen", "sink    print", "sink    filesystem"] {
             assert!(listed.contains(line), "{line} in\n{listed}");
         }
+        for line in ["format  csv", "format  json", "format  text"] {
+            assert!(listed.contains(line), "{line} in\n{listed}");
+        }
         assert!(listed.starts_with("KIND    NAME        PLUGIN"), "{listed}");
     }
 
@@ -149,6 +183,10 @@ mod tests {
         assert!(shown.contains("\nsource filesystem: ") && shown.contains("\nsink filesystem: "));
         let path = shown.lines().find(|line| line.trim_start().starts_with("path ")).unwrap();
         assert!(path.contains("text") && path.contains("(required)"), "{path}");
+        let format = shown.lines().find(|line| line.trim_start().starts_with("format ")).unwrap();
+        assert!(format.contains("  format  ") && format.contains("  csv  "), "{format}");
+        let shown = inspect(&mut registry, "csv").unwrap();
+        assert!(shown.contains("\nformat csv: "), "{shown}");
         let delimiter = shown.lines().find(|line| line.contains("csv.field-delimiter")).unwrap();
         assert!(delimiter.contains("  ,  "), "{delimiter}");
         let said = inspect(&mut registry, "nexmrak").unwrap_err().to_string();

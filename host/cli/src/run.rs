@@ -104,7 +104,7 @@ impl Job {
 /// Runs a job to its end.
 pub(crate) fn run(job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
     let program = job.registry.job(&job.plugin, &job.name, &arguments.options)?;
-    let builder = arguments.config.builder()?.plugins(job.registry);
+    let builder = arguments.config.builder()?.plugins(job.registry).transport(arguments.transport);
     let result: Box<dyn ResultSink> = match arguments.output {
         Output::Csv => Box::new(Csv::new(io::stdout())),
         Output::None => Box::new(Discard),
@@ -128,8 +128,7 @@ pub(crate) fn run(job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn
             options: arguments.options,
             settings: arguments.config.settings(),
         };
-        let (processes, transport) = (arguments.processes, arguments.transport);
-        let job = Coordinated { spec, processes, transport, command };
+        let job = Coordinated { spec, processes: arguments.processes, command };
         cluster::coordinate(&runtime, job, &program, result, &mut |progress, outcome| {
             watch.look(progress, outcome);
         })?

@@ -2,23 +2,23 @@
 
 use std::{
     num::NonZero,
-    path::PathBuf,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use millstream_dataflow::task::BufferTimeout;
-use millstream_executor::{Failure, Outcome};
-use millstream_file_storage::Preference;
+use millstream_executor::{ExecutorBackend, Failure, Outcome, ThreadPerCore};
 use millstream_loader::{LoadError, Registry};
 use millstream_memory::{Arena, JumboBudget, NetworkPool, segment};
+use millstream_net::Preference as Transport;
 use millstream_segments::MmapArena;
 
 use crate::{
     ExchangeOptions, JobProgram, Progress, RunError, Summary, deploy,
-    deploy::{Deployment, Part, SpillOptions},
+    deploy::{Commits, Deployment, Part},
     result::ResultSink,
+    spill::{LocalFiles, SpillStorage},
 };
 
 /// Network memory if none is set, in bytes: the classic 2048 segments of 32 KiB.
@@ -37,13 +37,15 @@ pub struct Builder {
     arena: Option<Box<dyn Arena>>,
     segment_size: usize,
     network_bytes: usize,
+    executor: Option<Arc<dyn ExecutorBackend>>,
     workers: usize,
+    spin: Option<Duration>,
     parallelism: u32,
     timeout: BufferTimeout,
-    spin: Option<Duration>,
     exchange: ExchangeOptions,
+    transport: Transport,
     managed_bytes: usize,
-    spill: SpillOptions,
+    spill: Arc<dyn SpillStorage>,
     registry: Registry,
 }
 
@@ -54,13 +56,15 @@ impl Default for Builder {
             arena: None,
             segment_size: segment::SEGMENT_SIZE_DEFAULT,
             network_bytes: NETWORK_BYTES_DEFAULT,
+            executor: None,
             workers: cores,
+            spin: None,
             parallelism: cores as u32,
             timeout: BufferTimeout::After(100_000),
-            spin: None,
             exchange: ExchangeOptions::default(),
+            transport: Transport::default(),
             managed_bytes: MANAGED_BYTES_DEFAULT,
-            spill: SpillOptions::default(),
+            spill: Arc::new(LocalFiles::default()),
             registry: Registry::new(),
         }
     }
@@ -82,9 +86,20 @@ impl Builder {
         Self { arena: Some(arena), ..self }
     }
 
-    /// Sets the number of worker threads.
+    /// Sets the number of worker threads, unless there is an [executor](Builder::executor) of its own.
     pub fn workers(self, workers: usize) -> Self {
         Self { workers, ..self }
+    }
+
+    /// Sets how long an idle worker looks for work before it sleeps, unless there is an
+    /// [executor](Builder::executor) of its own.
+    pub fn spin(self, spin: Duration) -> Self {
+        Self { spin: Some(spin), ..self }
+    }
+
+    /// Polls tasks with executors of this kind instead of a thread for each worker.
+    pub fn executor(self, executor: impl ExecutorBackend + 'static) -> Self {
+        Self { executor: Some(Arc::new(executor)), ..self }
     }
 
     /// Sets the subtasks of operators that set none themselves.
@@ -97,14 +112,14 @@ impl Builder {
         Self { timeout, ..self }
     }
 
-    /// Sets how long an idle worker looks for work before it sleeps.
-    pub fn spin(self, spin: Duration) -> Self {
-        Self { spin: Some(spin), ..self }
-    }
-
     /// Sets the numbers of the exchange.
     pub fn exchange(self, exchange: ExchangeOptions) -> Self {
         Self { exchange, ..self }
+    }
+
+    /// Sets which transport jobs in [several processes](crate::cluster) exchange rows with.
+    pub fn transport(self, transport: Transport) -> Self {
+        Self { transport, ..self }
     }
 
     /// Sets how many bytes of segments there are for sorting, and later for state.
@@ -112,19 +127,9 @@ impl Builder {
         Self { managed_bytes: bytes, ..self }
     }
 
-    /// Spills to files in these directories, in turn; the system's directory for temporary files if
-    /// none is named.
-    pub fn spill_directories(mut self, directories: Vec<PathBuf>) -> Self {
-        if !directories.is_empty() {
-            self.spill.directories = directories;
-        }
-        self
-    }
-
-    /// Spills with this kind of storage.
-    pub fn spill_storage(mut self, storage: Preference) -> Self {
-        self.spill.backend = storage;
-        self
+    /// Spills to this storage instead of local files.
+    pub fn storage(self, storage: impl SpillStorage + 'static) -> Self {
+        Self { spill: Arc::new(storage), ..self }
     }
 
     /// Uses the plugins of this registry, beside the bundled ones.
@@ -145,14 +150,18 @@ impl Builder {
             }
         };
         let record_bytes_max = u64::from(self.exchange.record_bytes_max);
+        let executor = self.executor.unwrap_or_else(|| {
+            let threads = ThreadPerCore::new(self.workers);
+            Arc::new(self.spin.map_or(threads, |spin| threads.spin(spin)))
+        });
         Ok(Runtime {
             network: NetworkPool::new(arena),
             jumbo: JumboBudget::new(JUMBO_RECORDS * record_bytes_max, record_bytes_max),
-            workers: self.workers.max(1),
+            executor,
             parallelism: self.parallelism,
             timeout: self.timeout,
-            spin: self.spin,
             exchange: self.exchange,
+            transport: self.transport,
             managed_bytes: self.managed_bytes,
             spill: self.spill,
             registry: Arc::new(self.registry),
@@ -174,6 +183,7 @@ pub fn bundle(registry: &mut Registry) -> Result<(), LoadError> {
     registry.bundle(millstream_blackhole::plugin)?;
     registry.bundle(millstream_datagen::plugin)?;
     registry.bundle(millstream_filesystem::plugin)?;
+    registry.bundle(millstream_format::plugin)?;
     registry.bundle(millstream_nexmark::plugin)?;
     registry.bundle(millstream_print::plugin)?;
     registry.bundle(millstream_socket::plugin)?;
@@ -181,18 +191,23 @@ pub fn bundle(registry: &mut Registry) -> Result<(), LoadError> {
 }
 
 /// A stream processor within this process.
-#[derive(Debug)]
 pub struct Runtime {
     pub(crate) network: NetworkPool,
     pub(crate) jumbo: JumboBudget,
-    pub(crate) workers: usize,
+    pub(crate) executor: Arc<dyn ExecutorBackend>,
     pub(crate) parallelism: u32,
     pub(crate) timeout: BufferTimeout,
-    pub(crate) spin: Option<Duration>,
     pub(crate) exchange: ExchangeOptions,
+    pub(crate) transport: Transport,
     pub(crate) managed_bytes: usize,
-    pub(crate) spill: SpillOptions,
+    pub(crate) spill: Arc<dyn SpillStorage>,
     pub(crate) registry: Arc<Registry>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("parallelism", &self.parallelism).finish_non_exhaustive()
+    }
 }
 
 impl Runtime {
@@ -225,19 +240,22 @@ impl Runtime {
     ) -> Result<Summary, RunError> {
         let begin = Instant::now();
         let deployment = deploy::deploy(self, program, result, Part::whole())?;
-        self.finish(deployment, begin, watch)
+        let (summary, commits) = self.finish(deployment, begin, watch)?;
+        commits.commit()?;
+        Ok(Summary { elapsed: begin.elapsed(), ..summary })
     }
 
-    /// Starts what is deployed and waits for its end.
+    /// Starts what is deployed and waits for its end; gives what is left to do when the other parts
+    /// of the job are done, too.
     pub(crate) fn finish(
         &self,
         deployment: Deployment,
         begin: Instant,
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
-    ) -> Result<Summary, RunError> {
-        let (running, mut threads) = deployment.start();
+    ) -> Result<(Summary, Commits), RunError> {
+        let (mut running, mut threads) = deployment.start();
         let mut over_since = None;
-        while !running.outcome().wait(PROGRESS_EVERY) {
+        while !running.wait(PROGRESS_EVERY) {
             watch(&threads.progress, running.outcome());
             if running.outcome().is_over() {
                 let since = *over_since.get_or_insert_with(Instant::now);
@@ -251,11 +269,10 @@ impl Runtime {
         let outcome = running.join();
         threads.join();
         match outcome {
-            Ok(()) => Ok(Summary {
-                job: threads.progress.job().into(),
-                elapsed: begin.elapsed(),
-                progress: threads.progress,
-            }),
+            Ok(()) => {
+                let (job, elapsed) = (threads.progress.job().into(), begin.elapsed());
+                Ok((Summary { job, elapsed, progress: threads.progress }, threads.commits))
+            }
             Err(error) => Err(failure(Some(error))),
         }
     }

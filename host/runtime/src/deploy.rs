@@ -1,18 +1,20 @@
 //! From a program to tasks, threads and channels.
 
 mod demand;
+mod ends;
 mod links;
 mod managed;
 
-use std::{collections::BTreeMap, net::TcpStream, sync::Arc, task::Waker, thread::JoinHandle};
+use std::{
+    collections::BTreeMap, net::TcpStream, os::fd::AsFd, sync::Arc, task::Waker, thread::JoinHandle,
+};
 
-use millstream_data::{page::ValidPage, types::Schema};
 use millstream_dataflow::{
     Chain, OpenInfo, StreamGraph, TaskError,
     chain::OutputInfo,
     channel::{Receiver, Sender, channel},
     graph::{
-        ConnectorSpec, NodeKind, SortSpec,
+        NodeKind, SortSpec,
         execution::{ExecutionGraph, Slots, Subtask},
     },
     sort::SortChain,
@@ -21,49 +23,47 @@ use millstream_dataflow::{
 use millstream_exchange::debloat::DebloatConfig;
 use millstream_executor::{
     Executor, Outcome, Running, TaskId,
-    blocking::{BlockingSink, BlockingSource, Doorbell, spawn_sink, spawn_source},
-};
-use millstream_loader::{OpenSink, OpenSource};
-use millstream_memory::{Buffer, LocalPool};
-
-use crate::{
-    JobProgram, Progress, RunError, Runtime,
-    exchange::SOURCE_SEGMENTS,
-    progress::Kind,
-    result::ResultSink,
-    threads::{PluginSink, PluginSource, SplitService, Splits},
+    blocking::{Doorbell, spawn_sink, spawn_source},
 };
 use millstream_net::Chosen;
 
-pub(crate) use managed::SpillOptions;
+use ends::{SinkThread, SourceThread};
+
+use crate::{
+    JobProgram, Progress, RunError, Runtime,
+    progress::Kind,
+    result::ResultSink,
+    threads::{SplitService, Splits},
+};
 
 /// A job that is ready to start.
 pub(crate) struct Deployment {
-    executor: Executor,
+    executor: Box<dyn Executor>,
     sources: Vec<SourceThread>,
     sinks: Vec<SinkThread>,
+    commits: Commits,
     progress: Progress,
 }
 
-struct SourceThread {
-    name: String,
-    source: Box<dyn BlockingSource>,
-    pool: LocalPool,
-    channel: Sender,
-    metrics: Arc<TaskMetrics>,
-}
+/// What is left to do when every part of the job is done: its results are shown.
+#[derive(Default)]
+pub(crate) struct Commits(Vec<Box<dyn FnOnce() -> Result<(), TaskError>>>);
 
-struct SinkThread {
-    name: String,
-    sink: Box<dyn BlockingSink>,
-    channels: Vec<Receiver>,
-    doorbell: Doorbell,
-    metrics: Arc<TaskMetrics>,
+impl Commits {
+    fn add(&mut self, commit: impl FnOnce() -> Result<(), TaskError> + 'static) {
+        self.0.push(Box::new(commit));
+    }
+
+    /// Shows the results. Those of the sinks before one that fails are shown then.
+    pub(crate) fn commit(self) -> Result<(), RunError> {
+        self.0.into_iter().try_for_each(|commit| commit()).map_err(RunError::Task)
+    }
 }
 
 /// What runs beside the workers, and how the job goes.
 pub(crate) struct Threads {
     pub(crate) progress: Progress,
+    pub(crate) commits: Commits,
     handles: Vec<JoinHandle<()>>,
 }
 
@@ -89,8 +89,8 @@ impl Deployment {
     }
 
     /// Starts everything: consumers first.
-    pub(crate) fn start(self) -> (Running, Threads) {
-        let Self { executor, sources, sinks, progress } = self;
+    pub(crate) fn start(self) -> (Box<dyn Running>, Threads) {
+        let Self { executor, sources, sinks, commits, progress } = self;
         let outcome = Arc::clone(executor.outcome());
         let mut handles = Vec::new();
         for SinkThread { name, sink, channels, doorbell, metrics } in sinks {
@@ -102,7 +102,7 @@ impl Deployment {
             let outcome = Arc::clone(&outcome);
             handles.push(spawn_source(name, source, pool, channel, metrics, outcome));
         }
-        (running, Threads { progress, handles })
+        (running, Threads { progress, commits, handles })
     }
 }
 
@@ -158,18 +158,16 @@ pub(crate) fn deploy(
     let mut deployer = Deployer {
         runtime,
         graph: &graph,
-        executor: Executor::new(runtime.workers),
+        executor: runtime.executor.executor(),
         ends: BTreeMap::new(),
         outputs: BTreeMap::new(),
         inputs: BTreeMap::new(),
         progress: Progress::of(&graph.name),
         links: links::Links::default(),
         managed: managed::Managed::of(runtime, &graph, &part),
+        commits: Commits::default(),
         part: &part,
     };
-    if let Some(spin) = runtime.spin {
-        deployer.executor = deployer.executor.spin(spin);
-    }
     demand::check(runtime, &graph, &execution, &part)?;
     deployer.reserve(&execution);
     deployer.connect(&execution)?;
@@ -190,9 +188,9 @@ pub(crate) fn deploy(
             }
         }
     }
-    let Deployer { mut executor, progress, links, .. } = deployer;
-    links.place(&mut executor, runtime, graph.fingerprint(), part)?;
-    Ok(Deployment { executor, sources, sinks, progress })
+    let Deployer { mut executor, progress, links, commits, .. } = deployer;
+    links.place(&mut *executor, runtime, graph.fingerprint(), part)?;
+    Ok(Deployment { executor, sources, sinks, commits, progress })
 }
 
 /// One output of a subtask.
@@ -215,7 +213,7 @@ enum End {
 struct Deployer<'a> {
     runtime: &'a Runtime,
     graph: &'a StreamGraph,
-    executor: Executor,
+    executor: Box<dyn Executor>,
     ends: BTreeMap<Subtask, End>,
     /// By producer and number of the output.
     outputs: BTreeMap<Subtask, BTreeMap<u16, Output>>,
@@ -224,6 +222,7 @@ struct Deployer<'a> {
     progress: Progress,
     links: links::Links,
     managed: managed::Managed,
+    commits: Commits,
     part: &'a Part,
 }
 
@@ -245,7 +244,7 @@ impl Deployer<'_> {
     }
 
     fn connect(&mut self, execution: &ExecutionGraph) -> Result<(), RunError> {
-        self.links.reserve(&mut self.executor, self.part);
+        self.links.reserve(&mut *self.executor, self.part);
         for wire in &execution.channels {
             let (from, to) = (self.part.of(wire.producer), self.part.of(wire.consumer));
             let own = self.part.own;
@@ -254,12 +253,12 @@ impl Deployer<'_> {
                     let (sender, receiver) = channel(self.waker(wire.consumer));
                     (Some(sender), Some(receiver))
                 }
-                (true, false) => (Some(self.links.outlet(&self.executor, to, wire)), None),
+                (true, false) => (Some(self.links.outlet(&*self.executor, to, wire)), None),
                 (false, true) => {
                     let schema = &self.graph.edges[wire.edge as usize].schema;
                     let waker = self.waker(wire.consumer);
                     let inlet = self.links.inlet(
-                        &self.executor,
+                        &*self.executor,
                         self.runtime,
                         from,
                         wire,
@@ -330,7 +329,7 @@ impl Deployer<'_> {
             let chain = SortChain::new(&spec.schema, &spec.keys, resources, &info)
                 .map_err(|error| RunError::Task(error.at(&name)))?;
             if let (Some(file), End::Worker(id)) = (file, &self.ends[&subtask]) {
-                let watched = self.executor.watch(*id, file);
+                let watched = self.executor.watch(*id, file.as_fd());
                 watched.map_err(|error| RunError::Task(TaskError::new(error.to_string())))?;
             }
             self.place(subtask, Box::new(chain))?;
@@ -382,91 +381,5 @@ impl Deployer<'_> {
             Ok(ResultPartition::new(pool, senders))
         };
         outputs.into_values().map(partition).collect()
-    }
-
-    fn sources(&mut self, node: u32, spec: &ConnectorSpec) -> Result<Vec<SourceThread>, RunError> {
-        let name = &self.graph.nodes[node as usize].name;
-        let source: OpenSource =
-            self.runtime.registry.source(&spec.connector, &spec.options, &spec.schema)?;
-        let splits = match &self.part.splits {
-            Some(elsewhere) => Arc::clone(elsewhere),
-            None => {
-                self.part.enumerated.add(node, source.splits()?);
-                Arc::clone(&self.part.enumerated) as Arc<dyn SplitService>
-            }
-        };
-        let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
-        let mut threads = Vec::new();
-        for subtask in self.subtasks(node) {
-            let segment_size = self.runtime.network.segment_size();
-            let reader = source.reader(subtask.index, parallelism, segment_size)?;
-            let channel = self.outputs.remove(&subtask).into_iter().flatten();
-            let Some(channel) = channel.flat_map(|(_, output)| output.senders).next() else {
-                return Err(RunError::Task(TaskError::new(format!("nobody reads source {name}"))));
-            };
-            let splits = Arc::clone(&splits);
-            let record_bytes_max = self.runtime.exchange.record_bytes_max;
-            let source = Box::new(PluginSource::new(reader, node, splits, record_bytes_max));
-            let (name, metrics) = (self.name(subtask), Arc::default());
-            self.count(subtask, &name, Kind::Source, &metrics);
-            let most = SOURCE_SEGMENTS + self.runtime.exchange.floating_segments;
-            let pool = self.runtime.network.create_local(SOURCE_SEGMENTS, most)?;
-            threads.push(SourceThread { name, source, pool, channel, metrics });
-        }
-        Ok(threads)
-    }
-
-    fn sinks(&mut self, node: u32, spec: &ConnectorSpec) -> Result<Vec<SinkThread>, RunError> {
-        let sink: OpenSink =
-            self.runtime.registry.sink(&spec.connector, &spec.options, &spec.schema)?;
-        let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
-        let mut threads = Vec::new();
-        for subtask in self.subtasks(node) {
-            let segment_size = self.runtime.network.segment_size();
-            let writer = sink.writer(subtask.index, parallelism, segment_size)?;
-            threads.push(self.sink_thread(subtask, Box::new(PluginSink(writer))));
-        }
-        Ok(threads)
-    }
-
-    fn result(
-        &mut self,
-        node: u32,
-        schema: &Schema,
-        result: Box<dyn ResultSink>,
-    ) -> Result<Option<SinkThread>, RunError> {
-        let subtask = Subtask { node, index: 0 };
-        if !self.part.is_own(subtask) {
-            return Ok(None);
-        }
-        let mut result = result;
-        result.open(schema).map_err(RunError::Task)?;
-        Ok(Some(self.sink_thread(subtask, Box::new(ResultThread(result)))))
-    }
-
-    fn sink_thread(&mut self, subtask: Subtask, sink: Box<dyn BlockingSink>) -> SinkThread {
-        let (name, metrics) = (self.name(subtask), Arc::default());
-        self.count(subtask, &name, Kind::Sink, &metrics);
-        let channels = self.inputs.remove(&subtask).unwrap_or_default();
-        let channels = channels.into_iter().map(|(_, receiver)| receiver).collect();
-        let doorbell = match &self.ends[&subtask] {
-            End::Thread(doorbell) => doorbell.clone(),
-            End::Worker(_) => Doorbell::default(),
-        };
-        SinkThread { name, sink, channels, doorbell, metrics }
-    }
-}
-
-/// The thread that gives a job's result to whoever ran it.
-struct ResultThread(Box<dyn ResultSink>);
-
-impl BlockingSink for ResultThread {
-    fn write(&mut self, page: &Buffer) -> Result<(), TaskError> {
-        let page = ValidPage::trusted(page).map_err(|error| TaskError::new(error.to_string()))?;
-        self.0.write(&page)
-    }
-
-    fn finish(&mut self) -> Result<(), TaskError> {
-        self.0.finish()
     }
 }

@@ -4,6 +4,7 @@ use millstream_exchange::debloat::DebloatConfig;
 use millstream_memory::demand::{
     DemandError, EXCLUSIVE_DEFAULT, FLOATING_DEFAULT, PartitionSegments,
 };
+use millstream_net::ZeroCopy;
 
 /// The numbers of the exchange; the defaults are Flink's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct ExchangeOptions {
     /// The most bytes of a row.
     pub record_bytes_max: u32,
     /// Whether io_uring sends large pages without copying them first.
-    pub zero_copy: bool,
+    pub zero_copy: ZeroCopy,
     /// Keeps what is in flight towards a task to what it processes within a time, by smaller pages
     /// under backpressure; pages are then at most as large as a segment, whatever is set here.
     pub debloat: Option<DebloatConfig>,
@@ -29,7 +30,7 @@ impl Default for ExchangeOptions {
             exclusive_segments: EXCLUSIVE_DEFAULT,
             floating_segments: FLOATING_DEFAULT,
             record_bytes_max: 16 << 20,
-            zero_copy: false,
+            zero_copy: ZeroCopy::default(),
             debloat: None,
         }
     }

@@ -30,7 +30,7 @@ pub trait ResultSink: Send {
     /// If it cannot be taken.
     fn write(&mut self, page: &ValidPage<'_>) -> Result<(), TaskError>;
 
-    /// The result is complete.
+    /// The result is complete, and every part of the job is done.
     ///
     /// # Errors
     /// If it cannot be completed.

@@ -1,11 +1,15 @@
 //! Streams that are sorted, within little memory.
 
+use std::task::Waker;
+
 use millstream::{
     RunError, Runtime,
-    dataflow::{Environment, SortKey},
+    dataflow::{Environment, SortKey, sort::Spill},
     result::Collected,
+    spill::{LocalFiles, SpillStorage, TaskFiles},
     storage::{Backend, Preference},
 };
+use millstream_storage::{Completion, MemoryStorage, Refused, Request, Storage, Submit};
 
 const ROWS: u64 = 50_000;
 
@@ -22,6 +26,13 @@ fn rows() -> impl Iterator<Item = Row> + Clone + Send {
 
 /// Sorts by the key, largest first, then by the text.
 fn sort(managed_bytes: usize, storage: Preference) -> Result<Vec<Row>, RunError> {
+    sort_in(managed_bytes, LocalFiles::new(Vec::new(), storage))
+}
+
+fn sort_in(
+    managed_bytes: usize,
+    storage: impl SpillStorage + 'static,
+) -> Result<Vec<Row>, RunError> {
     let env = Environment::new("sorting");
     env.generate(|subtask, _| rows().filter(move |_| subtask == 0))
         .global()
@@ -33,7 +44,7 @@ fn sort(managed_bytes: usize, storage: Preference) -> Result<Vec<Row>, RunError>
         .workers(2)
         .segment_size(4096)
         .managed_memory(managed_bytes)
-        .spill_storage(storage)
+        .storage(storage)
         .build()?;
     runtime.run(env.build(), sorted.sink())?;
     Ok(sorted.take())
@@ -55,6 +66,46 @@ fn rows_are_sorted_whether_they_fit_in_memory_or_not() {
             assert!(sorted == expected, "{managed_bytes} bytes, {storage:?}");
         }
     }
+}
+
+/// A storage of one's own: files that are none.
+#[derive(Debug)]
+struct InMemory;
+
+struct MemoryFiles(MemoryStorage);
+
+impl SpillStorage for InMemory {
+    fn open(&self, _task: &str) -> Result<TaskFiles, RunError> {
+        Ok(TaskFiles { storage: Box::new(MemoryFiles(MemoryStorage::new())), file: None })
+    }
+}
+
+impl Submit for MemoryFiles {
+    fn submit(&mut self, token: u64, request: Request) -> Result<(), Refused> {
+        self.0.submit(token, request)
+    }
+}
+
+impl Storage for MemoryFiles {
+    fn poll(&mut self) -> Option<Completion> {
+        self.0.poll()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.0.in_flight()
+    }
+}
+
+impl Spill for MemoryFiles {
+    fn notify(&mut self, waker: &Waker) {
+        // Completions are there at once.
+        waker.wake_by_ref();
+    }
+}
+
+#[test]
+fn any_storage_fits_the_slot() {
+    assert!(sort_in(100 << 10, InMemory).expect("the job runs") == expected());
 }
 
 #[test]

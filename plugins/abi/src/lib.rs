@@ -18,11 +18,25 @@
 //! crash.
 //!
 //! **Threads.** Handles may move between threads, and are used by one thread at a time; factories
-//! (`Source`, `Sink`, `Job`) by several at once.
+//! (`Source`, `Sink`, `Job`, `Format`) by several at once.
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod format;
+mod function;
+
 use core::ffi::c_void;
+
+pub use format::{
+    DECODER_WHOLE, Decoded, DecoderInfo, FORMAT_DECODES, FORMAT_ENCODES, FORMAT_HEADER,
+    FORMAT_SPLITS, FormatProperties, FormatTable, Input, InputBlock, LentFormat,
+};
+
+pub use function::{
+    BorrowedRows, BorrowedSignature, CALL_BEGIN, FUNCTION_AGGREGATE, FUNCTION_DETERMINISTIC,
+    FUNCTION_RETRACTS, FUNCTION_SCALAR, FUNCTION_TABLE, FunctionProperties, FunctionTable, RowSink,
+    SignatureSink,
+};
 
 /// The version of this interface.
 pub const VERSION: u32 = 1;
@@ -35,7 +49,7 @@ pub const ENTRY_SYMBOL: &str = "millstream_plugin_v1";
 pub const LAYOUT_SYMBOL: &str = "millstream_layout_v1";
 
 /// Gives the plugin's table. It and all it points to live as long as the process: a plugin is never
-/// unloaded. Null if the plugin cannot start.
+/// unloaded, and the host's table lives as long. Null if the plugin cannot start.
 pub type EntryFn = unsafe extern "C" fn(host: *const Host) -> *const Plugin;
 
 /// Text that is valid during the call, UTF-8; or, in a static table, for ever.
@@ -137,6 +151,18 @@ pub struct Host {
     pub context: *mut c_void,
     /// Writes to the host's log: level 1 (error) to 5 (trace). From any thread.
     pub log: unsafe extern "C" fn(context: *mut c_void, level: u32, message: BorrowedStr),
+    /// Opens the format called `name` for rows of `schema`. `options` are those of the connector, of
+    /// which the format gets those that begin with its name and a dot, without that. Only from the
+    /// thread that is in a call of [`SourceTable::open`] or [`SinkTable::open`], during that call:
+    /// the host knows by it which formats there are.
+    pub open_format: unsafe extern "C" fn(
+        context: *mut c_void,
+        name: BorrowedStr,
+        options: BorrowedOptions,
+        schema: BorrowedBytes,
+        lent: *mut LentFormat,
+        errors: BytesSink,
+    ) -> Status,
 }
 
 /// A plugin: who it is and what it offers.
@@ -173,6 +199,10 @@ pub const KIND_SOURCE: u32 = 1;
 pub const KIND_SINK: u32 = 2;
 /// [`Extension::kind`]: `table` is a [`JobTable`].
 pub const KIND_JOB: u32 = 3;
+/// [`Extension::kind`]: `table` is a [`FormatTable`].
+pub const KIND_FORMAT: u32 = 4;
+/// [`Extension::kind`]: `table` is a [`FunctionTable`].
+pub const KIND_FUNCTION: u32 = 5;
 
 /// One thing that a plugin offers.
 #[repr(C)]
@@ -207,6 +237,9 @@ pub const TYPE_BOOLEAN: u32 = 4;
 pub const TYPE_BYTES: u32 = 5;
 /// [`OptionSpec::value_type`]: a time with a unit: `100 ms`, `2 s`.
 pub const TYPE_DURATION: u32 = 6;
+/// [`OptionSpec::value_type`]: the name of a format, whose options are given with its name and a dot
+/// in front.
+pub const TYPE_FORMAT: u32 = 7;
 
 /// [`OptionSpec::flags`]: the option must be given.
 pub const OPTION_REQUIRED: u32 = 1;
@@ -330,11 +363,15 @@ pub struct SinkTable {
     /// Writes a page. May block.
     pub write:
         unsafe extern "C" fn(writer: *mut c_void, page: BorrowedBytes, errors: BytesSink) -> Status,
-    /// Completes what was written: the input has ended.
+    /// Completes what was written: the input has ended. It must not be seen yet, but nothing may be
+    /// missing for [`SinkTable::commit`].
     pub finish: unsafe extern "C" fn(writer: *mut c_void, errors: BytesSink) -> Status,
     /// Closes a writer; what was not finished is given up.
     pub close_writer: unsafe extern "C" fn(writer: *mut c_void),
-    /// Closes a sink, after its writers.
+    /// Shows what the writers of this sink have finished: every part of the job, in all its
+    /// processes, is done. Called once at most, when all writers are closed.
+    pub commit: unsafe extern "C" fn(sink: *mut c_void, errors: BytesSink) -> Status,
+    /// Closes a sink, after its writers; what was not committed is given up.
     pub close: unsafe extern "C" fn(sink: *mut c_void),
 }
 

@@ -1,9 +1,8 @@
 //! The `filesystem` connector: files as tables.
 //!
-//! The source reads CSV files with a header line and JSON lines, plain or compressed with gzip or
-//! zstd: one file, a directory or a glob. Files that are not compressed are split by byte range, so
-//! that several readers share one file. Columns are matched by name: a record type with three
-//! fields reads three columns and skips the others.
+//! The source reads files in any format that a plugin offers, plain or compressed with gzip or zstd:
+//! one file, a directory or a glob. Files that are not compressed are split by byte range if their
+//! format allows that, so that several readers share one file.
 //!
 //! A byte range begins in the middle of a record, and only a line end says where the next one
 //! begins. So a quoted CSV field that contains a line end is an error in a file that is divided,
@@ -14,9 +13,9 @@
 #![forbid(unsafe_code)]
 
 mod files;
-mod format;
 mod input;
 mod output;
+mod part;
 mod sink;
 mod source;
 mod split;
@@ -26,7 +25,7 @@ pub use source::FileSource;
 
 millstream_sdk::plugin! {
     name: "filesystem",
-    summary: "Files as tables: CSV and JSON lines, plain or compressed",
+    summary: "Files as tables, in any format, plain or compressed",
     sources: [FileSource],
     sinks: [FileSink],
 }

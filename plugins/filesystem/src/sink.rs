@@ -8,14 +8,12 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use millstream_format::{csv, json};
-use millstream_sdk::prelude::*;
-
-use crate::{
-    format::{CSV_DELIMITER, CSV_ELEMENT_DELIMITER, CSV_QUOTE, Format, Kind},
-    input::Compression,
-    output::Output,
+use millstream_sdk::{
+    format::{Encoder, OpenFormat},
+    prelude::*,
 };
+
+use crate::{input::Compression, output::Output};
 
 /// Writes files.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ pub struct FileSink {
 #[derive(Debug)]
 struct Target {
     directory: PathBuf,
-    format: Format,
+    format: OpenFormat,
     compression: Compression,
     file_size: u64,
     /// Tells the files of this run from those of others in the directory.
@@ -38,18 +36,16 @@ struct Target {
 /// The files of a run.
 #[derive(Debug, Default)]
 struct Parts {
-    writers: usize,
-    finished: usize,
     /// Hidden names, and those that the files get when all is done.
     pending: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Sink for FileSink {
     const NAME: &'static str = "filesystem";
-    const SUMMARY: &'static str = "Writes CSV or JSON lines into part files, plain or compressed";
+    const SUMMARY: &'static str = "Writes part files in any format, plain or compressed";
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc::string("path", "The directory, which is made if it is not there").required(),
-        OptionDoc::string("format", "The format of the files: csv (with a header line) or json")
+        OptionDoc::format("format", "The format of the files: csv, json or one of a plugin")
             .default("csv"),
         OptionDoc::string("compression", "none, gzip or zstd").default("none"),
         OptionDoc::bytes(
@@ -57,9 +53,6 @@ impl Sink for FileSink {
             "A file that has reached this size is followed by another",
         )
         .default("128 MiB"),
-        CSV_DELIMITER,
-        CSV_QUOTE,
-        CSV_ELEMENT_DELIMITER,
     ];
     type Writer = FileWriter;
 
@@ -75,11 +68,12 @@ impl Sink for FileSink {
                 )));
             }
         };
-        let format = Format::new(options, schema)?;
-        if let Kind::Text = format.kind {
-            return Err(Error::new(
-                "the option `format` is `text`, which is only read: use csv or json",
-            ));
+        let format = options.format("format", schema)?;
+        if !format.properties().encodes {
+            let name = format.name();
+            return Err(Error::new(format!(
+                "the format `{name}` is only read, not written: use another, such as csv or json"
+            )));
         }
         fs::create_dir_all(&directory).map_err(|error| failed("make", &directory, error))?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -95,15 +89,17 @@ impl Sink for FileSink {
     }
 
     fn writer(&self, subtask: Subtask) -> Result<FileWriter, Error> {
-        self.target.parts().writers += 1;
         Ok(FileWriter {
             target: Arc::clone(&self.target),
             subtask: subtask.index,
             count: 0,
             part: None,
-            text: Vec::new(),
-            cell: Vec::new(),
+            bytes: Vec::new(),
         })
+    }
+
+    fn commit(&self) -> Result<(), Error> {
+        self.target.show()
     }
 }
 
@@ -113,10 +109,16 @@ pub struct FileWriter {
     subtask: u32,
     /// Files so far.
     count: u32,
-    part: Option<(PathBuf, Output)>,
-    /// The rows of a page as text.
-    text: Vec<u8>,
-    cell: Vec<u8>,
+    part: Option<Part>,
+    /// The rows of a page as the format writes them.
+    bytes: Vec<u8>,
+}
+
+/// A file that is being written.
+struct Part {
+    path: PathBuf,
+    output: Output,
+    encoder: Encoder,
 }
 
 impl fmt::Debug for FileWriter {
@@ -127,81 +129,62 @@ impl fmt::Debug for FileWriter {
 
 impl PageWriter for FileWriter {
     fn write(&mut self, page: &ValidPage<'_>) -> Result<(), Error> {
-        let target = Arc::clone(&self.target);
-        let Format { kind, columns } = &target.format;
-        for row in 0..page.rows() {
-            match kind {
-                Kind::Csv(dialect) => {
-                    csv::push_row(&mut self.text, columns, page, row, *dialect, &mut self.cell);
-                }
-                Kind::Json | Kind::Text => {
-                    json::push_row(&mut self.text, columns, page, row, &mut self.cell);
-                }
-            }
-            if self.text.len() >= WRITE_BYTES {
-                self.write_text()?;
-            }
-        }
-        self.write_text()
-    }
-
-    fn finish(&mut self) -> Result<(), Error> {
-        self.close_part()?;
-        self.target.finished()
-    }
-}
-
-/// How much text is collected before it goes to the file.
-const WRITE_BYTES: usize = 64 << 10;
-
-impl FileWriter {
-    /// Writes the text to the part file; one that is large enough is closed.
-    fn write_text(&mut self) -> Result<(), Error> {
-        if self.text.is_empty() {
+        if page.rows() == 0 {
             return Ok(());
         }
-        let (path, mut output) = match self.part.take() {
+        let mut part = match self.part.take() {
             Some(part) => part,
             None => self.open_part()?,
         };
-        output.write(&self.text).map_err(|error| failed("write", &path, error))?;
-        self.text.clear();
-        let full = output.bytes() >= self.target.file_size;
-        self.part = Some((path, output));
+        self.bytes.clear();
+        part.encoder.encode(page, &mut self.bytes)?;
+        part.write(&self.bytes)?;
+        let full = part.output.bytes() >= self.target.file_size;
+        self.part = Some(part);
         if full { self.close_part() } else { Ok(()) }
     }
 
-    fn open_part(&mut self) -> Result<(PathBuf, Output), Error> {
+    fn finish(&mut self) -> Result<(), Error> {
+        self.close_part()
+    }
+}
+
+impl FileWriter {
+    fn open_part(&mut self) -> Result<Part, Error> {
         let Target { directory, format, compression, run, .. } = &*self.target;
-        let extension = match format.kind {
-            Kind::Csv(_) => "csv",
-            Kind::Json | Kind::Text => "json",
-        };
         let suffix = match compression {
             Compression::None => "",
             Compression::Gzip => ".gz",
             Compression::Zstd => ".zst",
         };
-        let (subtask, count) = (self.subtask, self.count);
+        let (subtask, count, extension) = (self.subtask, self.count, format.name());
         let name = format!("part-{run}-{subtask}-{count}.{extension}{suffix}");
         let hidden = directory.join(format!(".{name}.inprogress"));
-        let mut output = Output::create(&hidden, *compression)
+        let mut encoder = format.encoder()?;
+        self.bytes.clear();
+        encoder.begin(&mut self.bytes)?;
+        let output = Output::create(&hidden, *compression)
             .map_err(|error| failed("make", &hidden, error))?;
         self.target.parts().pending.push((hidden.clone(), directory.join(name)));
         self.count += 1;
-        if let Kind::Csv(dialect) = format.kind {
-            let mut header = Vec::new();
-            csv::push_header(&mut header, &format.columns, dialect);
-            output.write(&header).map_err(|error| failed("write", &hidden, error))?;
-        }
-        Ok((hidden, output))
+        let mut part = Part { path: hidden, output, encoder };
+        part.write(&self.bytes)?;
+        Ok(part)
     }
 
+    /// Completes the file at hand: all of it is on the disk when this returns.
     fn close_part(&mut self) -> Result<(), Error> {
-        match self.part.take() {
-            Some((path, output)) => output.finish().map_err(|error| failed("write", &path, error)),
-            None => Ok(()),
-        }
+        let Some(mut part) = self.part.take() else { return Ok(()) };
+        self.bytes.clear();
+        part.encoder.finish(&mut self.bytes)?;
+        part.write(&self.bytes)?;
+        part.output.finish().map_err(|error| failed("write", &part.path, error))
+    }
+}
+
+impl Part {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.output.write(bytes).map_err(|error| failed("write", &self.path, error))
     }
 }
 
@@ -210,13 +193,9 @@ impl Target {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A writer is done; the last one shows the files of all.
-    fn finished(&self) -> Result<(), Error> {
+    /// Gives the files their names.
+    fn show(&self) -> Result<(), Error> {
         let mut parts = self.parts();
-        parts.finished += 1;
-        if parts.finished < parts.writers {
-            return Ok(());
-        }
         while let Some((hidden, shown)) = parts.pending.last() {
             fs::rename(hidden, shown).map_err(|error| failed("rename", hidden, error))?;
             parts.pending.pop();

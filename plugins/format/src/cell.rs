@@ -2,9 +2,9 @@
 
 use std::{fmt, str};
 
-use millstream_sdk::{data::types::DataType, prelude::Field, source::Rows};
+use millstream_sdk::{data::types::DataType, prelude::Field};
 
-use crate::base64;
+use crate::{Rows, base64};
 
 /// How the text of a column becomes its cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

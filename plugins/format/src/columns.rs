@@ -3,10 +3,9 @@
 use millstream_sdk::{
     Error,
     data::types::{DataType, Field, Schema},
-    source::Rows,
 };
 
-use crate::cell::Cell;
+use crate::{Rows, cell::Cell};
 
 /// The fields of a row, with where their cells are in a page: nested rows included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

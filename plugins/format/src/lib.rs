@@ -4,7 +4,10 @@
 //! by name, and skips the others. It writes cells straight into the page that is being filled; a
 //! record that does not fit the page any more is refused with [`Step::Full`] and read again for the
 //! next one. Lists are arrays, maps and nested rows objects in JSON; CSV has lists of plain values,
-//! their elements between semicolons. Byte strings are base64, as Flink writes them. Writing goes the other way, from the cells of a page to a buffer of text.
+//! their elements between semicolons. Byte strings are base64, as Flink writes them. Writing goes
+//! the other way, from the cells of a page to a buffer of text.
+//!
+//! Connectors find them as the formats `csv`, `json` and `text` of this [`plugin`].
 #![deny(unsafe_code)]
 
 mod base64;
@@ -13,31 +16,19 @@ mod columns;
 pub mod csv;
 pub mod json;
 pub mod lines;
+mod plugin;
 pub mod text;
 
+use millstream_sdk::data::page::RowBuilder;
+
 pub use columns::Columns;
+pub use millstream_sdk::format::{RecordError, Step};
+pub use plugin::{
+    Csv, CsvDecoder, CsvEncoder, Json, JsonDecoder, JsonEncoder, Text, TextDecoder, plugin,
+};
 
-/// What a decoder has found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// A record, which ends before this byte; it is a row of the page.
-    Row(usize),
-    /// An empty line, which ends before this byte.
-    Blank(usize),
-    /// The data end within a record.
-    Incomplete,
-    /// The page has no room for the record; nothing of it was added.
-    Full,
-}
-
-/// What is wrong with a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordError {
-    /// What, and in which column.
-    pub message: String,
-    /// Line ends within the record before the error, all in quoted fields.
-    pub lines: usize,
-}
+/// The page that a decoder fills.
+type Rows<'a> = RowBuilder<&'a mut [u8]>;
 
 /// The largest field of a record that is too large.
 #[derive(Clone, Debug, Default)]

@@ -5,10 +5,9 @@ use std::str;
 use millstream_sdk::{
     Error,
     data::types::{DataType, Schema},
-    source::Rows,
 };
 
-use crate::{Largest, RecordError, Step};
+use crate::{Largest, RecordError, Rows, Step};
 
 /// Whether a schema is one column of text.
 ///

@@ -21,7 +21,8 @@ use abi_stable::{
     std_types::{RBoxError, RErr},
 };
 use millstream_abi::{
-    ChainHost, Extension, Host, JobTable, OptionSpec, Plugin, SinkTable, SourceTable,
+    ChainHost, Extension, FormatTable, FunctionTable, Host, JobTable, OptionSpec, Plugin,
+    SinkTable, SourceTable,
 };
 
 /// What a library says of its layout: the static that [`export_layout!`] puts into it.
@@ -44,6 +45,8 @@ pub struct Border {
         sink: *const SinkTable,
         job: *const JobTable,
         chain_host: *const ChainHost,
+        format: *const FormatTable,
+        function: *const FunctionTable,
     ),
 }
 

@@ -124,6 +124,11 @@ impl CallError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into() }
     }
+
+    /// The same error with the place in front.
+    pub fn at(self, place: impl std::fmt::Display) -> Self {
+        Self { message: format!("{place}: {}", self.message) }
+    }
 }
 
 impl From<CallError> for TaskError {

@@ -2,7 +2,7 @@
 
 use millstream_abi::{
     OPTION_HAS_DEFAULT, OPTION_REQUIRED, OPTION_SECRET, TYPE_BOOLEAN, TYPE_BYTES, TYPE_DURATION,
-    TYPE_FLOAT, TYPE_INTEGER, TYPE_STRING,
+    TYPE_FLOAT, TYPE_FORMAT, TYPE_INTEGER, TYPE_STRING,
 };
 
 use crate::{CallError, registry::nearest};
@@ -39,6 +39,8 @@ pub enum OptionType {
     Bytes,
     /// A time with a unit.
     Duration,
+    /// The name of a format, whose options are given with its name and a dot in front.
+    Format,
 }
 
 impl OptionType {
@@ -51,6 +53,7 @@ impl OptionType {
             Self::Boolean => "`true` or `false`",
             Self::Bytes => "a number of bytes such as `64 MiB`",
             Self::Duration => "a time such as `100 ms`",
+            Self::Format => "the name of a format",
         }
     }
 
@@ -63,7 +66,7 @@ impl OptionType {
             end > 0 && unit.chars().all(|c| c.is_ascii_alphabetic() || c == 'µ')
         };
         match self {
-            Self::String => true,
+            Self::String | Self::Format => true,
             Self::Integer => value.parse::<i64>().is_ok(),
             Self::Float => value.parse::<f64>().is_ok(),
             Self::Boolean => value.parse::<bool>().is_ok(),
@@ -100,6 +103,7 @@ impl OptionInfo {
             TYPE_BOOLEAN => OptionType::Boolean,
             TYPE_BYTES => OptionType::Bytes,
             TYPE_DURATION => OptionType::Duration,
+            TYPE_FORMAT => OptionType::Format,
             _ => return None,
         };
         Some(Self {

@@ -3,11 +3,14 @@
 use std::{cell::RefCell, ffi::c_void, slice, str};
 
 use millstream_abi::{
-    BorrowedStr, EntryFn, Extension, JobTable, KIND_JOB, KIND_SINK, KIND_SOURCE, LANGUAGE_RUST,
-    Plugin, SinkTable, SourceTable, VERSION,
+    BorrowedStr, EntryFn, Extension, FormatTable, FunctionTable, JobTable, KIND_FORMAT,
+    KIND_FUNCTION, KIND_JOB, KIND_SINK, KIND_SOURCE, LANGUAGE_RUST, Plugin, SinkTable, SourceTable,
+    VERSION,
 };
 
-use crate::{LoadError, options::OptionInfo};
+use crate::{
+    FunctionInfo, LoadError, call::Name, format::open_format, function, options::OptionInfo,
+};
 
 /// A plugin.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub struct ExtensionInfo {
     pub summary: String,
     /// The options that it takes.
     pub options: Vec<OptionInfo>,
+    /// If it is a function: what it takes and gives.
+    pub function: Option<FunctionInfo>,
     pub(crate) table: Table,
 }
 
@@ -47,6 +52,10 @@ pub enum Kind {
     Sink,
     /// A compiled job.
     Job,
+    /// A format of rows as bytes.
+    Format,
+    /// A scalar, aggregate or table function.
+    Function,
 }
 
 impl Kind {
@@ -56,6 +65,8 @@ impl Kind {
             Self::Source => "source",
             Self::Sink => "sink",
             Self::Job => "job",
+            Self::Format => "format",
+            Self::Function => "function",
         }
     }
 }
@@ -66,6 +77,8 @@ pub(crate) enum Table {
     Source(SourceTable),
     Sink(SinkTable),
     Job(JobTable),
+    Format(FormatTable),
+    Function(FunctionTable),
 }
 
 impl ExtensionInfo {
@@ -75,6 +88,8 @@ impl ExtensionInfo {
             Table::Source(_) => Kind::Source,
             Table::Sink(_) => Kind::Sink,
             Table::Job(_) => Kind::Job,
+            Table::Format(_) => Kind::Format,
+            Table::Function(_) => Kind::Function,
         }
     }
 }
@@ -122,6 +137,7 @@ static HOST: HostTable = HostTable(millstream_abi::Host {
     version: VERSION,
     context: std::ptr::null_mut(),
     log,
+    open_format,
 });
 
 #[repr(transparent)]
@@ -183,6 +199,14 @@ impl TableReader<'_> {
                     self.check_functions::<JobTable>(&name, size, extension.table)?;
                     Table::Job(*extension.table.cast())
                 }
+                KIND_FORMAT => {
+                    self.check_functions::<FormatTable>(&name, size, extension.table)?;
+                    Table::Format(*extension.table.cast())
+                }
+                KIND_FUNCTION => {
+                    self.check_functions::<FunctionTable>(&name, size, extension.table)?;
+                    Table::Function(*extension.table.cast())
+                }
                 _ => return Ok(None),
             }
         };
@@ -195,7 +219,17 @@ impl TableReader<'_> {
             OptionInfo::new(option, spec.value_type, spec.flags, default, doc)
                 .ok_or_else(|| self.damaged(&name, "an option has a type that does not exist"))
         };
+        let function = match &table {
+            Table::Function(table) => {
+                let owner: Name = format!("function `{name}`").into();
+                // SAFETY: the table was just checked, and plugins are never unloaded.
+                let described = unsafe { function::describe(&owner, table) };
+                Some(described.map_err(|error| self.damaged(&name, &error.to_string()))?)
+            }
+            _ => None,
+        };
         Ok(Some(ExtensionInfo {
+            function,
             summary: self.text(&name, "summary", extension.summary)?,
             options: options.iter().map(option).collect::<Result<_, _>>()?,
             table,

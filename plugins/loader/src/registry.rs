@@ -2,18 +2,25 @@
 
 use std::path::Path;
 
-use millstream_abi::EntryFn;
+use millstream_abi::{EntryFn, FunctionTable};
+use millstream_data::types::Schema;
 
 use crate::{
-    CallError, ExtensionInfo, Kind, LoadError, OpenJob, OpenSink, OpenSource, PluginInfo,
-    call::Name, library, options::check_options, plugin::read_plugin,
+    CallError, ExtensionInfo, FunctionKind, Kind, LoadError, OpenAggregate, OpenFormat, OpenJob,
+    OpenScalar, OpenSink, OpenSource, OpenTableFunction, OptionInfo, OptionType, PluginInfo,
+    SignatureInfo,
+    call::Name,
+    format::{Formats, offering},
+    library,
+    options::check_options,
+    plugin::{Table, read_plugin},
 };
-use millstream_data::types::Schema;
 
 /// The plugins that an engine knows, by name.
 #[derive(Debug, Default)]
 pub struct Registry {
     plugins: Vec<PluginInfo>,
+    formats: Formats,
 }
 
 impl Registry {
@@ -72,8 +79,8 @@ impl Registry {
         schema: &Schema,
     ) -> Result<OpenSource, CallError> {
         let (extension, owner) = self.find(Kind::Source, name)?;
-        check_options(&format!("source `{name}`"), &extension.options, options)?;
-        OpenSource::open(owner, extension, options, schema)
+        self.check(&format!("source `{name}`"), &extension.options, options)?;
+        OpenSource::open(owner, extension, &self.formats, options, schema)
     }
 
     /// Opens a sink for rows of `schema`.
@@ -87,8 +94,23 @@ impl Registry {
         schema: &Schema,
     ) -> Result<OpenSink, CallError> {
         let (extension, owner) = self.find(Kind::Sink, name)?;
-        check_options(&format!("sink `{name}`"), &extension.options, options)?;
-        OpenSink::open(owner, extension, options, schema)
+        self.check(&format!("sink `{name}`"), &extension.options, options)?;
+        offering(&self.formats, || OpenSink::open(owner, extension, options, schema)).0
+    }
+
+    /// Opens a format for rows of `schema`; its options without its name in front.
+    ///
+    /// # Errors
+    /// As [`Registry::source`].
+    pub fn format(
+        &self,
+        name: &str,
+        options: &[(String, String)],
+        schema: &Schema,
+    ) -> Result<OpenFormat, CallError> {
+        let offered = self.formats.find(name)?;
+        check_options(&format!("format `{name}`"), &offered.options, options)?;
+        OpenFormat::open(offered.owner.clone(), offered.table, options, schema)
     }
 
     /// Opens a job of a plugin.
@@ -106,6 +128,109 @@ impl Registry {
             .ok_or_else(|| CallError::new(format!("plugin {} has no job `{name}`", plugin.name)))?;
         check_options(&format!("job `{name}`"), &extension.options, options)?;
         OpenJob::open(owner(plugin, extension), extension, options)
+    }
+
+    /// Opens a scalar function for pages with these columns as arguments, and results in segments of
+    /// this size.
+    ///
+    /// # Errors
+    /// If there is none of this name, no signature takes the arguments, or it refuses.
+    pub fn scalar(
+        &self,
+        name: &str,
+        arguments: &Schema,
+        segment_size: usize,
+    ) -> Result<OpenScalar, CallError> {
+        let (owner, table, number, signature) =
+            self.function(FunctionKind::Scalar, name, arguments)?;
+        OpenScalar::open(owner, table, arguments, (number, &signature.results), segment_size)
+    }
+
+    /// Opens a table function, as [`Registry::scalar`].
+    ///
+    /// # Errors
+    /// As [`Registry::scalar`].
+    pub fn table_function(
+        &self,
+        name: &str,
+        arguments: &Schema,
+        segment_size: usize,
+    ) -> Result<OpenTableFunction, CallError> {
+        let (owner, table, number, signature) =
+            self.function(FunctionKind::Table, name, arguments)?;
+        OpenTableFunction::open(owner, table, arguments, (number, &signature.results), segment_size)
+    }
+
+    /// Opens an aggregate function, as [`Registry::scalar`].
+    ///
+    /// # Errors
+    /// As [`Registry::scalar`].
+    pub fn aggregate(
+        &self,
+        name: &str,
+        arguments: &Schema,
+        segment_size: usize,
+    ) -> Result<OpenAggregate, CallError> {
+        let (owner, table, number, signature) =
+            self.function(FunctionKind::Aggregate, name, arguments)?;
+        OpenAggregate::open(owner, table, arguments, (number, signature), segment_size)
+    }
+
+    /// The signature of a function that takes these arguments: what it gives.
+    ///
+    /// # Errors
+    /// If there is no such function, or no signature takes the arguments.
+    pub fn signature(
+        &self,
+        kind: FunctionKind,
+        name: &str,
+        arguments: &Schema,
+    ) -> Result<&SignatureInfo, CallError> {
+        self.function(kind, name, arguments).map(|(.., signature)| signature)
+    }
+
+    fn function(
+        &self,
+        kind: FunctionKind,
+        name: &str,
+        arguments: &Schema,
+    ) -> Result<(Name, &FunctionTable, usize, &SignatureInfo), CallError> {
+        let (extension, owner) = self.find(Kind::Function, name)?;
+        let (Table::Function(table), Some(info)) = (&extension.table, &extension.function) else {
+            return Err(CallError::new(format!("{owner} is no function")));
+        };
+        if info.kind != kind {
+            let (is, asked) = (info.kind.name(), kind.name());
+            return Err(CallError::new(format!(
+                "{owner} is no {asked}, but a function of another kind: {is}"
+            )));
+        }
+        let (number, signature) = info.resolve(&owner, arguments)?;
+        Ok((owner, table, number, signature))
+    }
+
+    /// Checks the options of a connector, and those of the formats that they name.
+    fn check(
+        &self,
+        owner: &str,
+        declared: &[OptionInfo],
+        given: &[(String, String)],
+    ) -> Result<(), CallError> {
+        let mut all = declared.to_vec();
+        for option in declared.iter().filter(|option| option.value_type == OptionType::Format) {
+            let value = given.iter().rev().find(|(name, _)| *name == option.name);
+            let value = value.map(|(_, value)| value.as_str()).or(option.default.as_deref());
+            let Some(name) = value else { continue };
+            let format = self.formats.find(name).map_err(|error| {
+                CallError::new(format!("the option `{}` of {owner}: {error}", option.name))
+            })?;
+            let prefixed = |option: &OptionInfo| OptionInfo {
+                name: format!("{name}.{}", option.name),
+                ..option.clone()
+            };
+            all.extend(format.options.iter().map(prefixed));
+        }
+        check_options(owner, &all, given)
     }
 
     fn find(&self, kind: Kind, name: &str) -> Result<(&ExtensionInfo, Name), CallError> {
@@ -144,6 +269,12 @@ impl Registry {
                 if known.extensions.iter().find(same).is_some() {
                     return Err(duplicate(extension.kind().name(), &extension.name, known));
                 }
+            }
+        }
+        for extension in &plugin.extensions {
+            if let Table::Format(table) = &extension.table {
+                let owner = owner(&plugin, extension);
+                self.formats.add(&extension.name, owner, &extension.options, table);
             }
         }
         self.plugins.push(plugin);

@@ -66,6 +66,18 @@ impl OpenSink {
     }
 }
 
+impl OpenSink {
+    /// Shows what the writers have finished; call it once, when all are dropped.
+    ///
+    /// # Errors
+    /// If it cannot be shown.
+    pub fn commit(&self) -> Result<(), CallError> {
+        let Inner { name, table, handle } = &*self.0;
+        // SAFETY: the sink is open.
+        status(name, |errors| unsafe { (table.commit)(handle.0.as_ptr(), errors) }).map(|_| ())
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         // SAFETY: writers hold the sink, so all are closed.
@@ -94,7 +106,7 @@ impl Writer {
         .map(|_| ())
     }
 
-    /// Completes what was written.
+    /// Completes what was written, without showing it yet.
     ///
     /// # Errors
     /// If it cannot be completed.

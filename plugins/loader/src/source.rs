@@ -12,6 +12,7 @@ use millstream_dataflow::graph::encode_schema;
 use crate::{
     CallError, ExtensionInfo,
     call::{Handle, Name, collect, handle, lend_bytes, lend_options, status},
+    format::{Formats, offering},
     plugin::Table,
 };
 
@@ -25,12 +26,15 @@ struct Inner {
     table: SourceTable,
     handle: Handle,
     shape: Shape,
+    /// The formats that it uses, to name them if a page is bad.
+    formats: Vec<Name>,
 }
 
 impl OpenSource {
     pub(crate) fn open(
         name: Name,
         extension: &ExtensionInfo,
+        formats: &Formats,
         options: &[(String, String)],
         schema: &Schema,
     ) -> Result<Self, CallError> {
@@ -38,12 +42,15 @@ impl OpenSource {
             return Err(CallError::new(format!("{name} is no source")));
         };
         let encoded = encode_schema(schema);
-        let opened = lend_options(options, |options| {
-            // SAFETY: all that is lent outlives the call.
-            handle(&name, |errors| unsafe { (table.open)(options, lend_bytes(&encoded), errors) })
-        })?;
-        let shape = Shape::new(schema);
-        Ok(Self(Arc::new(Inner { name, table, handle: Handle(opened), shape })))
+        let (opened, formats) = offering(formats, || {
+            lend_options(options, |options| {
+                let schema = lend_bytes(&encoded);
+                // SAFETY: all that is lent outlives the call.
+                handle(&name, |errors| unsafe { (table.open)(options, schema, errors) })
+            })
+        });
+        let (handle, shape) = (Handle(opened?), Shape::new(schema));
+        Ok(Self(Arc::new(Inner { name, table, handle, shape, formats })))
     }
 
     /// The splits of the input, in the order that they should be read.
@@ -139,7 +146,7 @@ impl Reader {
     /// # Errors
     /// If the input cannot be read, or the page is not one of the schema.
     pub fn fill(&mut self, segment: &mut [u8]) -> Result<ReaderPage, CallError> {
-        let Inner { name, table, shape, .. } = &*self.source;
+        let Inner { name, table, shape, formats, .. } = &*self.source;
         let mut page = FilledPage::default();
         let (start, length) = (segment.as_mut_ptr(), segment.len());
         // SAFETY: the reader is open and used by one thread; segment and page are lent for the
@@ -147,21 +154,25 @@ impl Reader {
         let filled = status(name, |errors| unsafe {
             (table.fill)(self.handle.0.as_ptr(), start, length, ptr::from_mut(&mut page), errors)
         })?;
+        // The page may be the work of a format, which the connector was lent.
+        let wrong = |what: String| {
+            let with = if formats.is_empty() { "" } else { " with " };
+            CallError::new(format!("{name}{with}{} {what}", formats.join(", ")))
+        };
         match filled {
             FILLED => {
                 let bytes = segment.get(..page.length as usize);
-                let bytes = bytes.ok_or_else(|| {
-                    CallError::new(format!("{name} says that its page is longer than the segment"))
-                })?;
+                let bytes = bytes
+                    .ok_or_else(|| wrong("says that its page is longer than the segment".into()))?;
                 let valid = ValidPage::validate(bytes, shape)
-                    .map_err(|error| CallError::new(format!("{name} made a bad page: {error}")))?;
+                    .map_err(|error| wrong(format!("made a bad page: {error}")))?;
                 Ok(ReaderPage::Page { length: bytes.len(), rows: valid.rows() })
             }
             SPLIT_DONE => Ok(ReaderPage::SplitDone),
             TOO_SMALL => match page.length as usize {
                 needed if needed > length => Ok(ReaderPage::TooSmall { needed }),
-                needed => Err(CallError::new(format!(
-                    "{name} asks for a segment of {needed} bytes instead of one of {length}"
+                needed => Err(wrong(format!(
+                    "asks for a segment of {needed} bytes instead of one of {length}"
                 ))),
             },
             _ => Ok(ReaderPage::Nothing),

@@ -1,4 +1,4 @@
-//! A host in miniature, for the tests of those who write connectors.
+//! A host in miniature, for the tests of those who write connectors, formats and functions.
 //!
 //! It goes through the same door as the engine: the plugin's entry, its tables, the checks of the
 //! loader. What it reads is validated page by page; what it writes are pages as the engine's.
@@ -48,11 +48,16 @@
 //! says which part of it.
 #![forbid(unsafe_code)]
 
+mod format;
+mod function;
 mod options;
+mod plugins;
 mod segment;
 mod sink;
 mod source;
 
+pub use format::FormatTest;
+pub use function::FunctionTest;
 pub use millstream_abi::EntryFn;
 pub use millstream_loader::CallError;
 pub use sink::SinkTest;

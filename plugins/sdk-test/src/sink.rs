@@ -11,7 +11,7 @@ use millstream_data::{
 };
 use millstream_loader::{CallError, Kind, OpenSink, Registry};
 
-use crate::{options, segment::Segment};
+use crate::{options, plugins, segment::Segment};
 
 /// A sink under test: its plugin and its options.
 #[derive(Debug)]
@@ -28,10 +28,7 @@ impl SinkTest {
     /// # Panics
     /// If the plugin is refused or does not offer the sink.
     pub fn new<T: Record>(entry: EntryFn, name: &str) -> Self {
-        let mut registry = Registry::new();
-        if let Err(error) = registry.bundle(entry) {
-            panic!("{error}");
-        }
+        let registry = plugins::registry(entry);
         options::extension(&registry, Kind::Sink, name);
         Self { registry, name: name.into(), options: Vec::new(), schema: T::schema() }
     }
@@ -40,6 +37,17 @@ impl SinkTest {
     pub fn option(mut self, name: &str, value: impl Into<String>) -> Self {
         self.options.push((name.into(), value.into()));
         self
+    }
+
+    /// Adds another plugin, such as one with a format that is asked for. The formats csv, json and
+    /// text are there without.
+    ///
+    /// # Panics
+    /// If the plugin is refused.
+    pub fn with_plugin(self, entry: EntryFn) -> Self {
+        let mut test = self;
+        plugins::add(&mut test.registry, entry);
+        test
     }
 
     /// Opens the sink.
@@ -104,10 +112,12 @@ impl SinkTest {
                 writer.write(&page)?;
             }
         }
-        if finish {
-            writers.iter_mut().try_for_each(|writer| writer.finish())?;
+        if !finish {
+            return Ok(());
         }
-        Ok(())
+        writers.iter_mut().try_for_each(|writer| writer.finish())?;
+        drop(writers);
+        sink.commit()
     }
 }
 
@@ -115,7 +125,7 @@ impl SinkTest {
 const SEGMENT: usize = 32 << 10;
 
 /// Rows as pages, a few in each.
-fn pages<T: Value>(rows: &[T]) -> Vec<Segment> {
+pub(crate) fn pages<T: Value>(rows: &[T]) -> Vec<Segment> {
     const ROWS_MAX: usize = 100;
     let shape = Arc::new(Shape::new(&T::schema()));
     let mut sizing = Sizing::new(Arc::clone(&shape), SEGMENT).expect("a row fits a segment");

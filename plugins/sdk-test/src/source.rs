@@ -5,7 +5,7 @@ use millstream_data::{Value, page::ValidPage, types::Schema, value::Record};
 use millstream_format::{Columns, json};
 use millstream_loader::{CallError, Kind, OpenSource, Reader, ReaderPage, Registry};
 
-use crate::{options, segment::Segment};
+use crate::{options, plugins, segment::Segment};
 
 /// The largest segment that is lent for one row, as the engine's `max-record-size`.
 const JUMBO_BYTES_MAX: usize = 16 << 20;
@@ -35,10 +35,7 @@ impl SourceTest {
     /// # Panics
     /// As [`SourceTest::new`].
     pub fn with_schema(entry: EntryFn, name: &str, schema: Schema) -> Self {
-        let mut registry = Registry::new();
-        if let Err(error) = registry.bundle(entry) {
-            panic!("{error}");
-        }
+        let registry = plugins::registry(entry);
         options::extension(&registry, Kind::Source, name);
         Self { registry, name: name.into(), options: Vec::new(), schema }
     }
@@ -47,6 +44,17 @@ impl SourceTest {
     pub fn option(mut self, name: &str, value: impl Into<String>) -> Self {
         self.options.push((name.into(), value.into()));
         self
+    }
+
+    /// Adds another plugin, such as one with a format that is asked for. The formats csv, json and
+    /// text are there without.
+    ///
+    /// # Panics
+    /// If the plugin is refused.
+    pub fn with_plugin(self, entry: EntryFn) -> Self {
+        let mut test = self;
+        plugins::add(&mut test.registry, entry);
+        test
     }
 
     /// Opens the source.

@@ -1,7 +1,7 @@
-//! Write connectors and compiled jobs for Millstream.
+//! Write connectors, formats, functions and compiled jobs for Millstream.
 //!
-//! A plugin is a `cdylib` that offers [sources](source::Source), [sinks](sink::Sink) and
-//! [jobs](job::Job). It links this crate and the engine's core; the host's engine runs it.
+//! A plugin is a `cdylib` that offers [sources](source::Source), [sinks](sink::Sink),
+//! [formats](format::Format), [functions](function) and [jobs](job::Job). It links this crate and the engine's core; the host's engine runs it.
 //!
 //! ```
 //! use millstream_sdk::prelude::*;
@@ -38,10 +38,14 @@
 
 mod borrow;
 mod error;
+pub mod format;
+pub mod function;
 pub mod generated;
+mod host;
 pub mod job;
 pub mod options;
 pub mod plugin;
+mod rows;
 pub mod sink;
 pub mod source;
 mod thunk;
@@ -62,6 +66,8 @@ pub use millstream_layout as layout;
 pub mod prelude {
     pub use crate::{
         Error, Record,
+        format::{Decode, Encode, Format, InputInfo, Properties, RecordError, Step, Unsupported},
+        function::{Aggregate, Arguments, ScalarFunction, Signature, TableFunction},
         job::Job,
         options::{OptionDoc, Options},
         sink::{PageWriter, Sink},

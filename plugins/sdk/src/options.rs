@@ -4,10 +4,12 @@ use std::{str::FromStr, time::Duration};
 
 use millstream_abi::{
     OPTION_HAS_DEFAULT, OPTION_REQUIRED, OPTION_SECRET, OptionSpec, TYPE_BOOLEAN, TYPE_BYTES,
-    TYPE_DURATION, TYPE_FLOAT, TYPE_INTEGER, TYPE_STRING,
+    TYPE_DURATION, TYPE_FLOAT, TYPE_FORMAT, TYPE_INTEGER, TYPE_STRING,
 };
 
-use crate::{Error, borrow::lend_str};
+use millstream_data::types::Schema;
+
+use crate::{Error, borrow::lend_str, format::OpenFormat};
 
 /// An option that a source, sink or job takes.
 ///
@@ -50,6 +52,12 @@ impl OptionDoc {
     /// An option that is a time with a unit: `100 ms`.
     pub const fn duration(name: &'static str, doc: &'static str) -> Self {
         Self::new(name, TYPE_DURATION, doc)
+    }
+
+    /// An option that is the name of a format. The host checks that there is one, and that the
+    /// options which begin with its name and a dot are those of the format.
+    pub const fn format(name: &'static str, doc: &'static str) -> Self {
+        Self::new(name, TYPE_FORMAT, doc)
     }
 
     const fn new(name: &'static str, value_type: u32, doc: &'static str) -> Self {
@@ -168,6 +176,17 @@ impl Options {
     pub fn duration(&self, name: &str) -> Result<Duration, Error> {
         let value = self.string(name)?;
         parse_duration(value).ok_or_else(|| wrong(name, value, "a time such as `100 ms`"))
+    }
+
+    /// Opens the format that an option names, for rows of `schema`. The format gets the options that
+    /// begin with its name and a dot. Only while a source or sink is being opened, and from the
+    /// thread that opens it: the host knows by it which formats there are.
+    ///
+    /// # Errors
+    /// If the option is missing, no plugin offers the format, or the format refuses its options or
+    /// the columns.
+    pub fn format(&self, name: &str, schema: &Schema) -> Result<OpenFormat, Error> {
+        OpenFormat::open(self.string(name)?, self, schema)
     }
 
     fn parsed<T: FromStr>(&self, name: &str, what: &str) -> Result<T, Error> {

@@ -3,11 +3,22 @@
 use std::ffi::c_void;
 
 use millstream_abi::{
-    Extension, Host, KIND_JOB, KIND_SINK, KIND_SOURCE, LANGUAGE_RUST, OptionSpec, Plugin, VERSION,
+    Extension, Host, KIND_FORMAT, KIND_FUNCTION, KIND_JOB, KIND_SINK, KIND_SOURCE, LANGUAGE_RUST,
+    OptionSpec, Plugin, VERSION,
 };
 
 use crate::{
-    borrow::lend_str, job, job::Job, options::OptionDoc, sink, sink::Sink, source, source::Source,
+    borrow::lend_str,
+    format,
+    format::Format,
+    function::{self, Aggregate, ScalarFunction, TableFunction},
+    host, job,
+    job::Job,
+    options::OptionDoc,
+    sink,
+    sink::Sink,
+    source,
+    source::Source,
     thunk,
 };
 
@@ -36,6 +47,30 @@ impl PluginBuilder {
     pub fn sink<S: Sink>(self) -> Self {
         let table: *const _ = const { &sink::Thunks::<S>::TABLE };
         self.extension(KIND_SINK, S::NAME, S::SUMMARY, S::OPTIONS, table.cast())
+    }
+
+    /// The plugin with a format.
+    pub fn format<F: Format>(self) -> Self {
+        let table: *const _ = const { &format::Thunks::<F>::TABLE };
+        self.extension(KIND_FORMAT, F::NAME, F::SUMMARY, F::OPTIONS, table.cast())
+    }
+
+    /// The plugin with a scalar function.
+    pub fn scalar<F: ScalarFunction>(self) -> Self {
+        let table: *const _ = const { &function::ScalarThunks::<F>::TABLE };
+        self.extension(KIND_FUNCTION, F::NAME, F::SUMMARY, &[], table.cast())
+    }
+
+    /// The plugin with an aggregate function.
+    pub fn aggregate<F: Aggregate>(self) -> Self {
+        let table: *const _ = const { &function::AggregateThunks::<F>::TABLE };
+        self.extension(KIND_FUNCTION, F::NAME, F::SUMMARY, &[], table.cast())
+    }
+
+    /// The plugin with a table function.
+    pub fn table<F: TableFunction>(self) -> Self {
+        let table: *const _ = const { &function::TableThunks::<F>::TABLE };
+        self.extension(KIND_FUNCTION, F::NAME, F::SUMMARY, &[], table.cast())
     }
 
     /// The plugin with a job.
@@ -85,9 +120,11 @@ impl PluginBuilder {
 /// Runs a plugin's entry behind the panic fence: null if it panicked, and the host's log has why.
 ///
 /// # Safety
-/// `host` is null, or what a loader passes to an entry.
+/// `host` is null, or what a loader passes to an entry, which lives as long as the process.
 #[doc(hidden)]
 pub unsafe fn enter(host: *const Host, build: fn() -> PluginBuilder) -> *const Plugin {
+    // SAFETY: the caller's promise.
+    unsafe { host::keep(host) };
     match std::panic::catch_unwind(|| build().leak()) {
         Ok(plugin) => plugin,
         Err(panic) => {
@@ -107,7 +144,8 @@ const LOG_ERROR: u32 = 1;
 
 /// Defines `plugin`, the entry function of a plugin.
 ///
-/// `sources`, `sinks` and `jobs` list the types that it offers; each list may be left out. A
+/// `sources`, `sinks`, `formats`, `scalars`, `aggregates`, `tables` (functions) and `jobs` list, in
+/// this order, the types that it offers; each list may be left out. A
 /// bundled plugin is this function; a library also [exports](crate::export!) it.
 #[macro_export]
 macro_rules! plugin {
@@ -116,6 +154,10 @@ macro_rules! plugin {
         summary: $summary:literal
         $(, sources: [$($source:ty),* $(,)?])?
         $(, sinks: [$($sink:ty),* $(,)?])?
+        $(, formats: [$($format:ty),* $(,)?])?
+        $(, scalars: [$($scalar:ty),* $(,)?])?
+        $(, aggregates: [$($aggregate:ty),* $(,)?])?
+        $(, tables: [$($table:ty),* $(,)?])?
         $(, jobs: [$($job:ty),* $(,)?])?
         $(,)?
     ) => {
@@ -130,6 +172,10 @@ macro_rules! plugin {
                 $crate::plugin::PluginBuilder::new($name, env!("CARGO_PKG_VERSION"), $summary)
                     $($(.source::<$source>())*)?
                     $($(.sink::<$sink>())*)?
+                    $($(.format::<$format>())*)?
+                    $($(.scalar::<$scalar>())*)?
+                    $($(.aggregate::<$aggregate>())*)?
+                    $($(.table::<$table>())*)?
                     $($(.job::<$job>())*)?
             };
             // SAFETY: a loader calls this with its own table.

@@ -37,6 +37,16 @@ pub trait Sink: Sized + Send + Sync + 'static {
     /// # Errors
     /// If there is none to be had.
     fn writer(&self, subtask: Subtask) -> Result<Self::Writer, Error>;
+
+    /// Shows what the writers have [finished](PageWriter::finish): every part of the job, in all its
+    /// processes, is done. Without it what was finished is given up when the sink is dropped. Sinks
+    /// whose rows cannot be taken back, such as a terminal, have nothing to do.
+    ///
+    /// # Errors
+    /// If it cannot be shown.
+    fn commit(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Writes the pages of one subtask.
@@ -47,8 +57,8 @@ pub trait PageWriter: Send + 'static {
     /// If it cannot be written.
     fn write(&mut self, page: &ValidPage<'_>) -> Result<(), Error>;
 
-    /// Completes what was written: the input has ended. A writer that is dropped without this gives
-    /// up what it can.
+    /// Completes what was written, without showing it yet: the input has ended, and
+    /// [`Sink::commit`] may follow. A writer that is dropped without this gives up what it can.
     ///
     /// # Errors
     /// If it cannot be completed.
@@ -67,6 +77,7 @@ impl<S: Sink> Thunks<S> {
         write: write::<S>,
         finish: finish::<S>,
         close_writer: close_writer::<S>,
+        commit: commit::<S>,
         close: close::<S>,
     };
 }
@@ -122,6 +133,14 @@ unsafe extern "C" fn finish<S: Sink>(writer: *mut c_void, errors: BytesSink) -> 
 unsafe extern "C" fn close_writer<S: Sink>(writer: *mut c_void) {
     // SAFETY: the host passes what `open_writer` gave, for the last time.
     unsafe { thunk::close::<S::Writer>(writer) }
+}
+
+unsafe extern "C" fn commit<S: Sink>(sink: *mut c_void, errors: BytesSink) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open` gave.
+        unsafe { thunk::shared::<S>(sink)? }.commit()?;
+        Ok(OK)
+    })
 }
 
 unsafe extern "C" fn close<S: Sink>(sink: *mut c_void) {

@@ -3,18 +3,16 @@
 use std::{ffi::c_void, marker::PhantomData, mem, slice, sync::Arc};
 
 use millstream_abi::{
-    BorrowedBytes, BorrowedOptions, BytesSink, FILLED, FilledPage, NOTHING, OK, SPLIT_DONE,
-    SourceTable, Status, SubtaskInfo, TOO_SMALL, VERSION,
+    BorrowedBytes, BorrowedOptions, BytesSink, FilledPage, OK, SPLIT_DONE, SourceTable, Status,
+    SubtaskInfo, VERSION,
 };
-use millstream_data::{
-    page::{RowBuilder, Shape, Sizing},
-    types::Schema,
-};
+use millstream_data::{page::Shape, types::Schema};
 use millstream_dataflow::graph::decode_schema;
 
 use crate::{
     Error, borrow,
     options::{OptionDoc, Options},
+    rows::Pages,
     thunk,
 };
 
@@ -62,6 +60,8 @@ pub struct Subtask {
     pub segment_size: u32,
 }
 
+pub use crate::rows::Rows;
+
 /// Reads one split after the other.
 pub trait SplitReader: Send + 'static {
     /// Begins a split, as [`Source::splits`] made it.
@@ -81,9 +81,6 @@ pub trait SplitReader: Send + 'static {
     fn fill(&mut self, rows: &mut Rows<'_>) -> Result<Filled, Error>;
 }
 
-/// The page that a reader fills: its columns are those of the schema.
-pub type Rows<'a> = RowBuilder<&'a mut [u8]>;
-
 /// How far [`SplitReader::fill`] has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filled {
@@ -100,10 +97,7 @@ struct OpenSource<S> {
 
 struct OpenReader<R> {
     reader: R,
-    sizing: Sizing,
-    /// How larger segments are divided, while the next row fits none of the usual size.
-    jumbo: Option<Sizing>,
-    segment_size: usize,
+    pages: Pages,
     split_done: bool,
 }
 
@@ -159,20 +153,9 @@ unsafe extern "C" fn open_reader<S: Source>(
     thunk::handle(errors, || {
         // SAFETY: the host passes what `open` gave, and lends the info for the call.
         let (open, info) = unsafe { (thunk::shared::<OpenSource<S>>(source)?, *info) };
-        let size = info.segment_size as usize;
-        let sizing = Sizing::new(Arc::clone(&open.shape), size).ok_or_else(|| {
-            Error::new(format!(
-                "a row does not fit a segment of {size} bytes: raise `memory.segment-size`"
-            ))
-        })?;
+        let pages = Pages::new(&open.shape, info.segment_size)?;
         let reader = open.source.reader(subtask(&info))?;
-        Ok(Box::new(OpenReader {
-            reader,
-            sizing,
-            jumbo: None,
-            segment_size: size,
-            split_done: true,
-        }))
+        Ok(Box::new(OpenReader { reader, pages, split_done: true }))
     })
 }
 
@@ -217,49 +200,12 @@ impl<R: SplitReader> OpenReader<R> {
         if self.split_done {
             return Ok(SPLIT_DONE);
         }
-        let size = segment.len();
-        if size < self.segment_size {
-            return Err(Error::new(format!(
-                "the host lends a segment of {size} bytes, after it promised {}",
-                self.segment_size
-            )));
-        }
-        let shape = Arc::clone(self.sizing.shape());
-        // A segment that was asked for holds one row.
-        let jumbo = size > self.segment_size;
-        let layout = match jumbo {
-            true => self.jumbo.as_ref().unwrap_or(&self.sizing).jumbo(size).map(Arc::new),
-            false => Some(Arc::clone(self.sizing.layout())),
-        };
-        let layout = layout.ok_or_else(|| Error::new("a segment is too small for a row"))?;
-        let mut rows = RowBuilder::new(segment, &shape, &layout);
-        let filled = self.reader.fill(&mut rows)?;
-        self.split_done = filled == Filled::SplitDone;
-        let sealed = rows.seal(false);
-        if sealed.rows > 0 {
-            if !jumbo {
-                self.sizing.learn(sealed.rows, &sealed.demand);
-            }
-            self.jumbo = None;
-            *page = FilledPage { length: sealed.length as u32, rows: sealed.rows as u32 };
-            return Ok(FILLED);
-        }
-        if self.split_done {
-            return Ok(SPLIT_DONE);
-        }
-        // Nothing came, or a row was too large for the room that the layout leaves to strings or to
-        // the elements of a list.
-        if let Some(shortage) = sealed.shortage
-            && (jumbo || !self.sizing.make_room_of(shortage))
-        {
-            let sizing = self.jumbo.get_or_insert_with(|| self.sizing.clone());
-            sizing.make_room_of(shortage);
-            // How much it needs is not known; a few attempts cost little beside such a row.
-            let needed = u32::try_from(size.saturating_mul(2)).unwrap_or(u32::MAX);
-            *page = FilledPage { length: needed, rows: 0 };
-            return Ok(TOO_SMALL);
-        }
-        Ok(NOTHING)
+        let Self { reader, pages, split_done } = self;
+        let filled = pages.fill(segment, |rows| {
+            *split_done = reader.fill(rows)? == Filled::SplitDone;
+            Ok(())
+        })?;
+        filled.status(page, *split_done)
     }
 }
 

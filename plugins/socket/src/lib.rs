@@ -1,51 +1,79 @@
 //! The `socket` connector: lines of text from a TCP server, for trying things out.
 //!
 //! One reader connects and reads until the server closes the connection; nothing is read twice or
-//! again. Rows have one column of text.
+//! again. Rows have one column of text, or, with `format`, what a format makes of the bytes.
 #![forbid(unsafe_code)]
 
-use std::{
-    io::{ErrorKind, Read},
-    net::TcpStream,
-    time::Duration,
+mod connection;
+mod decoded;
+
+use millstream_sdk::{
+    format::{Input, OpenFormat},
+    prelude::*,
 };
 
-use millstream_sdk::prelude::*;
+use connection::{Connection, Received};
+use decoded::Decoded;
+
+/// The longest line or record, in bytes.
+const RECORD_BYTES_MAX: usize = 16 << 20;
 
 /// Reads lines from a server.
 #[derive(Debug)]
 pub struct SocketSource {
     address: (String, u16),
     delimiter: Vec<u8>,
+    format: Option<OpenFormat>,
 }
 
 impl Source for SocketSource {
     const NAME: &'static str = "socket";
-    const SUMMARY: &'static str = "Reads lines of text from a TCP server, into one column";
+    const SUMMARY: &'static str = "Reads from a TCP server: lines of text, or any format";
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc::string("hostname", "The server's name or address").required(),
         OptionDoc::integer("port", "The server's port").required(),
-        OptionDoc::string("delimiter", "What ends a line, a line feed if not set").default("\n"),
+        OptionDoc::string(
+            "delimiter",
+            "What ends a line, a line feed if not set; without `format` only",
+        ),
+        OptionDoc::format(
+            "format",
+            "The format of what the server says; lines of one column of STRING if not set",
+        ),
     ];
     type Reader = SocketReader;
 
     fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
-        match schema.fields.as_slice() {
-            [field] if field.data_type == DataType::String => {}
+        let format = match options.value("format") {
+            Some(_) => Some(options.format("format", schema)?),
+            None => None,
+        };
+        match (schema.fields.as_slice(), &format) {
+            (_, Some(_)) => {}
+            ([field], None) if field.data_type == DataType::String => {}
             _ => {
                 return Err(Error::new(format!(
-                    "the socket gives one column of STRING, but the columns are {schema}"
+                    "without the option `format` the socket gives one column of STRING, but the \
+                     columns are {schema}"
                 )));
             }
         }
         let port = options.integer("port")?;
         let port = u16::try_from(port)
             .map_err(|_| Error::new(format!("the option `port` is {port}: it is 1 to 65535")))?;
-        let delimiter = options.string("delimiter")?.as_bytes().to_vec();
-        if delimiter.is_empty() {
-            return Err(Error::new("the option `delimiter` is empty"));
-        }
-        Ok(Self { address: (options.string("hostname")?.into(), port), delimiter })
+        let delimiter = match (options.value("delimiter"), &format) {
+            (None, _) => "\n",
+            (Some(""), _) => return Err(Error::new("the option `delimiter` is empty")),
+            (Some(delimiter), None) => delimiter,
+            (Some(_), Some(format)) => {
+                let name = format.name();
+                return Err(Error::new(format!(
+                    "the format `{name}` says itself where records end: leave `delimiter` out"
+                )));
+            }
+        };
+        let address = (options.string("hostname")?.into(), port);
+        Ok(Self { address, delimiter: delimiter.into(), format })
     }
 
     fn splits(&self) -> Result<Vec<Vec<u8>>, Error> {
@@ -53,15 +81,13 @@ impl Source for SocketSource {
         Ok(vec![Vec::new()])
     }
 
-    fn reader(&self, _subtask: Subtask) -> Result<SocketReader, Error> {
-        Ok(SocketReader {
-            address: self.address.clone(),
-            delimiter: self.delimiter.clone(),
-            stream: None,
-            data: Vec::new(),
-            position: 0,
-            line: 1,
-        })
+    fn reader(&self, subtask: Subtask) -> Result<SocketReader, Error> {
+        let decoded = |format: &OpenFormat| Decoded::new(format.clone(), subtask.segment_size);
+        let records = match &self.format {
+            Some(format) => Records::Decoded(decoded(format)),
+            None => Records::Lines(Lines { delimiter: self.delimiter.clone(), line: 1 }),
+        };
+        Ok(SocketReader { address: self.address.clone(), connection: None, records })
     }
 }
 
@@ -69,103 +95,79 @@ impl Source for SocketSource {
 #[derive(Debug)]
 pub struct SocketReader {
     address: (String, u16),
-    delimiter: Vec<u8>,
-    stream: Option<TcpStream>,
-    /// What was received; up to `position` it is rows already.
-    data: Vec<u8>,
-    position: usize,
-    /// The number of the next line.
-    line: u64,
+    connection: Option<Connection>,
+    records: Records,
 }
 
-/// How long a call waits for data: somebody may want to stop the reader.
-const WAIT: Duration = Duration::from_millis(50);
-/// Bytes that are received at a time.
-const READ_BYTES: usize = 64 << 10;
-/// The longest line, in bytes.
-const LINE_BYTES_MAX: usize = 16 << 20;
+/// What becomes of the bytes.
+#[derive(Debug)]
+enum Records {
+    Lines(Lines),
+    Decoded(Decoded),
+}
 
 impl SplitReader for SocketReader {
     fn begin(&mut self, _split: &[u8]) -> Result<(), Error> {
-        let (host, port) = &self.address;
-        let connect = || {
-            let stream = TcpStream::connect((host.as_str(), *port))?;
-            stream.set_read_timeout(Some(WAIT))?;
-            Ok(stream)
-        };
-        let stream = connect().map_err(|error: std::io::Error| {
-            Error::new(format!("cannot connect to {host}:{port}: {error}"))
-        })?;
-        self.stream = Some(stream);
+        if let Records::Decoded(decoded) = &mut self.records {
+            decoded.begin();
+        }
+        self.connection = Some(Connection::open(&self.address)?);
         Ok(())
     }
 
     fn fill(&mut self, rows: &mut Rows<'_>) -> Result<Filled, Error> {
+        let Some(connection) = &mut self.connection else { return Ok(Filled::SplitDone) };
+        match &mut self.records {
+            Records::Lines(lines) => lines.fill(connection, rows),
+            Records::Decoded(decoded) => decoded.fill(connection, rows),
+        }
+    }
+}
+
+/// Makes rows of lines.
+#[derive(Debug)]
+struct Lines {
+    delimiter: Vec<u8>,
+    /// The number of the next line.
+    line: u64,
+}
+
+impl Lines {
+    fn fill(&mut self, connection: &mut Connection, rows: &mut Rows<'_>) -> Result<Filled, Error> {
         loop {
             while rows.has_room() {
-                let rest = &self.data[self.position..];
+                let rest = connection.rest();
                 let Some(length) = memchr::memmem::find(rest, &self.delimiter) else { break };
-                if !put(rows, &rest[..length], self.line)? {
+                if !put(rows, rest.get(..length).unwrap_or_default(), self.line)? {
                     return Ok(Filled::Page);
                 }
                 self.line += 1;
-                self.position += length + self.delimiter.len();
+                connection.consume(length + self.delimiter.len());
             }
             // What is there goes out before more is waited for.
             if rows.rows() > 0 {
                 return Ok(Filled::Page);
             }
-            match self.receive()? {
+            if connection.rest().len() > RECORD_BYTES_MAX {
+                let place = format!("line {} from {}", self.line, connection.server);
+                let message = format!("it is longer than {RECORD_BYTES_MAX} bytes");
+                return Err(Error::new(message).at(place));
+            }
+            match connection.receive()? {
                 Received::Data => {}
                 Received::Nothing => return Ok(Filled::Page),
-                Received::End => return self.last(rows),
+                Received::End => return self.last(connection, rows),
             }
-        }
-    }
-}
-
-enum Received {
-    Data,
-    Nothing,
-    End,
-}
-
-impl SocketReader {
-    fn receive(&mut self) -> Result<Received, Error> {
-        self.data.drain(..self.position);
-        self.position = 0;
-        let line = self.line;
-        let place = format!("line {line} from {}:{}", self.address.0, self.address.1);
-        if self.data.len() > LINE_BYTES_MAX {
-            return Err(Error::new(format!("it is longer than {LINE_BYTES_MAX} bytes")).at(place));
-        }
-        let Some(stream) = &mut self.stream else { return Ok(Received::End) };
-        let before = self.data.len();
-        self.data.resize(before + READ_BYTES, 0);
-        let read = stream.read(&mut self.data[before..]);
-        self.data.truncate(before + *read.as_ref().unwrap_or(&0));
-        match read {
-            Ok(0) => {
-                self.stream = None;
-                Ok(Received::End)
-            }
-            Ok(_) => Ok(Received::Data),
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {
-                    Ok(Received::Nothing)
-                }
-                _ => Err(Error::from(error).at(place)),
-            },
         }
     }
 
     /// What stands behind the last delimiter is a line, too, unless it is empty.
-    fn last(&mut self, rows: &mut Rows<'_>) -> Result<Filled, Error> {
-        let rest = &self.data[self.position..];
+    fn last(&self, connection: &mut Connection, rows: &mut Rows<'_>) -> Result<Filled, Error> {
+        let rest = connection.rest();
         if !rest.is_empty() && !put(rows, rest, self.line)? {
             return Ok(Filled::Page);
         }
-        self.position = self.data.len();
+        connection.consume(usize::MAX);
         Ok(Filled::SplitDone)
     }
 }
@@ -187,7 +189,7 @@ fn put(rows: &mut Rows<'_>, line: &[u8], number: u64) -> Result<bool, Error> {
 
 millstream_sdk::plugin! {
     name: "socket",
-    summary: "Reads lines of text from a TCP server",
+    summary: "Reads from a TCP server: lines of text, or any format",
     sources: [SocketSource],
 }
 
@@ -199,6 +201,10 @@ mod tests {
 
     /// A server that says this to everyone who connects.
     fn source(said: &'static [&'static [u8]]) -> SourceTest {
+        source_of::<String>(said)
+    }
+
+    fn source_of<T: Record>(said: &'static [&'static [u8]]) -> SourceTest {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         thread::spawn(move || {
@@ -208,7 +214,7 @@ mod tests {
                 let _ = said.iter().try_for_each(|bytes| stream.write_all(bytes));
             }
         });
-        SourceTest::new::<String>(plugin, "socket")
+        SourceTest::new::<T>(plugin, "socket")
             .option("hostname", "127.0.0.1")
             .option("port", port.to_string())
     }
@@ -247,5 +253,31 @@ mod tests {
             .option("hostname", "127.0.0.1")
             .option("port", "1");
         assert!(wrong.open().unwrap_err().to_string().contains("one column of STRING"));
+    }
+
+    #[derive(Clone, Debug, PartialEq, Record)]
+    struct Word {
+        id: i64,
+        word: String,
+    }
+
+    #[test]
+    fn a_format_makes_rows_of_what_comes() {
+        let word = |id, word: &str| Word { id, word: word.into() };
+        let csv = source_of::<Word>(&[b"wo", b"rd,id\none,1\n\"tw", b"\no\",2\nthree,3"]);
+        let csv = csv.option("format", "csv");
+        let expected = [word(1, "one"), word(2, "tw\no"), word(3, "three")];
+        assert_eq!(csv.rows::<Word>().unwrap(), expected);
+        csv.check_contract();
+        let json = source_of::<Word>(&[b"{\"id\":1,\"word\":\"one\"}\n{\"id\":\"x\"}"]);
+        let said = json.option("format", "json").rows::<Word>().unwrap_err().to_string();
+        assert!(said.contains("line 2 from 127.0.0.1:") && said.contains("column `id`"), "{said}");
+    }
+
+    #[test]
+    fn formats_have_no_delimiter() {
+        let source = source(&[]).option("format", "text").option("delimiter", "-");
+        let said = source.open().unwrap_err().to_string();
+        assert!(said.contains("`text` says itself where records end"), "{said}");
     }
 }

@@ -1,6 +1,11 @@
 //! A sink that appends numbers to a file.
 
-use std::{fs::OpenOptions, io::Write, path::PathBuf};
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use millstream_sdk::prelude::*;
 
@@ -8,6 +13,8 @@ use millstream_sdk::prelude::*;
 #[derive(Debug)]
 pub struct Append {
     path: PathBuf,
+    /// What writers have finished, and nobody has seen yet.
+    finished: Arc<Mutex<String>>,
 }
 
 impl Sink for Append {
@@ -25,18 +32,30 @@ impl Sink for Append {
                 )));
             }
         }
-        Ok(Self { path: options.string("path")?.into() })
+        Ok(Self { path: options.string("path")?.into(), finished: Arc::default() })
     }
 
     fn writer(&self, _subtask: Subtask) -> Result<AppendWriter, Error> {
-        Ok(AppendWriter { path: self.path.clone(), text: String::new() })
+        Ok(AppendWriter { finished: Arc::clone(&self.finished), text: String::new() })
+    }
+
+    /// Every part of the job is done: now the numbers may be seen.
+    fn commit(&self) -> Result<(), Error> {
+        let text = lock(&self.finished);
+        let file = OpenOptions::new().append(true).create(true).open(&self.path);
+        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|error| Error::from(error).at(self.path.display()))
     }
 }
 
-/// Collects the lines of one subtask, and appends them when the input has ended.
+fn lock(text: &Mutex<String>) -> MutexGuard<'_, String> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Collects the lines of one subtask, and hands them over when its input has ended.
 #[derive(Debug)]
 pub struct AppendWriter {
-    path: PathBuf,
+    finished: Arc<Mutex<String>>,
     text: String,
 }
 
@@ -50,8 +69,7 @@ impl PageWriter for AppendWriter {
     }
 
     fn finish(&mut self) -> Result<(), Error> {
-        let file = OpenOptions::new().append(true).create(true).open(&self.path);
-        let written = file.and_then(|mut file| file.write_all(self.text.as_bytes()));
-        written.map_err(|error| Error::from(error).at(self.path.display()))
+        lock(&self.finished).push_str(&self.text);
+        Ok(())
     }
 }

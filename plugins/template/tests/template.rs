@@ -3,7 +3,7 @@
 use std::fs;
 
 use millstream_sdk::prelude::*;
-use millstream_sdk_test::{SinkTest, SourceTest};
+use millstream_sdk_test::{FormatTest, FunctionTest, SinkTest, SourceTest};
 
 /// Rows of one column can be records, too. The derive needs no dependency but the SDK.
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -51,4 +51,25 @@ fn numbers_are_appended_when_all_is_done() {
     append.write::<i64>(&[&[1, 2], &[3]]).expect("it is written");
     assert_eq!(fs::read_to_string(&path).expect("the file"), "1\n2\n3\n");
     fs::remove_file(&path).expect("the file");
+}
+
+#[test]
+fn the_format_reads_what_it_writes() {
+    let labelled = FormatTest::new::<i64>(template::plugin, "labelled").option("label", "n");
+    assert_eq!(labelled.file::<i64>(&[7, -8]).expect("a file"), b"n: 7\nn: -8\n");
+    assert_eq!(labelled.rows::<i64>(b"n: 7\nn: -8").expect("rows"), [7, -8]);
+    labelled.check_contract::<i64>(b"n: 7\nn: -8\nn: 900\n");
+    let said = labelled.rows::<i64>(b"n: 7\nm: 8\n").expect_err("it is refused").to_string();
+    assert!(said.starts_with("line 2: ") && said.contains("`m: 8` is not `n: `"), "{said}");
+}
+
+#[test]
+fn the_function_clamps() {
+    let clamp = FunctionTest::new(template::plugin, "clamp");
+    let rows = [(Some(5), 1, 3), (Some(0), 1, 3), (Some(2), 1, 3), (None, 1, 3)];
+    let results = clamp.scalar::<(Option<i64>, i64, i64), Option<i64>>(&rows).expect("results");
+    assert_eq!(results, [Some(3), Some(1), Some(2), None]);
+    clamp.check_scalar::<(Option<i64>, i64, i64), Option<i64>>(&rows);
+    let said = clamp.scalar::<(i64,), i64>(&[]).expect_err("one argument").to_string();
+    assert!(said.contains("it takes (number BIGINT NULL, low BIGINT, high BIGINT)"), "{said}");
 }

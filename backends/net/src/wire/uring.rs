@@ -28,7 +28,7 @@ use messages::Messages;
 
 use crate::{
     TransportError,
-    link::LinkError,
+    link::{LinkError, ZeroCopy},
     session::{Session, Target},
     wire::tcp::payload_place,
 };
@@ -50,6 +50,13 @@ pub(crate) fn probe() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Kernels before 6.1 cannot.
+fn can_send_zero_copy(ring: &IoUring) -> bool {
+    let mut probe = Probe::new();
+    let probed = ring.submitter().register_probe(&mut probe);
+    probed.is_ok() && probe.is_supported(opcode::SendMsgZc::CODE)
 }
 
 fn explain(error: &io::Error) -> String {
@@ -128,10 +135,11 @@ impl Receiving {
 }
 
 impl UringWire {
-    pub(crate) fn new(stream: TcpStream, zero_copy: bool) -> Result<Self, TransportError> {
+    pub(crate) fn new(stream: TcpStream, zero_copy: ZeroCopy) -> Result<Self, TransportError> {
         stream.set_nodelay(true)?;
         let ring = build();
         let ring = ring.map_err(|error| TransportError::NoUring { reason: explain(&error) })?;
+        let zero_copy = if can_send_zero_copy(&ring) { zero_copy } else { ZeroCopy::Never };
         let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
         let bell = rustix::event::eventfd(0, flags).map_err(io::Error::from)?;
         ring.submitter().register_eventfd(bell.as_raw_fd())?;
@@ -310,7 +318,10 @@ impl Drop for UringWire {
             if self.enter(1).is_err() {
                 // The memory is the kernel's for ever.
                 Box::leak(std::mem::replace(&mut self.receiving, Receiving::new()));
-                std::mem::forget(std::mem::replace(&mut self.messages, Messages::new(false)));
+                std::mem::forget(std::mem::replace(
+                    &mut self.messages,
+                    Messages::new(ZeroCopy::Never),
+                ));
                 return;
             }
             while let Some(completion) = self.next_completion() {

@@ -254,6 +254,12 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
         self.lengths.copy_from_slice(&self.lengths_before_row);
     }
 
+    /// The whole buffer, for somebody else to make a page in. What this builder has written so far
+    /// is lost: do not seal it.
+    pub fn buffer_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+
     /// Gives the buffer back without a page.
     pub fn abandon(self) -> B {
         self.buffer

@@ -4,7 +4,7 @@ use alloc::vec::{self, Vec};
 use core::{fmt, marker::PhantomData};
 
 use hashbrown::HashTable;
-use millstream_data::{Key, Value, hash::SEED};
+use millstream_data::{Key, Value, hash};
 
 use super::{Operator, Row, Stage};
 use crate::chain::{Context, OpenInfo, TaskError};
@@ -116,6 +116,11 @@ macro_rules! constructors {
 constructors! { Aggregate AggregateAtEnd }
 super::stateless::opaque! { Reduce<F, K, T> Aggregate<A, S> AggregateAtEnd<A, S> }
 
+/// What tables hash keys with. Not the seed that key groups are found with: the keys of one subtask
+/// have hashes of its groups, which share their highest bits, and the table tells keys of one bucket
+/// apart by just these.
+const TABLE_SEED: u64 = hash::SEED.rotate_left(29);
+
 /// One value for each key.
 struct Table<K, V> {
     entries: HashTable<(K, V)>,
@@ -137,7 +142,7 @@ impl<K: Key, V> Table<K, V> {
         create: impl FnOnce() -> V,
         update: impl FnOnce(&mut V) -> R,
     ) -> R {
-        let hash = K::hash(key, SEED);
+        let hash = K::hash(key, TABLE_SEED);
         match self.entries.find_mut(hash, |entry| K::same(entry.0.view(), key)) {
             Some(entry) => update(&mut entry.1),
             None => update(self.insert(hash, key, create())),
@@ -147,7 +152,7 @@ impl<K: Key, V> Table<K, V> {
     #[cold]
     #[inline(never)]
     fn insert(&mut self, hash: u64, key: K::View<'_>, value: V) -> &mut V {
-        let rehash = |entry: &(K, V)| K::hash(entry.0.view(), SEED);
+        let rehash = |entry: &(K, V)| K::hash(entry.0.view(), TABLE_SEED);
         &mut self.entries.insert_unique(hash, (K::own(key), value), rehash).into_mut().1
     }
 }

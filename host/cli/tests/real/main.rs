@@ -1,5 +1,6 @@
 //! The real binary on real files.
 
+mod branches;
 mod failures;
 mod flights;
 mod forbidden;

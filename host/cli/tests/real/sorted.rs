@@ -109,7 +109,7 @@ fn a_file_system_that_is_full_is_one_error_and_no_result() {
     );
     match shell_with_mounts(&script) {
         Some(command) => {
-            assert_one_error(&run(command), &["sort (1/", "millstream-small", "no space is left"])
+            assert_one_error(&run(command), &["sort (1/", "millstream-small", "no space is left"]);
         }
         None => eprintln!("not tested: the system lets nobody mount a small file system"),
     }

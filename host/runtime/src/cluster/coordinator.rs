@@ -5,7 +5,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     JobProgram, Progress, RunError, Runtime, Summary, builder,
-    deploy::{self, Part},
+    deploy::{self, Commits, Part},
     progress::SubtaskCounts,
     result::ResultSink,
     threads::Splits,
@@ -36,8 +36,6 @@ pub struct Coordinated {
     pub spec: JobSpec,
     /// In how many processes, this one included.
     pub processes: u32,
-    /// Which transport is wanted.
-    pub transport: Preference,
     /// Starts a worker process, which calls [`work`](super::work).
     pub command: Command,
 }
@@ -67,18 +65,19 @@ pub fn coordinate(
     watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
 ) -> Result<Summary, RunError> {
     let begin = Instant::now();
-    let transport = choose(job.transport)?;
-    if let Preference::Auto = job.transport {
+    let transport = choose(runtime.transport)?;
+    if let Preference::Auto = runtime.transport {
         eprintln!("transport: {} ({})", transport.transport, transport.reason);
     }
     let mut workers = Workers::start(job, &transport)?;
-    let ran = run(runtime, &mut workers, transport, program, result, begin, watch);
-    match ran {
-        Ok(summary) => workers.finish(&summary.progress, watch).map(|()| Summary {
-            // Their parts may have taken longer than this one's.
-            elapsed: begin.elapsed(),
-            ..summary
-        }),
+    let done = run(runtime, &mut workers, transport, program, result, begin, watch)
+        .and_then(|done| workers.finish(&done.0.progress, watch).map(|()| done));
+    match done {
+        Ok((summary, commits)) => {
+            workers.commit()?;
+            commits.commit()?;
+            Ok(Summary { elapsed: begin.elapsed(), ..summary })
+        }
         // Of two errors, that a process died says more than that its connection did.
         Err(error) => Err(workers.give_up().unwrap_or(error)),
     }
@@ -92,7 +91,7 @@ fn run(
     result: Box<dyn ResultSink>,
     begin: Instant,
     watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
-) -> Result<Summary, RunError> {
+) -> Result<(Summary, Commits), RunError> {
     let listener = listen()?;
     let graph = program.graph()?.fingerprint();
     let mut ports = vec![listener.port()?];
@@ -128,12 +127,26 @@ struct Worker {
     state: Arc<Reported>,
 }
 
+/// How far a worker is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// It works.
+    #[default]
+    Working,
+    /// Its part is done.
+    Finished,
+    /// Its results are shown.
+    Committed,
+}
+
 /// What a worker has said of itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Reported {
-    /// `None` as long as it works.
-    end: Mutex<Option<Result<(), String>>>,
+    /// How far it came, or why it came no further.
+    stage: Mutex<Result<Stage, String>>,
     changed: Condvar,
+    /// Its standard input, once the job runs.
+    input: Mutex<Option<ChildStdin>>,
     /// Messages that it has sent since it was last asked.
     messages: AtomicU64,
 }
@@ -161,7 +174,7 @@ impl Workers {
                 input,
                 output: output.map(BufReader::new),
                 ears: None,
-                state: Arc::default(),
+                state: Arc::new(Reported::new()),
             });
         }
         for worker in &mut workers.0 {
@@ -218,38 +231,46 @@ impl Workers {
             let (splits, outcome) = (Arc::clone(splits), Arc::clone(outcome));
             let progress = progress.clone();
             let (number, state) = (worker.number, Arc::clone(&worker.state));
+            *state.input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input);
             worker.ears = Some(thread::spawn(move || {
-                let end = serve(input, output, &splits, &progress, &state);
-                if let Err(what) = &end {
+                if let Err(what) = serve(output, &splits, &progress, &state) {
                     let error = RunError::Worker { worker: number, what: what.clone() };
                     outcome.failed(TaskError::new(error.to_string()));
+                    state.reach(Err(what));
                 }
-                *state.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
-                state.changed.notify_all();
             }));
         }
     }
 
     /// Waits for the workers, whose parts may go on when this one is done.
     fn finish(
-        self,
+        &self,
         progress: &Progress,
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
     ) -> Result<(), RunError> {
         let outcome = Arc::default();
-        for mut worker in self.0 {
-            let waited = worker.state.wait(|| {
+        for worker in &self.0 {
+            let waited = worker.state.wait(Stage::Finished, || {
                 watch(progress, &outcome);
                 !outcome.is_over()
             });
             if outcome.is_over() {
                 return Err(RunError::Cancelled);
             }
-            if let Err(what) = waited {
-                let _ = worker.child.kill();
-                let _ = worker.child.wait();
-                return Err(worker.failed(&what));
-            }
+            waited.map_err(|what| worker.failed(&what))?;
+        }
+        Ok(())
+    }
+
+    /// Has the workers show their results, and waits for their end.
+    fn commit(self) -> Result<(), RunError> {
+        for worker in &self.0 {
+            let told = worker.state.tell(&ToWorker::Commit);
+            told.map_err(|what| worker.failed(&what))?;
+        }
+        for mut worker in self.0 {
+            let shown = worker.state.wait(Stage::Committed, || true);
+            shown.map_err(|what| worker.failed(&what))?;
             let _ = worker.child.wait();
             if let Some(ears) = worker.ears.take() {
                 let _ = ears.join();
@@ -274,14 +295,45 @@ impl Workers {
 }
 
 impl Reported {
-    /// Waits for the end of the worker's part, as long as it gives signs of life and `go_on` holds.
-    fn wait(&self, mut go_on: impl FnMut() -> bool) -> Result<(), String> {
+    fn new() -> Self {
+        Self {
+            stage: Mutex::new(Ok(Stage::default())),
+            changed: Condvar::new(),
+            input: Mutex::new(None),
+            messages: AtomicU64::new(0),
+        }
+    }
+
+    /// The worker is so far, or came no further.
+    fn reach(&self, stage: Result<Stage, String>) {
+        *self.stage() = stage;
+        self.changed.notify_all();
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Result<Stage, String>> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says something to the worker.
+    fn tell(&self, message: &ToWorker) -> Result<(), String> {
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = input.as_mut().map(|input| send(input, message));
+        match told {
+            Some(Ok(())) => Ok(()),
+            _ => Err("it died".into()),
+        }
+    }
+
+    /// Waits until the worker is so far, as long as it gives signs of life and `go_on` holds.
+    fn wait(&self, wanted: Stage, mut go_on: impl FnMut() -> bool) -> Result<(), String> {
         let mut heard = Instant::now();
+        let missing = |stage: &mut Result<Stage, String>| matches!(stage, Ok(s) if *s < wanted);
         loop {
-            let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-            let waited = self.changed.wait_timeout_while(end, PROGRESS_EVERY, |end| end.is_none());
-            if let Some(end) = &*waited.unwrap_or_else(PoisonError::into_inner).0 {
-                return end.clone();
+            let waited = self.changed.wait_timeout_while(self.stage(), PROGRESS_EVERY, missing);
+            match &*waited.unwrap_or_else(PoisonError::into_inner).0 {
+                Ok(stage) if *stage >= wanted => return Ok(()),
+                Ok(_) => {}
+                Err(what) => return Err(what.clone()),
             }
             if self.messages.swap(0, Ordering::Relaxed) > 0 {
                 heard = Instant::now();
@@ -295,7 +347,6 @@ impl Reported {
 
 /// Answers a worker until it is done; says why if it is not.
 fn serve(
-    mut input: ChildStdin,
     mut output: BufReader<ChildStdout>,
     splits: &Splits,
     progress: &Progress,
@@ -307,12 +358,16 @@ fn serve(
         match message {
             Ok(Some(ToCoordinator::NextSplit { node })) => {
                 let answer = ToWorker::Split { node, split: splits.take(node) };
-                send(&mut input, &answer).map_err(|_| "it died".to_owned())?;
+                state.tell(&answer)?;
             }
             Ok(Some(ToCoordinator::Counts { subtasks })) => {
                 progress.report(subtasks.into_iter().map(SubtaskCounts::from));
             }
-            Ok(Some(ToCoordinator::Finished)) => return Ok(()),
+            Ok(Some(ToCoordinator::Finished)) => state.reach(Ok(Stage::Finished)),
+            Ok(Some(ToCoordinator::Committed)) => {
+                state.reach(Ok(Stage::Committed));
+                return Ok(());
+            }
             Ok(Some(ToCoordinator::Failed { message })) => return Err(message),
             Ok(Some(_)) => {}
             Ok(None) => return Err("it died".into()),
@@ -354,8 +409,7 @@ impl Worker {
 
     /// Whether its pipe is closed: it is dying.
     fn has_hung_up(&self) -> bool {
-        let end = self.state.end.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(&*end, Some(Err(what)) if what == "it died")
+        matches!(&*self.state.stage(), Err(what) if what == "it died")
     }
 
     fn failed(&self, what: &str) -> RunError {

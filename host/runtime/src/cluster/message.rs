@@ -29,6 +29,8 @@ pub(super) enum ToWorker {
     },
     /// Everybody is ready.
     Run,
+    /// Every part of the job is done: show the results.
+    Commit,
     /// The answer to `NextSplit`.
     Split {
         /// The source.
@@ -60,8 +62,10 @@ pub(super) enum ToCoordinator {
         /// What the subtasks of this worker have counted.
         subtasks: Vec<SubtaskReport>,
     },
-    /// This part of the job is done.
+    /// This part of the job is done; its results can be shown.
     Finished,
+    /// The answer to `Commit`: they are shown.
+    Committed,
     /// This part of the job failed.
     Failed {
         /// Why.

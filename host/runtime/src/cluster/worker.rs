@@ -113,15 +113,18 @@ impl Pipe {
             return Err(RunError::Task(gone(&"it did not start the job")));
         };
         let outcome = Arc::clone(deployment.outcome());
-        self.listen_on(outcome, answers);
+        let committed = self.listen_on(outcome, answers);
         let output = Arc::clone(&self.output);
-        let summary = runtime.finish(deployment, begin, &mut |progress, outcome| {
+        let (summary, commits) = runtime.finish(deployment, begin, &mut |progress, outcome| {
             if output.send(&report(progress)).is_err() {
                 outcome.cancel();
             }
         })?;
         self.say(&report(&summary.progress))?;
-        self.say(&ToCoordinator::Finished)
+        self.say(&ToCoordinator::Finished)?;
+        committed.recv().map_err(|_| RunError::Task(gone(&"it never said that all is done")))?;
+        commits.commit()?;
+        self.say(&ToCoordinator::Committed)
     }
 
     fn task<T>(
@@ -135,19 +138,27 @@ impl Pipe {
         self.output.send(message).map_err(RunError::Task)
     }
 
-    /// From now on a thread hands answers to those who asked, and ends the run when the coordinator
-    /// goes. It holds standard input until the process ends.
-    fn listen_on(&mut self, outcome: Arc<Outcome>, answers: Sender<Option<Vec<u8>>>) {
+    /// From now on a thread hands answers to those who asked, says when the results may be shown,
+    /// and ends the run when the coordinator goes. It holds standard input until the process ends.
+    fn listen_on(
+        &mut self,
+        outcome: Arc<Outcome>,
+        answers: Sender<Option<Vec<u8>>>,
+    ) -> Receiver<()> {
+        let (commit, committed) = channel();
         let mut input = std::mem::replace(&mut self.input, BufReader::new(io::stdin()));
         thread::spawn(move || {
             while let Ok(Some(message)) = receive::<ToWorker>(&mut input) {
-                if let ToWorker::Split { split, .. } = message {
-                    // Nobody waits any more if the run is over.
-                    let _ = answers.send(split);
-                }
+                // Nobody waits any more if the run is over.
+                let _ = match message {
+                    ToWorker::Split { split, .. } => answers.send(split).is_ok(),
+                    ToWorker::Commit => commit.send(()).is_ok(),
+                    _ => false,
+                };
             }
             outcome.failed(gone(&"its pipe was closed"));
         });
+        committed
     }
 }
 

@@ -32,7 +32,7 @@ struct Ends {
 
 impl Links {
     /// Gives each link a place on a worker.
-    pub(super) fn reserve(&mut self, executor: &mut Executor, part: &Part) {
+    pub(super) fn reserve(&mut self, executor: &mut dyn Executor, part: &Part) {
         for (peer, _) in &part.streams {
             let id = executor.reserve(*peer as usize);
             self.0.insert(*peer, Ends { id, outlets: Vec::new(), inlets: Vec::new() });
@@ -40,7 +40,7 @@ impl Links {
     }
 
     /// The local end of a channel that leads to another process.
-    pub(super) fn outlet(&mut self, executor: &Executor, peer: u32, wire: &Channel) -> Sender {
+    pub(super) fn outlet(&mut self, executor: &dyn Executor, peer: u32, wire: &Channel) -> Sender {
         let ends = self.0.get_mut(&peer).expect("there is a link to every process");
         let (sender, receiver) = channel(executor.waker(ends.id));
         ends.outlets.push((request(wire), receiver));
@@ -50,7 +50,7 @@ impl Links {
     /// The local end of a channel that comes from another process.
     pub(super) fn inlet(
         &mut self,
-        executor: &Executor,
+        executor: &dyn Executor,
         runtime: &Runtime,
         peer: u32,
         wire: &Channel,
@@ -78,7 +78,7 @@ impl Links {
     /// Puts the links on their workers.
     pub(super) fn place(
         self,
-        executor: &mut Executor,
+        executor: &mut dyn Executor,
         runtime: &Runtime,
         job: u64,
         part: Part,

@@ -98,7 +98,7 @@ fn a_job_that_fails_leaves_nothing() {
 }
 
 #[test]
-fn nothing_is_shown_before_all_writers_are_done() {
+fn nothing_is_shown_before_the_job_is_done() {
     let scratch = Scratch::new();
     let sink = sink(&scratch).open().expect("it opens");
     let mut first = sink.writer(0, 2, 4096).expect("a writer");
@@ -107,9 +107,11 @@ fn nothing_is_shown_before_all_writers_are_done() {
     first.write(&page).expect("a page");
     second.write(&page).expect("a page");
     first.finish().expect("it is finished");
+    second.finish().expect("it is finished");
+    drop((first, second));
     let names = scratch.names("out");
     assert!(names.len() == 2 && names.iter().all(|name| name.starts_with('.')), "{names:?}");
-    second.finish().expect("it is finished");
+    sink.commit().expect("it is shown");
     let names = scratch.names("out");
     assert!(names.len() == 2 && names.iter().all(|name| name.starts_with("part-")), "{names:?}");
 }

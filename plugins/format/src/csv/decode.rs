@@ -1,10 +1,10 @@
 //! From bytes to rows.
 
-use millstream_sdk::{Error, source::Rows};
+use millstream_sdk::Error;
 
 use super::{Scanner, largest};
 use crate::{
-    Columns, RecordError, Step,
+    Columns, RecordError, Rows, Step,
     cell::{Cell, CellError, Put},
     columns::{Column, Kind},
 };

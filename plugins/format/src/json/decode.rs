@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use millstream_sdk::source::Rows;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::{largest, member::Member};
-use crate::{Columns, RecordError, Step};
+use crate::{Columns, RecordError, Rows, Step};
 
 /// Decodes objects into the columns that a schema asks for, matched by name; other members are
 /// skipped without being looked at. An absent member is NULL.

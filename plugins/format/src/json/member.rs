@@ -2,12 +2,12 @@
 
 use std::{borrow::Cow, fmt};
 
-use millstream_sdk::source::Rows;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::decode::Row;
 use crate::{
+    Rows,
     cell::{Cell, Put},
     columns::{Column, Kind},
 };

@@ -57,12 +57,19 @@ fn copy(name: &str, to: &Path, change: Option<(&str, &str)>) {
     // The lints are of the workspace that is left behind.
     let manifest = manifest.replace("[lints]\nworkspace = true\n", "");
     write(&to.join(name).join("Cargo.toml"), &manifest);
-    let mut source = fs::read_to_string(from.join("src/lib.rs")).expect("a source");
-    if let Some((old, new)) = change {
-        assert_eq!(source.matches(old).count(), 1, "`{old}` is there once");
-        source = source.replace(old, new);
+    let mut changed = 0;
+    for file in fs::read_dir(from.join("src")).expect("a directory") {
+        let file = file.expect("a file");
+        let mut source = fs::read_to_string(file.path()).expect("a source");
+        if let Some((old, new)) = change {
+            changed += source.matches(old).count();
+            source = source.replace(old, new);
+        }
+        write(&to.join(name).join("src").join(file.file_name()), &source);
     }
-    write(&to.join(name).join("src/lib.rs"), &source);
+    if let Some((old, _)) = change {
+        assert_eq!(changed, 1, "`{old}` is there once");
+    }
 }
 
 /// Writes a file if that changes it, so that nothing is built twice.
@@ -137,5 +144,24 @@ fn another_layout_is_refused_with_the_difference_before_the_entry_is_called() {
          /// Closes a writer; what was not finished",
     );
     let said = difference("added", added);
-    assert!(said.contains("`SinkTable`: ") && said.contains("(expected 8, found 9)"), "{said}");
+    assert!(said.contains("`SinkTable`: ") && said.contains("(expected 9, found 10)"), "{said}");
+    let format = (
+        "    pub consumed: usize,\n    /// After a failure: lines",
+        "    pub eaten: usize,\n    /// After a failure: lines",
+    );
+    let said = difference("format", format);
+    assert!(
+        said.contains("`Decoded`: ") && said.contains("(expected consumed, found eaten)"),
+        "{said}"
+    );
+    let function = (
+        "    pub accumulator: BorrowedBytes,\n    /// One sentence about it; may be empty.",
+        "    pub state: BorrowedBytes,\n    /// One sentence about it; may be empty.",
+    );
+    let said = difference("function", function);
+    assert!(
+        said.contains("`BorrowedSignature`: ")
+            && said.contains("(expected accumulator, found state)"),
+        "{said}"
+    );
 }

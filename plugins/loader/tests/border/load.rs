@@ -47,6 +47,12 @@ fn a_source_with_a_null_function() {
 }
 
 #[test]
+fn a_format_whose_table_is_too_short() {
+    let said = ["libformat_short.so", "`short`", "bytes, this engine needs"];
+    refusal(&plugin("format_short"), &said);
+}
+
+#[test]
 fn a_panic_at_load() {
     refusal(&plugin("panics_at_load"), &["libpanics_at_load.so", "panicked: no licence found"]);
 }

@@ -4,14 +4,18 @@
 //! they leave in order and with one system call. From [`ZERO_COPY_BYTES_MIN`] on a message is sent
 //! with `SENDMSG_ZC`: the kernel reads the segments in place, and they are ours again only when it
 //! has said so in a second completion, the notification. Until then they stay charged to their
-//! pool. Over loopback the kernel copies after all, later and cheaper; [`Messages::copied`] counts
-//! what it reports.
+//! pool. Over loopback the kernel copies after all, later; [`Messages::copied`] counts what it
+//! reports, and where it copies most of the first messages, the rest are sent the plain way.
 
 use std::ptr;
 
 use io_uring::{cqueue, opcode, squeue, types};
 
-use crate::{link::LinkError, session::Session, wire::outbox::Frame};
+use crate::{
+    link::{LinkError, ZeroCopy},
+    session::Session,
+    wire::outbox::Frame,
+};
 
 /// Messages that are submitted together.
 const BATCH: usize = 8;
@@ -24,6 +28,8 @@ const FRAMES_PER_MESSAGE: usize = 8;
 const ZERO_COPY_MESSAGE_BYTES: usize = 16 << 10;
 /// Below this, copying costs less than keeping track. Measured, see benches/RESULTS.md.
 pub(super) const ZERO_COPY_BYTES_MIN: usize = 16 << 10;
+/// Messages after which it is known whether sending without a copy does what it says.
+const TRIED: u64 = 2 * BATCH as u64;
 /// Asks for that report (IORING_SEND_ZC_REPORT_USAGE).
 const REPORT_USAGE: u16 = 1 << 3;
 /// The kernel reports in a notification that it copied after all.
@@ -35,7 +41,7 @@ pub(super) struct Messages {
     slots: Box<[Slot]>,
     /// Slots of the batch whose results are missing.
     sending: usize,
-    zero_copy: bool,
+    zero_copy: ZeroCopy,
     notified: u64,
     copied: u64,
 }
@@ -94,7 +100,7 @@ impl Slot {
 }
 
 impl Messages {
-    pub(super) fn new(zero_copy: bool) -> Self {
+    pub(super) fn new(zero_copy: ZeroCopy) -> Self {
         let slots = (0..SLOTS).map(|_| Slot::new()).collect();
         Self { slots, sending: 0, zero_copy, notified: 0, copied: 0 }
     }
@@ -109,7 +115,8 @@ impl Messages {
         if self.sending > 0 {
             return entries;
         }
-        let bytes_max = if self.zero_copy { ZERO_COPY_MESSAGE_BYTES } else { usize::MAX };
+        let zero_copy_pays = self.zero_copy != ZeroCopy::Never;
+        let bytes_max = if zero_copy_pays { ZERO_COPY_MESSAGE_BYTES } else { usize::MAX };
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if entries.len() == BATCH {
                 break;
@@ -121,7 +128,7 @@ impl Messages {
                 break;
             }
             let flags = (libc::MSG_WAITALL | libc::MSG_NOSIGNAL) as u32;
-            let zero_copy = self.zero_copy && slot.bytes >= ZERO_COPY_BYTES_MIN;
+            let zero_copy = zero_copy_pays && slot.bytes >= ZERO_COPY_BYTES_MIN;
             let message = &raw const slot.message;
             let entry = if zero_copy {
                 opcode::SendMsgZc::new(file, message).flags(flags).ioprio(REPORT_USAGE).build()
@@ -165,6 +172,10 @@ impl Messages {
             slot.read = true;
             self.notified += 1;
             self.copied += u64::from(completion.result() & COPIED != 0);
+            let tried = self.zero_copy == ZeroCopy::WherePays && self.notified >= TRIED;
+            if tried && 2 * self.copied > self.notified {
+                self.zero_copy = ZeroCopy::Never;
+            }
         } else {
             slot.sent = true;
             self.sending -= 1;

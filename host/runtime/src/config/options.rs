@@ -1,0 +1,197 @@
+//! Every option of the engine.
+
+use millstream_sdk::options::{parse_bytes, parse_duration};
+
+/// An option of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigOption {
+    /// Its name.
+    pub key: &'static str,
+    /// What its values look like.
+    pub kind: ConfigKind,
+    /// Its value if nobody sets it; empty if it follows from others.
+    pub default: &'static str,
+    /// One sentence about it.
+    pub doc: &'static str,
+}
+
+/// What the values of an option look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigKind {
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// A number of bytes, such as `64 MiB`.
+    Bytes,
+    /// A time, such as `100 ms`.
+    Duration,
+    /// A time, `0`, or `-1` for never.
+    Timeout,
+    /// Any text.
+    Text,
+    /// A kind of storage.
+    Storage,
+    /// `true`, `false` or `auto`.
+    ZeroCopy,
+}
+
+/// Every option of the engine.
+pub const OPTIONS: &[ConfigOption] = &[
+    ConfigOption {
+        key: "parallelism.default",
+        kind: ConfigKind::Integer,
+        default: "",
+        doc: "Subtasks of operators that set none themselves; the number of cores if not set",
+    },
+    ConfigOption {
+        key: "executor.workers",
+        kind: ConfigKind::Integer,
+        default: "",
+        doc: "Worker threads; the number of cores if not set",
+    },
+    ConfigOption {
+        key: "executor.spin",
+        kind: ConfigKind::Duration,
+        default: "20 us",
+        doc: "How long an idle worker looks for work before it sleeps",
+    },
+    ConfigOption {
+        key: "memory.segment-size",
+        kind: ConfigKind::Bytes,
+        default: "32 KiB",
+        doc: "Bytes of a segment, a power of two from 4 KiB to 16 MiB",
+    },
+    ConfigOption {
+        key: "memory.network",
+        kind: ConfigKind::Bytes,
+        default: "",
+        doc: "Memory for segments that pages are exchanged in; 64 MiB, or what follows from the \
+              process's or the engine's",
+    },
+    ConfigOption {
+        key: "memory.process.size",
+        kind: ConfigKind::Bytes,
+        default: "",
+        doc: "Memory of the whole process; the parts follow from it",
+    },
+    ConfigOption {
+        key: "memory.engine.size",
+        kind: ConfigKind::Bytes,
+        default: "",
+        doc: "Memory of the process without overhead, instead of memory.process.size",
+    },
+    ConfigOption {
+        key: "memory.task.size",
+        kind: ConfigKind::Bytes,
+        default: "",
+        doc: "Memory of operators and user code; the rest if not set",
+    },
+    ConfigOption {
+        key: "memory.managed.size",
+        kind: ConfigKind::Bytes,
+        default: "",
+        doc: "Memory for sorting, state and caching; two fifths of the engine's, or 128 MiB, if not \
+              set",
+    },
+    ConfigOption {
+        key: "io.tmp.dirs",
+        kind: ConfigKind::Text,
+        default: "",
+        doc: "Directories to spill to, separated by commas; the system's for temporary files if not \
+              set",
+    },
+    ConfigOption {
+        key: "io.tmp.storage",
+        kind: ConfigKind::Storage,
+        default: "auto",
+        doc: "How spill files are read and written: auto, uring or threads",
+    },
+    ConfigOption {
+        key: "exchange.buffer-timeout",
+        kind: ConfigKind::Timeout,
+        default: "100 ms",
+        doc: "How long a page that is not full may wait; 0 sends after each record, -1 only full \
+              pages",
+    },
+    ConfigOption {
+        key: "exchange.exclusive-segments",
+        kind: ConfigKind::Integer,
+        default: "2",
+        doc: "Segments of each channel from another process, its first credit",
+    },
+    ConfigOption {
+        key: "exchange.floating-segments",
+        kind: ConfigKind::Integer,
+        default: "8",
+        doc: "Segments that such a channel, or a result partition, may use beyond its own",
+    },
+    ConfigOption {
+        key: "exchange.max-record-size",
+        kind: ConfigKind::Bytes,
+        default: "16 MiB",
+        doc: "The largest row; a row that does not fit a segment travels in memory of its own, of \
+              which there is four times this",
+    },
+    ConfigOption {
+        key: "exchange.debloat.enabled",
+        kind: ConfigKind::Boolean,
+        default: "false",
+        doc: "Whether pages get smaller under backpressure, so that little is in flight",
+    },
+    ConfigOption {
+        key: "exchange.debloat.target",
+        kind: ConfigKind::Duration,
+        default: "1 s",
+        doc: "What is in flight towards a task should be processed within this time",
+    },
+    ConfigOption {
+        key: "exchange.debloat.period",
+        kind: ConfigKind::Duration,
+        default: "200 ms",
+        doc: "How often a task's throughput is measured",
+    },
+    ConfigOption {
+        key: "exchange.debloat.samples",
+        kind: ConfigKind::Integer,
+        default: "20",
+        doc: "Over how many measurements the size of pages is averaged",
+    },
+    ConfigOption {
+        key: "exchange.debloat.threshold-percent",
+        kind: ConfigKind::Integer,
+        default: "25",
+        doc: "The least change of size that producers are told, in percent",
+    },
+    ConfigOption {
+        key: "exchange.zero-copy",
+        kind: ConfigKind::ZeroCopy,
+        default: "auto",
+        doc: "Whether io_uring sends large pages with SENDMSG_ZC: true, false, or auto, which stops \
+              where the kernel copies after all",
+    },
+];
+
+impl ConfigKind {
+    /// What a value should be, if this is none.
+    pub(super) fn mismatch(self, value: &str) -> Option<&'static str> {
+        let (good, expected) = match self {
+            Self::Integer => (value.parse::<u32>().is_ok_and(|n| n > 0), "a whole number above 0"),
+            Self::Boolean => (value.parse::<bool>().is_ok(), "`true` or `false`"),
+            Self::Bytes => (parse_bytes(value).is_some(), "a number of bytes such as `64 MiB`"),
+            Self::Duration => (parse_duration(value).is_some(), "a time such as `100 ms`"),
+            Self::Text => (true, "text"),
+            Self::ZeroCopy => {
+                (matches!(value, "auto" | "true" | "false"), "`auto`, `true` or `false`")
+            }
+            Self::Storage => {
+                (matches!(value, "auto" | "uring" | "threads"), "`auto`, `uring` or `threads`")
+            }
+            Self::Timeout => {
+                let good = value == "-1" || parse_duration(value).is_some();
+                (good, "a time such as `100 ms`, 0 or -1")
+            }
+        };
+        (!good).then_some(expected)
+    }
+}

@@ -1,0 +1,146 @@
+//! The ends of a job: sources, sinks and its result, each on a thread of its own.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use millstream_data::{page::ValidPage, types::Schema};
+use millstream_dataflow::{
+    TaskError,
+    channel::{Receiver, Sender},
+    graph::{ConnectorSpec, execution::Subtask},
+    task::TaskMetrics,
+};
+use millstream_executor::blocking::{BlockingSink, BlockingSource, Doorbell};
+use millstream_loader::{OpenSink, OpenSource};
+use millstream_memory::{Buffer, LocalPool};
+
+use super::{Deployer, End};
+use crate::{
+    RunError,
+    exchange::SOURCE_SEGMENTS,
+    progress::Kind,
+    result::ResultSink,
+    threads::{PluginSink, PluginSource, SplitService},
+};
+
+/// A source that is ready to start.
+pub(super) struct SourceThread {
+    pub(super) name: String,
+    pub(super) source: Box<dyn BlockingSource>,
+    pub(super) pool: LocalPool,
+    pub(super) channel: Sender,
+    pub(super) metrics: Arc<TaskMetrics>,
+}
+
+/// A sink that is ready to start.
+pub(super) struct SinkThread {
+    pub(super) name: String,
+    pub(super) sink: Box<dyn BlockingSink>,
+    pub(super) channels: Vec<Receiver>,
+    pub(super) doorbell: Doorbell,
+    pub(super) metrics: Arc<TaskMetrics>,
+}
+
+impl Deployer<'_> {
+    pub(super) fn sources(
+        &mut self,
+        node: u32,
+        spec: &ConnectorSpec,
+    ) -> Result<Vec<SourceThread>, RunError> {
+        let name = &self.graph.nodes[node as usize].name;
+        let source: OpenSource =
+            self.runtime.registry.source(&spec.connector, &spec.options, &spec.schema)?;
+        let splits = match &self.part.splits {
+            Some(elsewhere) => Arc::clone(elsewhere),
+            None => {
+                self.part.enumerated.add(node, source.splits()?);
+                Arc::clone(&self.part.enumerated) as Arc<dyn SplitService>
+            }
+        };
+        let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
+        let mut threads = Vec::new();
+        for subtask in self.subtasks(node) {
+            let segment_size = self.runtime.network.segment_size();
+            let reader = source.reader(subtask.index, parallelism, segment_size)?;
+            let channel = self.outputs.remove(&subtask).into_iter().flatten();
+            let Some(channel) = channel.flat_map(|(_, output)| output.senders).next() else {
+                return Err(RunError::Task(TaskError::new(format!("nobody reads source {name}"))));
+            };
+            let splits = Arc::clone(&splits);
+            let record_bytes_max = self.runtime.exchange.record_bytes_max;
+            let source = Box::new(PluginSource::new(reader, node, splits, record_bytes_max));
+            let (name, metrics) = (self.name(subtask), Arc::default());
+            self.count(subtask, &name, Kind::Source, &metrics);
+            let most = SOURCE_SEGMENTS + self.runtime.exchange.floating_segments;
+            let pool = self.runtime.network.create_local(SOURCE_SEGMENTS, most)?;
+            threads.push(SourceThread { name, source, pool, channel, metrics });
+        }
+        Ok(threads)
+    }
+
+    pub(super) fn sinks(
+        &mut self,
+        node: u32,
+        spec: &ConnectorSpec,
+    ) -> Result<Vec<SinkThread>, RunError> {
+        let sink: OpenSink =
+            self.runtime.registry.sink(&spec.connector, &spec.options, &spec.schema)?;
+        let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
+        let mut threads = Vec::new();
+        for subtask in self.subtasks(node) {
+            let segment_size = self.runtime.network.segment_size();
+            let writer = sink.writer(subtask.index, parallelism, segment_size)?;
+            threads.push(self.sink_thread(subtask, Box::new(PluginSink(writer))));
+        }
+        let name = self.graph.nodes[node as usize].name.clone();
+        self.commits.add(move || sink.commit().map_err(|e| TaskError::from(e).at(name)));
+        Ok(threads)
+    }
+
+    pub(super) fn result(
+        &mut self,
+        node: u32,
+        schema: &Schema,
+        result: Box<dyn ResultSink>,
+    ) -> Result<Option<SinkThread>, RunError> {
+        let subtask = Subtask { node, index: 0 };
+        if !self.part.is_own(subtask) {
+            return Ok(None);
+        }
+        let mut result = result;
+        result.open(schema).map_err(RunError::Task)?;
+        let result = Arc::new(Mutex::new(result));
+        let thread = self.sink_thread(subtask, Box::new(ResultThread(Arc::clone(&result))));
+        self.commits.add(move || lock(&result).finish());
+        Ok(Some(thread))
+    }
+
+    fn sink_thread(&mut self, subtask: Subtask, sink: Box<dyn BlockingSink>) -> SinkThread {
+        let (name, metrics) = (self.name(subtask), Arc::default());
+        self.count(subtask, &name, Kind::Sink, &metrics);
+        let channels = self.inputs.remove(&subtask).unwrap_or_default();
+        let channels = channels.into_iter().map(|(_, receiver)| receiver).collect();
+        let doorbell = match &self.ends[&subtask] {
+            End::Thread(doorbell) => doorbell.clone(),
+            End::Worker(_) => Doorbell::default(),
+        };
+        SinkThread { name, sink, channels, doorbell, metrics }
+    }
+}
+
+/// The thread that gives a job's result to whoever ran it.
+struct ResultThread(Arc<Mutex<Box<dyn ResultSink>>>);
+
+fn lock(result: &Mutex<Box<dyn ResultSink>>) -> MutexGuard<'_, Box<dyn ResultSink>> {
+    result.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl BlockingSink for ResultThread {
+    fn write(&mut self, page: &Buffer) -> Result<(), TaskError> {
+        let page = ValidPage::trusted(page).map_err(|error| TaskError::new(error.to_string()))?;
+        lock(&self.0).write(&page)
+    }
+
+    fn finish(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+}

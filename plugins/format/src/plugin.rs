@@ -1,0 +1,269 @@
+//! The formats of this crate as a plugin: `csv`, `json` and `text`.
+
+use millstream_sdk::{prelude::*, source};
+
+use crate::{Columns, csv, json, lines};
+
+millstream_sdk::plugin! {
+    name: "formats",
+    summary: "Rows as text: CSV, JSON lines and lines of text",
+    formats: [Csv, Json, Text],
+}
+
+/// Between fields.
+const DELIMITER: &str = "field-delimiter";
+/// Around fields that need it.
+const QUOTE: &str = "quote-character";
+/// Between the elements of a list.
+const ELEMENT_DELIMITER: &str = "array-element-delimiter";
+
+/// CSV with a header line.
+#[derive(Debug)]
+pub struct Csv {
+    dialect: csv::Dialect,
+    columns: Columns,
+    multiline: bool,
+}
+
+impl Format for Csv {
+    const NAME: &'static str = "csv";
+    const SUMMARY: &'static str = "CSV (RFC 4180) with a header line, columns matched by name";
+    const OPTIONS: &'static [OptionDoc] = &[
+        OptionDoc::string(DELIMITER, "The character between fields").default(","),
+        OptionDoc::string(QUOTE, "The character around fields that need it").default("\""),
+        OptionDoc::string(ELEMENT_DELIMITER, "The character between the elements of an array")
+            .default(";"),
+        OptionDoc::boolean(
+            "multiline",
+            "Whether quoted fields may contain line ends in files of any size; each file is then \
+             read by one reader",
+        )
+        .default("false"),
+    ];
+    type Decoder = CsvDecoder;
+    type Encoder = CsvEncoder;
+
+    fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
+        let columns = Columns::new(schema)?;
+        csv::check(&columns)?;
+        Ok(Self { dialect: dialect(options)?, columns, multiline: options.boolean("multiline")? })
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { header: true, splits: !self.multiline, ..Properties::BOTH }
+    }
+
+    fn decoder(&self, input: &InputInfo<'_>) -> Result<CsvDecoder, Error> {
+        if input.header.is_empty() {
+            let message = "the file is empty: a header line with the columns was expected";
+            return Err(Error::new(message));
+        }
+        let header = csv::header_columns(input.header, self.dialect)?;
+        let decoder = csv::Decoder::new(self.dialect, &header, &self.columns)?;
+        Ok(CsvDecoder { decoder: decoder.multiline(input.whole), whole: input.whole })
+    }
+
+    fn encoder(&self) -> Result<CsvEncoder, Error> {
+        let (dialect, columns) = (self.dialect, self.columns.clone());
+        Ok(CsvEncoder { dialect, columns, cell: Vec::new() })
+    }
+}
+
+fn dialect(options: &Options) -> Result<csv::Dialect, Error> {
+    let character = |name: &str| match options.string(name)?.as_bytes() {
+        [byte] if !matches!(byte, b'\n' | b'\r') => Ok(*byte),
+        _ => Err(Error::new(format!("the option `csv.{name}` must be one ASCII character"))),
+    };
+    let dialect = csv::Dialect {
+        delimiter: character(DELIMITER)?,
+        quote: character(QUOTE)?,
+        element_delimiter: character(ELEMENT_DELIMITER)?,
+    };
+    let csv::Dialect { delimiter, quote, element_delimiter } = dialect;
+    if delimiter == quote || element_delimiter == quote {
+        return Err(Error::new(
+            "the option `csv.quote-character` is the same character as `csv.field-delimiter` or \
+             `csv.array-element-delimiter`",
+        ));
+    }
+    Ok(dialect)
+}
+
+/// Reads the records of a CSV file.
+#[derive(Debug)]
+pub struct CsvDecoder {
+    decoder: csv::Decoder,
+    whole: bool,
+}
+
+impl Decode for CsvDecoder {
+    #[inline]
+    fn seek(&mut self, bytes: &[u8], start: usize) {
+        self.decoder.seek(bytes, start);
+    }
+
+    #[inline]
+    fn record(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        last: bool,
+        rows: &mut source::Rows<'_>,
+    ) -> Result<Step, RecordError> {
+        let step = self.decoder.record(bytes, start, last, rows);
+        step.map_err(|error| self.explain(error))
+    }
+
+    fn too_large(&self, record: &[u8], record_bytes_max: usize) -> RecordError {
+        self.decoder.too_large(record, record_bytes_max)
+    }
+}
+
+impl CsvDecoder {
+    /// A part that begins within a quoted field reads it as records.
+    #[cold]
+    fn explain(&self, error: RecordError) -> RecordError {
+        if self.whole || error.message.contains("csv.multiline") {
+            return error;
+        }
+        let hint = "; if quoted fields contain line ends, set `csv.multiline` to true";
+        RecordError { message: error.message + hint, ..error }
+    }
+}
+
+/// Writes CSV.
+#[derive(Debug)]
+pub struct CsvEncoder {
+    dialect: csv::Dialect,
+    columns: Columns,
+    cell: Vec<u8>,
+}
+
+impl Encode for CsvEncoder {
+    fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        csv::push_header(out, &self.columns, self.dialect);
+        Ok(())
+    }
+
+    fn encode(&mut self, page: &ValidPage<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+        for row in 0..page.rows() {
+            csv::push_row(out, &self.columns, page, row, self.dialect, &mut self.cell);
+        }
+        Ok(())
+    }
+}
+
+/// JSON lines.
+#[derive(Debug)]
+pub struct Json {
+    columns: Columns,
+}
+
+impl Format for Json {
+    const NAME: &'static str = "json";
+    const SUMMARY: &'static str = "JSON lines: an object on each, members matched by name";
+    const OPTIONS: &'static [OptionDoc] = &[];
+    type Decoder = JsonDecoder;
+    type Encoder = JsonEncoder;
+
+    fn open(_options: &Options, schema: &Schema) -> Result<Self, Error> {
+        Ok(Self { columns: Columns::new(schema)? })
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { splits: true, ..Properties::BOTH }
+    }
+
+    fn decoder(&self, _input: &InputInfo<'_>) -> Result<JsonDecoder, Error> {
+        Ok(JsonDecoder(json::Decoder::new(self.columns.clone())))
+    }
+
+    fn encoder(&self) -> Result<JsonEncoder, Error> {
+        Ok(JsonEncoder { columns: self.columns.clone(), cell: Vec::new() })
+    }
+}
+
+/// Reads JSON lines.
+#[derive(Debug)]
+pub struct JsonDecoder(json::Decoder);
+
+impl Decode for JsonDecoder {
+    fn record(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        last: bool,
+        rows: &mut source::Rows<'_>,
+    ) -> Result<Step, RecordError> {
+        self.0.record(bytes, start, last, rows)
+    }
+
+    fn too_large(&self, record: &[u8], record_bytes_max: usize) -> RecordError {
+        self.0.too_large(record, record_bytes_max)
+    }
+}
+
+/// Writes JSON lines.
+#[derive(Debug)]
+pub struct JsonEncoder {
+    columns: Columns,
+    cell: Vec<u8>,
+}
+
+impl Encode for JsonEncoder {
+    fn encode(&mut self, page: &ValidPage<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+        for row in 0..page.rows() {
+            json::push_row(out, &self.columns, page, row, &mut self.cell);
+        }
+        Ok(())
+    }
+}
+
+/// Lines of text, which are only read.
+#[derive(Debug)]
+pub struct Text;
+
+impl Format for Text {
+    const NAME: &'static str = "text";
+    const SUMMARY: &'static str = "Lines of text, each a row of one column; only read";
+    const OPTIONS: &'static [OptionDoc] = &[];
+    type Decoder = TextDecoder;
+    type Encoder = Unsupported;
+
+    fn open(_options: &Options, schema: &Schema) -> Result<Self, Error> {
+        lines::check_schema(schema)?;
+        Ok(Self)
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { splits: true, ..Properties::READS }
+    }
+
+    fn decoder(&self, _input: &InputInfo<'_>) -> Result<TextDecoder, Error> {
+        Ok(TextDecoder)
+    }
+
+    fn encoder(&self) -> Result<Unsupported, Error> {
+        Err(Error::new("lines of text are only read"))
+    }
+}
+
+/// Reads lines of text.
+#[derive(Debug)]
+pub struct TextDecoder;
+
+impl Decode for TextDecoder {
+    fn record(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        last: bool,
+        rows: &mut source::Rows<'_>,
+    ) -> Result<Step, RecordError> {
+        lines::record(bytes, start, last, rows)
+    }
+
+    fn too_large(&self, line: &[u8], record_bytes_max: usize) -> RecordError {
+        lines::too_large(line, record_bytes_max)
+    }
+}
