@@ -27,7 +27,7 @@ pub struct StateSpec {
     pub key: Option<usize>,
     /// Bytes of namespaces, if all have the same; 0 without namespaces.
     pub namespace: Option<usize>,
-    /// Bytes of values, if all have the same; of the elements of a list.
+    /// Bytes of values, if all have the same; of the elements of a list; of the values of a map.
     pub value: Option<usize>,
 }
 
@@ -38,17 +38,22 @@ pub enum Kind {
     Value,
     /// Elements, in the order in which they were appended.
     List,
+    /// Entries, in the order of the bytes of their map keys.
+    Map,
 }
 
 /// How an operand becomes part of a value of the same fixed size.
 pub type Merge = fn(value: &mut [u8], operand: &[u8]);
 
-/// Where a value lies until the next call that changes its backend.
+/// Where a value lies until the next call that changes its backend. The numbers are the backend's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    pub(crate) page: u32,
-    pub(crate) at: u16,
-    pub(crate) length: u16,
+    /// The page.
+    pub page: u32,
+    /// Where in the page, in bytes.
+    pub at: u16,
+    /// Bytes, and what the backend says of them.
+    pub length: u16,
 }
 
 impl Place {
@@ -61,7 +66,7 @@ impl Place {
     }
 }
 
-/// Keeps state. See the [module](self) for the rules.
+/// Keeps state: bytes behind a key group, a page of keys at a time.
 ///
 /// The suite in `contract` (feature `contract`) checks an implementation.
 pub trait Backend {
@@ -82,10 +87,13 @@ pub trait Backend {
         places: &mut Vec<Place>,
     ) -> Result<(), StateError>;
 
-    /// The pieces of a value, in order: one for a value of fixed size. Nothing for a place that is
-    /// absent.
+    /// The pieces of a value, in order: one for a value of fixed size. Those of a list are its
+    /// [elements](crate::list); a piece may end within one. Nothing for a place that is absent, and for
+    /// that of a map as a whole.
     fn pieces(&self, place: Place) -> impl Iterator<Item = &[u8]>;
 
+    /// The values of a state must have a fixed size, at most 800 bytes with key and namespace.
+    ///
     /// Calls `each` once for each key, in order, with its number and its value of fixed size, which
     /// is `initial` if there was none, to be changed in place.
     ///
@@ -130,6 +138,54 @@ pub trait Backend {
         elements: Column<'_>,
     ) -> Result<(), Stopped>;
 
+    /// Sets the value of a map key in the map of each key.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    fn put_entries(
+        &mut self,
+        state: StateId,
+        keys: &Keys<'_>,
+        map_keys: Column<'_>,
+        values: Column<'_>,
+    ) -> Result<(), Stopped>;
+
+    /// Removes a map key from the map of each key, if it is there. A key without entries is absent.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    fn remove_entries(
+        &mut self,
+        state: StateId,
+        keys: &Keys<'_>,
+        map_keys: Column<'_>,
+    ) -> Result<(), Stopped>;
+
+    /// Finds the values of map keys: pushes a place for each key, in order.
+    ///
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    fn lookup_entries(
+        &self,
+        state: StateId,
+        keys: &Keys<'_>,
+        map_keys: Column<'_>,
+        places: &mut Vec<Place>,
+    ) -> Result<(), StateError>;
+
+    /// Calls `each` for the entries of a key's map, in the order of their map keys, from the first
+    /// that is not below `from`, until it answers `false`.
+    ///
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    fn scan_entries(
+        &self,
+        state: StateId,
+        key: &Key<'_>,
+        from: &[u8],
+        each: &mut dyn FnMut(&[u8], Place) -> bool,
+    ) -> Result<(), StateError>;
+
     /// Removes what each key has, if anything.
     ///
     /// # Errors
@@ -139,7 +195,8 @@ pub trait Backend {
     /// Calls `each` for entries of a key group, in an order of the backend's own, from where a
     /// cursor stands, until it answers `false`; the cursor then stands behind that entry.
     ///
-    /// The state must not be changed between two calls with the same cursor.
+    /// If the state is changed between two calls with the same cursor, what was there all the time
+    /// may be skipped or come twice.
     ///
     /// # Errors
     /// [`StateError::ForeignKey`], [`StateError::Misused`].
@@ -171,6 +228,9 @@ pub trait Backend {
     /// Closes a snapshot that is not wanted any more.
     fn abort_snapshot(&mut self);
 
+    /// What a state was registered as; `None` if there is no such state.
+    fn spec(&self, state: StateId) -> Option<&StateSpec>;
+
     /// How many keys and namespaces have a value.
     fn entries(&self, state: StateId) -> u64;
 
@@ -178,11 +238,15 @@ pub trait Backend {
     fn held(&self) -> u64;
 }
 
-/// Where a scan of a key group stands.
+/// Where a scan of a key group stands; by default at its begin. The numbers are the backend's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    pub(crate) page: u32,
-    pub(crate) entry: u32,
+    /// How far, as a fraction of 2^64.
+    pub position: u64,
+    /// Entries there that are behind the cursor.
+    pub entry: u32,
+    /// Whether it is at the end.
+    pub is_done: bool,
 }
 
 /// An entry of a scan.

@@ -1,6 +1,7 @@
 //! The canonical format of state: the same whichever backend writes or reads it.
 //!
-//! A snapshot is a sequence of chunks, in any order. Each has entries of one state and one key group:
+//! A snapshot is a sequence of chunks, in any order. Each has entries of one state and one key group.
+//! No key and namespace comes twice, but that a map may be spread over several entries:
 //!
 //! ```text
 //! magic "MSKG" | version u16 | state u16 | group u32 | entries u32 | body u32 | checksum u64 | body
@@ -8,7 +9,12 @@
 //! ```
 //!
 //! Numbers are little-endian. The checksum is the [stable hash](millstream_data::hash) of everything
-//! in front of it and the body. Keys, namespaces and values are rows.
+//! in front of it and the body. Keys, namespaces and values are rows. The value of a list is its
+//! [elements](crate::list), that of a map its entries, in order:
+//!
+//! ```text
+//! map key u16 | value u32 | bytes of the map key, of the value
+//! ```
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -29,6 +35,8 @@ const ENTRY: usize = 8;
 pub struct Chunk<'a> {
     out: &'a mut Vec<u8>,
     begin: usize,
+    /// Where the last entry begins.
+    entry: usize,
     entries: u32,
 }
 
@@ -41,14 +49,17 @@ impl<'a> Chunk<'a> {
         out.extend(state.to_le_bytes());
         out.extend(group.to_le_bytes());
         out.resize(begin + HEADER, 0);
-        Self { out, begin, entries: 0 }
+        let entry = out.len();
+        Self { out, begin, entry, entries: 0 }
     }
 
-    /// Begins an entry whose value has so many bytes.
-    pub fn entry(&mut self, key: &[u8], namespace: &[u8], value: usize) {
+    /// Begins an entry.
+    pub fn entry(&mut self, key: &[u8], namespace: &[u8]) {
+        self.end_entry();
+        self.entry = self.out.len();
         self.out.extend((key.len() as u16).to_le_bytes());
         self.out.extend((namespace.len() as u16).to_le_bytes());
-        self.out.extend((value as u32).to_le_bytes());
+        self.out.extend([0; 4]);
         self.out.extend_from_slice(key);
         self.out.extend_from_slice(namespace);
         self.entries += 1;
@@ -59,14 +70,52 @@ impl<'a> Chunk<'a> {
         self.out.extend_from_slice(bytes);
     }
 
+    /// Begins an entry of a map, whose value has so many bytes, in the entry's value.
+    pub fn map_entry(&mut self, map_key: &[u8], value: usize) {
+        self.out.extend((map_key.len() as u16).to_le_bytes());
+        self.out.extend((value as u32).to_le_bytes());
+        self.out.extend_from_slice(map_key);
+    }
+
+    /// Bytes of the chunk so far.
+    pub fn length(&self) -> usize {
+        self.out.len() - self.begin
+    }
+
+    /// Writes down how long the last entry's value is.
+    fn end_entry(&mut self) {
+        if self.entries == 0 {
+            return;
+        }
+        let Some((header, rest)) = self.out[self.entry..].split_first_chunk_mut::<ENTRY>() else {
+            return;
+        };
+        let word = number(header, 0);
+        let names = (word & 0xFFFF) as usize + (word >> 16) as usize;
+        header[4..].copy_from_slice(&((rest.len() - names) as u32).to_le_bytes());
+    }
+
+    /// Ends the chunk and begins the one behind it.
+    #[must_use]
+    pub fn next(self, state: u16, group: u32) -> Self {
+        let out = self.finish();
+        Self::begin(state, group, out)
+    }
+
     /// Ends the chunk.
     pub fn end(self) {
+        self.finish();
+    }
+
+    fn finish(mut self) -> &'a mut Vec<u8> {
+        self.end_entry();
         let bytes = &mut self.out[self.begin..];
         let body = (bytes.len() - HEADER) as u32;
         bytes[12..16].copy_from_slice(&self.entries.to_le_bytes());
         bytes[16..20].copy_from_slice(&body.to_le_bytes());
         let sum = checksum(&bytes[..SUMMED], &bytes[HEADER..]);
         bytes[SUMMED..HEADER].copy_from_slice(&sum.to_le_bytes());
+        self.out
     }
 }
 
@@ -155,6 +204,29 @@ impl<'a> ReadChunk<'a> {
             Some(entry)
         })
     }
+}
+
+/// The entries of a map in an entry's value: map key and value. It ends with `None` where the bytes
+/// are no map.
+pub fn map_entries(value: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>> {
+    let mut rest = Some(value);
+    core::iter::from_fn(move || {
+        let bytes = rest?;
+        if bytes.is_empty() {
+            return None;
+        }
+        let taken = take_map_entry(bytes);
+        rest = taken.map(|(_, _, behind)| behind);
+        Some(taken.map(|(key, value, _)| (key, value)))
+    })
+}
+
+fn take_map_entry(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (header, rest) = bytes.split_first_chunk::<6>()?;
+    let key = usize::from(u16::from_le_bytes([header[0], header[1]]));
+    let (key, rest) = rest.split_at_checked(key)?;
+    let (value, rest) = rest.split_at_checked(number(header, 2) as usize)?;
+    Some((key, value, rest))
 }
 
 fn take(bytes: &[u8]) -> Option<(ReadEntry<'_>, &[u8])> {

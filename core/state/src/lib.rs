@@ -48,10 +48,13 @@ extern crate alloc;
 
 mod backend;
 mod batch;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod error;
 pub mod format;
 pub mod key_group;
 mod lease;
+pub mod list;
 mod memory;
 mod restore;
 

@@ -7,10 +7,17 @@
 
 mod bucket;
 mod chain;
+mod list;
+mod map;
 mod pages;
 mod serve;
 mod snapshot;
+mod state;
 mod table;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod value;
 
 use alloc::vec::Vec;
 
@@ -22,6 +29,8 @@ use crate::{KeyHash, Kind, Lease, Owned, StateError, StateId, StateSpec};
 
 /// Bytes of the largest key with its namespace.
 const KEY_MAX: usize = 512;
+/// Bytes of the largest value, or of all elements of a list with their lengths.
+const VALUE_MAX: usize = 1 << 30;
 
 /// How a [`MemoryBackend`] behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +47,7 @@ impl Default for MemoryConfig {
     }
 }
 
-/// A [`Backend`] whose state is in managed memory.
+/// A [`Backend`](crate::Backend) whose state is in managed memory.
 #[derive(Debug)]
 pub struct MemoryBackend<L: Lease> {
     pages: Pages<L>,
@@ -52,6 +61,8 @@ pub struct MemoryBackend<L: Lease> {
 struct State {
     spec: StateSpec,
     table: Table,
+    /// An element with its length.
+    scratch: Vec<u8>,
 }
 
 impl<L: Lease> MemoryBackend<L> {
@@ -72,6 +83,14 @@ impl<L: Lease> MemoryBackend<L> {
     /// Bytes in use, of those that are [held](crate::Backend::held).
     pub fn used(&self) -> u64 {
         u64::from(self.pages.used()) * pages::PAGE as u64
+    }
+
+    fn state(&self, state: StateId, kind: Kind) -> Result<&State, StateError> {
+        match self.states.get(usize::from(state.0)) {
+            None => Err(unknown(state)),
+            Some(found) if found.spec.kind != kind => Err(other_kind(found)),
+            Some(found) => Ok(found),
+        }
     }
 
     fn state_mut(

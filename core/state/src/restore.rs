@@ -3,8 +3,9 @@
 use core::fmt;
 
 use crate::{
-    Backend, Column, Key, KeyHash, Kind, Owned, StateError, StateId,
-    format::{FormatError, ReadChunk},
+    Backend, Column, Key, KeyHash, Kind, Owned, StateError, StateId, Stopped,
+    format::{self, FormatError, ReadChunk},
+    list,
 };
 
 /// Puts what a snapshot has of the key groups `owned` into a backend; gives how many entries. The
@@ -19,37 +20,80 @@ pub fn restore<B: Backend>(
     backend: &mut B,
     owned: Owned,
     hash: KeyHash,
-    states: &[(StateId, Kind)],
+    states: &[StateId],
     snapshot: &[u8],
 ) -> Result<u64, RestoreError> {
     let (mut offset, mut restored) = (0, 0);
     while offset < snapshot.len() {
         let (chunk, next) = ReadChunk::read(snapshot, offset)?;
-        let damaged = |what| RestoreError::Format(FormatError { offset, what });
         if chunk.group >= owned.max_parallelism {
-            return Err(damaged("it has a key group that there is not"));
+            return Err(damaged(offset, "it has a key group that there is not"));
         }
         if (owned.first..owned.end).contains(&chunk.group) {
-            let state = states.get(usize::from(chunk.state));
-            let Some((state, kind)) = state else { return Err(damaged("it has an unknown state")) };
+            let known = states.get(usize::from(chunk.state));
+            let known = known.and_then(|id| Some((*id, backend.spec(*id)?)));
+            let Some((state, spec)) = known else {
+                return Err(damaged(offset, "it has an unknown state"));
+            };
+            let (kind, width) = (spec.kind, spec.value);
             for entry in chunk.entries() {
                 let hash = hash(entry.key);
                 if owned.place(hash).0 != chunk.group {
-                    return Err(damaged("it has a key of another key group"));
+                    return Err(damaged(offset, "it has a key of another key group"));
                 }
                 let key = Key { hash, key: entry.key, namespace: entry.namespace };
-                let value = Column::Same(entry.value);
-                let put = match kind {
-                    Kind::Value => backend.put(*state, &key.batch(), value),
-                    Kind::List => backend.append(*state, &key.batch(), value),
-                };
-                put.map_err(|stopped| RestoreError::State(stopped.error))?;
+                match kind {
+                    Kind::Value => {
+                        backend.put(state, &key.batch(), Column::Same(entry.value))?;
+                    }
+                    Kind::List => restore_list(backend, state, &key, entry.value, width, offset)?,
+                    Kind::Map => restore_map(backend, state, &key, entry.value, offset)?,
+                }
                 restored += 1;
             }
         }
         offset = next;
     }
     Ok(restored)
+}
+
+fn restore_list<B: Backend>(
+    backend: &mut B,
+    state: StateId,
+    key: &Key<'_>,
+    value: &[u8],
+    width: Option<usize>,
+    offset: usize,
+) -> Result<(), RestoreError> {
+    let mut rest = value;
+    while !rest.is_empty() {
+        let Some((element, behind)) = list::split_first(rest, width) else {
+            return Err(damaged(offset, "it has a list that ends within an element"));
+        };
+        backend.append(state, &key.batch(), Column::Same(element))?;
+        rest = behind;
+    }
+    Ok(())
+}
+
+fn restore_map<B: Backend>(
+    backend: &mut B,
+    state: StateId,
+    key: &Key<'_>,
+    value: &[u8],
+    offset: usize,
+) -> Result<(), RestoreError> {
+    for entry in format::map_entries(value) {
+        let Some((map_key, value)) = entry else {
+            return Err(damaged(offset, "it has a map that ends within an entry"));
+        };
+        backend.put_entries(state, &key.batch(), Column::Same(map_key), Column::Same(value))?;
+    }
+    Ok(())
+}
+
+fn damaged(offset: usize, what: &'static str) -> RestoreError {
+    RestoreError::Format(FormatError { offset, what })
 }
 
 /// Why state was not restored.
@@ -64,6 +108,12 @@ pub enum RestoreError {
 impl From<FormatError> for RestoreError {
     fn from(error: FormatError) -> Self {
         Self::Format(error)
+    }
+}
+
+impl From<Stopped> for RestoreError {
+    fn from(stopped: Stopped) -> Self {
+        Self::State(stopped.error)
     }
 }
 

@@ -131,12 +131,38 @@ impl<L: Lease> Pages<L> {
 
     /// Ends the use of a page. The snapshot keeps it if it still needs it.
     pub(crate) fn give(&mut self, page: u32) {
-        if self.cow.open != 0 && self.cow.seen[page as usize] != self.cow.open {
+        if self.is_shared(page) {
             self.cow.seen[page as usize] = self.cow.open;
             self.cow.saved[page as usize] = page;
             return;
         }
+        match self.cow.saved[page as usize] {
+            NONE => self.put_free(page),
+            copy => {
+                // What was copied goes back, so that the page is not used for something else
+                // before the snapshot has it.
+                let bytes = *self.page(copy);
+                *self.page_mut(page) = bytes;
+                self.cow.saved[page as usize] = page;
+                self.cow.copies -= 1;
+                self.put_free(copy);
+            }
+        }
+    }
+
+    /// Ends the use of a page that snapshots do not read.
+    pub(super) fn discard(&mut self, page: u32) {
         self.put_free(page);
+    }
+
+    /// Sets so many free pages aside, for what must not fail half-way; `false` if they are not there.
+    pub(super) fn ensure(&mut self, pages: u32) -> bool {
+        while self.free_count < pages {
+            if self.grow().is_none() {
+                return false;
+            }
+        }
+        true
     }
 
     pub(super) fn put_free(&mut self, page: u32) {

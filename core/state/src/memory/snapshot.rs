@@ -8,13 +8,17 @@
 use alloc::vec::Vec;
 
 use super::{
-    MemoryBackend,
+    MemoryBackend, State,
     bucket::{self, Content},
     chain::{self, Chain},
+    map,
     pages::{NONE, Page, Pages},
+    tree::{self, Tree},
 };
-use crate::{Lease, StateError, format::Chunk};
+use crate::{Kind, Lease, StateError, format::Chunk};
 
+/// A chunk of more bytes than this is ended, and another one begun.
+const CHUNK: usize = 256 << 10;
 /// Bytes that a page takes in the list of a snapshot.
 const LISTED: u64 = size_of::<u32>() as u64;
 
@@ -94,7 +98,7 @@ impl<L: Lease> MemoryBackend<L> {
     fn emit_entries(&mut self, page: &Page, out: &mut Vec<u8>) {
         let number = bucket::state(page);
         let Some(state) = self.states.get(usize::from(number)) else { return };
-        let (shape, count) = (state.table.shape, bucket::count(page));
+        let (pages, shape, count) = (&mut self.pages, state.table.shape, bucket::count(page));
         if count == 0 {
             return;
         }
@@ -103,20 +107,65 @@ impl<L: Lease> MemoryBackend<L> {
         let mut chunk = Chunk::begin(number, group, out);
         for entry in 0..count {
             let content = bucket::content(page, &shape, entry);
-            let Content { key, namespace, value, chained, .. } = content;
-            let chain = if chained { Chain::from_bytes(value) } else { None };
-            let bytes = chain.map_or(value.len(), |chain| chain.bytes as usize);
-            chunk.entry(key, namespace, bytes);
-            match chain {
-                None => chunk.value(value),
-                Some(chain) => emit_chain(&mut self.pages, chain, &mut chunk),
+            if chunk.length() > CHUNK {
+                chunk = chunk.next(number, group);
+            }
+            chunk.entry(content.key, content.namespace);
+            match (state.spec.kind, content.chained) {
+                (Kind::Map, true) => chunk = emit_tree(pages, state, &content, chunk, group),
+                (Kind::Map, false) => emit_small(&content, &mut chunk),
+                (_, true) => emit_chain(pages, content.value, &mut chunk),
+                (_, false) => chunk.value(content.value),
             }
         }
         chunk.end();
     }
 }
 
-fn emit_chain<L: Lease>(pages: &mut Pages<L>, chain: Chain, chunk: &mut Chunk<'_>) {
+fn emit_small(content: &Content<'_>, chunk: &mut Chunk<'_>) {
+    let mut at = 0;
+    while let Some((key, value)) = map::small_entry(content.value, at) {
+        chunk.map_entry(key, value.len());
+        chunk.value(value);
+        at += map::ENTRY + key.len() + value.len();
+    }
+}
+
+/// Appends a large map; gives the chunk that its end is in.
+fn emit_tree<'a, L: Lease>(
+    pages: &mut Pages<L>,
+    state: &State,
+    content: &Content<'_>,
+    chunk: Chunk<'a>,
+    group: u32,
+) -> Chunk<'a> {
+    let mut chunk = chunk;
+    let mut leaf = Tree::from_bytes(content.value).map_or(NONE, |tree| tree.first);
+    while leaf != NONE {
+        let page: Page = *pages.page(pages.frozen(leaf));
+        for number in 0..tree::count(&page) {
+            let item = tree::item(&page, number);
+            if item.chained {
+                let bytes = Chain::from_bytes(item.value).map_or(0, |chain| chain.bytes as usize);
+                chunk.map_entry(item.key, bytes);
+                emit_chain(pages, item.value, &mut chunk);
+            } else {
+                chunk.map_entry(item.key, item.value.len());
+                chunk.value(item.value);
+            }
+        }
+        pages.emitted(leaf);
+        leaf = tree::next(&page);
+        if chunk.length() > CHUNK && leaf != NONE {
+            chunk = chunk.next(state.table.number, group);
+            chunk.entry(content.key, content.namespace);
+        }
+    }
+    chunk
+}
+
+fn emit_chain<L: Lease>(pages: &mut Pages<L>, reference: &[u8], chunk: &mut Chunk<'_>) {
+    let Some(chain) = Chain::from_bytes(reference) else { return };
     let mut page = chain.first;
     let mut left = chain.bytes as usize;
     while page != NONE {

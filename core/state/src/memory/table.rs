@@ -15,7 +15,7 @@ use super::{
     bucket::{self, Content, Shape},
     pages::{PAGE, Page, Pages, SnapshotFirst},
 };
-use crate::{Key, KeyHash, Lease, Owned, StateError};
+use crate::{Key, KeyHash, Kind, Lease, Owned, StateError};
 
 pub(super) use place::position;
 
@@ -30,7 +30,8 @@ const CLASS_BITS: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) name: String,
-    number: u16,
+    pub(super) number: u16,
+    kind: Kind,
     pub(super) shape: Shape,
     pub(super) owned: Owned,
     hash: KeyHash,
@@ -75,6 +76,11 @@ impl Group {
         self.directory.get(self.slot(position)).copied()
     }
 
+    /// The page for a position; `None` without pages.
+    fn page(&self, position: u64) -> Option<u32> {
+        self.entry(position).map(|entry| entry >> CLASS_BITS)
+    }
+
     /// Lets the positions that share the first `depth` bits of `position` find a page.
     fn point(&mut self, position: u64, depth: u32, page: u32, class: u32) {
         let width = 1 << (self.depth - depth);
@@ -93,12 +99,13 @@ impl Table {
     pub(super) fn new(
         name: String,
         number: u16,
+        kind: Kind,
         shape: Shape,
         owned: Owned,
         hash: KeyHash,
     ) -> Self {
         let groups = (0..owned.len()).map(|_| Group::default()).collect();
-        Self { name, number, shape, owned, hash, groups, pages: 0 }
+        Self { name, number, kind, shape, owned, hash, groups, pages: 0 }
     }
 
     /// Bytes of an empty table, to be reserved.
@@ -129,7 +136,8 @@ impl Table {
         move |key, namespace| position(&owned, hash(key), namespace).1
     }
 
-    fn place(&self, key: &Key<'_>) -> Result<(usize, u64), StateError> {
+    /// The group among those owned, and the position in it.
+    pub(super) fn place(&self, key: &Key<'_>) -> Result<(usize, u64), StateError> {
         let (group, position) = position(&self.owned, key.hash, key.namespace);
         Ok((self.owned.index(group)?, position))
     }
@@ -306,6 +314,29 @@ impl Table {
         let page = pages.page_mut(found.page);
         bucket::remove(page, &self.shape, (found.lane, found.entry), rehash);
         self.groups[group].entries -= 1;
+        Ok(())
+    }
+
+    /// Adds an entry again that was taken out of `page`, after adding another in its stead failed.
+    /// That needs nothing that may be missing: either the page is as it was but for the entry, or it
+    /// was split and both halves may be written.
+    pub(super) fn put_back<L: Lease>(
+        &mut self,
+        pages: &mut Pages<L>,
+        key: &Key<'_>,
+        page: u32,
+        old: &Content<'_>,
+    ) -> Result<(), StateError> {
+        if self.insert(pages, key, old).is_ok() {
+            return Ok(());
+        }
+        let (group, position) = self.place(key)?;
+        let bytes = pages.page_mut(page);
+        let rehash = Self::rehash(self.hash, self.owned);
+        let fits = bucket::make_room(bytes, &self.shape, old, rehash);
+        assert!(fits, "an entry that was taken out fits again");
+        bucket::insert(bytes, &self.shape, position, old);
+        self.groups[group].entries += 1;
         Ok(())
     }
 

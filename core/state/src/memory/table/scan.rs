@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{Found, Table};
 use crate::{
-    Cursor, Entry, Keys, Lease, Place, StateError,
+    Cursor, Entry, Keys, Kind, Lease, Place, StateError,
     memory::{
         bucket::{self, CHAINED},
         pages::Pages,
@@ -20,6 +20,7 @@ impl Table {
         places: &mut Vec<Place>,
     ) -> Result<(), StateError> {
         for index in 0..keys.len() {
+            self.warm(pages, keys, index);
             let found = self.find(pages, &keys.at(index))?;
             places.push(match found {
                 Some(Found { page, entry, .. }) => self.value(pages, page, entry),
@@ -32,6 +33,9 @@ impl Table {
     /// Where the value of an entry is.
     fn value<L: Lease>(&self, pages: &Pages<L>, page: u32, entry: usize) -> Place {
         let parts = bucket::parts(pages.page(page), &self.shape, entry);
+        if self.kind == Kind::Map {
+            return Place { page, at: parts.value as u16, length: 0 };
+        }
         let flag = if parts.chained { CHAINED } else { 0 };
         Place { page, at: parts.value as u16, length: (parts.end - parts.value) as u16 | flag }
     }
@@ -45,28 +49,39 @@ impl Table {
         each: &mut dyn FnMut(Entry<'_>) -> bool,
     ) {
         let Some(group) = self.group(group) else { return };
-        let heads = group.pages().flat_map(|head| {
-            core::iter::successors(Some(head), |page| bucket::next(pages.page(*page)))
-        });
-        for page in heads.skip(cursor.page as usize) {
-            let bytes = pages.page(page);
-            while (cursor.entry as usize) < bucket::count(bytes) {
-                let number = cursor.entry as usize;
-                cursor.entry += 1;
-                let content = bucket::content(bytes, &self.shape, number);
-                let value = self.value(pages, page, number);
-                let entry = Entry { key: content.key, namespace: content.namespace, value };
-                if !each(entry) {
-                    return;
+        while !cursor.is_done {
+            let Some(head) = group.page(cursor.position) else { break };
+            let mut skip = cursor.entry as usize;
+            let mut next = Some(head);
+            while let Some(page) = next {
+                let bytes = pages.page(page);
+                let count = bucket::count(bytes);
+                for number in skip.min(count)..count {
+                    cursor.entry += 1;
+                    let content = bucket::content(bytes, &self.shape, number);
+                    let value = self.value(pages, page, number);
+                    let entry = Entry { key: content.key, namespace: content.namespace, value };
+                    if !each(entry) {
+                        return;
+                    }
                 }
+                skip = skip.saturating_sub(count);
+                next = bucket::next(bytes);
             }
-            *cursor = Cursor { page: cursor.page + 1, entry: 0 };
+            // The first position that is not this page's.
+            let width = 63 - bucket::depth(pages.page(head)).min(63);
+            let behind = ((cursor.position >> width >> 1) + 1).checked_shl(width + 1);
+            match behind.filter(|behind| *behind > cursor.position) {
+                Some(position) => *cursor = Cursor { position, entry: 0, is_done: false },
+                None => break,
+            }
         }
+        cursor.is_done = true;
     }
 
-    /// Where to go on after the entry that a scan stopped at was removed. That may have merged its
-    /// page with one before or behind it, so one page is read again.
+    /// Where to go on after the entry that a scan stopped at was removed. Another entry took its
+    /// place, or the page was merged with its other half: so the page is read again.
     pub(in crate::memory) fn again(&self, cursor: Cursor) -> Cursor {
-        Cursor { page: cursor.page.saturating_sub(1), entry: 0 }
+        Cursor { entry: 0, is_done: false, ..cursor }
     }
 }

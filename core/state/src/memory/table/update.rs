@@ -116,15 +116,15 @@ impl Source for Keys<'_> {
 }
 
 impl Table {
-    /// Calls `each` with the value of every key, which is `initial` if there was none. Values have a
-    /// fixed size; with a key and namespace of variable size they have the size of `initial`.
+    /// Calls `each` with the value of every key, which is its initial one if there was none, and
+    /// whether that is so. Values have a fixed size and lie in place.
     #[inline(always)]
     pub(in crate::memory) fn update<L: Lease>(
         &mut self,
         pages: &mut Pages<L>,
         keys: &Keys<'_>,
-        initial: &[u8],
-        each: &mut impl FnMut(usize, &mut [u8]),
+        initial: Column<'_>,
+        each: &mut impl FnMut(usize, &mut [u8], bool),
     ) -> Result<(), Stopped> {
         let hashes = keys.hashes;
         match (self.shape.fixed, keys.keys) {
@@ -141,8 +141,8 @@ impl Table {
         &mut self,
         pages: &mut Pages<L>,
         keys: &impl Source,
-        initial: &[u8],
-        each: &mut impl FnMut(usize, &mut [u8]),
+        initial: Column<'_>,
+        each: &mut impl FnMut(usize, &mut [u8], bool),
     ) -> Result<(), Stopped> {
         let mut done = 0;
         while done < keys.len() {
@@ -165,8 +165,8 @@ impl Table {
         pages: &mut Pages<L>,
         keys: &impl Source,
         block: core::ops::Range<usize>,
-        initial: &[u8],
-        each: &mut impl FnMut(usize, &mut [u8]),
+        initial: Column<'_>,
+        each: &mut impl FnMut(usize, &mut [u8], bool),
     ) -> Result<(), Stopped> {
         let mut probes = [Probe::default(); BLOCK];
         for (probe, index) in probes.iter_mut().zip(block.clone()) {
@@ -196,8 +196,8 @@ impl Table {
         keys: &impl Source,
         index: usize,
         probe: &Probe,
-        initial: &[u8],
-        each: &mut impl FnMut(usize, &mut [u8]),
+        initial: Column<'_>,
+        each: &mut impl FnMut(usize, &mut [u8], bool),
     ) -> Result<bool, Stopped> {
         let stopped = |error| Stopped { done: index, error };
         if probe.entry != ABSENT {
@@ -207,14 +207,15 @@ impl Table {
             let bytes = pages.page_mut(page);
             let is = |entry| keys.is(index, bytes, shape, entry);
             if let Some(entry) = bucket::find_from(bytes, class, probe.position, probe.lanes, is) {
-                each(index, keys.value(bytes, shape, entry));
+                each(index, keys.value(bytes, shape, entry), false);
                 return Ok(false);
             }
         }
         let key = keys.key(index);
-        let (page, entry) = self.find_or_insert(pages, &key, initial).map_err(stopped)?;
+        let (page, entry, is_new) =
+            self.find_or_insert(pages, &key, initial.at(index)).map_err(stopped)?;
         pages.prepare(page).map_err(|first| stopped(first.into()))?;
-        each(index, keys.value(pages.page_mut(page), &self.shape, entry));
+        each(index, keys.value(pages.page_mut(page), &self.shape, entry), is_new);
         Ok(true)
     }
 
@@ -237,6 +238,28 @@ impl Table {
         let first = bucket::first_group(class, position);
         let lanes = bucket::lanes(pages.page(entry >> CLASS_BITS), first);
         Ok(Probe { position, lanes, entry })
+    }
+
+    /// Reads what the next keys of a batch need, from key `index` on, so that the cache misses of a
+    /// block overlap. To be called for every key.
+    #[inline]
+    pub(in crate::memory) fn warm<L: Lease>(
+        &self,
+        pages: &Pages<L>,
+        keys: &Keys<'_>,
+        index: usize,
+    ) {
+        if !index.is_multiple_of(BLOCK) || self.pages <= CACHED_PAGES {
+            return;
+        }
+        let mut probes = [Probe::default(); BLOCK];
+        let block = BLOCK.min(keys.len() - index);
+        for (probe, index) in probes.iter_mut().zip(index..index + block) {
+            // A foreign key is refused when it is its turn.
+            *probe = self.probe(pages, keys, index).unwrap_or(Probe { entry: ABSENT, ..*probe });
+        }
+        let touched = probes[..block].iter().fold(0, |all, probe| all ^ self.touch(pages, probe));
+        core::hint::black_box(touched);
     }
 
     /// Reads what the first candidate points at.
@@ -263,13 +286,13 @@ impl Table {
         pages: &mut Pages<L>,
         key: &Key<'_>,
         initial: &[u8],
-    ) -> Result<(u32, usize), StateError> {
+    ) -> Result<(u32, usize, bool), StateError> {
         if let Some(found) = self.find(pages, key)? {
-            return Ok((found.page, found.entry));
+            return Ok((found.page, found.entry, false));
         }
         let Key { key: bytes, namespace, .. } = *key;
         let room = initial.len();
         let new = Content { key: bytes, namespace, value: initial, room, chained: false };
-        self.insert(pages, key, &new)
+        self.insert(pages, key, &new).map(|(page, entry)| (page, entry, true))
     }
 }
