@@ -76,7 +76,7 @@ fn fill<B: Backend>(
                 (_, Some(Content::List(list))) => list.push(value.clone()),
                 (_, Some(Content::Map(map))) => drop(map.insert(map_key.into(), value.clone())),
                 (Kind::Value, None) => {
-                    drop(model.entries.insert(name, Content::Value(value.clone())))
+                    drop(model.entries.insert(name, Content::Value(value.clone())));
                 }
                 (Kind::List, None) => {
                     model.entries.insert(name, Content::List(vec![value.clone()]));
