@@ -262,3 +262,65 @@ impl fmt::Display for FormatError {
 }
 
 impl core::error::Error for FormatError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot() -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut chunk = Chunk::begin(3, 77, &mut out);
+        chunk.entry(b"key", b"space");
+        chunk.value(b"val");
+        chunk.value(b"ue");
+        chunk.entry(b"", b"");
+        chunk.map_entry(b"a", 2);
+        chunk.value(b"bc");
+        chunk = chunk.next(4, 78);
+        chunk.entry(b"other", b"");
+        chunk.end();
+        out
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let bytes = snapshot();
+        let (first, next) = ReadChunk::read(&bytes, 0).unwrap();
+        assert_eq!((first.state, first.group), (3, 77));
+        let entries: Vec<_> = first.entries().collect();
+        let entry = ReadEntry { key: b"key", namespace: b"space", value: b"value" };
+        assert_eq!((entries.len(), entries[0]), (2, entry));
+        let map: Vec<_> = map_entries(entries[1].value).collect();
+        assert_eq!(map, [Some((&b"a"[..], &b"bc"[..]))]);
+        assert_eq!(map_entries(&entries[1].value[1..]).last(), Some(None));
+        let (second, end) = ReadChunk::read(&bytes, next).unwrap();
+        assert_eq!((second.state, second.group, end), (4, 78, bytes.len()));
+        assert_eq!(second.entries().next().map(|entry| entry.key), Some(&b"other"[..]));
+    }
+
+    #[test]
+    fn the_format_never_changes() {
+        // Stored in checkpoints.
+        let mut out = Vec::new();
+        let mut chunk = Chunk::begin(1, 2, &mut out);
+        chunk.entry(b"k", b"");
+        chunk.value(b"v");
+        chunk.end();
+        let header = [77, 83, 75, 71, 1, 0, 1, 0, 2, 0, 0, 0, 1, 0, 0, 0, 10, 0, 0, 0];
+        assert_eq!(out[..20], header);
+        assert_eq!(out[28..], [1, 0, 0, 0, 1, 0, 0, 0, b'k', b'v']);
+    }
+
+    #[test]
+    fn each_damaged_byte_and_each_cut_is_found() {
+        let good = snapshot();
+        let (_, next) = ReadChunk::read(&good, 0).unwrap();
+        for at in 0..next {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            assert!(ReadChunk::read(&bad, 0).is_err(), "byte {at}");
+            assert!(ReadChunk::read(&good[..at], 0).is_err(), "cut at {at}");
+        }
+        assert!(ReadChunk::read(&good, good.len() + 1).is_err());
+    }
+}

@@ -16,7 +16,8 @@ pub(super) fn out_of_budget<B: Backend>(open: &impl Fn(Owned, u64) -> B) {
     for (number, spec) in specs().iter().enumerate() {
         let mut backend = open(all(), 512 << 10);
         let state = model::register(&mut backend)[number];
-        for round in 0..2 {
+        let mut before = 20;
+        for round in 0..3 {
             let mut model = Model::default();
             let stopped = fill(&mut backend, state, number, &mut model);
             let StateError::OutOfBudget { held, .. } = &stopped else {
@@ -25,7 +26,10 @@ pub(super) fn out_of_budget<B: Backend>(open: &impl Fn(Owned, u64) -> B) {
             assert!(*held <= 512 << 10, "{held} bytes are held");
             let text = stopped.to_string();
             assert!(text.contains("lsm") && text.contains("memory.managed.size"), "{text}");
-            assert!(model.entries.len() > 20, "round {round}: {}", model.entries.len());
+            // What was removed left nothing behind.
+            let entries = model.entries.len();
+            assert!(entries >= before, "`{}`, round {round}: {entries}, {before}", spec.name);
+            before = entries - entries / 20;
             model.assert_is(&backend, all());
             for (_, key, namespace) in model.entries.keys() {
                 let key = Key { hash: hash(key), key, namespace };
@@ -60,7 +64,7 @@ fn fill<B: Backend>(
         let bytes = keys.concat();
         let namespace = vec![1; spec.namespace.unwrap_or(0)];
         let columns = Keys::fixed(&hashes, width, &bytes).within(Column::Same(&namespace));
-        let value = vec![batch as u8; spec.value.unwrap_or(batch as usize % 1500)];
+        let value = vec![batch as u8; spec.value.unwrap_or(batch as usize * 97 % 1500)];
         let map_key = (batch % 1999).to_be_bytes();
         let (values, map_keys) = (Column::Same(&value), Column::Same(&map_key));
         let served = match spec.kind {
@@ -198,51 +202,58 @@ pub(super) fn long_values<B: Backend>(open: &impl Fn(Owned, u64) -> B) {
 
 /// A map of many entries: filled in several orders, half of it removed, through a snapshot.
 pub(super) fn long_maps<B: Backend>(open: &impl Fn(Owned, u64) -> B) {
-    const ENTRIES: u32 = 20_000;
-    let orders: [fn(u32) -> u32; 3] =
-        [|number| number, |number| ENTRIES - 1 - number, |number| number * 7919 % ENTRIES];
-    for (namespace, order) in orders.into_iter().enumerate() {
-        let mut backend = open(all(), AMPLE);
-        let state = model::register(&mut backend)[6];
-        let namespace = [namespace as u8];
-        let key = Key { hash: hash(b"map"), key: b"map", namespace: &namespace };
-        let mut map = BTreeMap::new();
-        for number in (0..ENTRIES).map(order) {
-            let map_key = number.to_be_bytes();
-            let value = vec![number as u8; number as usize % 40];
-            let (keys, values) = (Column::Same(&map_key), Column::Same(&value));
-            assert_eq!(backend.put_entries(state, &key.batch(), keys, values), Ok(()));
-            map.insert(map_key.to_vec(), value);
+    for (entries, width) in [(20_000, 4), (3000, 400)] {
+        let orders: [fn(u32, u32) -> u32; 3] = [
+            |number, _| number,
+            |number, entries| entries - 1 - number,
+            |number, entries| number * 7919 % entries,
+        ];
+        for order in orders {
+            long_map(open, (0..entries).map(|number| order(number, entries)).collect(), width);
         }
-        let held = backend.held();
-        for number in (0..ENTRIES).map(order).take(ENTRIES as usize / 2) {
-            let map_key = number.to_be_bytes();
-            let keys = Column::Same(&map_key);
-            assert_eq!(backend.remove_entries(state, &key.batch(), keys), Ok(()));
-            map.remove(&map_key[..]);
-        }
-        for number in (0..ENTRIES).map(order).take(ENTRIES as usize / 3) {
-            let map_key = number.to_be_bytes();
-            let (keys, values) = (Column::Same(&map_key), Column::Same(b"again"));
-            assert_eq!(backend.put_entries(state, &key.batch(), keys, values), Ok(()));
-            map.insert(map_key.to_vec(), b"again".to_vec());
-        }
-        assert!(backend.held() <= held, "what was removed is used again");
-        let mut model = Model::default();
-        let name = (6, b"map".to_vec(), namespace.to_vec());
-        model.entries.insert(name, Content::Map(map.clone()));
-        model.assert_is(&backend, all());
-        for map_key in map.keys() {
-            let keys = Column::Same(map_key);
-            assert_eq!(backend.remove_entries(state, &key.batch(), keys), Ok(()));
-        }
-        Model::default().assert_is(&backend, all());
-        for (map_key, value) in &map {
-            let (keys, values) = (Column::Same(map_key), Column::Same(value));
-            assert_eq!(backend.put_entries(state, &key.batch(), keys, values), Ok(()));
-        }
-        through_snapshot(open, backend, &model);
     }
+}
+
+fn long_map<B: Backend>(open: &impl Fn(Owned, u64) -> B, order: Vec<u32>, width: usize) {
+    let mut backend = open(all(), AMPLE);
+    let state = model::register(&mut backend)[6];
+    let key = Key { hash: hash(b"map"), key: b"map", namespace: &[1] };
+    let map_key = |number: u32| {
+        let mut bytes = vec![b'.'; width];
+        bytes[width - 4..].copy_from_slice(&number.to_be_bytes());
+        bytes
+    };
+    let put = |backend: &mut B, map_key: &[u8], value: &[u8]| {
+        let (keys, values) = (Column::Same(map_key), Column::Same(value));
+        assert_eq!(backend.put_entries(state, &key.batch(), keys, values), Ok(()));
+    };
+    let remove = |backend: &mut B, map_key: &[u8]| {
+        let keys = Column::Same(map_key);
+        assert_eq!(backend.remove_entries(state, &key.batch(), keys), Ok(()));
+    };
+    let mut map = BTreeMap::new();
+    for number in order.iter().copied() {
+        let value = vec![number as u8; number as usize % 40];
+        put(&mut backend, &map_key(number), &value);
+        map.insert(map_key(number), value);
+    }
+    let held = backend.held();
+    for number in &order[..order.len() / 2] {
+        remove(&mut backend, &map_key(*number));
+        map.remove(&map_key(*number));
+    }
+    for number in &order[..order.len() / 3] {
+        put(&mut backend, &map_key(*number), b"again");
+        map.insert(map_key(*number), b"again".to_vec());
+    }
+    assert!(backend.held() <= held, "what was removed is used again");
+    let mut model = Model::default();
+    model.entries.insert((6, b"map".into(), vec![1]), Content::Map(map.clone()));
+    model.assert_is(&backend, all());
+    map.keys().for_each(|map_key| remove(&mut backend, map_key));
+    Model::default().assert_is(&backend, all());
+    map.iter().for_each(|(map_key, value)| put(&mut backend, map_key, value));
+    through_snapshot(open, backend, &model);
 }
 
 fn through_snapshot<B: Backend>(open: &impl Fn(Owned, u64) -> B, backend: B, model: &Model) {
