@@ -87,6 +87,12 @@ pub trait Backend {
         places: &mut Vec<Place>,
     ) -> Result<(), StateError>;
 
+    /// Finds the value of one key, for process functions.
+    ///
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    fn find(&self, state: StateId, key: &Key<'_>) -> Result<Place, StateError>;
+
     /// The pieces of a value, in order: one for a value of fixed size. Those of a list are its
     /// [elements](crate::list); a piece may end within one. Nothing for a place that is absent, and for
     /// that of a map as a whole.
@@ -138,6 +144,18 @@ pub trait Backend {
         elements: Column<'_>,
     ) -> Result<(), Stopped>;
 
+    /// Sets the whole list of a key to [elements](crate::list), all or nothing; to none if there are
+    /// none.
+    ///
+    /// # Errors
+    /// Any of [`StateError`]; [`StateError::Misused`] if the bytes end within an element.
+    fn put_list(
+        &mut self,
+        state: StateId,
+        key: &Key<'_>,
+        elements: &[u8],
+    ) -> Result<(), StateError>;
+
     /// Sets the value of a map key in the map of each key.
     ///
     /// # Errors
@@ -172,6 +190,17 @@ pub trait Backend {
         map_keys: Column<'_>,
         places: &mut Vec<Place>,
     ) -> Result<(), StateError>;
+
+    /// Finds the value of one map key of one key.
+    ///
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    fn find_entry(
+        &self,
+        state: StateId,
+        key: &Key<'_>,
+        map_key: &[u8],
+    ) -> Result<Place, StateError>;
 
     /// Calls `each` for the entries of a key's map, in the order of their map keys, from the first
     /// that is not below `from`, until it answers `false`.

@@ -3,6 +3,8 @@
 use alloc::string::String;
 use core::fmt;
 
+use millstream_data::row::RowError;
+
 /// Why a call of a backend failed. The state is as if the failing key had not been part of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,6 +43,13 @@ pub enum StateError {
         state: String,
         /// What is wrong.
         what: &'static str,
+    },
+    /// A row of the state is not one of the schema that it is read with.
+    Damaged {
+        /// The state.
+        state: String,
+        /// What is wrong with the row.
+        error: RowError,
     },
     /// A key of a key group that this backend does not own.
     ForeignKey {
@@ -84,6 +93,11 @@ impl fmt::Display for StateError {
                  with the schema that it is used with"
             ),
             Self::Misused { state, what } => write!(f, "the state `{state}` {what}"),
+            Self::Damaged { state, error } => write!(
+                f,
+                "the state `{state}` has a row of another schema: {error}; restore it with the \
+                 schema that it was written with"
+            ),
             Self::ForeignKey { group } => write!(
                 f,
                 "a key of key group {group} reached a subtask that does not own it; partition the \

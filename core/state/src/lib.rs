@@ -53,10 +53,12 @@ pub mod contract;
 mod error;
 pub mod format;
 pub mod key_group;
+pub mod keyed;
 mod lease;
 pub mod list;
 mod memory;
 mod restore;
+pub mod ttl;
 
 pub use backend::{Backend, Cursor, Entry, Kind, Merge, Place, StateId, StateSpec};
 pub use batch::{Column, Key, KeyHash, Keys, Owned};

@@ -66,13 +66,13 @@ fn restore_list<B: Backend>(
     offset: usize,
 ) -> Result<(), RestoreError> {
     let mut rest = value;
-    while !rest.is_empty() {
-        let Some((element, behind)) = list::split_first(rest, width) else {
-            return Err(damaged(offset, "it has a list that ends within an element"));
-        };
-        backend.append(state, &key.batch(), Column::Same(element))?;
+    while let Some((_, behind)) = list::split_first(rest, width) {
         rest = behind;
     }
+    if !rest.is_empty() {
+        return Err(damaged(offset, "it has a list that ends within an element"));
+    }
+    backend.put_list(state, key, value)?;
     Ok(())
 }
 
@@ -108,6 +108,12 @@ pub enum RestoreError {
 impl From<FormatError> for RestoreError {
     fn from(error: FormatError) -> Self {
         Self::Format(error)
+    }
+}
+
+impl From<StateError> for RestoreError {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
     }
 }
 

@@ -65,6 +65,7 @@ impl Model {
                     };
                     let mut places = Vec::new();
                     backend.lookup(state, &batch.batch(), &mut places).expect("found");
+                    assert_eq!(backend.find(state, &batch), Ok(place));
                     assert_eq!(places, [place], "a scan and a lookup find the same");
                     let before = found.insert((number, key, namespace), content);
                     assert_eq!(before, None, "a scan finds a key once");
@@ -118,6 +119,7 @@ fn map<B: Backend>(backend: &B, state: StateId, key: &Key<'_>) -> BTreeMap<Vec<u
         let column = crate::Column::Same(map_key);
         backend.lookup_entries(state, &key.batch(), column, &mut places).expect("found");
         assert_eq!(places, [*place], "a scan and a lookup find the same");
+        assert_eq!(backend.find_entry(state, key, map_key), Ok(*place));
         // Just behind this entry begins the rest.
         let mut bound = map_key.clone();
         bound.push(0);

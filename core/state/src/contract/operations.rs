@@ -9,7 +9,7 @@ use super::{
     model::{self, Content, Model, Name},
     specs,
 };
-use crate::{Backend, Column, Keys, Kind, StateError, StateId, Stopped};
+use crate::{Backend, Column, Key, Keys, Kind, StateError, StateId, Stopped};
 
 /// Something to do; what does not suit the state is another of the same kind.
 #[derive(Clone, Debug)]
@@ -107,6 +107,7 @@ impl<B: Backend> World<B> {
                 Kind::Value if spec.value.is_none() || code < 11 => self.put(operation),
                 Kind::Value if code < 14 => self.merge(operation),
                 Kind::Value => self.update(operation),
+                Kind::List if code == 16 => self.put_list(operation),
                 Kind::List => self.append(operation),
                 Kind::Map if code < 14 => self.put_entries(operation),
                 Kind::Map => self.remove_entries(operation),
@@ -233,6 +234,32 @@ impl<B: Backend> World<B> {
             if let Content::List(elements) = list {
                 elements.push(element);
             }
+        }
+    }
+
+    /// Sets each list to two elements, or to none.
+    fn put_list(&mut self, operation: &Operation) {
+        let (state, names) = (self.states[operation.state], Self::names(operation));
+        let width = specs()[operation.state].value;
+        let element = content(width.unwrap_or(operation.size), operation.seed, 0);
+        let elements = vec![element; usize::from(operation.seed % 3)];
+        let mut bytes = Vec::new();
+        for element in &elements {
+            match width {
+                Some(_) => bytes.extend_from_slice(element),
+                None => crate::list::frame(element, &mut bytes),
+            }
+        }
+        for name in names {
+            let key = Key { hash: hash(&name.1), key: &name.1, namespace: &name.2 };
+            while let Err(error) = self.backend.put_list(state, &key, &bytes) {
+                assert_eq!(error, StateError::SnapshotFirst);
+                self.chunk();
+            }
+            match elements.is_empty() {
+                true => self.model.entries.remove(&name),
+                false => self.model.entries.insert(name, Content::List(elements.clone())),
+            };
         }
     }
 

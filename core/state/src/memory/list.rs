@@ -27,6 +27,33 @@ impl State {
         appended
     }
 
+    /// Sets a list to the elements in `elements`.
+    pub(super) fn put_list<L: Lease>(
+        &mut self,
+        pages: &mut Pages<L>,
+        key: &Key<'_>,
+        elements: &[u8],
+    ) -> Result<(), StateError> {
+        let mut rest = elements;
+        while let Some((_, behind)) = list::split_first(rest, self.spec.value) {
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            let what = "was given a list that ends within an element";
+            return Err(StateError::Misused { state: self.spec.name.clone(), what });
+        }
+        if elements.len() > VALUE_MAX {
+            return Err(self.too_large(elements.len(), VALUE_MAX));
+        }
+        if !elements.is_empty() {
+            return self.put(pages, key, elements);
+        }
+        match self.table.find(pages, key)? {
+            Some(found) => self.remove(pages, key, found),
+            None => Ok(()),
+        }
+    }
+
     fn append_bytes<L: Lease>(
         &mut self,
         pages: &mut Pages<L>,

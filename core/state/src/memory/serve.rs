@@ -56,6 +56,13 @@ impl<L: Lease> Backend for MemoryBackend<L> {
         state.table.lookup(&self.pages, keys, places)
     }
 
+    fn find(&self, state: StateId, key: &Key<'_>) -> Result<Place, StateError> {
+        let Some(state) = self.states.get(usize::from(state.0)) else {
+            return Err(super::unknown(state));
+        };
+        state.table.find_value(&self.pages, key)
+    }
+
     fn pieces(&self, place: Place) -> impl Iterator<Item = &[u8]> {
         let (inline, mut next) = self.inline(place);
         let chained = iter::from_fn(move || {
@@ -120,6 +127,17 @@ impl<L: Lease> Backend for MemoryBackend<L> {
         })
     }
 
+    fn put_list(
+        &mut self,
+        state: StateId,
+        key: &Key<'_>,
+        elements: &[u8],
+    ) -> Result<(), StateError> {
+        let (state, pages) = self.state_mut(state, Kind::List)?;
+        state.check_key(key)?;
+        state.put_list(pages, key, elements)
+    }
+
     fn put_entries(
         &mut self,
         state: StateId,
@@ -161,6 +179,15 @@ impl<L: Lease> Backend for MemoryBackend<L> {
             places.push(state.entry(&self.pages, &keys.at(index), map_keys.at(index))?);
         }
         Ok(())
+    }
+
+    fn find_entry(
+        &self,
+        state: StateId,
+        key: &Key<'_>,
+        map_key: &[u8],
+    ) -> Result<Place, StateError> {
+        self.state(state, Kind::Map)?.entry(&self.pages, key, map_key)
     }
 
     fn scan_entries(

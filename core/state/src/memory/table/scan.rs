@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{Found, Table};
 use crate::{
-    Cursor, Entry, Keys, Kind, Lease, Place, StateError,
+    Cursor, Entry, Key, Keys, Kind, Lease, Place, StateError,
     memory::{
         bucket::{self, CHAINED},
         pages::Pages,
@@ -21,13 +21,21 @@ impl Table {
     ) -> Result<(), StateError> {
         for index in 0..keys.len() {
             self.warm(pages, keys, index);
-            let found = self.find(pages, &keys.at(index))?;
-            places.push(match found {
-                Some(Found { page, entry, .. }) => self.value(pages, page, entry),
-                None => Place::ABSENT,
-            });
+            places.push(self.find_value(pages, &keys.at(index))?);
         }
         Ok(())
+    }
+
+    /// The place of a key's value.
+    pub(in crate::memory) fn find_value<L: Lease>(
+        &self,
+        pages: &Pages<L>,
+        key: &Key<'_>,
+    ) -> Result<Place, StateError> {
+        Ok(match self.find(pages, key)? {
+            Some(Found { page, entry, .. }) => self.value(pages, page, entry),
+            None => Place::ABSENT,
+        })
     }
 
     /// Where the value of an entry is.
