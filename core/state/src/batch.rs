@@ -14,8 +14,10 @@ pub enum Column<'a> {
         /// All of them.
         bytes: &'a [u8],
     },
-    /// Of any width: number `i` is `bytes[ends[i - 1]..ends[i]]`, the first begins at 0.
+    /// Of any width: number `i` is `bytes[ends[i - 1]..ends[i]]`.
     Variable {
+        /// Where the first begins.
+        begin: u32,
         /// Where each ends.
         ends: &'a [u32],
         /// All of them.
@@ -32,10 +34,27 @@ impl<'a> Column<'a> {
             Self::Fixed { width, bytes } => {
                 bytes.get(index * width..(index + 1) * width).unwrap_or(&[])
             }
-            Self::Variable { ends, bytes } => {
+            Self::Variable { begin, ends, bytes } => {
                 let end = |index: usize| ends.get(index).map_or(0, |end| *end as usize);
-                let begin = if index == 0 { 0 } else { end(index - 1) };
+                let begin = if index == 0 { begin as usize } else { end(index - 1) };
                 bytes.get(begin..end(index)).unwrap_or(&[])
+            }
+        }
+    }
+
+    /// The column without the first byte strings: what a call that [stopped](crate::Stopped) goes on
+    /// with.
+    #[must_use]
+    pub fn skip(self, count: usize) -> Self {
+        match self {
+            Self::Same(bytes) => Self::Same(bytes),
+            Self::Fixed { width, bytes } => {
+                Self::Fixed { width, bytes: bytes.get(count * width..).unwrap_or(&[]) }
+            }
+            Self::Variable { begin, ends, bytes } => {
+                let last = count.checked_sub(1).and_then(|last| ends.get(last));
+                let begin = last.copied().unwrap_or(begin);
+                Self::Variable { begin, ends: ends.get(count..).unwrap_or(&[]), bytes }
             }
         }
     }
@@ -64,7 +83,7 @@ impl<'a> Keys<'a> {
 
     /// Keys of any width without a namespace.
     pub fn variable(hashes: &'a [u64], ends: &'a [u32], bytes: &'a [u8]) -> Self {
-        let keys = Column::Variable { ends, bytes };
+        let keys = Column::Variable { begin: 0, ends, bytes };
         Self { hashes, keys, namespaces: Column::Same(&[]) }
     }
 
@@ -72,6 +91,16 @@ impl<'a> Keys<'a> {
     #[must_use]
     pub fn within(self, namespaces: Column<'a>) -> Self {
         Self { namespaces, ..self }
+    }
+
+    /// The keys without the first: what a call that [stopped](crate::Stopped) goes on with.
+    #[must_use]
+    pub fn skip(self, count: usize) -> Self {
+        Self {
+            hashes: self.hashes.get(count..).unwrap_or(&[]),
+            keys: self.keys.skip(count),
+            namespaces: self.namespaces.skip(count),
+        }
     }
 
     /// How many there are.
@@ -146,5 +175,28 @@ impl Owned {
         } else {
             Err(StateError::ForeignKey { group })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_what_was_behind() {
+        let (hashes, ends) = ([1, 2, 3], [2, 2, 5]);
+        let keys = Keys::variable(&hashes, &ends, b"ab345")
+            .within(Column::Fixed { width: 1, bytes: b"xyz" });
+        for skipped in 0..4 {
+            let left = keys.skip(skipped);
+            assert_eq!(left.len(), 3 - skipped);
+            for index in 0..left.len() {
+                let (a, b) = (left.at(index), keys.at(index + skipped));
+                assert_eq!((a.hash, a.key, a.namespace), (b.hash, b.key, b.namespace));
+            }
+        }
+        let twice = keys.skip(1).skip(1).at(0);
+        assert_eq!((twice.key, twice.namespace), (&b"345"[..], &b"z"[..]));
+        assert!(keys.skip(9).is_empty());
     }
 }

@@ -63,7 +63,7 @@ impl Strings {
     fn column(&self, width: Option<usize>) -> Column<'_> {
         match width {
             Some(width) => Column::Fixed { width, bytes: &self.bytes },
-            None => Column::Variable { ends: &self.ends, bytes: &self.bytes },
+            None => Column::Variable { begin: 0, ends: &self.ends, bytes: &self.bytes },
         }
     }
 }
@@ -141,18 +141,17 @@ impl<B: Backend> World<B> {
         mut call: impl FnMut(&mut B, &Keys<'_>, usize) -> Result<(), Stopped>,
     ) {
         let spec = &specs()[names[0].0];
+        let hashes: Vec<u64> = names.iter().map(|name| hash(&name.1)).collect();
+        let keys = Strings::new(names.iter().map(|name| &*name.1));
+        let namespaces = Strings::new(names.iter().map(|name| &*name.2));
+        let keys = Keys {
+            hashes: &hashes,
+            keys: keys.column(spec.key),
+            namespaces: namespaces.column(spec.namespace),
+        };
         let mut done = 0;
-        while done < names.len() {
-            let left = &names[done..];
-            let hashes: Vec<u64> = left.iter().map(|name| hash(&name.1)).collect();
-            let keys = Strings::new(left.iter().map(|name| &*name.1));
-            let namespaces = Strings::new(left.iter().map(|name| &*name.2));
-            let keys = Keys {
-                hashes: &hashes,
-                keys: keys.column(spec.key),
-                namespaces: namespaces.column(spec.namespace),
-            };
-            match call(&mut self.backend, &keys, done) {
+        loop {
+            match call(&mut self.backend, &keys.skip(done), done) {
                 Ok(()) => return,
                 Err(Stopped { done: served, error: StateError::SnapshotFirst }) => {
                     assert!(self.snapshot.open.is_some(), "there is a snapshot to wait for");
