@@ -145,20 +145,17 @@ pub(super) fn first_group(class: u32, position: u64) -> usize {
     (position >> 32) as usize & ((LANES_MIN / 4) << class).wrapping_sub(1)
 }
 
+/// Where four lanes begin.
+#[inline(always)]
+pub(super) fn lanes_at(group: usize) -> usize {
+    // Below 64 groups in any class: says so to the compiler.
+    HEADER + (group & 63) * 8
+}
+
 #[inline(always)]
 pub(super) fn lanes(page: &Page, group: usize) -> u64 {
-    // Below 64 groups in any class: says so to the compiler.
-    let at = HEADER + (group & 63) * 8;
-    u64::from_le_bytes([
-        page[at],
-        page[at + 1],
-        page[at + 2],
-        page[at + 3],
-        page[at + 4],
-        page[at + 5],
-        page[at + 6],
-        page[at + 7],
-    ])
+    let at = lanes_at(group);
+    page[at..at + 8].first_chunk().map_or(0, |lanes| u64::from_le_bytes(*lanes))
 }
 
 /// The lanes among four that may be those of a hash, as bits. There can be false ones.

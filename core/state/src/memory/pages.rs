@@ -78,6 +78,15 @@ impl<L: Lease> Pages<L> {
         &segment.as_chunks::<PAGE>().0[page as usize & ((1 << self.shift) - 1)]
     }
 
+    /// Asks for the cache line of a byte of a page.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, page: u32, at: usize) {
+        let number = page as usize & ((1 << self.shift) - 1);
+        if let Some(segment) = self.segments.get((page >> self.shift) as usize) {
+            segment.prefetch(number * PAGE + at);
+        }
+    }
+
     /// A page that is part of no snapshot, or was just [prepared](Self::prepare).
     #[inline(always)]
     pub(crate) fn page_mut(&mut self, page: u32) -> &mut Page {

@@ -1,9 +1,10 @@
 //! Updating the values of a page of keys in place.
 //!
-//! Keys are looked up in blocks, in three rounds: the first finds each key's page and reads the lanes
-//! where the search begins, the second reads the entry that they point at, the third compares and
-//! updates. No round waits for what it reads, so the cache misses of a block overlap. A table that
-//! fits the cache is faster in one round.
+//! Keys are looked up in blocks, in three rounds: the first finds each key's page and asks for the
+//! lanes where the search begins, the second reads them and asks for the entry that they point at, the
+//! third compares and updates. So the cache misses of a block overlap: without asking, reading
+//! ahead, a count of ten million keys ran at less than half the speed. A table that fits the cache is
+//! faster in one round.
 
 use super::{CLASS_BITS, Table, position};
 use crate::{
@@ -147,7 +148,8 @@ impl Table {
         let mut done = 0;
         while done < keys.len() {
             if self.pages <= CACHED_PAGES {
-                let probe = self.probe(pages, keys, done)?;
+                let mut probe = self.probe(keys, done)?;
+                self.read_lanes(pages, &mut probe);
                 self.serve(pages, keys, done, &probe, initial, each)?;
                 done += 1;
                 continue;
@@ -170,18 +172,16 @@ impl Table {
     ) -> Result<(), Stopped> {
         let mut probes = [Probe::default(); BLOCK];
         for (probe, index) in probes.iter_mut().zip(block.clone()) {
-            *probe = self.probe(pages, keys, index)?;
+            *probe = self.probe(keys, index)?;
+            self.fetch(pages, probe);
         }
-        let mut touched = 0;
-        for (probe, _) in probes.iter().zip(block.clone()) {
-            touched ^= self.touch(pages, probe);
-        }
-        core::hint::black_box(touched);
+        probes[..block.len()].iter_mut().for_each(|probe| self.touch(pages, probe));
         // Once a key was inserted, what the others' probes say may be wrong.
         let mut stale = false;
         for (probe, index) in probes.iter_mut().zip(block) {
             if stale {
-                *probe = self.probe(pages, keys, index)?;
+                *probe = self.probe(keys, index)?;
+                self.touch(pages, probe);
             }
             stale |= self.serve(pages, keys, index, probe, initial, each)?;
         }
@@ -220,12 +220,7 @@ impl Table {
     }
 
     #[inline(always)]
-    fn probe<L: Lease>(
-        &self,
-        pages: &Pages<L>,
-        keys: &impl Source,
-        index: usize,
-    ) -> Result<Probe, Stopped> {
+    fn probe(&self, keys: &impl Source, index: usize) -> Result<Probe, Stopped> {
         let (group, position) = position(&self.owned, keys.hash(index), keys.namespace(index));
         let number = group.wrapping_sub(self.owned.first) as usize;
         let Some(group) = self.groups.get(number) else {
@@ -234,10 +229,26 @@ impl Table {
         let Some(entry) = group.entry(position) else {
             return Ok(Probe { position, lanes: 0, entry: ABSENT });
         };
-        let class = entry & ((1 << CLASS_BITS) - 1);
-        let first = bucket::first_group(class, position);
-        let lanes = bucket::lanes(pages.page(entry >> CLASS_BITS), first);
-        Ok(Probe { position, lanes, entry })
+        Ok(Probe { position, lanes: 0, entry })
+    }
+
+    /// Asks for the lanes where the search for a key begins.
+    #[inline(always)]
+    fn fetch<L: Lease>(&self, pages: &Pages<L>, probe: &Probe) {
+        if probe.entry != ABSENT {
+            let class = probe.entry & ((1 << CLASS_BITS) - 1);
+            let first = bucket::first_group(class, probe.position);
+            pages.prefetch(probe.entry >> CLASS_BITS, bucket::lanes_at(first));
+        }
+    }
+
+    #[inline(always)]
+    fn read_lanes<L: Lease>(&self, pages: &Pages<L>, probe: &mut Probe) {
+        if probe.entry != ABSENT {
+            let class = probe.entry & ((1 << CLASS_BITS) - 1);
+            let first = bucket::first_group(class, probe.position);
+            probe.lanes = bucket::lanes(pages.page(probe.entry >> CLASS_BITS), first);
+        }
     }
 
     /// Reads what the next keys of a batch need, from key `index` on, so that the cache misses of a
@@ -256,26 +267,27 @@ impl Table {
         let block = BLOCK.min(keys.len() - index);
         for (probe, index) in probes.iter_mut().zip(index..index + block) {
             // A foreign key is refused when it is its turn.
-            *probe = self.probe(pages, keys, index).unwrap_or(Probe { entry: ABSENT, ..*probe });
+            *probe = self.probe(keys, index).unwrap_or(Probe { entry: ABSENT, ..*probe });
+            self.fetch(pages, probe);
         }
-        let touched = probes[..block].iter().fold(0, |all, probe| all ^ self.touch(pages, probe));
-        core::hint::black_box(touched);
+        probes[..block].iter_mut().for_each(|probe| self.touch(pages, probe));
     }
 
-    /// Reads what the first candidate points at.
+    /// Reads the lanes and asks for what the first candidate points at.
     #[inline(always)]
-    fn touch<L: Lease>(&self, pages: &Pages<L>, probe: &Probe) -> u8 {
-        if probe.entry == ABSENT {
-            return 0;
-        }
+    fn touch<L: Lease>(&self, pages: &Pages<L>, probe: &mut Probe) {
+        self.read_lanes(pages, probe);
         let candidates = bucket::candidates(probe.lanes, probe.position);
-        let entry = bucket::entry_of(probe.lanes, candidates) & 0xFF;
-        let bytes = pages.page(probe.entry >> CLASS_BITS);
-        let mut at = self.shape.at(entry) & (PAGE - 1);
-        if self.shape.fixed.is_none() {
-            at = bucket::short(bytes, at & (PAGE - 2)) & (PAGE - 1);
+        if probe.entry == ABSENT || candidates == 0 {
+            return;
         }
-        bytes[at]
+        let entry = bucket::entry_of(probe.lanes, candidates) & 0xFF;
+        let page = probe.entry >> CLASS_BITS;
+        let mut at = self.shape.at(entry).min(PAGE - 2);
+        if self.shape.fixed.is_none() {
+            at = bucket::short(pages.page(page), at).min(PAGE - 1);
+        }
+        pages.prefetch(page, at);
     }
 
     /// The slow way, for what is chained or not there.
