@@ -53,6 +53,20 @@ impl<'a> Chunk<'a> {
         Self { out, begin, entry, entries: 0 }
     }
 
+    /// Adds an entry whose value is in one piece.
+    pub fn whole(&mut self, key: &[u8], namespace: &[u8], value: &[u8]) {
+        self.end_entry();
+        self.entry = self.out.len();
+        self.out.reserve(ENTRY + key.len() + namespace.len() + value.len());
+        let names = (key.len() as u16 as u64) | (namespace.len() as u16 as u64) << 16;
+        let header = names | (value.len() as u32 as u64) << 32;
+        self.out.extend_from_slice(&header.to_le_bytes());
+        self.out.extend_from_slice(key);
+        self.out.extend_from_slice(namespace);
+        self.out.extend_from_slice(value);
+        self.entries += 1;
+    }
+
     /// Begins an entry.
     pub fn entry(&mut self, key: &[u8], namespace: &[u8]) {
         self.end_entry();
@@ -277,7 +291,8 @@ mod tests {
         chunk.map_entry(b"a", 2);
         chunk.value(b"bc");
         chunk = chunk.next(4, 78);
-        chunk.entry(b"other", b"");
+        chunk.whole(b"other", b"", b"!");
+        chunk.whole(b"", b"n", b"");
         chunk.end();
         out
     }
@@ -295,7 +310,10 @@ mod tests {
         assert_eq!(map_entries(&entries[1].value[1..]).last(), Some(None));
         let (second, end) = ReadChunk::read(&bytes, next).unwrap();
         assert_eq!((second.state, second.group, end), (4, 78, bytes.len()));
-        assert_eq!(second.entries().next().map(|entry| entry.key), Some(&b"other"[..]));
+        let entries: Vec<_> = second.entries().collect();
+        let entry = ReadEntry { key: b"other", namespace: b"", value: b"!" };
+        let last = ReadEntry { key: b"", namespace: b"n", value: b"" };
+        assert_eq!(entries, [entry, last]);
     }
 
     #[test]

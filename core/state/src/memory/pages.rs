@@ -109,13 +109,12 @@ impl<L: Lease> Pages<L> {
     #[cold]
     #[inline(never)]
     fn preserve(&mut self, page: u32) -> Result<(), SnapshotFirst> {
-        let copy = if self.cow.copies < self.cow.copies_max { self.take() } else { None };
+        let copy = if self.cow.copies < self.cow.copies_max { self.take_any() } else { None };
         let Some(copy) = copy else {
             self.cow.urgent = page;
             return Err(SnapshotFirst);
         };
-        let bytes = *self.page(page);
-        *self.page_mut(copy) = bytes;
+        self.copy(page, copy);
         self.cow.copies += 1;
         self.cow.seen[page as usize] = self.cow.open;
         self.cow.saved[page as usize] = copy;
@@ -124,18 +123,37 @@ impl<L: Lease> Pages<L> {
 
     /// A page of zeros; `None` if the budget is used up.
     pub(crate) fn take(&mut self) -> Option<u32> {
+        let page = self.take_any()?;
+        self.page_mut(page).fill(0);
+        Some(page)
+    }
+
+    /// A page with anything in it.
+    fn take_any(&mut self) -> Option<u32> {
         if self.free == NONE {
             self.grow()?;
         }
         let page = self.free;
         let bytes = self.page_mut(page);
         let next = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        bytes.fill(0);
         self.free = next;
         self.free_count -= 1;
         self.cow.seen[page as usize] = self.cow.open;
         self.cow.saved[page as usize] = NONE;
         Some(page)
+    }
+
+    fn copy(&mut self, from: u32, to: u32) {
+        let range = |page: u32| {
+            let begin = (page as usize & ((1 << self.shift) - 1)) * PAGE;
+            begin..begin + PAGE
+        };
+        let (source, target) = (range(from), range(to).start);
+        let segments = [(from >> self.shift) as usize, (to >> self.shift) as usize];
+        match self.segments.get_disjoint_mut(segments) {
+            Ok([old, new]) => new[target..target + PAGE].copy_from_slice(&old[source]),
+            Err(_) => self.segments[segments[0]].copy_within(source, target),
+        }
     }
 
     /// Ends the use of a page. The snapshot keeps it if it still needs it.
@@ -150,8 +168,7 @@ impl<L: Lease> Pages<L> {
             copy => {
                 // What was copied goes back, so that the page is not used for something else
                 // before the snapshot has it.
-                let bytes = *self.page(copy);
-                *self.page_mut(page) = bytes;
+                self.copy(copy, page);
                 self.cow.saved[page as usize] = page;
                 self.cow.copies -= 1;
                 self.put_free(copy);

@@ -110,12 +110,21 @@ impl<L: Lease> MemoryBackend<L> {
             if chunk.length() > CHUNK {
                 chunk = chunk.next(number, group);
             }
-            chunk.entry(content.key, content.namespace);
+            let Content { key, namespace, value, .. } = content;
             match (state.spec.kind, content.chained) {
-                (Kind::Map, true) => chunk = emit_tree(pages, state, &content, chunk, group),
-                (Kind::Map, false) => emit_small(&content, &mut chunk),
-                (_, true) => emit_chain(pages, content.value, &mut chunk),
-                (_, false) => chunk.value(content.value),
+                (Kind::Map, true) => {
+                    chunk.entry(key, namespace);
+                    chunk = emit_tree(pages, state, &content, chunk, group);
+                }
+                (Kind::Map, false) => {
+                    chunk.entry(key, namespace);
+                    emit_small(&content, &mut chunk);
+                }
+                (_, true) => {
+                    chunk.entry(key, namespace);
+                    emit_chain(pages, value, &mut chunk);
+                }
+                (_, false) => chunk.whole(key, namespace, value),
             }
         }
         chunk.end();
