@@ -177,10 +177,14 @@ fn what_expired_is_never_seen() {
     assert_eq!(add(&mut backend, 2149), Some(9));
     let before = value.get(&mut at(&mut backend, b"k", 2248)).unwrap();
     assert_eq!(before, Some(9), "writing in place is a use");
+    value.set(&mut at(&mut backend, b"k", 3000), 7).unwrap();
+    value.update(&mut backend, &key.batch(), 3090, 1, |_, _| {}).unwrap();
+    let before = value.get(&mut at(&mut backend, b"k", 3189)).unwrap();
+    assert_eq!(before, Some(7), "even if nothing changes");
     let mut seen = Vec::new();
     let untouched = |index, _: millstream_data::row::RowMut<'_>| seen.push(index);
-    value.update(&mut backend, &key.batch(), 2400, 1, untouched).unwrap();
-    let after = value.get(&mut at(&mut backend, b"k", 2400)).unwrap();
+    value.update(&mut backend, &key.batch(), 3400, 1, untouched).unwrap();
+    let after = value.get(&mut at(&mut backend, b"k", 3400)).unwrap();
     assert_eq!((after, seen), (Some(1), vec![0]), "what expired is as if it were not there");
 }
 
