@@ -4,6 +4,8 @@
 //! directory of pages, each of which is a small hash table by itself ([`bucket`]). A page that is full
 //! is split, two that are nearly empty are merged, and entries of variable size are moved together
 //! where they left holes: so no table is ever rehashed, and what is wasted is a part of each page.
+//! What does not fit beside its key is in pages of its own: a long value or list in a [`chain`], a
+//! large map in a [`tree`].
 
 mod bucket;
 mod chain;
