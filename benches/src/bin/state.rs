@@ -152,7 +152,7 @@ struct Table {
 
 impl Table {
     fn open(keys: u64) -> Self {
-        let segments = (64 << 20 >> 15) + (keys * 40 >> 15);
+        let segments = ((64 << 20) >> 15) + ((keys * 40) >> 15);
         let options = MmapOptions { huge_pages: true, ..MmapOptions::default() };
         let arena = MmapArena::with_options(32 << 10, segments as usize, options).expect("memory");
         let memory = ManagedMemory::new(Box::new(arena));
