@@ -10,6 +10,7 @@ mod inputs;
 pub mod mutate;
 mod rows;
 mod sorting;
+mod state;
 mod text;
 
 use millstream::Config;
@@ -18,6 +19,7 @@ use millstream_dataflow::{StreamGraph, graph::decode_schema};
 use millstream_memory::view::{Input, SliceReader};
 pub use millstream_simulation::fuzz::{connection, event, frame, payload};
 pub use rows::{migration, page, snapshot};
+pub use state::state;
 pub use text::{csv, json};
 
 /// A function over bytes, and inputs to begin with.
@@ -48,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sort", run: sorting::sort, inputs: sorting::sorts },
     Target { name: "json", run: json, inputs: inputs::json },
     Target { name: "snapshot", run: snapshot, inputs: inputs::snapshots },
+    Target { name: "state", run: state, inputs: state::snapshots },
     Target { name: "migration", run: migration, inputs: inputs::pages },
 ];
 
