@@ -6,13 +6,13 @@ use millstream_abi::{
     BorrowedBytes, BorrowedOptions, BytesSink, FilledPage, OK, SPLIT_DONE, SourceTable, Status,
     SubtaskInfo, VERSION,
 };
-use millstream_data::{page::Shape, types::Schema};
+use millstream_data::types::Schema;
 use millstream_dataflow::graph::decode_schema;
 
 use crate::{
     Error, borrow,
     options::{OptionDoc, Options},
-    rows::Pages,
+    rows::{Columns, Pages},
     thunk,
 };
 
@@ -92,7 +92,7 @@ pub enum Filled {
 
 struct OpenSource<S> {
     source: S,
-    shape: Arc<Shape>,
+    columns: Arc<Columns>,
 }
 
 struct OpenReader<R> {
@@ -128,7 +128,7 @@ unsafe extern "C" fn open<S: Source>(
         let (options, schema) = unsafe { (borrow::options(options)?, borrow::bytes(schema)) };
         let schema = decode_schema(schema).map_err(|error| Error::new(error.to_string()))?;
         let source = S::open(&Options::new(S::OPTIONS, options), &schema)?;
-        Ok(Box::new(OpenSource { source, shape: Arc::new(Shape::new(&schema)) }))
+        Ok(Box::new(OpenSource { source, columns: Columns::new(&schema) }))
     })
 }
 
@@ -153,7 +153,7 @@ unsafe extern "C" fn open_reader<S: Source>(
     thunk::handle(errors, || {
         // SAFETY: the host passes what `open` gave, and lends the info for the call.
         let (open, info) = unsafe { (thunk::shared::<OpenSource<S>>(source)?, *info) };
-        let pages = Pages::new(&open.shape, info.segment_size)?;
+        let pages = Pages::new(&open.columns, info.segment_size)?;
         let reader = open.source.reader(subtask(&info))?;
         Ok(Box::new(OpenReader { reader, pages, split_done: true }))
     })
