@@ -1,6 +1,6 @@
 //! Rows with lists and nested rows, cell by cell: what is forgotten is named.
 
-use millstream_sdk::{data::page::Full, prelude::*};
+use millstream_sdk::prelude::*;
 use millstream_sdk_test::{CallError, SourceTest};
 
 #[derive(Clone, Debug, PartialEq, Record)]

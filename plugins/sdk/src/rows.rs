@@ -30,7 +30,7 @@ pub(crate) use pages::Pages;
 /// or of its key and value, follow. See [`Shape`](millstream_data::page::Shape).
 ///
 /// ```
-/// # use millstream_sdk::{data::page::Full, prelude::*};
+/// # use millstream_sdk::prelude::*;
 /// /// `(id BIGINT NOT NULL, word STRING, numbers ARRAY<INT NOT NULL> NOT NULL)`
 /// fn put(rows: &mut Rows<'_>, id: i64, word: Option<&str>, numbers: &[i32]) -> Result<(), Full> {
 ///     rows.put_fixed(0, id.to_le_bytes());
@@ -303,6 +303,8 @@ impl Rows<'_> {
     }
 }
 
+// Hidden: what authors need stands above.
+#[doc(hidden)]
 impl<'a> Deref for Rows<'a> {
     type Target = RowBuilder<&'a mut [u8]>;
 
@@ -313,6 +315,7 @@ impl<'a> Deref for Rows<'a> {
 }
 
 /// For code that writes rows of any [`RowBuilder`]. What it leaves out of a row is not found.
+#[doc(hidden)]
 impl DerefMut for Rows<'_> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut Self::Target {
