@@ -91,6 +91,55 @@ pub trait Value: Clone + Send + 'static {
 }
 
 /// A value that can be a stream's element: its columns are those of a row.
+///
+/// Every [`Value`] is one. A struct becomes one with `#[derive(Record)]`, which needs named fields and
+/// `Clone`. Each field is a column, which has the field's name; connectors match columns by name.
+/// Beside `Flight` the derive generates `FlightView<'_>`, the row as it is read in place: functions
+/// are given views, and [`Flight::own(view)`](Value::own) makes a struct of one.
+///
+/// ```
+/// use millstream_data::{Record, Value};
+///
+/// #[derive(Clone, Debug, PartialEq, Record)]
+/// struct Flight {
+///     carrier: String,
+///     delay: Option<i32>,
+///     r#type: u8,
+/// }
+///
+/// let flight = Flight { carrier: "AA".into(), delay: None, r#type: 7 };
+/// let view: FlightView<'_> = flight.view();
+/// assert_eq!((view.carrier, view.delay, view.r#type), ("AA", None, 7));
+/// assert_eq!(Flight::own(view), flight);
+/// assert_eq!(
+///     Flight::schema().to_string(),
+///     "carrier STRING NOT NULL, delay INT, type UNSIGNED TINYINT NOT NULL"
+/// );
+/// ```
+///
+/// | Rust | SQL | view |
+/// |---|---|---|
+/// | `bool` | `BOOLEAN` | itself |
+/// | `i8`, `i16`, `i32`, `i64` | `TINYINT`, `SMALLINT`, `INT`, `BIGINT` | itself |
+/// | `u8`, `u16`, `u32`, `u64` | `UNSIGNED TINYINT` and so on, the typed API only | itself |
+/// | `f32`, `f64` | `FLOAT`, `DOUBLE` | itself |
+/// | [`Decimal<P, S>`](crate::Decimal) | `DECIMAL(P, S)` | itself |
+/// | [`Date`], [`Time`] | `DATE`, `TIME` | itself |
+/// | [`Timestamp`] | `TIMESTAMP(3)`; holds microseconds all the same | itself |
+/// | [`TimestampLtz`] | `TIMESTAMP_LTZ(3)`; holds microseconds all the same | itself |
+/// | `String` | `STRING` | `&str` |
+/// | [`Bytes`] | `BYTES` | `&[u8]` |
+/// | `Vec<T>` | `ARRAY<T>`; so `Vec<u8>` is `ARRAY<UNSIGNED TINYINT>`, and not `BYTES` | [`ListView`] |
+/// | `BTreeMap<K, V>` | `MAP<K, V>` | [`MapView`] |
+/// | `Option<T>` | nullable; everything else is `NOT NULL` | `Option` of the view |
+/// | a tuple, of up to six | `ROW<f0 …, f1 …>` | tuple of the views |
+/// | a struct that derives `Record` | `ROW<…>`, a field for each of its own | its view |
+///
+/// Tuples and structs that are the element of a stream are its columns; any other value is a single
+/// column called `value`.
+///
+/// The derive also implements [`RowValue`](crate::row::RowValue), which state, sorting and the
+/// accumulators of functions need, and with `#[record(key)]` on the struct [`Key`].
 pub trait Record: Value {
     /// The columns of the record. A value that is not a row is a single column called `value`.
     fn schema() -> Schema {

@@ -1,12 +1,4 @@
-//! `#[derive(Record)]` for structs with named fields.
-//!
-//! For `struct Flight { carrier: String, delay: Option<i32> }` it implements `Value` and `RowValue`,
-//! and generates three types beside it: `FlightView<'a>`, the row as it is read in place (`carrier: &'a str,
-//! delay: Option<i32>`), `FlightColumns<'a>` and `FlightSlots`.
-//!
-//! - `#[record(key)]` on the struct implements `Key`, too, so that records can be grouped by it.
-//! - `#[record(crate = "path")]` says where `millstream_data` is, for those who reach it by another
-//!   way than the crate whose derive they use.
+//! `#[derive(Record)]` for structs with named fields, see [`Record`](macro@Record).
 //!
 //! Code that a derive writes has to name the crate that it uses, and people depend on different
 //! ones: on `millstream-data`, or on a facade that re-exports it. So there is a derive for each,
@@ -18,7 +10,42 @@ use proc_macro2::{Ident, TokenStream as Tokens};
 use quote::{format_ident, quote};
 use syn::{Data, DeriveInput, Error, Fields, LitStr, Path, Result, Type, Visibility};
 
-/// Implements `Value` and `RowValue` for a struct and generates its view.
+/// Makes a struct with named fields a record: a row, whose columns are the fields.
+///
+/// It implements the traits `Value`, and so `Record`, and `RowValue`, which state, sorting and the
+/// accumulators of functions need. The struct has to be `Clone`, has no generic parameters, and each
+/// field is a `Value`: a number, text, a list, another record. A table of them stands at the trait
+/// `Record`.
+///
+/// - A column has its field's name: write `r#type` for a column `type`. Fields take no attribute.
+/// - For `struct Flight` it generates `FlightView<'_>`, the row as it is read in place, with the
+///   visibility and the fields of the struct: `&str` for `String`, `Option` of the view for `Option`.
+///   `flight.view()` gives the view of a struct, and `Flight::own(view)` a struct of a view.
+///   `FlightColumns` and `FlightSlots` stand beside it, and are nobody's business.
+/// - `#[record(key)]` on the struct implements `Key`, too, so that records can be grouped by it. Its
+///   fields are keys then: no floating-point numbers, lists or maps.
+/// - `#[record(crate = "path")]` on the struct says where `millstream_data` is, for those who reach it
+///   by another way than the crate whose derive they use.
+///
+/// ```
+/// use millstream_data::{Record, Value};
+///
+/// #[derive(Clone, Record)]
+/// #[record(key)]
+/// struct Route {
+///     origin: String,
+///     r#type: Option<u8>,
+/// }
+///
+/// fn is_long(route: RouteView<'_>) -> bool {
+///     route.origin != "JFK" && route.r#type == Some(1)
+/// }
+///
+/// let route = Route { origin: "LGA".into(), r#type: Some(1) };
+/// assert!(is_long(route.view()));
+/// assert_eq!(Route::own(route.view()).origin, "LGA");
+/// assert_eq!(Route::schema().to_string(), "origin STRING NOT NULL, type UNSIGNED TINYINT");
+/// ```
 #[proc_macro_derive(Record, attributes(record))]
 pub fn record(input: TokenStream) -> TokenStream {
     derive(input, quote!(::millstream_data))
@@ -74,6 +101,14 @@ fn expand(input: &DeriveInput, data: Tokens) -> Result<Tokens> {
     };
     if !input.generics.params.is_empty() {
         return Err(Error::new_spanned(&input.generics, "a Record has no generic parameters"));
+    }
+    let attributes_of_fields = named.named.iter().flat_map(|field| &field.attrs);
+    if let Some(attribute) = attributes_of_fields.into_iter().find(|a| a.path().is_ident("record"))
+    {
+        return Err(Error::new_spanned(
+            attribute,
+            "fields take no `record` attribute: a column has its field's name, so write `r#type`",
+        ));
     }
     let fields: Vec<_> = named
         .named
@@ -290,4 +325,30 @@ fn key(parsed: &Struct<'_>) -> Tokens {
 
 fn names(name: &Ident) -> (Ident, Ident, Ident) {
     (format_ident!("{name}View"), format_ident!("{name}Columns"), format_ident!("{name}Slots"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(item: &str) -> String {
+        let input: DeriveInput = syn::parse_str(item).expect("an item");
+        expand(&input, quote!(data)).expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn what_would_be_ignored_is_refused() {
+        let said = refused("struct Row { #[record(name = \"type\")] kind: u8 }");
+        assert!(said.starts_with("fields take no `record` attribute: "), "{said}");
+        let said = refused("#[record(name = \"rows\")] struct Row { kind: u8 }");
+        assert_eq!(said, "expected `key` or `crate = \"path\"`");
+        for (item, why) in [
+            ("struct Row(u8);", "named fields"),
+            ("enum Row { A }", "for structs"),
+            ("struct Row<T> { kind: T }", "no generic parameters"),
+            ("struct Row {}", "at least one field"),
+        ] {
+            assert!(refused(item).contains(why), "{item}");
+        }
+    }
 }

@@ -6,7 +6,11 @@ use millstream_loader::{
     Block, CallError, DecodeError, InputInfo, Kind, OpenFormat, Properties, ReaderPage, Registry,
 };
 
-use crate::{options, plugins, segment::Segment, sink::pages};
+use crate::{
+    options, plugins,
+    segment::{GARBAGE, OTHER_GARBAGE, Segment},
+    sink::pages,
+};
 
 /// The largest record, as the default of connectors.
 const RECORD_BYTES_MAX: u64 = 16 << 20;
@@ -55,9 +59,8 @@ impl FormatTest {
         let format = self.open()?;
         let properties = format.properties()?;
         let (header, body) = split_header(file, properties);
-        let cut = Cut { block: usize::MAX, segment: SEGMENT_BYTES };
         let begin = 1 + u64::from(properties.header);
-        read(&format, header, Part { bytes: body, end: usize::MAX, whole: true }, cut)
+        read(&format, header, Part { bytes: body, end: usize::MAX, whole: true }, WHOLE)
             .map_err(|error| error.error.at(format_args!("line {}", begin + error.lines)))
     }
 
@@ -82,8 +85,8 @@ impl FormatTest {
     /// Checks what connectors rely on, with a file that the format reads:
     ///
     /// - its options are documented, their defaults are accepted, and unknown ones refused;
-    /// - the rows are the same wherever the bytes are divided into blocks, and for each size of
-    ///   page, and every page is valid, whatever was in the segment before;
+    /// - the rows are the same wherever the bytes are divided into blocks, for each size of page, and
+    ///   for whatever was in the page before, and every page is valid;
     /// - a file that ends early gives rows or an error, and not the same call for ever;
     /// - if it may be divided, the parts together have the rows of the whole, wherever they begin;
     /// - if it writes, what it writes of the rows can be read again, and gives the same rows.
@@ -120,19 +123,25 @@ impl FormatTest {
         let (header, body) = split_header(file, properties);
         let whole = |bytes| Part { bytes, end: usize::MAX, whole: true };
         let expected: Vec<T> = good(self.rows(file));
+        let other = read::<T>(format, header, whole(body), Cut { garbage: OTHER_GARBAGE, ..WHOLE });
+        let other = other.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(
+            other, expected,
+            "the rows depend on what was in the page before: a cell is not written"
+        );
         for cut in [
-            Cut { block: 1, segment: SEGMENT_BYTES },
-            Cut { block: 7, segment: 4096 },
-            Cut { block: 64, segment: 1 << 20 },
-            Cut { block: usize::MAX, segment: 4096 },
+            Cut { block: 1, ..WHOLE },
+            Cut { block: 7, segment: 4096, ..WHOLE },
+            Cut { block: 64, segment: 1 << 20, ..WHOLE },
+            Cut { segment: 4096, ..WHOLE },
         ] {
             let found = read::<T>(format, header, whole(body), cut);
-            let Cut { block, segment } = cut;
+            let Cut { block, segment, .. } = cut;
             let found = found.unwrap_or_else(|error| panic!("blocks of {block} bytes: {error}"));
             let what = format!("rows of blocks of {block} bytes in pages of {segment}");
             assert_eq!(found, expected, "{what}");
         }
-        let cut = Cut { block: 64, segment: 4096 };
+        let cut = Cut { block: 64, segment: 4096, ..WHOLE };
         for end in 0..body.len().min(CUTS_MAX) {
             // Rows or an error: both are right.
             let _ = read::<T>(format, header, whole(&body[..end]), cut);
@@ -174,7 +183,12 @@ struct Part<'a> {
 struct Cut {
     block: usize,
     segment: usize,
+    /// What is in the page before.
+    garbage: u8,
 }
+
+/// All at once, in pages as the engine's.
+const WHOLE: Cut = Cut { block: usize::MAX, segment: SEGMENT_BYTES, garbage: GARBAGE };
 
 /// The header line, if the format has one, and the rest.
 fn split_header(file: &[u8], properties: Properties) -> (&[u8], &[u8]) {
@@ -209,7 +223,7 @@ fn read<T: Value>(
             end: part.end.saturating_sub(begin),
             last: end == part.bytes.len(),
         };
-        let mut segment = Segment::new(segment_bytes);
+        let mut segment = Segment::full_of(cut.garbage, segment_bytes);
         let decoded = decoder.decode(&block, &mut segment)?;
         begin += decoded.consumed;
         match decoded.page {

@@ -83,6 +83,9 @@ impl SinkTest {
     /// Checks what holds for every sink: its options are documented, their defaults are accepted,
     /// and unknown ones refused; a writer that is given nothing can be finished and abandoned.
     ///
+    /// It writes and commits, though no rows: a sink that writes files leaves empty ones. Give it a
+    /// directory of its own.
+    ///
     /// # Panics
     /// If one of these does not hold.
     pub fn check_contract<T: Value>(&self) {

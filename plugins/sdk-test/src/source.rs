@@ -5,12 +5,31 @@ use millstream_data::{Value, page::ValidPage, types::Schema, value::Record};
 use millstream_format::{Columns, json};
 use millstream_loader::{CallError, Kind, OpenSource, Reader, ReaderPage, Registry};
 
-use crate::{options, plugins, segment::Segment};
+use crate::{
+    options, plugins,
+    segment::{GARBAGE, OTHER_GARBAGE, Segment},
+};
 
 /// The largest segment that is lent for one row, as the engine's `max-record-size`.
 const JUMBO_BYTES_MAX: usize = 16 << 20;
 /// The engine's default.
 const SEGMENT_BYTES: usize = 32 << 10;
+/// A reader that has been called so often, without a row and without an end, does not get on. One
+/// that waits for its rows blocks for a while in each call.
+const IDLE_CALLS_MAX: u32 = 1000;
+/// Segments as most tests lend them, to one reader.
+const USUAL: Lent = Lent { bytes: SEGMENT_BYTES, garbage: GARBAGE, readers: 1 };
+
+/// How a source is read.
+#[derive(Clone, Copy)]
+struct Lent {
+    /// Bytes of a segment.
+    bytes: usize,
+    /// What is in it before.
+    garbage: u8,
+    /// How many readers take turns.
+    readers: u32,
+}
 
 /// A source under test: its plugin, its options, and the columns that are asked of it.
 #[derive(Debug)]
@@ -71,11 +90,11 @@ impl SourceTest {
     /// If the source fails.
     ///
     /// # Panics
-    /// If `T` has another schema than the test.
+    /// If `T` has another schema than the test, or a reader neither gives rows nor ends its split.
     pub fn rows<T: Value>(&self) -> Result<Vec<T>, CallError> {
         assert_eq!(T::schema(), self.schema, "the rows are of the test's type");
         let mut rows = Vec::new();
-        self.read_pages(SEGMENT_BYTES, 1, |page| {
+        self.read_pages(USUAL, |page| {
             let columns = T::bind(page);
             rows.extend((0..page.rows()).map(|row| T::own(T::at(&columns, row))));
             true
@@ -87,9 +106,12 @@ impl SourceTest {
     ///
     /// # Errors
     /// If the source fails.
+    ///
+    /// # Panics
+    /// If a reader neither gives rows nor ends its split.
     pub fn first(&self, count: usize) -> Result<Vec<String>, CallError> {
         let mut lines = Vec::new();
-        self.read_lines(SEGMENT_BYTES, 1, &mut lines, count)?;
+        self.read_lines(USUAL, &mut lines, count)?;
         Ok(lines)
     }
 
@@ -98,9 +120,13 @@ impl SourceTest {
     ///
     /// # Errors
     /// If the source fails.
+    ///
+    /// # Panics
+    /// If a reader neither gives rows nor ends its split.
     pub fn lines(&self, segment_bytes: usize, readers: u32) -> Result<Vec<String>, CallError> {
         let mut lines = Vec::new();
-        self.read_lines(segment_bytes, readers, &mut lines, usize::MAX)?;
+        let lent = Lent { bytes: segment_bytes, readers, ..USUAL };
+        self.read_lines(lent, &mut lines, usize::MAX)?;
         Ok(lines)
     }
 
@@ -109,7 +135,8 @@ impl SourceTest {
     /// - its options are documented, their defaults are accepted, and unknown ones refused;
     /// - its splits are the same whenever it is asked;
     /// - every split is read once: the rows are the same multiset for each number of readers and
-    ///   each size of segment, and every page is valid, whatever was in the segment before;
+    ///   each size of segment, and for whatever was in the segment before, and every page is valid;
+    /// - a reader ends its split: 1000 calls that give no row are taken for a reader that never will;
     /// - a reader that is dropped in the middle of a split leaves nothing behind.
     ///
     /// # Panics
@@ -126,10 +153,16 @@ impl SourceTest {
         assert_eq!(splits(&first), splits(&first), "splits when asked twice");
         assert_eq!(splits(&first), splits(&second), "splits of two that were opened alike");
 
-        let expected = self.sorted(SEGMENT_BYTES, 1);
-        for (segment_bytes, readers) in [(4096, 1), (4096, 3), (64 << 10, 2), (1 << 20, 8)] {
-            let found = self.sorted(segment_bytes, readers);
-            let what = format!("rows with {readers} readers and segments of {segment_bytes} bytes");
+        let expected = self.sorted(USUAL);
+        let found = self.sorted(Lent { garbage: OTHER_GARBAGE, ..USUAL });
+        let differs = found.iter().zip(&expected).find(|(found, expected)| found != expected);
+        assert_eq!(
+            differs, None,
+            "the rows depend on what was in the segment before: a cell is not written"
+        );
+        for (bytes, readers) in [(4096, 1), (4096, 3), (64 << 10, 2), (1 << 20, 8)] {
+            let found = self.sorted(Lent { bytes, readers, ..USUAL });
+            let what = format!("rows with {readers} readers and segments of {bytes} bytes");
             assert_eq!(found.len(), expected.len(), "the number of {what}");
             let differs = found.iter().zip(&expected).find(|(found, expected)| found != expected);
             assert_eq!(differs, None, "{what}, against one reader");
@@ -142,29 +175,29 @@ impl SourceTest {
             let _ = good(reader.fill(&mut segment));
             drop(reader);
             assert!(
-                self.sorted(SEGMENT_BYTES, 1) == expected,
+                self.sorted(USUAL) == expected,
                 "the rows after a reader was dropped in the middle of a split"
             );
         }
     }
 
-    fn sorted(&self, segment_bytes: usize, readers: u32) -> Vec<String> {
-        let mut lines = good(self.lines(segment_bytes, readers));
+    fn sorted(&self, lent: Lent) -> Vec<String> {
+        let mut lines = Vec::new();
+        good(self.read_lines(lent, &mut lines, usize::MAX));
         lines.sort_unstable();
         lines
     }
 
     fn read_lines(
         &self,
-        segment_bytes: usize,
-        readers: u32,
+        lent: Lent,
         lines: &mut Vec<String>,
         enough: usize,
     ) -> Result<(), CallError> {
         let columns = Columns::new(&self.schema);
         let columns = columns.unwrap_or_else(|error| panic!("rows of the test: {error}"));
         let (mut line, mut cell) = (Vec::new(), Vec::new());
-        self.read_pages(segment_bytes, readers, |page| {
+        self.read_pages(lent, |page| {
             for row in 0..page.rows() {
                 line.clear();
                 json::push_row(&mut line, &columns, page, row, &mut cell);
@@ -178,31 +211,28 @@ impl SourceTest {
     /// the next split when they are done with theirs.
     fn read_pages(
         &self,
-        segment_bytes: usize,
-        readers: u32,
+        lent: Lent,
         mut take: impl FnMut(&ValidPage<'_>) -> bool,
     ) -> Result<(), CallError> {
         let source = self.open()?;
         let mut splits = source.splits()?.into_iter();
-        let open = |subtask| source.reader(subtask, readers, segment_bytes);
-        let mut readers: Vec<_> = (0..readers)
-            .map(|subtask| open(subtask).map(|reader| (reader, false)))
+        let open = |subtask| source.reader(subtask, lent.readers, lent.bytes);
+        let mut readers: Vec<_> = (0..lent.readers)
+            .map(|subtask| open(subtask).map(|reader| Reading { reader, split: None, idle: 0 }))
             .collect::<Result<_, _>>()?;
         while !readers.is_empty() {
             let mut index = 0;
-            while let Some((reader, reading)) = readers.get_mut(index) {
-                if !*reading {
+            while let Some(reading) = readers.get_mut(index) {
+                if reading.split.is_none() {
                     let Some(split) = splits.next() else {
                         readers.swap_remove(index);
                         continue;
                     };
-                    reader.begin(&split)?;
-                    *reading = true;
+                    reading.reader.begin(&split)?;
+                    reading.split = Some(split);
                 }
-                match read_page(reader, segment_bytes, &mut take)? {
-                    Some(true) => return Ok(()),
-                    Some(false) => {}
-                    None => *reading = false,
+                if reading.page(lent, &mut take)? {
+                    return Ok(());
                 }
                 index += 1;
             }
@@ -211,26 +241,52 @@ impl SourceTest {
     }
 }
 
-/// Reads a page; `None` at the end of the split, else whether that is enough.
-fn read_page(
-    reader: &mut Reader,
-    segment_bytes: usize,
-    take: &mut impl FnMut(&ValidPage<'_>) -> bool,
-) -> Result<Option<bool>, CallError> {
-    let mut bytes = segment_bytes;
-    loop {
-        let mut segment = Segment::new(bytes);
-        match reader.fill(&mut segment)? {
-            ReaderPage::Page { length, .. } => {
-                // The loader has validated it.
-                let page = ValidPage::trusted(&segment[..length]).expect("a page has a header");
-                return Ok(Some(!take(&page)));
-            }
-            ReaderPage::Nothing => return Ok(Some(false)),
-            ReaderPage::SplitDone => return Ok(None),
-            ReaderPage::TooSmall { needed } => {
-                assert!(needed <= JUMBO_BYTES_MAX, "a row is larger than {JUMBO_BYTES_MAX} bytes");
-                bytes = needed;
+/// A reader, and the split that it reads.
+struct Reading {
+    reader: Reader,
+    split: Option<Vec<u8>>,
+    /// Calls since a row came or a split began.
+    idle: u32,
+}
+
+impl Reading {
+    /// Reads a page; whether that is enough. At the end of the split there is none any more.
+    fn page(
+        &mut self,
+        lent: Lent,
+        take: &mut impl FnMut(&ValidPage<'_>) -> bool,
+    ) -> Result<bool, CallError> {
+        let mut bytes = lent.bytes;
+        loop {
+            let mut segment = Segment::full_of(lent.garbage, bytes);
+            match self.reader.fill(&mut segment)? {
+                ReaderPage::Page { length, .. } => {
+                    self.idle = 0;
+                    // The loader has validated it.
+                    let page = ValidPage::trusted(&segment[..length]).expect("a page has a header");
+                    return Ok(!take(&page));
+                }
+                ReaderPage::Nothing => {
+                    self.idle += 1;
+                    assert!(
+                        self.idle < IDLE_CALLS_MAX,
+                        "{IDLE_CALLS_MAX} calls of `fill` gave no row and did not end the split \
+                         `{}`: return `Filled::SplitDone` behind its last row",
+                        self.split.as_deref().unwrap_or_default().escape_ascii()
+                    );
+                    return Ok(false);
+                }
+                ReaderPage::SplitDone => {
+                    (self.split, self.idle) = (None, 0);
+                    return Ok(false);
+                }
+                ReaderPage::TooSmall { needed } => {
+                    assert!(
+                        needed <= JUMBO_BYTES_MAX,
+                        "a row is larger than {JUMBO_BYTES_MAX} bytes"
+                    );
+                    bytes = needed;
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use millstream_sdk::prelude::*;
+use millstream_sdk::{data::page::RowBuilder, prelude::*};
 use millstream_sdk_test::{SinkTest, SourceTest};
 
 /// A hundred numbers in four splits, with a fault.
@@ -58,7 +58,22 @@ impl SplitReader for FaultyReader {
     fn fill(&mut self, rows: &mut Rows<'_>) -> Result<Filled, Error> {
         let small = self.subtask.segment_size == 4096;
         while rows.has_room() && self.next < self.end {
-            rows.put_fixed(0, self.next.to_le_bytes());
+            let bytes = self.next.to_le_bytes();
+            match self.fault.as_str() {
+                "other width" => rows.put_fixed(0, [0; 4]),
+                "other kind" => rows.put_bool(0, true),
+                "no such column" => rows.put_fixed(7, bytes),
+                "null" => rows.put_null(0),
+                // Through the builder nobody sees which cells are written.
+                "unseen garbage" if self.next == 7 => {
+                    let builder: &mut RowBuilder<&mut [u8]> = rows;
+                    builder.put_str(1, "the number is missing").expect("room for a word");
+                    builder.commit();
+                    self.next += 1;
+                    continue;
+                }
+                _ => rows.put_fixed(0, bytes),
+            }
             let forgets = self.fault == "garbage" && self.next == 7;
             let text = format!("a text beyond what a view holds: {:0100}", self.next);
             if !forgets && rows.put_str(1, &text).is_err() {
@@ -70,7 +85,8 @@ impl SplitReader for FaultyReader {
             rows.commit();
             self.next += 1;
         }
-        Ok(if self.next < self.end { Filled::Page } else { Filled::SplitDone })
+        let done = self.next == self.end && self.fault != "never ends";
+        Ok(if done { Filled::SplitDone } else { Filled::Page })
     }
 }
 
@@ -145,9 +161,45 @@ fn rows_that_get_lost_in_small_segments() {
 }
 
 #[test]
-#[should_panic(expected = "made a bad page")]
+#[should_panic(
+    expected = "column 1 (`text`) was not written for row 7: write every cell, or NULL, before commit"
+)]
 fn cells_that_are_not_written() {
     check("garbage");
+}
+
+#[test]
+#[should_panic(expected = "the rows depend on what was in the segment before")]
+fn cells_that_are_not_written_and_that_nobody_sees() {
+    check("unseen garbage");
+}
+
+#[test]
+#[should_panic(
+    expected = "1000 calls of `fill` gave no row and did not end the split `\\x00`: return"
+)]
+fn a_reader_that_never_ends_its_split() {
+    check("never ends");
+}
+
+#[test]
+fn cells_of_another_column_are_named() {
+    let said = |fault| {
+        let source = SourceTest::new::<Row>(plugin, "faulty").option("fault", fault);
+        source.rows::<Row>().expect_err("the row is refused").to_string()
+    };
+    for (fault, expected) in [
+        ("other width", "column 0 (`id` UNSIGNED BIGINT) takes 8 bytes, `put_fixed` was given 4"),
+        (
+            "other kind",
+            "column 0 (`id` UNSIGNED BIGINT) is written with `put_fixed`, and not with `put_bool`",
+        ),
+        ("no such column", "there is no column 7: the rows have 2"),
+        ("null", "column 0 (`id` UNSIGNED BIGINT) is NOT NULL"),
+    ] {
+        let said = said(fault);
+        assert!(said.ends_with(&format!("panicked: {expected}")), "{said}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The contract of formats: the bundled ones keep it, and ones that break it are told which part.
 
-use millstream_sdk::prelude::*;
+use millstream_sdk::{data::page::RowBuilder, prelude::*};
 use millstream_sdk_test::FormatTest;
 
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -116,6 +116,12 @@ impl Decode for Numbers {
             "stands still" => return Ok(Step::Blank(start)),
             "runs ahead" => return Ok(Step::Blank(end + 1)),
             "panics" => panic!("the format's own mistake"),
+            // Through the builder nobody sees which cells are written.
+            "forgets" if number == 22 => {
+                let builder: &mut RowBuilder<&mut [u8]> = rows;
+                builder.commit();
+                return Ok(Step::Row(end));
+            }
             _ => rows.put_fixed(0, number.to_le_bytes()),
         }
         rows.commit();
@@ -165,6 +171,12 @@ fn parts_that_are_not_where_it_says() {
 #[should_panic(expected = "rows that were written and read again")]
 fn rows_that_change_on_the_way() {
     check("writes others");
+}
+
+#[test]
+#[should_panic(expected = "the rows depend on what was in the page before")]
+fn a_cell_that_is_not_written() {
+    check("forgets");
 }
 
 #[test]

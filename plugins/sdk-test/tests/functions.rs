@@ -1,6 +1,6 @@
 //! Functions in a host in miniature.
 
-use millstream_sdk::{data::page::Full, prelude::*};
+use millstream_sdk::prelude::*;
 use millstream_sdk_test::FunctionTest;
 
 /// `repeat(text, times)`: the text so many times, NULL if either is.

@@ -55,8 +55,34 @@ pub use error::Error;
 pub use millstream_abi as abi;
 pub use millstream_data as data;
 pub use millstream_dataflow as dataflow;
+/// Makes a struct with named fields a record: a row, whose columns are the fields.
+///
+/// The struct has to be `Clone`; which types its fields may have stands at the
+/// [trait](trait@Record). A column has its field's name: write `r#type` for a column `type`. For
+/// `struct Flight` it generates `FlightView<'_>`, the row as it is read in place, and
+/// `Flight::own(view)` makes a struct of it. `#[record(key)]` on the struct implements
+/// [`Key`](data::Key), so that records can be grouped by it.
+///
+/// ```
+/// use millstream_sdk::prelude::*;
+///
+/// #[derive(Clone, Record)]
+/// #[record(key)]
+/// struct Route {
+///     origin: String,
+///     r#type: Option<u8>,
+/// }
+///
+/// fn is_long(route: RouteView<'_>) -> bool {
+///     route.origin != "JFK" && route.r#type == Some(1)
+/// }
+/// # let route = Route { origin: "LGA".into(), r#type: Some(1) };
+/// # assert!(is_long(route.view()));
+/// ```
+#[doc(inline)]
 pub use millstream_derive::RecordOfSdk as Record;
 // The trait of that name; the line above is the derive, which knows its way through this crate.
+#[doc(inline)]
 pub use millstream_data::value::Record;
 #[cfg(feature = "layout")]
 #[doc(hidden)]
@@ -71,7 +97,7 @@ pub mod prelude {
         job::Job,
         options::{OptionDoc, Options},
         sink::{PageWriter, Sink},
-        source::{Filled, Rows, Source, SplitReader, Subtask},
+        source::{Filled, Full, Rows, Source, SplitReader, Subtask},
     };
     pub use millstream_data::{
         Decimal, Key, Value,

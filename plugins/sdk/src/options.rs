@@ -1,6 +1,6 @@
 //! Options: declared, so that the host can check and explain them, and read with their type.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use millstream_abi::{
     OPTION_HAS_DEFAULT, OPTION_REQUIRED, OPTION_SECRET, OptionSpec, TYPE_BOOLEAN, TYPE_BYTES,
@@ -11,7 +11,7 @@ use millstream_data::types::Schema;
 
 use crate::{Error, borrow::lend_str, format::OpenFormat};
 
-/// An option that a source, sink or job takes.
+/// An option that a source, sink, format or job takes.
 ///
 /// A `*` in its name stands for any text: `fields.*.kind` is an option of each column.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,8 @@ impl OptionDoc {
         Self { flags: self.flags | OPTION_REQUIRED, ..self }
     }
 
-    /// The same option, whose value is never shown.
+    /// The same option, whose value is never shown: not in plans, errors or the `Debug` of
+    /// [`Options`].
     pub const fn secret(self) -> Self {
         Self { flags: self.flags | OPTION_SECRET, ..self }
     }
@@ -102,7 +103,10 @@ impl OptionDoc {
 }
 
 /// The options that were given, and the defaults of those that were not.
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows what was given, without the values of secrets, and without those of options that
+/// are not declared here, such as a format's: they may be secrets of somebody else.
+#[derive(Clone)]
 pub struct Options {
     docs: &'static [OptionDoc],
     given: Vec<(String, String)>,
@@ -166,7 +170,8 @@ impl Options {
     /// If it is missing or none.
     pub fn bytes(&self, name: &str) -> Result<u64, Error> {
         let value = self.string(name)?;
-        parse_bytes(value).ok_or_else(|| wrong(name, value, "a number of bytes such as `64 MiB`"))
+        parse_bytes(value)
+            .ok_or_else(|| self.wrong(name, value, "a number of bytes such as `64 MiB`"))
     }
 
     /// The value of a time.
@@ -175,7 +180,7 @@ impl Options {
     /// If it is missing or none.
     pub fn duration(&self, name: &str) -> Result<Duration, Error> {
         let value = self.string(name)?;
-        parse_duration(value).ok_or_else(|| wrong(name, value, "a time such as `100 ms`"))
+        parse_duration(value).ok_or_else(|| self.wrong(name, value, "a time such as `100 ms`"))
     }
 
     /// Opens the format that an option names, for rows of `schema`. The format gets the options that
@@ -191,12 +196,47 @@ impl Options {
 
     fn parsed<T: FromStr>(&self, name: &str, what: &str) -> Result<T, Error> {
         let value = self.string(name)?;
-        value.trim().parse().map_err(|_| wrong(name, value, what))
+        value.trim().parse().map_err(|_| self.wrong(name, value, what))
+    }
+
+    fn wrong(&self, name: &str, value: &str, what: &str) -> Error {
+        Error::new(match self.is_secret(name) {
+            Some(true) => format!("the option `{name}` is not {what}"),
+            _ => format!("the option `{name}` is `{value}`, which is not {what}"),
+        })
+    }
+
+    /// Whether the option's value is never shown; `None` if it is not declared here.
+    fn is_secret(&self, name: &str) -> Option<bool> {
+        let mut named = self.docs.iter().filter(|doc| doc.is_named(name)).peekable();
+        named.peek()?;
+        Some(named.any(|doc| doc.flags & OPTION_SECRET != 0))
     }
 }
 
-fn wrong(name: &str, value: &str, what: &str) -> Error {
-    Error::new(format!("the option `{name}` is `{value}`, which is not {what}"))
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Options ")?;
+        let shown = |(name, value)| Shown { name, value, secret: self.is_secret(name) };
+        f.debug_set().entries(self.given().map(shown)).finish()
+    }
+}
+
+/// An option as `Debug` shows it.
+struct Shown<'a> {
+    name: &'a str,
+    value: &'a str,
+    secret: Option<bool>,
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.secret {
+            Some(false) => write!(f, "{}: {:?}", self.name, self.value),
+            Some(true) => write!(f, "{}: ***", self.name),
+            None => f.write_str(self.name),
+        }
+    }
 }
 
 /// The number of bytes that text like `64 MiB`, `32kb` or `100` names. As in Flink, `k` and `kb`
@@ -258,6 +298,22 @@ mod tests {
         assert_eq!(error, "the option `count` is `many`, which is not a whole number");
         let error = options.string("path").unwrap_err().to_string();
         assert_eq!(error, "the option `path` is missing");
+    }
+
+    #[test]
+    fn the_values_of_secrets_are_not_shown() {
+        const DOCS: &[OptionDoc] = &[
+            OptionDoc::string("path", ""),
+            OptionDoc::integer("pin", "").secret(),
+            OptionDoc::string("header.*", "").secret(),
+        ];
+        let given = [("path", "a b"), ("pin", "l2e4"), ("header.token", "t0p"), ("csv.key", "k3y")];
+        let given = given.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+        let options = Options::new(DOCS, given);
+        let shown = format!("{options:?}");
+        assert_eq!(shown, "Options {path: \"a b\", pin: ***, header.token: ***, csv.key}");
+        let error = options.integer("pin").unwrap_err().to_string();
+        assert_eq!(error, "the option `pin` is not a whole number");
     }
 
     #[test]

@@ -6,17 +6,18 @@ use millstream_abi::{
     BorrowedBytes, BorrowedOptions, BytesSink, FilledPage, OK, SPLIT_DONE, SourceTable, Status,
     SubtaskInfo, VERSION,
 };
-use millstream_data::{page::Shape, types::Schema};
+use millstream_data::types::Schema;
 use millstream_dataflow::graph::decode_schema;
 
 use crate::{
     Error, borrow,
     options::{OptionDoc, Options},
-    rows::Pages,
+    rows::{Columns, Pages},
     thunk,
 };
 
-/// A source: opened once for a job, it divides its input into splits and makes readers.
+/// A source: opened once for a job in each of its processes, it divides its input into splits and
+/// makes readers.
 ///
 /// A **split** is a piece of input that one reader reads on its own: a file, a range of bytes, a
 /// partition of a topic. The host hands splits out in order, to whichever reader is free.
@@ -36,7 +37,9 @@ pub trait Source: Sized + Send + Sync + 'static {
     /// If the options do not fit each other or the schema, or what they name is not there.
     fn open(options: &Options, schema: &Schema) -> Result<Self, Error>;
 
-    /// The splits of the input, each as bytes that only this source understands.
+    /// The splits of the input, each as bytes that only this source understands. One process
+    /// of the job asks, and the readers of all of them read what it was told: the same options give
+    /// the same splits.
     ///
     /// # Errors
     /// If the input cannot be listed.
@@ -61,6 +64,8 @@ pub struct Subtask {
 }
 
 pub use crate::rows::Rows;
+#[doc(inline)]
+pub use millstream_data::page::Full;
 
 /// Reads one split after the other.
 pub trait SplitReader: Send + 'static {
@@ -72,9 +77,15 @@ pub trait SplitReader: Send + 'static {
 
     /// Adds rows to a page until it is full or there are none for now. May block.
     ///
-    /// If a string or an element of a list does not fit the page any more, roll the row back, keep it for the next call and
-    /// return [`Filled::Page`]. The next page has more room: a row that does not fit a segment gets
-    /// a page of its own, up to the option `max-record-size` of the engine.
+    /// If a string or an element of a list does not fit the page any more
+    /// ([`Full`]), keep the row for the next call and return
+    /// [`Filled::Page`]: only rows that are committed are part of the page. The next page has more
+    /// room: a row that does not fit a segment gets a page of its own, up to the option
+    /// `max-record-size` of the engine.
+    ///
+    /// A page without rows is not sent: return [`Filled::Page`] when there are none for now, after
+    /// waiting a little for them, or the reader is called again at once. Behind the last row of the
+    /// split return [`Filled::SplitDone`]; the page may have rows all the same.
     ///
     /// # Errors
     /// If the input is malformed or cannot be read, with the place.
@@ -92,7 +103,7 @@ pub enum Filled {
 
 struct OpenSource<S> {
     source: S,
-    shape: Arc<Shape>,
+    columns: Arc<Columns>,
 }
 
 struct OpenReader<R> {
@@ -128,7 +139,7 @@ unsafe extern "C" fn open<S: Source>(
         let (options, schema) = unsafe { (borrow::options(options)?, borrow::bytes(schema)) };
         let schema = decode_schema(schema).map_err(|error| Error::new(error.to_string()))?;
         let source = S::open(&Options::new(S::OPTIONS, options), &schema)?;
-        Ok(Box::new(OpenSource { source, shape: Arc::new(Shape::new(&schema)) }))
+        Ok(Box::new(OpenSource { source, columns: Columns::new(&schema) }))
     })
 }
 
@@ -153,7 +164,7 @@ unsafe extern "C" fn open_reader<S: Source>(
     thunk::handle(errors, || {
         // SAFETY: the host passes what `open` gave, and lends the info for the call.
         let (open, info) = unsafe { (thunk::shared::<OpenSource<S>>(source)?, *info) };
-        let pages = Pages::new(&open.shape, info.segment_size)?;
+        let pages = Pages::new(&open.columns, info.segment_size)?;
         let reader = open.source.reader(subtask(&info))?;
         Ok(Box::new(OpenReader { reader, pages, split_done: true }))
     })

@@ -2,7 +2,7 @@
 
 use millstream_sdk::prelude::*;
 
-/// Counts down to 1.
+/// Counts down to 1: `number BIGINT NOT NULL, text STRING NOT NULL, half BIGINT`.
 #[derive(Debug)]
 pub struct Countdown {
     from: u64,
@@ -20,11 +20,13 @@ impl Source for Countdown {
 
     fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
         // The job says which columns it wants; a source says which it can give.
-        match schema.fields.as_slice() {
-            [field] if field.data_type == DataType::Int64 => {}
+        let types = schema.fields.iter().map(|field| (&field.data_type, field.nullable));
+        match types.collect::<Vec<_>>().as_slice() {
+            [(DataType::Int64, _), (DataType::String, _), (DataType::Int64, true)] => {}
             _ => {
                 return Err(Error::new(format!(
-                    "countdown gives one column of BIGINT, but the columns are {schema}"
+                    "countdown gives a BIGINT, a STRING and a BIGINT that may be NULL, but the \
+                     columns are {schema}"
                 )));
             }
         }
@@ -67,10 +69,29 @@ impl SplitReader for CountdownReader {
             if self.next == self.end {
                 return Ok(Filled::SplitDone);
             }
-            rows.put_fixed(0, self.next.to_le_bytes());
+            if self.put(rows).is_err() {
+                // There is no room for the text. The row is not committed, so no part of the page;
+                // `next` stays, and the next call writes the row again, into another page.
+                return Ok(Filled::Page);
+            }
             rows.commit();
             self.next -= 1;
         }
         Ok(Filled::Page)
+    }
+}
+
+impl CountdownReader {
+    /// Writes the cells of the next row.
+    fn put(&self, rows: &mut Rows<'_>) -> Result<(), Full> {
+        rows.put_fixed(0, self.next.to_le_bytes());
+        // What has no fixed width may find the page full: strings, bytes and elements of lists.
+        rows.put_str(1, &format!("{} seconds to go", self.next))?;
+        match self.next % 2 {
+            0 => rows.put_fixed(2, (self.next / 2).to_le_bytes()),
+            // A cell that is not written is an error, NULL has to be said.
+            _ => rows.put_null(2),
+        }
+        Ok(())
     }
 }

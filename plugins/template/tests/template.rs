@@ -5,24 +5,30 @@ use std::fs;
 use millstream_sdk::prelude::*;
 use millstream_sdk_test::{FormatTest, FunctionTest, SinkTest, SourceTest};
 
-/// Rows of one column can be records, too. The derive needs no dependency but the SDK.
+/// A row of the source. The derive needs no dependency but the SDK.
 #[derive(Clone, Debug, PartialEq, Record)]
-struct Number {
+struct Second {
     number: i64,
+    text: String,
+    half: Option<i64>,
 }
 
 fn countdown(from: &str) -> SourceTest {
-    SourceTest::new::<i64>(template::plugin, "countdown").option("from", from)
+    SourceTest::new::<Second>(template::plugin, "countdown").option("from", from)
 }
 
 #[test]
 fn it_counts_down() {
-    assert_eq!(countdown("3").rows::<i64>().expect("rows"), [3, 2, 1]);
-    assert_eq!(countdown("2500").rows::<i64>().expect("rows").len(), 2500);
-    let records = SourceTest::new::<Number>(template::plugin, "countdown").option("from", "2");
-    let expected = [Number { number: 2 }, Number { number: 1 }];
-    assert_eq!(records.rows::<Number>().expect("rows"), expected);
-    assert!(countdown("0").rows::<i64>().expect("rows").is_empty());
+    let second = |number, text: &str, half| Second { number, text: text.into(), half };
+    let expected = [
+        second(3, "3 seconds to go", None),
+        second(2, "2 seconds to go", Some(1)),
+        second(1, "1 seconds to go", None),
+    ];
+    assert_eq!(countdown("3").rows::<Second>().expect("rows"), expected);
+    // More rows than a page holds: the texts fill it first.
+    assert_eq!(countdown("2500").rows::<Second>().expect("rows").len(), 2500);
+    assert!(countdown("0").rows::<Second>().expect("rows").is_empty());
 }
 
 #[test]
@@ -36,7 +42,7 @@ fn wrong_options_are_explained() {
     assert!(said.contains("the option `from` is -1"), "{said}");
     let text = SourceTest::new::<String>(template::plugin, "countdown").option("from", "1");
     let said = text.open().expect_err("it is refused").to_string();
-    assert!(said.contains("one column of BIGINT"), "{said}");
+    assert!(said.contains("gives a BIGINT, a STRING and a BIGINT that may be NULL"), "{said}");
 }
 
 #[test]

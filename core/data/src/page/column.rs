@@ -62,7 +62,31 @@ impl<'a> Column<'a> {
         BitColumn { bits: &self.bytes[self.entry.data..][..self.entry.length.div_ceil(8)] }
     }
 
-    /// The cells of a column of strings or byte strings.
+    /// The cells of a column of text, which is UTF-8.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream_data::{Record, page::{Layout, PageBuilder, Shape, ValidPage}};
+    /// # let shape = Arc::new(Shape::new(&String::schema()));
+    /// # let layout = Arc::new(Layout::fitted(&shape, 4096, 0).unwrap());
+    /// # let mut words = vec![0u128; 256];
+    /// # let segment: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+    /// # let mut rows = PageBuilder::<String, _>::new(segment, &shape, &layout);
+    /// # rows.append("grüße").unwrap();
+    /// # let sealed = rows.seal(&shape, false);
+    /// # let page = ValidPage::validate(&sealed.buffer[..sealed.length], &shape).unwrap();
+    /// let words = page.column(0).strings();
+    /// assert_eq!(words.at(0), "grüße");
+    /// ```
+    ///
+    /// # Panics
+    /// If the column is not one of text: the page was not validated against the type that reads it.
+    pub fn strings(&self) -> StringColumn<'a> {
+        assert_eq!(self.entry.code, ColumnKind::String.code(), "the column is one of text");
+        StringColumn(self.views())
+    }
+
+    /// The cells of a column of strings or byte strings, as bytes; see [`Column::strings`].
     pub fn views(&self) -> ViewColumn<'a> {
         let data = &self.bytes[self.entry.data..][..self.entry.length * VIEW_BYTES];
         ViewColumn { views: data.as_chunks().0, bytes: self.bytes }

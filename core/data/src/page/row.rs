@@ -127,7 +127,8 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     /// Writes text.
     ///
     /// # Errors
-    /// [`Full`] if the heap has no room for it; the row is not part of the page.
+    /// [`Full`] if the heap has no room for it. Until it is committed the row is not part of the page:
+    /// roll it back to go on with another one, or seal the page as it is.
     ///
     /// # Panics
     /// As [`RowBuilder::put_fixed`].
@@ -163,7 +164,7 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     /// into the columns of its elements belongs to it.
     ///
     /// # Errors
-    /// [`Full`] if the columns of elements have no room for it; the row is not part of the page.
+    /// [`Full`] if the columns of elements have no room for it, see [`RowBuilder::put_str`].
     ///
     /// # Panics
     /// If the column is not one of lists, or no list was begun.
@@ -242,7 +243,7 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     /// The row is complete and part of the page.
     #[inline]
     pub fn commit(&mut self) {
-        assert!(self.has_room(), "the page has room for the row");
+        assert!(self.has_room(), "the page has no room for another row: ask `has_room` first");
         self.rows += 1;
         self.heap_before_row = self.heap;
         self.lengths_before_row.copy_from_slice(&self.lengths);
@@ -286,7 +287,10 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
 
     #[inline]
     fn put<R>(&mut self, column: usize, write: impl FnOnce(&mut Cells<'_>, Slot, usize) -> R) -> R {
-        assert!(self.rows < self.layout.capacities[0], "the page has room for the row");
+        assert!(
+            self.rows < self.layout.capacities[0],
+            "the page has no room for another row: ask `has_room` first"
+        );
         let (slot, physical) = (self.layout.slots[column], self.shape.columns[column]);
         let row = self.position(physical.domain, column);
         let mut cells = self.cells();

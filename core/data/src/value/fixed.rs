@@ -89,19 +89,27 @@ fixed! {
         |at: TimestampLtz| at.0;
 }
 
-/// Days since 1970-01-01.
+/// Days since 1970-01-01, a column of `DATE`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(pub i32);
 
-/// Milliseconds since midnight.
+/// Milliseconds since midnight, a column of `TIME`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub i32);
 
 /// Date and time of day without zone: microseconds since 1970-01-01T00:00.
+///
+/// As a column: [`DataType::Timestamp`] with `precision: 3`, SQL's `TIMESTAMP(3)`. The cell is the
+/// number of microseconds whatever the precision is, which is only what is shown: a source should
+/// match `DataType::Timestamp { .. }`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
 /// An instant: microseconds since 1970-01-01T00:00Z.
+///
+/// As a column: [`DataType::TimestampLtz`] with `precision: 3`, SQL's `TIMESTAMP_LTZ(3)`. The cell is
+/// the number of microseconds whatever the precision is, which is only what is shown: a source should
+/// match `DataType::TimestampLtz { .. }`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimestampLtz(pub i64);
 

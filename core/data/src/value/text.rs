@@ -70,7 +70,9 @@ impl Key for String {
     }
 }
 
-/// A byte string.
+/// A byte string, a column of `BYTES`.
+///
+/// A `Vec<u8>` is no byte string but a list, a column of `ARRAY<UNSIGNED TINYINT>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub Vec<u8>);
 

@@ -7,14 +7,19 @@ use millstream_abi::{
     FORMAT_DECODES, FORMAT_ENCODES, FORMAT_HEADER, FORMAT_SPLITS, FormatProperties, FormatTable,
     Input, OK, Status, VERSION,
 };
-use millstream_data::page::{Shape, ValidPage};
+use millstream_data::page::ValidPage;
 use millstream_dataflow::graph::decode_schema;
 
 use super::{
     Encode, Format, InputInfo, Properties,
     records::{Blocks, Fault, OpenDecoder},
 };
-use crate::{Error, borrow, options::Options, rows::Pages, thunk};
+use crate::{
+    Error, borrow,
+    options::Options,
+    rows::{Columns, Pages},
+    thunk,
+};
 
 /// The table of a format.
 pub(crate) struct Thunks<F>(PhantomData<F>);
@@ -39,7 +44,7 @@ impl<F: Format> Thunks<F> {
 
 struct OpenFormat<F> {
     format: F,
-    shape: Arc<Shape>,
+    columns: Arc<Columns>,
 }
 
 struct OpenEncoder<E> {
@@ -58,7 +63,7 @@ unsafe extern "C" fn open<F: Format>(
         let (options, schema) = unsafe { (borrow::options(options)?, borrow::bytes(schema)) };
         let schema = decode_schema(schema).map_err(|error| Error::new(error.to_string()))?;
         let format = F::open(&Options::new(F::OPTIONS, options), &schema)?;
-        Ok(Box::new(OpenFormat { format, shape: Arc::new(Shape::new(&schema)) }))
+        Ok(Box::new(OpenFormat { format, columns: Columns::new(&schema) }))
     })
 }
 
@@ -100,7 +105,7 @@ unsafe extern "C" fn open_decoder<F: Format>(
             record_bytes_max: info.record_bytes_max,
         };
         let decoder = open.format.decoder(&input)?;
-        let pages = Pages::new(&open.shape, info.segment_size)?;
+        let pages = Pages::new(&open.columns, info.segment_size)?;
         Ok(Box::new(OpenDecoder::new(decoder, pages, &info)))
     })
 }

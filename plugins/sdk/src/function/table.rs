@@ -1,13 +1,13 @@
 //! What the tables of all functions have in common.
 
-use std::{ffi::c_void, mem, slice, sync::Arc};
+use std::{ffi::c_void, mem, slice};
 
 use millstream_abi::{
     BorrowedBytes, BorrowedRows, BorrowedSignature, BytesSink, FUNCTION_DETERMINISTIC,
     FUNCTION_RETRACTS, FilledPage, FunctionProperties, OK, RowSink, SignatureSink, Status,
 };
 use millstream_data::{
-    page::{Shape, ValidPage},
+    page::ValidPage,
     types::{DataType, Field, Schema},
 };
 use millstream_dataflow::graph::encode_schema;
@@ -16,7 +16,7 @@ use super::Signature;
 use crate::{
     Error, borrow,
     borrow::{lend_bytes, lend_str},
-    rows::Pages,
+    rows::{Columns, Pages},
     thunk,
 };
 
@@ -80,7 +80,7 @@ pub(super) fn pages(
     let signature = signature.ok_or_else(|| Error::new("there is no such signature"))?;
     let mut results = signature.results;
     results.extend(more);
-    Pages::new(&Arc::new(Shape::new(&Schema::new(results))), segment_size)
+    Pages::new(&Columns::new(&Schema::new(results)), segment_size)
 }
 
 /// # Safety
