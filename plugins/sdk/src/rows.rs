@@ -69,7 +69,7 @@ pub(crate) struct Handed {
 }
 
 /// Whether it is checked that each cell of a row is written: in builds with debug assertions, as
-/// those of tests are. It takes a nanosecond or so a row, which optimised builds do not spend.
+/// those of tests are. It takes a nanosecond a cell, which optimised builds do not spend.
 const CHECKED: bool = cfg!(debug_assertions);
 
 impl Rows<'_> {
