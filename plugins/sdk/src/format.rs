@@ -230,8 +230,8 @@ pub enum Step {
     Blank(usize),
     /// The data end within a record. Cells that were written of it are forgotten.
     Incomplete,
-    /// The page has no room for the record, which was not committed. Cells that were written of it are
-    /// forgotten, and the record is asked for again, for another page.
+    /// The page has no room for the record, which was not committed. Cells that were written of it
+    /// are forgotten, and the record is asked for again, for another page.
     Full,
 }
 
