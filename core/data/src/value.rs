@@ -92,10 +92,10 @@ pub trait Value: Clone + Send + 'static {
 
 /// A value that can be a stream's element: its columns are those of a row.
 ///
-/// Every [`Value`] is one. A struct becomes one with `#[derive(Record)]`, which needs named fields and
-/// `Clone`. Each field is a column, which has the field's name; connectors match columns by name.
-/// Beside `Flight` the derive generates `FlightView<'_>`, the row as it is read in place: functions
-/// are given views, and [`Flight::own(view)`](Value::own) makes a struct of one.
+/// Every [`Value`] is one. A struct becomes one with `#[derive(Record)]`, which needs named fields
+/// and `Clone`. Each field is a column, which has the field's name; connectors match columns by
+/// name. Beside `Flight` the derive generates `FlightView<'_>`, the row as it is read in place:
+/// functions are given views, and [`Flight::own(view)`](Value::own) makes a struct of one.
 ///
 /// ```
 /// use millstream_data::{Record, Value};
@@ -129,7 +129,7 @@ pub trait Value: Clone + Send + 'static {
 /// | [`TimestampLtz`] | `TIMESTAMP_LTZ(3)`; holds microseconds all the same | itself |
 /// | `String` | `STRING` | `&str` |
 /// | [`Bytes`] | `BYTES` | `&[u8]` |
-/// | `Vec<T>` | `ARRAY<T>`; so `Vec<u8>` is `ARRAY<UNSIGNED TINYINT>`, and not `BYTES` | [`ListView`] |
+/// | `Vec<T>` | `ARRAY<T>`; `Vec<u8>` is `ARRAY<UNSIGNED TINYINT>`, not `BYTES` | [`ListView`] |
 /// | `BTreeMap<K, V>` | `MAP<K, V>` | [`MapView`] |
 /// | `Option<T>` | nullable; everything else is `NOT NULL` | `Option` of the view |
 /// | a tuple, of up to six | `ROW<f0 …, f1 …>` | tuple of the views |

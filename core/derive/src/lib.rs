@@ -13,19 +13,19 @@ use syn::{Data, DeriveInput, Error, Fields, LitStr, Path, Result, Type, Visibili
 /// Makes a struct with named fields a record: a row, whose columns are the fields.
 ///
 /// It implements the traits `Value`, and so `Record`, and `RowValue`, which state, sorting and the
-/// accumulators of functions need. The struct has to be `Clone`, has no generic parameters, and each
-/// field is a `Value`: a number, text, a list, another record. A table of them stands at the trait
-/// `Record`.
+/// accumulators of functions need. The struct has to be `Clone`, has no generic parameters, and
+/// each field is a `Value`: a number, text, a list, another record. A table of them stands at the
+/// trait `Record`.
 ///
 /// - A column has its field's name: write `r#type` for a column `type`. Fields take no attribute.
 /// - For `struct Flight` it generates `FlightView<'_>`, the row as it is read in place, with the
-///   visibility and the fields of the struct: `&str` for `String`, `Option` of the view for `Option`.
-///   `flight.view()` gives the view of a struct, and `Flight::own(view)` a struct of a view.
-///   `FlightColumns` and `FlightSlots` stand beside it, and are nobody's business.
-/// - `#[record(key)]` on the struct implements `Key`, too, so that records can be grouped by it. Its
-///   fields are keys then: no floating-point numbers, lists or maps.
-/// - `#[record(crate = "path")]` on the struct says where `millstream_data` is, for those who reach it
-///   by another way than the crate whose derive they use.
+///   visibility and the fields of the struct: `&str` for `String`, `Option` of the view for
+///   `Option`. `flight.view()` gives the view of a struct, and `Flight::own(view)` a struct of a
+///   view. `FlightColumns` and `FlightSlots` stand beside it, and are nobody's business.
+/// - `#[record(key)]` on the struct implements `Key`, too, so that records can be grouped by it.
+///   Its fields are keys then: no floating-point numbers, lists or maps.
+/// - `#[record(crate = "path")]` on the struct says where `millstream_data` is, for those who reach
+///   it by another way than the crate whose derive they use.
 ///
 /// ```
 /// use millstream_data::{Record, Value};

@@ -85,8 +85,8 @@ impl FormatTest {
     /// Checks what connectors rely on, with a file that the format reads:
     ///
     /// - its options are documented, their defaults are accepted, and unknown ones refused;
-    /// - the rows are the same wherever the bytes are divided into blocks, for each size of page, and
-    ///   for whatever was in the page before, and every page is valid;
+    /// - the rows are the same wherever the bytes are divided into blocks, for each size of page,
+    ///   and for whatever was in the page before, and every page is valid;
     /// - a file that ends early gives rows or an error, and not the same call for ever;
     /// - if it may be divided, the parts together have the rows of the whole, wherever they begin;
     /// - if it writes, what it writes of the rows can be read again, and gives the same rows.

@@ -136,7 +136,8 @@ impl SourceTest {
     /// - its splits are the same whenever it is asked;
     /// - every split is read once: the rows are the same multiset for each number of readers and
     ///   each size of segment, and for whatever was in the segment before, and every page is valid;
-    /// - a reader ends its split: 1000 calls that give no row are taken for a reader that never will;
+    /// - a reader ends its split: 1000 calls that give no row are taken for a reader that never
+    ///   will;
     /// - a reader that is dropped in the middle of a split leaves nothing behind.
     ///
     /// # Panics

@@ -104,6 +104,7 @@ fn rows_with_every_cell_pass() {
 }
 
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "optimised builds do not look")]
 fn cells_that_are_forgotten_are_named() {
     for (fault, expected) in [
         ("field", "column 3 (`place.name`) was not written for row 1: "),
@@ -118,6 +119,7 @@ fn cells_that_are_forgotten_are_named() {
 
 /// More columns than a word has bits.
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "optimised builds do not look")]
 fn wide_rows_are_checked_too() {
     let fields = (0..70).map(|n| Field::new(format!("c{n}"), DataType::Int64));
     let schema = Schema::new(fields.collect());

@@ -228,9 +228,10 @@ pub enum Step {
     Row(usize),
     /// An empty line, which ends before this byte.
     Blank(usize),
-    /// The data end within a record.
+    /// The data end within a record. Cells that were written of it are forgotten.
     Incomplete,
-    /// The page has no room for the record; nothing of it was added.
+    /// The page has no room for the record, which was not committed. Cells that were written of it
+    /// are forgotten, and the record is asked for again, for another page.
     Full,
 }
 

@@ -4,6 +4,9 @@
 //! written into the page that the host has lent for them. Types and nullability are declared, by one
 //! [`Signature`] or several, and checked by the host before a row comes.
 //!
+//! Functions are for SQL. Until then only `FunctionTest` of the crate `millstream-sdk-test` and the
+//! engine's `Registry::scalar`, `aggregate` and `table_function` call them.
+//!
 //! # Writing a scalar function
 //!
 //! 1. Implement [`ScalarFunction`]: [`ScalarFunction::signatures`] says what it takes and gives,
@@ -33,9 +36,9 @@
 //!     }
 //!
 //!     fn call(&mut self, arguments: &Arguments<'_>, results: &mut Rows<'_>) -> Result<(), Error> {
-//!         let text = arguments.column(0).views();
+//!         let text = arguments.column(0).strings();
 //!         arguments.each(results, |row, results| {
-//!             let characters = text.at(row).iter().filter(|byte| **byte & 0xC0 != 0x80).count();
+//!             let characters = text.at(row).chars().count();
 //!             results.put_fixed(0, (characters as i64).to_le_bytes());
 //!             Ok(())
 //!         });

@@ -1,7 +1,8 @@
 //! Write connectors, formats, functions and compiled jobs for Millstream.
 //!
 //! A plugin is a `cdylib` that offers [sources](source::Source), [sinks](sink::Sink),
-//! [formats](format::Format), [functions](function) and [jobs](job::Job). It links this crate and the engine's core; the host's engine runs it.
+//! [formats](format::Format), [functions](function) and [jobs](job::Job). It links this crate and
+//! the engine's core; the host's engine runs it.
 //!
 //! ```
 //! use millstream_sdk::prelude::*;

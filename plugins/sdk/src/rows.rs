@@ -21,8 +21,8 @@ pub(crate) use pages::Pages;
 /// As long as the page [has room](Rows::has_room): write each cell of a row, then
 /// [commit](Rows::commit) it. Rows that are committed are the page; one that is not is no part of
 /// it. When a cell finds no room ([`Full`]) the page is done: return, and write the same row again,
-/// from its first cell, into the page of the next call. Only who goes on with this page, with another
-/// row, has to [roll back](Rows::roll_back) first.
+/// from its first cell, into the page of the next call. Only who goes on with this page, with
+/// another row, has to [roll back](Rows::roll_back) first.
 ///
 /// Columns are numbered from 0, in the order of the schema. A nested row has no column if it is NOT
 /// NULL, and one for its validity else; the columns of its fields follow, and want a cell even if
@@ -69,7 +69,7 @@ pub(crate) struct Handed {
 }
 
 /// Whether it is checked that each cell of a row is written: in builds with debug assertions, as
-/// those of tests are. It takes a nanosecond or so a row, which optimised builds do not spend.
+/// those of tests are. It takes a nanosecond a cell, which optimised builds do not spend.
 const CHECKED: bool = cfg!(debug_assertions);
 
 impl Rows<'_> {
@@ -161,8 +161,8 @@ impl Rows<'_> {
     /// As [`Rows::put_str`].
     ///
     /// # Panics
-    /// If the column is not one of lists, no list was begun, or a cell of the element before was not
-    /// written: see [`Rows::commit`].
+    /// If the column is not one of lists, no list was begun, or a cell of the element before was
+    /// not written: see [`Rows::commit`].
     #[inline]
     #[track_caller]
     pub fn begin_element(&mut self, column: usize) -> Result<(), Full> {
@@ -176,8 +176,8 @@ impl Rows<'_> {
         self.builder.begin_element(column)
     }
 
-    /// Writes NULL; a list that is NULL is empty, and of a nested row it is the validity, below which
-    /// its fields want cells, too: [`Rows::put_blank`].
+    /// Writes NULL; a list that is NULL is empty, and of a nested row it is the validity, below
+    /// which its fields want cells, too: [`Rows::put_blank`].
     ///
     /// # Panics
     /// If the column is NOT NULL, or the page has no room for the row.
@@ -236,8 +236,8 @@ impl Rows<'_> {
     ///
     /// # Panics
     /// If the page has no room for the row, or a cell of it was not written. The second is found in
-    /// builds with debug assertions, such as those of tests; without them the cell has whatever value
-    /// was in the segment before.
+    /// builds with debug assertions, such as those of tests; without them the cell has whatever
+    /// value was in the segment before.
     #[inline]
     #[track_caller]
     pub fn commit(&mut self) {

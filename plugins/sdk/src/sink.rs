@@ -17,9 +17,9 @@ use crate::{
 
 /// A sink: opened once for a job in each of its processes, it makes writers.
 ///
-/// A job that runs in two processes opens the sink twice. Each of the two holds the writers of its own
-/// subtasks, and commits what they have finished; neither sees the other's. So what is written has to
-/// be told apart by [`Subtask::index`], which is unique in the job: one file for each, say.
+/// A job that runs in two processes opens the sink twice. Each of the two holds the writers of its
+/// own subtasks, and commits what they have finished; neither sees the other's. So what is written
+/// has to be told apart by [`Subtask::index`], which is unique in the job: one file for each, say.
 ///
 /// What is written is seen when it is committed, and not before: write beside, under a name that
 /// readers do not look for, and rename in [`Sink::commit`]. Two ways lead there without a commit:
@@ -49,9 +49,10 @@ pub trait Sink: Sized + Send + Sync + 'static {
     /// If there is none to be had.
     fn writer(&self, subtask: Subtask) -> Result<Self::Writer, Error>;
 
-    /// Shows what the writers of this process have [finished](PageWriter::finish): every part of the
-    /// job, in all its processes, is done. Without it what was finished is given up when the sink is dropped. Sinks
-    /// whose rows cannot be taken back, such as a terminal, have nothing to do.
+    /// Shows what the writers of this process have [finished](PageWriter::finish): every part of
+    /// the job, in all its processes, is done. Without it what was finished is given up when the
+    /// sink is dropped. Sinks whose rows cannot be taken back, such as a terminal, have nothing to
+    /// do.
     ///
     /// # Errors
     /// If it cannot be shown.

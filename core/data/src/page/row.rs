@@ -127,8 +127,8 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     /// Writes text.
     ///
     /// # Errors
-    /// [`Full`] if the heap has no room for it. Until it is committed the row is not part of the page:
-    /// roll it back to go on with another one, or seal the page as it is.
+    /// [`Full`] if the heap has no room for it. Until it is committed the row is not part of the
+    /// page: roll it back to go on with another one, or seal the page as it is.
     ///
     /// # Panics
     /// As [`RowBuilder::put_fixed`].

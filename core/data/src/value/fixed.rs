@@ -107,9 +107,9 @@ pub struct Timestamp(pub i64);
 
 /// An instant: microseconds since 1970-01-01T00:00Z.
 ///
-/// As a column: [`DataType::TimestampLtz`] with `precision: 3`, SQL's `TIMESTAMP_LTZ(3)`. The cell is
-/// the number of microseconds whatever the precision is, which is only what is shown: a source should
-/// match `DataType::TimestampLtz { .. }`.
+/// As a column: [`DataType::TimestampLtz`] with `precision: 3`, SQL's `TIMESTAMP_LTZ(3)`. The cell
+/// is the number of microseconds whatever the precision is, which is only what is shown: a source
+/// should match `DataType::TimestampLtz { .. }`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimestampLtz(pub i64);
 

@@ -15,7 +15,8 @@ pub(crate) struct Columns {
     names: Vec<(String, DataType)>,
     /// Every column.
     pub(super) all: Set,
-    /// What is written as soon as a row begins: columns of elements, as long as there is no element.
+    /// What is written as soon as a row begins: columns of elements, as long as there is no
+    /// element.
     pub(super) at_first: Set,
     /// By column, for those of lists and maps: the columns of one element.
     elements: Vec<Option<Set>>,
