@@ -174,10 +174,19 @@ impl Settings {
 }
 
 /// A connector by name, with its options.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Connector {
     name: String,
     options: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Connector {
+    /// Without the values of options: one may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.options.iter().map(|(key, _)| key);
+        write!(f, "Connector {} ", self.name)?;
+        f.debug_set().entries(keys).finish()
+    }
 }
 
 impl Connector {

@@ -11,7 +11,7 @@ use std::{
 use millstream::{
     ExchangeOptions, RunError, Runtime,
     dataflow::{
-        Environment,
+        Connector, Environment,
         operator::{CoFunction, Emit},
     },
     result::Collected,
@@ -223,4 +223,14 @@ fn pages_get_smaller_for_a_slow_consumer_if_that_is_wanted() {
     let small = pages_for_a_slow_consumer(Some(debloat));
     assert!(full <= 15, "{full} pages");
     assert!(small >= 4 * full, "{small} pages instead of {full}");
+}
+
+#[test]
+fn values_of_options_are_not_shown() {
+    let connector = Connector::new("socket").option("token", "hunter2");
+    assert_eq!(format!("{connector:?}"), r#"Connector socket {"token"}"#);
+    let env = Environment::new("secret");
+    env.source::<(String,)>("lines", connector).result();
+    let shown = format!("{:?}", env.build().graph());
+    assert!(shown.contains("token") && !shown.contains("hunter2"), "{shown}");
 }

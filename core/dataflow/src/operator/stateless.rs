@@ -290,7 +290,7 @@ where
     }
 }
 
-/// Where a [`Process`] function puts its rows.
+/// Where a `Process` function puts its rows.
 pub trait Emit<U: Value> {
     /// Emits a row.
     fn emit(&mut self, row: U::View<'_>);
