@@ -115,6 +115,10 @@ fn config(matches: &clap::ArgMatches) -> Result<Config, Box<dyn Error>> {
 fn command(job_options: &[OptionInfo]) -> Command {
     Command::new("millstream")
         .about("A stream processor")
+        .after_help(
+            "Exit codes: 0 all is done, 1 it failed, 2 the arguments make no sense, 130 Ctrl-C ended \
+             it. Results go to standard output, everything else to standard error.",
+        )
         .version(env!("CARGO_PKG_VERSION"))
         .arg_required_else_help(true)
         .subcommand(run_command(job_options))

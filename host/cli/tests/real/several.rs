@@ -100,7 +100,7 @@ fn ctrl_c_cancels_all_processes_and_leaves_nothing() {
         while said.read_line(&mut line).expect("UTF-8") > 0 {
             last = std::mem::take(&mut line);
         }
-        assert!(!job.wait().expect("it ends").success());
+        assert_eq!(job.wait().expect("it ends").code(), Some(130));
         assert_eq!(last, "error: the job was cancelled\n", "{processes} processes");
         assert_eq!(files(), 0, "{processes} processes left files");
     }
