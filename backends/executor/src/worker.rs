@@ -63,10 +63,10 @@ pub(crate) struct Spin {
     skipped: Cell<u32>,
 }
 
-/// The score after work was found a few times.
+/// The score after work was found, and how often it may then not be.
 const SPIN_SCORE_MAX: u32 = 8;
 /// Rests after which one with a score of 0 looks for work all the same.
-const SPIN_TRIES: u32 = 32;
+const SPIN_TRIES: u32 = 16;
 
 impl Spin {
     pub(crate) fn new(longest: Duration) -> Self {
@@ -88,11 +88,7 @@ impl Spin {
         }
         let score = self.score.get();
         self.skipped.set(0);
-        self.score.set(if found {
-            (score + 2).min(SPIN_SCORE_MAX)
-        } else {
-            score.saturating_sub(1)
-        });
+        self.score.set(if found { SPIN_SCORE_MAX } else { score.saturating_sub(1) });
     }
 }
 
