@@ -42,6 +42,10 @@ pub enum Read {
         /// Rows in the page.
         rows: usize,
     },
+    /// The pages that follow are of another split.
+    SplitBegins,
+    /// No subtask of the source will begin another split.
+    LastSplit,
     /// Nothing for now; call again.
     Nothing,
     /// Nothing will follow.
@@ -134,6 +138,8 @@ fn run_source(
                 metrics.emitted(rows, length);
                 Element::Page(segment.freeze(length))
             }
+            Read::SplitBegins => Element::SplitBegins,
+            Read::LastSplit => Element::LastSplit,
             Read::Nothing => continue,
             Read::End => Element::Event(Event::EndOfPartition),
         };
@@ -213,7 +219,8 @@ fn run_sink(
                     any = true;
                     continue;
                 }
-                Some(Element::Event(_)) => any = true,
+                // Sinks have no use for time.
+                Some(_) => any = true,
                 None if channels[index].is_abandoned() && channels[index].is_empty() => {
                     return Err(TaskError::new("a task upstream ended before its partition did"));
                 }

@@ -77,6 +77,8 @@ impl Outlet {
                     }
                 }
                 Some(Element::Event(event)) => wake = wake.or(self.queue.push_event(event)),
+                // Between a source and the chain that reads it, which are in one process.
+                Some(Element::SplitBegins | Element::LastSplit) => {}
                 None => break,
             }
         }

@@ -175,7 +175,7 @@ fn consume(mut receiver: Receiver) -> Vec<Row> {
                 receiver.give_back(page);
             }
             Element::Event(Event::EndOfPartition) => return rows,
-            Element::Event(_) => {}
+            _ => {}
         }
     }
 }

@@ -427,7 +427,7 @@ impl Poll for Consumer {
                     self.all ^= sum(&page);
                     self.receiver.give_back(page);
                 }
-                Some(Element::Event(_)) => {
+                Some(_) => {
                     std::hint::black_box(self.all);
                     return Ok(TaskPoll::Finished);
                 }

@@ -4,10 +4,11 @@
 //! compiled job that was loaded; either way its runner calls it once a page, and it calls back once
 //! a page: to lease a segment and to submit a page that is full. No call crosses per record.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, task::Waker};
 
 use millstream_data::page::ValidPage;
+use millstream_exchange::event::Event;
 use millstream_memory::Segment;
 
 /// A chain of operators, ready to run as one subtask.
@@ -33,8 +34,42 @@ pub trait Chain: Send {
     /// call again once output is possible.
     fn finish(&mut self, context: &mut Context<'_>) -> bool;
 
+    /// Something happened in the stream beside its rows. `false` if the context is blocked before the
+    /// chain has answered it; call again with the same signal once output is possible.
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool;
+
     /// Submits the pages that have rows, as far as [`ChainIo::wants_flush`] agrees.
     fn flush(&mut self, force: bool, context: &mut Context<'_>);
+
+    /// Freezes the chain's state as it is. It is then read with [`next_chunk`](Self::next_chunk) while
+    /// the chain goes on; a chain without state has none.
+    ///
+    /// # Errors
+    /// If there is no memory for it, or a snapshot is open already.
+    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    /// Appends a part of the frozen state to `out`; `false` if that was all of it.
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+        let _ = out;
+        false
+    }
+
+    /// The snapshot is not wanted any more.
+    fn abort_snapshot(&mut self) {}
+
+    /// Puts state back, before the first row: what the chain's node has written in a snapshot, or a part
+    /// of it, in chunks that are whole. What belongs to other subtasks is skipped.
+    ///
+    /// # Errors
+    /// If the bytes are damaged or another chain's, or there is no memory for them.
+    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        match chunks {
+            [] => Ok(()),
+            _ => Err(TaskError::new("state was restored to a chain that has none")),
+        }
+    }
 
     /// Whether the chain waits for something of its own, a file for instance, and must not be called
     /// before; `waker` is then woken when that may be there.
@@ -42,6 +77,24 @@ pub trait Chain: Send {
         let _ = waker;
         false
     }
+}
+
+/// What happens in a stream beside its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Event time has come so far, in milliseconds: rows at or before it that still follow are late.
+    Watermark(i64),
+    /// The next row is behind the last watermark, which it must not overtake. Within a chain only:
+    /// between rows that are not late, nobody can tell where exactly a watermark was.
+    Late,
+    /// No rows will come for a while, and nobody should wait for them.
+    Idle,
+    /// Rows come again.
+    Active,
+    /// The source begins another split; times begin anew.
+    SplitBegins,
+    /// The split that the source reads is the last one that it or any other subtask will begin.
+    LastSplit,
 }
 
 /// What [`Chain::produce`] has to say.
@@ -76,6 +129,9 @@ pub trait ChainIo {
     /// Hands over a page: the first `length` bytes of `segment`. [`ALL`] as the subpartition hands
     /// it to every one.
     fn submit(&mut self, output: u16, subpartition: u32, segment: Segment, page: PageInfo);
+
+    /// Sends an event behind what was submitted to a subpartition so far; with [`ALL`] to every one.
+    fn event(&mut self, output: u16, subpartition: u32, event: Event);
 
     /// Whether the chain may go on: every output has a segment to lend and room in its queues.
     fn ready(&mut self) -> bool;
@@ -145,7 +201,7 @@ impl<'a> Context<'a> {
         self.error.take()
     }
 
-    /// Whether a page was opened during the call, and so rows may wait in it.
+    /// Whether a page was opened during the call, and so rows may wait in it, or an event waits.
     pub fn has_open_rows(&self) -> bool {
         self.open_rows
     }
@@ -179,6 +235,16 @@ impl<'a> Context<'a> {
         self.blocked |= !self.io.ready();
     }
 
+    /// Something waits to be sent with the next [flush](Chain::flush).
+    pub fn wants_flush_soon(&mut self) {
+        self.open_rows = true;
+    }
+
+    /// Sends an event behind what was submitted to a subpartition so far.
+    pub fn event(&mut self, output: u16, subpartition: u32, event: Event) {
+        self.io.event(output, subpartition, event);
+    }
+
     /// See [`ChainIo::wants_flush`].
     pub fn wants_flush(&mut self, output: u16, subpartition: u32) -> bool {
         self.io.wants_flush(output, subpartition)
@@ -191,17 +257,44 @@ impl fmt::Debug for Context<'_> {
     }
 }
 
+/// Managed memory that a chain keeps its state in. May be asked from any thread; never blocks.
+pub trait StateMemory: Send + Sync + 'static {
+    /// Bytes in each segment.
+    fn segment_size(&self) -> usize;
+
+    /// One more segment; `None` if the budget is used up. It goes back by being dropped, at the latest
+    /// when the chain is.
+    fn lease(&self) -> Option<Segment>;
+
+    /// Reserves bytes out of the same budget for what is not in segments; `false` if it is used up.
+    fn reserve(&self, bytes: u64) -> bool;
+
+    /// Ends a reservation of so many bytes.
+    fn release(&self, bytes: u64);
+}
+
 /// What a chain must know when it is made for a subtask.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct OpenInfo {
     /// The subtask, from 0.
     pub subtask: u32,
     /// How many subtasks there are.
     pub parallelism: u32,
+    /// How many key groups there are.
+    pub max_parallelism: u32,
+    /// Memory for its state; `None` if the graph says that it has none.
+    pub state: Option<Arc<dyn StateMemory>>,
     /// Bytes of a segment.
     pub segment_size: u32,
     /// The chain's outputs, in the order of the node's edges.
     pub outputs: Vec<OutputInfo>,
+}
+
+impl fmt::Debug for OpenInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subtask, parallelism, .. } = self;
+        write!(f, "OpenInfo(subtask {subtask} of {parallelism})")
+    }
 }
 
 /// One output of a chain.

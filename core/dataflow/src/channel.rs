@@ -23,11 +23,15 @@ pub enum Element {
     Page(Buffer),
     /// Something about the stream, in order with the pages.
     Event(Event),
+    /// From a source: the pages that follow are of another split.
+    SplitBegins,
+    /// From a source: no subtask of it will begin another split.
+    LastSplit,
 }
 
-/// Elements that a channel holds at most. Ten full pages is where a producer stops on its own; the
-/// rest is for the overdraft of the row at hand and for events.
-pub const CHANNEL_CAPACITY: usize = 16;
+/// Elements that a channel holds at most. Ten of them is where a producer stops on its own; the rest is
+/// for the overdraft of the row at hand and for events.
+pub const CHANNEL_CAPACITY: usize = 32;
 
 /// Full pages that wait in a subpartition before its producer is held back, as in Flink.
 pub const PAGES_PER_SUBPARTITION_MAX: usize = 10;

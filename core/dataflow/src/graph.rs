@@ -55,6 +55,8 @@ pub enum NodeKind {
     Chain {
         /// How many outputs it writes.
         outputs: u16,
+        /// Whether it keeps state in managed memory.
+        stateful: bool,
     },
     /// Sorts the rows of each subtask, once the input has ended.
     Sort(SortSpec),
@@ -253,7 +255,7 @@ impl Node {
     pub fn outputs(&self) -> u16 {
         match self.kind {
             NodeKind::Source(_) | NodeKind::Sort(_) => 1,
-            NodeKind::Chain { outputs } => outputs,
+            NodeKind::Chain { outputs, .. } => outputs,
             NodeKind::Sink(_) | NodeKind::Result(_) => 0,
         }
     }

@@ -6,6 +6,7 @@
 //!   chained form, the job graph, and its parallel form, the execution graph.
 //! - [`operator`] holds the operators, [`chain`] the border between a chain and whoever runs it,
 //!   [`writer`] the end of a chain: rows go straight into the page of their subpartition.
+//! - [`operator::window`] takes rows together by key and time, in state of managed memory.
 //! - [`sort`] is a chain of the engine's own, which sorts more than fits in memory.
 //! - [`task`] runs one chain between its input channels and its result partitions.
 //!
@@ -20,6 +21,7 @@ pub mod channel;
 pub mod graph;
 pub mod operator;
 pub mod sort;
+mod state;
 pub mod stream;
 pub mod task;
 pub mod writer;

@@ -10,6 +10,8 @@ mod connected;
 mod side;
 mod source;
 mod stateless;
+mod time;
+pub mod window;
 
 use core::{fmt, marker::PhantomData, ops::Deref};
 
@@ -20,8 +22,9 @@ pub use connected::{CoChain, CoFlatMap, CoFunction, CoMap};
 pub use side::{EmitSide, ProcessSide, Split};
 pub use source::SourceChain;
 pub use stateless::{Emit, Filter, FlatMap, ForEach, Inspect, Map, Process};
+pub use time::{AssignWatermarks, Punctuated, WatermarkStrategy};
 
-use crate::chain::{Chain, Context, OpenInfo, TaskError};
+use crate::chain::{Chain, Context, OpenInfo, Signal, TaskError};
 
 /// A row as a key selector is given it: `T::View<'a>` by [`Deref`].
 ///
@@ -65,6 +68,10 @@ pub trait Stage<T: Value>: Send + 'static {
     /// There are no more rows: emits what is left. `false` if the context is blocked before it is
     /// done; call again then.
     fn finish(&mut self, context: &mut Context<'_>) -> bool;
+
+    /// Something happened in the stream beside its rows, behind those pushed so far. `false` if the
+    /// context is blocked before it is answered; call again with the same signal then.
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool;
 
     /// Submits pages that have rows.
     fn flush(&mut self, force: bool, context: &mut Context<'_>);
@@ -153,6 +160,10 @@ impl<T: Value, S: Stage<T>> Chain for PageChain<T, S> {
 
     fn finish(&mut self, context: &mut Context<'_>) -> bool {
         self.stage.resume(context) && self.stage.finish(context)
+    }
+
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+        self.stage.resume(context) && self.stage.signal(signal, context)
     }
 
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {

@@ -18,7 +18,7 @@ use millstream_memory::Segment;
 use millstream_sort::{ByFields, Lease, Next, Progress, Push, Rows, SortConfig, SortError, Sorter};
 use millstream_storage::{Completion, Refused, Request, Storage, Submit};
 
-use crate::chain::{Chain, Context, OpenInfo, PageInfo, TaskError};
+use crate::chain::{Chain, Context, OpenInfo, PageInfo, Signal, TaskError};
 
 /// One field that rows are sorted by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -263,6 +263,11 @@ impl<L: Lease + Send, S: Spill> Chain for SortChain<L, S> {
         }
         self.take_completions();
         self.work(context) && self.hand_out(context)
+    }
+
+    fn signal(&mut self, _signal: Signal, _context: &mut Context<'_>) -> bool {
+        // Rows come when the input has ended: no time passes before.
+        true
     }
 
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {

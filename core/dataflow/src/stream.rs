@@ -25,6 +25,7 @@ mod connected;
 mod fork;
 mod keyed;
 mod pipeline;
+mod windowed;
 
 use alloc::{boxed::Box, format, rc::Rc, string::String, vec, vec::Vec};
 use core::{cell::RefCell, fmt, marker::PhantomData};
@@ -34,6 +35,7 @@ use millstream_data::{Key, Value, types::Schema, value::Record};
 pub use connected::ConnectedStreams;
 pub use keyed::KeyedStream;
 pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
+pub use windowed::{CoGroupPages, WindowPages, WindowedStream};
 
 use crate::{
     chain::{Chain, OpenInfo, TaskError},
@@ -41,7 +43,10 @@ use crate::{
         ConnectorSpec, Edge, Node, NodeKind, Partitioning, SortSpec, StreamGraph,
         chaining::Strategy,
     },
-    operator::{Emit, Filter, FlatMap, ForEach, Inspect, Map, Operator, Process, Row},
+    operator::{
+        AssignWatermarks, Emit, Filter, FlatMap, ForEach, Inspect, Map, Operator, Process, Row,
+        WatermarkStrategy,
+    },
     sort::SortKey,
     writer::{Broadcast, Custom, PartitionWriter, Partitioner, RoundRobin, Shuffle, Single},
 };
@@ -152,6 +157,8 @@ struct Settings {
     max_parallelism: Option<u32>,
     slot_sharing_group: Option<String>,
     chaining: Strategy,
+    /// The chain keeps state.
+    stateful: bool,
 }
 
 impl Settings {
@@ -324,6 +331,22 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         self.then(Process::new(function))
     }
 
+    /// Takes the times of rows with `time`, in milliseconds, and makes watermarks of them:
+    /// `assign_watermarks(Bounded::new(minutes(30)), |flight| flight.departure.0)`. Directly behind a
+    /// source the time of each split is its own, and there is no watermark before the last one has
+    /// begun. Watermarks are exact: they take effect at the row that raises them.
+    pub fn assign_watermarks<W, F>(
+        self,
+        strategy: W,
+        time: F,
+    ) -> Stream<T, Then<P, AssignWatermarks<W, F, T>>>
+    where
+        W: WatermarkStrategy<T>,
+        F: for<'a> Fn(Row<'a, T>) -> i64 + Clone + Send + Sync + 'static,
+    {
+        self.then(AssignWatermarks::new(strategy, time))
+    }
+
     /// Groups rows by a key: those of one key go to one subtask. The key is taken as a view, so that
     /// none is allocated: `flights.key_by::<(String, String), _>(|f| (f.carrier, f.origin))`.
     pub fn key_by<K, S>(self, selector: S) -> KeyedStream<T, P, K, S>
@@ -464,6 +487,25 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         Stream { env, upstreams, pipeline, names, settings, node, sides, rows: PhantomData }
     }
 
+    /// A chain that begins with operators that keep state; `self` is what it reads.
+    fn begin_stateful<Q: Pipeline>(self, name: &'static str, pipeline: Q) -> Stream<Q::Out, Q>
+    where
+        Q::Out: Value,
+    {
+        let Self { env, upstreams, settings, node, sides, .. } = self;
+        let settings = Settings { stateful: true, ..settings };
+        let names = vec![name];
+        Stream { env, upstreams, pipeline, names, settings, node, sides, rows: PhantomData }
+    }
+
+    /// What this stream reads, and as the second input what another reads.
+    fn meet<B, Q>(self, other: Stream<B, Q>) -> Self {
+        let mut both = self;
+        let second = other.upstreams.into_iter();
+        both.upstreams.extend(second.map(|upstream| Upstream { input: 1, ..upstream }));
+        both
+    }
+
     /// Ends the chain with a writer: the rows go on through an exchange.
     fn exchange<D: Partitioner<T>>(
         self,
@@ -500,11 +542,12 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
     ) -> u32 {
         let Self { env, upstreams, pipeline, names, mut settings, node, sides, .. } = self;
         settings.name.get_or_insert_with(|| names.join(" -> "));
-        let node = node
-            .unwrap_or_else(|| env.add(Settings::default(), NodeKind::Chain { outputs: 0 }, None));
+        let stateful = settings.stateful;
+        let empty = NodeKind::Chain { outputs: 0, stateful };
+        let node = node.unwrap_or_else(|| env.add(Settings::default(), empty, None));
         {
             let mut program = env.inner.borrow_mut();
-            let kind = NodeKind::Chain { outputs: sides + outputs };
+            let kind = NodeKind::Chain { outputs: sides + outputs, stateful };
             program.graph.nodes[node as usize] = settings.node(kind);
             program.factories[node as usize] = Some(Box::new(move |info| factory(&pipeline, info)));
         }

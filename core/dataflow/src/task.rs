@@ -8,12 +8,16 @@ mod debloating;
 mod metrics;
 mod output;
 
-use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, string::String, sync::Arc, vec::Vec};
 use core::{fmt, task::Waker};
 
 use millstream_data::page::ValidPage;
-use millstream_exchange::{debloat::DebloatConfig, event::Event};
+use millstream_exchange::{
+    debloat::DebloatConfig,
+    event::{Event, StreamStatus},
+};
 use millstream_memory::Buffer;
+use millstream_state::time::{Valve, ValveOutput, WATERMARK_MAX};
 
 use debloating::Debloating;
 pub use metrics::{TaskCounts, TaskMetrics};
@@ -21,7 +25,7 @@ use output::Declined;
 pub use output::{Outputs, ResultPartition};
 
 use crate::{
-    chain::{Chain, Context, Produced, TaskError},
+    chain::{Chain, Context, Produced, Signal, TaskError},
     channel::{Element, Receiver},
 };
 
@@ -69,7 +73,11 @@ pub struct Task {
     name: String,
     chain: Box<dyn Chain>,
     /// The channels that have not ended.
-    inputs: Vec<Input>,
+    inputs: Vec<Channel>,
+    /// The watermarks of all channels.
+    valve: Valve,
+    /// What the chain has still to be told, before it is given another row.
+    signals: VecDeque<Signal>,
     /// Whose turn it is.
     turn: usize,
     /// The chain makes rows itself.
@@ -85,6 +93,8 @@ pub struct Task {
     /// When the chain has rows to make again.
     produce_at: Option<u64>,
     debloating: Option<Debloating>,
+    /// There is no more input; what the chain has still to be told comes first.
+    ended: bool,
     phase: Phase,
     metrics: Arc<TaskMetrics>,
 }
@@ -95,6 +105,13 @@ enum Phase {
     Finishing,
     Draining,
     Finished,
+}
+
+/// An input channel, with the number that it had from the beginning.
+struct Channel {
+    receiver: Receiver,
+    port: u16,
+    number: usize,
 }
 
 /// A page that is being processed.
@@ -115,11 +132,14 @@ impl Task {
         outputs: Outputs,
         timeout: BufferTimeout,
     ) -> Self {
+        let channel = |(number, Input { receiver, port })| Channel { receiver, port, number };
         Self {
             name,
             chain,
             produces: inputs.is_empty(),
-            inputs,
+            valve: Valve::new(inputs.len()),
+            signals: VecDeque::new(),
+            inputs: inputs.into_iter().enumerate().map(channel).collect(),
             turn: 0,
             current: None,
             outputs,
@@ -128,6 +148,7 @@ impl Task {
             overdue: false,
             produce_at: None,
             debloating: None,
+            ended: false,
             phase: Phase::Running,
             metrics: Arc::default(),
         }
@@ -214,6 +235,16 @@ impl Task {
             self.process(now, current)?;
             return Ok(true);
         }
+        if let Some(signal) = self.signals.front().copied() {
+            if self.call(now, |chain, context| chain.signal(signal, context))? {
+                self.signals.pop_front();
+            }
+            return Ok(true);
+        }
+        if self.ended {
+            self.phase = Phase::Finishing;
+            return Ok(true);
+        }
         if self.produces {
             return self.produce(now);
         }
@@ -229,18 +260,37 @@ impl Task {
                     self.metrics.received(page.len());
                     self.process(now, Current { input: index, page, row: 0 })?;
                 }
-                Element::Event(Event::EndOfPartition) => {
-                    self.inputs.swap_remove(index);
-                    if self.inputs.is_empty() {
-                        self.phase = Phase::Finishing;
-                    }
-                }
-                // Watermarks and barriers have their place here when there is state.
-                Element::Event(_) => {}
+                Element::Event(event) => self.on_event(index, event),
+                Element::SplitBegins => self.signals.push_back(Signal::SplitBegins),
+                Element::LastSplit => self.signals.push_back(Signal::LastSplit),
             }
             return Ok(true);
         }
         Ok(false)
+    }
+
+    fn on_event(&mut self, index: usize, event: Event) {
+        let (valve, channel) = (&mut self.valve, self.inputs[index].number);
+        let signals = &mut self.signals;
+        let mut say = |output| {
+            signals.push_back(match output {
+                ValveOutput::Watermark(time) => Signal::Watermark(time),
+                ValveOutput::Idle => Signal::Idle,
+                ValveOutput::Active => Signal::Active,
+            });
+        };
+        match event {
+            Event::Watermark(time) => valve.advance(channel, time, &mut say),
+            Event::Status(StreamStatus::Idle) => valve.idle(channel, &mut say),
+            Event::Status(StreamStatus::Active) => valve.active(channel, &mut say),
+            Event::EndOfPartition => {
+                valve.end(channel, &mut say);
+                self.inputs.swap_remove(index);
+                self.ended = self.inputs.is_empty();
+            }
+            // Barriers have their place here.
+            _ => {}
+        }
     }
 
     fn check_abandoned(&mut self, index: usize) -> Result<(), TaskError> {
@@ -282,7 +332,8 @@ impl Task {
                 Ok(false)
             }
             Produced::Finished => {
-                self.phase = Phase::Finishing;
+                self.signals.push_back(Signal::Watermark(WATERMARK_MAX));
+                self.ended = true;
                 Ok(true)
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A batch is never split by hash into smaller batches that somebody must glue again.
 
-use alloc::{format, sync::Arc, vec::Vec};
+use alloc::{format, sync::Arc, vec, vec::Vec};
 use core::{fmt, marker::PhantomData};
 
 use millstream_data::{
@@ -11,11 +11,12 @@ use millstream_data::{
     page::{Demand, Layout, PageBuilder, Sealed, Shape, Sizing},
     value::Record,
 };
+use millstream_exchange::event::{Event, StreamStatus};
 use millstream_memory::Segment;
-use millstream_state::KeyGroups;
+use millstream_state::{KeyGroups, time::WATERMARK_MIN};
 
 use crate::{
-    chain::{ALL, Context, OpenInfo, PageInfo, TaskError},
+    chain::{ALL, Context, OpenInfo, PageInfo, Signal, TaskError},
     operator::{Row, Stage},
 };
 
@@ -45,6 +46,9 @@ pub struct PartitionWriter<T: Value, R> {
     compact: bool,
     /// By subpartition: the page that is being filled.
     pages: Vec<Option<PageBuilder<T, Segment>>>,
+    /// The last watermark, and for each subpartition the one that it was sent.
+    watermark: i64,
+    sent: Vec<i64>,
 }
 
 impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
@@ -76,6 +80,8 @@ impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
             sizing,
             compact: target.compact,
             pages: (0..pages).map(|_| None).collect(),
+            watermark: WATERMARK_MIN,
+            sent: vec![WATERMARK_MIN; pages as usize],
         })
     }
 
@@ -135,8 +141,44 @@ impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
         context.submit(self.output, subpartition, buffer, info);
     }
 
-    /// Submits the page of a subpartition, if it has rows.
+    /// Submits the page of a subpartition, if it has rows, and the watermark behind it.
+    ///
+    /// Rows that came behind the watermark and are in the page are not late, so it makes no difference
+    /// to them; one that is late has [sealed](Self::seal_before_late) the page.
     fn submit(&mut self, index: usize, context: &mut Context<'_>) {
+        self.submit_page(index, context);
+        if self.sent[index] < self.watermark {
+            self.sent[index] = self.watermark;
+            self.event(index, Event::Watermark(self.watermark), context);
+        }
+    }
+
+    fn event(&self, index: usize, event: Event, context: &mut Context<'_>) {
+        let subpartition = if R::BROADCAST { ALL } else { index as u32 };
+        context.event(self.output, subpartition, event);
+    }
+
+    #[cold]
+    fn status(&mut self, status: StreamStatus, context: &mut Context<'_>) {
+        for index in 0..self.pages.len() {
+            self.submit(index, context);
+            self.event(index, Event::Status(status), context);
+        }
+    }
+
+    /// Lets no further row into pages that lack the last watermark: the next row, which is late, would
+    /// overtake it.
+    fn seal_before_late(&mut self) {
+        for (page, sent) in self.pages.iter_mut().zip(&self.sent) {
+            if let Some(page) = page
+                && *sent < self.watermark
+            {
+                page.limit(page.rows() as u32);
+            }
+        }
+    }
+
+    fn submit_page(&mut self, index: usize, context: &mut Context<'_>) {
         let Some(page) = self.pages[index].take() else { return };
         let Sealed { buffer, length, rows, demand, .. } =
             page.seal(self.sizing.shape(), self.compact);
@@ -167,12 +209,26 @@ impl<T: Value, R: Route<T>> Stage<T> for PartitionWriter<T, R> {
         !context.is_blocked()
     }
 
+    #[inline(always)]
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+        match signal {
+            Signal::Watermark(time) => {
+                self.watermark = self.watermark.max(time);
+                context.wants_flush_soon();
+            }
+            Signal::Late => self.seal_before_late(),
+            Signal::Idle => self.status(StreamStatus::Idle, context),
+            Signal::Active => self.status(StreamStatus::Active, context),
+            Signal::SplitBegins | Signal::LastSplit => {}
+        }
+        true
+    }
+
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {
         for index in 0..self.pages.len() {
             let subpartition = if R::BROADCAST { ALL } else { index as u32 };
-            if self.pages[index].is_some()
-                && (force || context.wants_flush(self.output, subpartition))
-            {
+            let waits = self.pages[index].is_some() || self.sent[index] < self.watermark;
+            if waits && (force || context.wants_flush(self.output, subpartition)) {
                 self.submit(index, context);
             }
         }

@@ -176,7 +176,9 @@ pub(crate) fn deploy(
     for (number, node) in graph.nodes.iter().enumerate() {
         let number = number as u32;
         match &node.kind {
-            NodeKind::Chain { .. } => deployer.place_chain(number, program)?,
+            NodeKind::Chain { stateful, .. } => {
+                deployer.place_chain(number, *stateful, program)?;
+            }
             NodeKind::Sort(spec) => deployer.place_sort(number, spec)?,
             NodeKind::Source(spec) => sources.extend(deployer.sources(number, spec)?),
             NodeKind::Sink(spec) => sinks.extend(deployer.sinks(number, spec)?),
@@ -309,9 +311,18 @@ impl Deployer<'_> {
         self.progress.add(subtask, name, kind, metrics);
     }
 
-    fn place_chain(&mut self, node: u32, program: &dyn JobProgram) -> Result<(), RunError> {
+    /// Places the subtasks of a chain, which gets managed memory if it is `stateful`.
+    fn place_chain(
+        &mut self,
+        node: u32,
+        stateful: bool,
+        program: &dyn JobProgram,
+    ) -> Result<(), RunError> {
         for subtask in self.subtasks(node) {
-            let info = self.open_info(subtask);
+            let mut info = self.open_info(subtask);
+            if stateful {
+                info.state = Some(self.managed.state(self.runtime, &self.name(subtask))?);
+            }
             let chain = program.chain(node, &info);
             let chain = chain.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
             self.place(subtask, chain)?;
@@ -368,6 +379,8 @@ impl Deployer<'_> {
         OpenInfo {
             subtask: subtask.index,
             parallelism: self.graph.parallelism(subtask.node, default),
+            max_parallelism: self.graph.max_parallelism(subtask.node, default),
+            state: None,
             segment_size: self.runtime.network.segment_size() as u32,
             outputs: outputs.collect(),
         }

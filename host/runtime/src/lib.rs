@@ -77,5 +77,6 @@ pub use millstream_executor::Outcome;
 pub use millstream_file_storage as storage;
 pub use millstream_loader as loader;
 pub use millstream_segments as segments;
+pub use millstream_state as state;
 pub use program::JobProgram;
 pub use progress::{Progress, Summary};

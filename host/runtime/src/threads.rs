@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     task::{Wake, Waker},
     thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 use millstream_dataflow::TaskError;
@@ -19,6 +20,12 @@ pub(crate) trait SplitService: Send + Sync {
     /// # Errors
     /// If it cannot be asked for.
     fn next(&self, node: u32) -> Result<Option<Vec<u8>>, TaskError>;
+
+    /// Whether there is none left.
+    ///
+    /// # Errors
+    /// If it cannot be asked for.
+    fn is_exhausted(&self, node: u32) -> Result<bool, TaskError>;
 }
 
 /// The splits of the sources of a job, in the process that enumerated them.
@@ -36,13 +43,27 @@ impl Splits {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get_mut(&node)?.pop_front()
     }
+
+    /// Whether a source has none left.
+    pub(crate) fn is_empty(&self, node: u32) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&node).is_none_or(VecDeque::is_empty)
+    }
 }
 
 impl SplitService for Splits {
     fn next(&self, node: u32) -> Result<Option<Vec<u8>>, TaskError> {
         Ok(self.take(node))
     }
+
+    fn is_exhausted(&self, node: u32) -> Result<bool, TaskError> {
+        Ok(self.is_empty(node))
+    }
 }
+
+/// How long a source waits before it asks again whether splits are left. As long as there are, event
+/// time stands still.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A source of a plugin, for one subtask.
 pub(crate) struct PluginSource {
@@ -52,6 +73,10 @@ pub(crate) struct PluginSource {
     splits: Arc<dyn SplitService>,
     /// A split is being read.
     reading: bool,
+    /// It is known that there is no split left.
+    exhausted: bool,
+    /// When to ask again whether there is.
+    ask_at: Instant,
     /// Bytes that the next row needs, which fits no segment.
     jumbo: Option<usize>,
     /// The most that it may need.
@@ -70,7 +95,17 @@ impl PluginSource {
     ) -> Self {
         let record_bytes_max = u64::from(record_bytes_max);
         let budget = JumboBudget::new(record_bytes_max, record_bytes_max);
-        Self { reader, node, splits, reading: false, jumbo: None, record_bytes_max, budget }
+        Self {
+            reader,
+            node,
+            splits,
+            reading: false,
+            exhausted: false,
+            ask_at: Instant::now(),
+            jumbo: None,
+            record_bytes_max,
+            budget,
+        }
     }
 
     /// Memory for a row that fits no segment. `None` if the one before still holds it; this thread
@@ -117,6 +152,14 @@ impl BlockingSource for PluginSource {
                 let Some(split) = self.splits.next(self.node)? else { return Ok(Read::End) };
                 self.reader.begin(&split)?;
                 self.reading = true;
+                return Ok(Read::SplitBegins);
+            }
+            if !self.exhausted && self.ask_at <= Instant::now() {
+                self.exhausted = self.splits.is_exhausted(self.node)?;
+                self.ask_at = Instant::now() + ASK_AGAIN;
+                if self.exhausted {
+                    return Ok(Read::LastSplit);
+                }
             }
             match self.reader.fill(&mut segment)? {
                 ReaderPage::Page { length, rows } => {

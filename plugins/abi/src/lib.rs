@@ -129,13 +129,13 @@ pub const SPLIT_DONE: Status = 3;
 /// no segment of that length fails the task.
 pub const TOO_SMALL: Status = 4;
 
-/// [`JobTable::produce`]: there is more.
+/// [`JobTable::produce`], [`JobTable::next_chunk`]: there is more.
 pub const MORE: Status = 1;
 /// [`JobTable::produce`]: nothing before a certain time.
 pub const IDLE: Status = 2;
-/// [`JobTable::produce`], [`JobTable::finish`]: done.
+/// [`JobTable::produce`], [`JobTable::finish`], [`JobTable::signal`], [`JobTable::next_chunk`]: done.
 pub const DONE: Status = 3;
-/// [`JobTable::finish`]: not done, wait for room.
+/// [`JobTable::finish`], [`JobTable::signal`]: not done, wait for room.
 pub const BLOCKED: Status = 4;
 
 /// What the host offers to a plugin.
@@ -426,6 +426,15 @@ pub struct ChainHost {
         token: u64,
         page: FilledPage,
     ) -> Status,
+    /// Sends an event, `SIGNAL_…` with its time, behind what was submitted to a subpartition; with
+    /// `u32::MAX` to every one.
+    pub event: unsafe extern "C" fn(
+        context: *mut c_void,
+        output: u32,
+        subpartition: u32,
+        signal: u32,
+        time: i64,
+    ),
     /// 1 if a page that is not full should be submitted now.
     pub wants_flush:
         unsafe extern "C" fn(context: *mut c_void, output: u32, subpartition: u32) -> Status,
@@ -433,6 +442,38 @@ pub struct ChainHost {
     pub lender: *mut c_void,
     /// Takes back a lent segment without a page; at any time while the chain is open.
     pub release: unsafe extern "C" fn(lender: *mut c_void, token: u64),
+}
+
+/// Event time has come so far: [`JobTable::signal`] and [`ChainHost::event`].
+pub const SIGNAL_WATERMARK: u32 = 1;
+/// No rows will come for a while, and nobody should wait for them.
+pub const SIGNAL_IDLE: u32 = 2;
+/// Rows come again.
+pub const SIGNAL_ACTIVE: u32 = 3;
+/// The source begins another split. Only for [`JobTable::signal`].
+pub const SIGNAL_SPLIT_BEGINS: u32 = 4;
+/// No subtask of the source will begin another split. Only for [`JobTable::signal`].
+pub const SIGNAL_LAST_SPLIT: u32 = 5;
+
+/// Managed memory for a chain's state; good as long as the chain is open, from any thread.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
+pub struct StateHost {
+    /// Bytes of this struct.
+    pub size: u32,
+    /// Goes with each call.
+    pub lender: *mut c_void,
+    /// Bytes of a segment.
+    pub segment_size: usize,
+    /// Lends a segment; below 0 if the budget is used up.
+    pub lease: unsafe extern "C" fn(lender: *mut c_void, lent: *mut LentSegment) -> Status,
+    /// Takes back a lent segment.
+    pub give_back: unsafe extern "C" fn(lender: *mut c_void, token: u64),
+    /// Reserves bytes out of the same budget; below 0 if it is used up.
+    pub reserve: unsafe extern "C" fn(lender: *mut c_void, bytes: u64) -> Status,
+    /// Ends a reservation of so many bytes.
+    pub release: unsafe extern "C" fn(lender: *mut c_void, bytes: u64),
 }
 
 /// One output of a chain.
@@ -455,6 +496,10 @@ pub struct OutputInfo {
 pub struct ChainInfo {
     /// The subtask.
     pub subtask: SubtaskInfo,
+    /// How many key groups there are.
+    pub max_parallelism: u32,
+    /// Memory for its state; null if the graph says that it has none.
+    pub state: *const StateHost,
     /// The outputs, in order.
     pub outputs: *const OutputInfo,
     /// How many.
@@ -506,6 +551,28 @@ pub struct JobTable {
     pub finish: unsafe extern "C" fn(
         chain: *mut c_void,
         host: *const ChainHost,
+        errors: BytesSink,
+    ) -> Status,
+    /// Answers a signal, one of `SIGNAL_…`, with its time if it is a watermark, in milliseconds:
+    /// [`DONE`], or [`BLOCKED`] if it has to be given again.
+    pub signal: unsafe extern "C" fn(
+        chain: *mut c_void,
+        host: *const ChainHost,
+        signal: u32,
+        time: i64,
+        errors: BytesSink,
+    ) -> Status,
+    /// Freezes the chain's state as it is.
+    pub begin_snapshot: unsafe extern "C" fn(chain: *mut c_void, errors: BytesSink) -> Status,
+    /// Gives a part of the frozen state: [`MORE`], or [`DONE`] if there was no more.
+    pub next_chunk:
+        unsafe extern "C" fn(chain: *mut c_void, chunk: BytesSink, errors: BytesSink) -> Status,
+    /// The snapshot is not wanted any more.
+    pub abort_snapshot: unsafe extern "C" fn(chain: *mut c_void, errors: BytesSink) -> Status,
+    /// Puts state back, before the first row, in chunks that are whole.
+    pub restore: unsafe extern "C" fn(
+        chain: *mut c_void,
+        chunks: BorrowedBytes,
         errors: BytesSink,
     ) -> Status,
     /// Submits pages that have rows; every one if `force` is not 0.

@@ -22,7 +22,7 @@ use abi_stable::{
 };
 use millstream_abi::{
     ChainHost, Extension, FormatTable, FunctionTable, Host, JobTable, OptionSpec, Plugin,
-    SinkTable, SourceTable,
+    SinkTable, SourceTable, StateHost,
 };
 
 /// What a library says of its layout: the static that [`export_layout!`] puts into it.
@@ -45,6 +45,7 @@ pub struct Border {
         sink: *const SinkTable,
         job: *const JobTable,
         chain_host: *const ChainHost,
+        state_host: *const StateHost,
         format: *const FormatTable,
         function: *const FunctionTable,
     ),

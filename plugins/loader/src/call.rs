@@ -56,6 +56,17 @@ pub(crate) fn collect(all: &mut Vec<Vec<u8>>) -> BytesSink {
     BytesSink { context: (&raw mut *all).cast(), take: take_all }
 }
 
+/// A sink that appends what it is given to `out`.
+pub(crate) fn append(out: &mut Vec<u8>) -> BytesSink {
+    BytesSink { context: (&raw mut *out).cast(), take: take_more }
+}
+
+unsafe extern "C" fn take_more(context: *mut c_void, bytes: BorrowedBytes) {
+    // SAFETY: as in `take_all`.
+    let (out, bytes) = unsafe { (&mut *context.cast::<Vec<u8>>(), borrow(&bytes)) };
+    out.extend_from_slice(bytes);
+}
+
 fn collect_last(last: &mut Vec<u8>) -> BytesSink {
     BytesSink { context: (&raw mut *last).cast(), take: take_last }
 }
@@ -76,11 +87,18 @@ unsafe extern "C" fn take_last(context: *mut c_void, bytes: BorrowedBytes) {
 /// # Safety
 /// The bytes are readable during the call.
 unsafe fn copy(bytes: BorrowedBytes) -> Vec<u8> {
+    // SAFETY: the caller's promise.
+    unsafe { borrow(&bytes) }.to_vec()
+}
+
+/// # Safety
+/// The bytes are readable as long as the reference is used.
+unsafe fn borrow(bytes: &BorrowedBytes) -> &[u8] {
     if bytes.length == 0 || bytes.start.is_null() {
-        return Vec::new();
+        return &[];
     }
     // SAFETY: the caller's promise.
-    unsafe { slice::from_raw_parts(bytes.start, bytes.length) }.to_vec()
+    unsafe { slice::from_raw_parts(bytes.start, bytes.length) }
 }
 
 fn failure(name: &Name, status: Status, reason: &[u8]) -> CallError {

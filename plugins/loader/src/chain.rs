@@ -3,19 +3,22 @@
 use std::{ffi::c_void, ptr, sync::Arc};
 
 use millstream_abi::{
-    BorrowedBytes, BytesSink, ChainHost, DONE, FAILED, FilledPage, IDLE, LentSegment, OK, Status,
+    BorrowedBytes, BytesSink, ChainHost, DONE, FAILED, FilledPage, IDLE, LentSegment, MORE, OK,
+    SIGNAL_ACTIVE, SIGNAL_IDLE, SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS, SIGNAL_WATERMARK, Status,
 };
 use millstream_data::page::ValidPage;
 use millstream_dataflow::{
     Chain, Context, Lease, TaskError,
-    chain::{PageInfo, Produced},
+    chain::{PageInfo, Produced, Signal},
 };
+use millstream_exchange::event::{Event, StreamStatus};
 use millstream_memory::{Segment, lend::LendTable};
 
 use crate::{
     CallError,
-    call::{Handle, lend_bytes, lend_str, status},
+    call::{Handle, append, lend_bytes, lend_str, status},
     job::Inner,
+    state::LentState,
 };
 
 /// Segments that one chain may hold at once: a page for each subpartition, with room to spare.
@@ -27,11 +30,23 @@ pub(crate) struct PluginChain {
     handle: Handle,
     /// The segments that the chain holds. Boxed: the plugin knows its address.
     lent: Box<LendTable<Segment>>,
+    /// What its state is in, which the plugin knows the address of, too.
+    _state: Option<Box<LentState>>,
 }
 
 impl PluginChain {
-    pub(crate) fn new(job: Arc<Inner>, handle: Handle) -> Self {
-        Self { job, handle, lent: Box::new(LendTable::new(LENT_MAX)) }
+    /// The chain of `handle`, which was told of `state` when it was opened.
+    pub(crate) fn new(job: Arc<Inner>, handle: Handle, state: Option<Box<LentState>>) -> Self {
+        Self { job, handle, lent: Box::new(LendTable::new(LENT_MAX)), _state: state }
+    }
+
+    /// Calls the plugin about the chain's state.
+    fn call_state(
+        &mut self,
+        call: impl FnOnce(*mut c_void, BytesSink) -> Status,
+    ) -> Result<Status, TaskError> {
+        let handle = self.handle.0.as_ptr();
+        Ok(status(&self.job.name, |errors| call(handle, errors))?)
     }
 
     /// Calls the plugin with a host that serves it from `context`.
@@ -50,6 +65,7 @@ impl PluginChain {
             lease,
             lease_jumbo,
             submit,
+            event,
             wants_flush,
             lender: ptr::from_ref(&*self.lent).cast_mut().cast(),
             release,
@@ -109,6 +125,49 @@ impl Chain for PluginChain {
         // SAFETY: the chain is open and used by one thread, and the host outlives the call.
         let call = |chain, host, errors| unsafe { finish(chain, host, errors) };
         self.call(context, call) == Some(DONE)
+    }
+
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+        let table_signal = self.job.table.signal;
+        let (kind, time) = match signal {
+            Signal::Watermark(time) => (SIGNAL_WATERMARK, time),
+            Signal::Idle => (SIGNAL_IDLE, 0),
+            Signal::Active => (SIGNAL_ACTIVE, 0),
+            Signal::SplitBegins => (SIGNAL_SPLIT_BEGINS, 0),
+            Signal::LastSplit => (SIGNAL_LAST_SPLIT, 0),
+            // Only operators within a chain say so.
+            Signal::Late => return true,
+        };
+        // SAFETY: the chain is open and used by one thread, and the host outlives the call.
+        let call = |chain, host, errors| unsafe { table_signal(chain, host, kind, time, errors) };
+        self.call(context, call) == Some(DONE)
+    }
+
+    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+        let begin = self.job.table.begin_snapshot;
+        // SAFETY: the chain is open and used by one thread.
+        self.call_state(|chain, errors| unsafe { begin(chain, errors) }).map(|_| ())
+    }
+
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+        let next = self.job.table.next_chunk;
+        let chunk = append(out);
+        // SAFETY: the chain is open and used by one thread, and `out` outlives the call.
+        let more = self.call_state(|chain, errors| unsafe { next(chain, chunk, errors) });
+        matches!(more, Ok(MORE))
+    }
+
+    fn abort_snapshot(&mut self) {
+        let abort = self.job.table.abort_snapshot;
+        // SAFETY: the chain is open and used by one thread. A chain that cannot abort fails the next
+        // snapshot.
+        let _ = self.call_state(|chain, errors| unsafe { abort(chain, errors) });
+    }
+
+    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        let (restore, chunks) = (self.job.table.restore, lend_bytes(chunks));
+        // SAFETY: the chain is open and used by one thread, and the chunks outlive the call.
+        self.call_state(|chain, errors| unsafe { restore(chain, chunks, errors) }).map(|_| ())
     }
 
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {
@@ -221,6 +280,28 @@ unsafe extern "C" fn submit(
     let info = PageInfo { length: page.length, rows: page.rows };
     context.submit(output as u16, subpartition, segment, info);
     i32::from(!context.is_blocked())
+}
+
+unsafe extern "C" fn event(
+    context: *mut c_void,
+    output: u32,
+    subpartition: u32,
+    signal: u32,
+    time: i64,
+) {
+    // SAFETY: the plugin passes the context of the running call.
+    let (context, _) = unsafe { frame(context) };
+    let event = match signal {
+        SIGNAL_WATERMARK => Event::Watermark(time),
+        SIGNAL_IDLE => Event::Status(StreamStatus::Idle),
+        SIGNAL_ACTIVE => Event::Status(StreamStatus::Active),
+        _ => {
+            context
+                .fail(TaskError::new(format!("the chain sent event {signal}, which there is not")));
+            return;
+        }
+    };
+    context.event(output as u16, subpartition, event);
 }
 
 unsafe extern "C" fn wants_flush(context: *mut c_void, output: u32, subpartition: u32) -> Status {

@@ -1,6 +1,6 @@
 //! Running a plugin's job.
 
-use std::sync::Arc;
+use std::{ptr, sync::Arc};
 
 use millstream_abi::{ChainInfo, JobTable, OutputInfo, SubtaskInfo};
 use millstream_dataflow::{Chain, OpenInfo, StreamGraph};
@@ -10,6 +10,7 @@ use crate::{
     call::{Handle, Name, collect, handle, lend_options, status},
     chain::PluginChain,
     plugin::Table,
+    state::LentState,
 };
 
 /// A job that a plugin has built.
@@ -68,6 +69,8 @@ impl OpenJob {
                 compact: u32::from(output.compact),
             })
             .collect();
+        let state = info.state.clone().map(LentState::new);
+        let state_host = state.as_ref().map(|state| state.host());
         let info = ChainInfo {
             subtask: SubtaskInfo {
                 size: size_of::<SubtaskInfo>() as u32,
@@ -75,6 +78,8 @@ impl OpenJob {
                 parallelism: info.parallelism,
                 segment_size: info.segment_size,
             },
+            max_parallelism: info.max_parallelism,
+            state: state_host.as_ref().map_or(ptr::null(), ptr::from_ref),
             outputs: outputs.as_ptr(),
             outputs_length: outputs.len(),
         };
@@ -82,7 +87,7 @@ impl OpenJob {
         let opened = handle(name, |errors| unsafe {
             (table.open_chain)(job.0.as_ptr(), node, &raw const info, errors)
         })?;
-        Ok(Box::new(PluginChain::new(Arc::clone(&self.0), Handle(opened))))
+        Ok(Box::new(PluginChain::new(Arc::clone(&self.0), Handle(opened), state)))
     }
 }
 

@@ -19,6 +19,7 @@ mod plugin;
 mod registry;
 mod sink;
 mod source;
+mod state;
 
 pub use error::{CallError, LoadError};
 pub use format::{

@@ -4,18 +4,21 @@ use std::{ffi::c_void, marker::PhantomData, mem, ptr::NonNull, slice};
 
 use millstream_abi::{
     BLOCKED, BorrowedBytes, BorrowedOptions, BytesSink, ChainHost, ChainInfo, DONE, FilledPage,
-    IDLE, JobTable, LentSegment, MORE, OK, Status, VERSION,
+    IDLE, JobTable, LentSegment, MORE, OK, SIGNAL_ACTIVE, SIGNAL_IDLE, SIGNAL_LAST_SPLIT,
+    SIGNAL_SPLIT_BEGINS, SIGNAL_WATERMARK, Status, VERSION,
 };
 use millstream_data::page::ValidPage;
 use millstream_dataflow::{
     Chain, ChainIo, Context, Environment, Lease, OpenInfo, TaskError,
-    chain::{OutputInfo, PageInfo, Produced},
+    chain::{OutputInfo, PageInfo, Produced, Signal},
     stream::Program,
 };
+use millstream_exchange::event::{Event, StreamStatus};
 use millstream_memory::Segment;
 
 use crate::{
     Error, borrow,
+    memory::HostMemory,
     options::{OptionDoc, Options},
     thunk,
 };
@@ -50,6 +53,11 @@ impl<J: Job> Thunks<J> {
         process,
         produce,
         finish,
+        signal,
+        begin_snapshot,
+        next_chunk,
+        abort_snapshot,
+        restore,
         flush,
         close_chain,
         close,
@@ -99,6 +107,10 @@ unsafe extern "C" fn open_chain(
         let info = OpenInfo {
             subtask: info.subtask.subtask,
             parallelism: info.subtask.parallelism,
+            max_parallelism: info.max_parallelism,
+            // SAFETY: the host lends the state's table for the call; what is in it is good as long as
+            // the chain is open.
+            state: unsafe { info.state.as_ref() }.map(|host| HostMemory::shared(*host)),
             segment_size: info.subtask.segment_size,
             outputs: outputs.iter().map(output).collect(),
         };
@@ -186,6 +198,69 @@ unsafe extern "C" fn finish(
     })
 }
 
+unsafe extern "C" fn signal(
+    chain: *mut c_void,
+    host: *const ChainHost,
+    signal: u32,
+    time: i64,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        let signal = match signal {
+            SIGNAL_WATERMARK => Signal::Watermark(time),
+            SIGNAL_IDLE => Signal::Idle,
+            SIGNAL_ACTIVE => Signal::Active,
+            SIGNAL_SPLIT_BEGINS => Signal::SplitBegins,
+            SIGNAL_LAST_SPLIT => Signal::LastSplit,
+            // A newer host may have signals that mean nothing to this chain.
+            _ => return Ok(DONE),
+        };
+        // SAFETY: the host passes what `open_chain` gave and itself.
+        let done = unsafe { call(chain, host, |chain, context| chain.signal(signal, context))? };
+        Ok(if done { DONE } else { BLOCKED })
+    })
+}
+
+unsafe extern "C" fn begin_snapshot(chain: *mut c_void, errors: BytesSink) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_chain` gave.
+        unsafe { thunk::exclusive::<OpenChain>(chain)? }.begin_snapshot()?;
+        Ok(OK)
+    })
+}
+
+unsafe extern "C" fn next_chunk(chain: *mut c_void, sink: BytesSink, errors: BytesSink) -> Status {
+    thunk::status(errors, || {
+        let mut chunk = Vec::new();
+        // SAFETY: the host passes what `open_chain` gave.
+        let more = unsafe { thunk::exclusive::<OpenChain>(chain)? }.next_chunk(&mut chunk);
+        thunk::give(sink, &chunk);
+        Ok(if more { MORE } else { DONE })
+    })
+}
+
+unsafe extern "C" fn abort_snapshot(chain: *mut c_void, errors: BytesSink) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_chain` gave.
+        unsafe { thunk::exclusive::<OpenChain>(chain)? }.abort_snapshot();
+        Ok(OK)
+    })
+}
+
+unsafe extern "C" fn restore(
+    chain: *mut c_void,
+    chunks: BorrowedBytes,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_chain` gave, and lends the chunks for the call.
+        let (chain, chunks) =
+            unsafe { (thunk::exclusive::<OpenChain>(chain)?, borrow::bytes(chunks)) };
+        chain.restore(chunks)?;
+        Ok(OK)
+    })
+}
+
 unsafe extern "C" fn flush(
     chain: *mut c_void,
     host: *const ChainHost,
@@ -265,6 +340,19 @@ impl ChainIo for HostIo<'_> {
             (self.host.submit)(self.host.context, u32::from(output), subpartition, token, page)
         };
         self.ready = status == 1;
+    }
+
+    fn event(&mut self, output: u16, subpartition: u32, event: Event) {
+        let (signal, time) = match event {
+            Event::Watermark(time) => (SIGNAL_WATERMARK, time),
+            Event::Status(StreamStatus::Idle) => (SIGNAL_IDLE, 0),
+            Event::Status(StreamStatus::Active) => (SIGNAL_ACTIVE, 0),
+            // Chains say nothing else.
+            _ => return,
+        };
+        let Self { host, .. } = self;
+        // SAFETY: the host is valid during the call.
+        unsafe { (host.event)(host.context, u32::from(output), subpartition, signal, time) }
     }
 
     fn ready(&mut self) -> bool {

@@ -44,6 +44,7 @@ pub mod function;
 pub mod generated;
 mod host;
 pub mod job;
+mod memory;
 pub mod options;
 pub mod plugin;
 mod rows;
@@ -108,6 +109,13 @@ pub mod prelude {
     };
     pub use millstream_dataflow::{
         Connector, Environment, SortKey, Stream,
-        operator::{AggregateFunction, CoFunction, Emit, EmitSide},
+        operator::{
+            AggregateFunction, CoFunction, Emit, EmitSide,
+            window::{CoGroupFunction, Group, WindowAggregate},
+        },
+    };
+    pub use millstream_state::{
+        time::Bounded,
+        window::{Cumulating, Sliding, Tumbling, Window},
     };
 }

@@ -145,7 +145,7 @@ mod tests {
         StreamGraph {
             name: "pair".into(),
             nodes: vec![
-                node(NodeKind::Chain { outputs: 1 }),
+                node(NodeKind::Chain { outputs: 1, stateful: false }),
                 node(NodeKind::Result(Schema::default())),
             ],
             edges: vec![edge],

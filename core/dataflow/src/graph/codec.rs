@@ -110,9 +110,10 @@ impl Encoder {
         self.text(&node.name);
         match &node.kind {
             NodeKind::Source(spec) => self.connector(0, spec),
-            NodeKind::Chain { outputs } => {
+            NodeKind::Chain { outputs, stateful } => {
                 self.byte(1);
                 self.number(u32::from(*outputs));
+                self.byte(u8::from(*stateful));
             }
             NodeKind::Sink(spec) => self.connector(2, spec),
             NodeKind::Result(schema) => {
@@ -277,7 +278,14 @@ impl<'a> Decoder<'a> {
         let name = self.text()?;
         let kind = match self.byte()? {
             0 => NodeKind::Source(self.connector()?),
-            1 => NodeKind::Chain { outputs: self.small()? },
+            1 => NodeKind::Chain {
+                outputs: self.small()?,
+                stateful: match self.byte()? {
+                    0 => false,
+                    1 => true,
+                    _ => return self.wrong(),
+                },
+            },
             2 => NodeKind::Sink(self.connector()?),
             3 => NodeKind::Result(self.schema()?),
             4 => NodeKind::Sort(SortSpec {
@@ -407,7 +415,7 @@ mod tests {
             name: "job".into(),
             nodes: vec![
                 node(NodeKind::Source(spec.clone())),
-                node(NodeKind::Chain { outputs: 1 }),
+                node(NodeKind::Chain { outputs: 1, stateful: true }),
                 node(NodeKind::Sort(sort)),
                 node(NodeKind::Result(result)),
             ],

@@ -156,7 +156,7 @@ mod tests {
     fn groups_have_slots_of_their_own() {
         let node = |group: &str, parallelism| Node {
             name: group.into(),
-            kind: NodeKind::Chain { outputs: 1 },
+            kind: NodeKind::Chain { outputs: 1, stateful: false },
             parallelism,
             max_parallelism: None,
             chaining: Strategy::Always,

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use millstream_data::{Key, Value, hash};
 
 use super::{Operator, Row, Stage};
-use crate::chain::{Context, OpenInfo, TaskError};
+use crate::chain::{Context, OpenInfo, Signal, TaskError};
 
 /// How rows are folded into an accumulator, and an accumulator becomes a row.
 pub trait AggregateFunction: Clone + Send + Sync + 'static {
@@ -218,6 +218,10 @@ where
         self.next.finish(context)
     }
 
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+        self.next.signal(signal, context)
+    }
+
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {
         self.next.flush(force, context);
     }
@@ -285,6 +289,14 @@ where
             self.next.push(made.view(), context);
         }
         false
+    }
+
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+        match signal {
+            // Rows come when the input has ended: no time passes before.
+            Signal::Watermark(_) | Signal::Late => true,
+            _ => self.next.signal(signal, context),
+        }
     }
 
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {

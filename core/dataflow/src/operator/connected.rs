@@ -8,7 +8,7 @@ use super::{
     Emit, Stage, process_page,
     stateless::{Emitter, opaque},
 };
-use crate::chain::{Chain, Context, TaskError};
+use crate::chain::{Chain, Context, Signal, TaskError};
 
 /// What reads the rows of two streams. Each subtask works with a clone of its own.
 pub trait CoFunction: Clone + Send + Sync + 'static {
@@ -73,6 +73,10 @@ impl<F: CoFunction, N: Stage<F::Out>> Chain for CoChain<F, N> {
 
     fn finish(&mut self, context: &mut Context<'_>) -> bool {
         self.next.resume(context) && self.next.finish(context)
+    }
+
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+        self.next.resume(context) && self.next.signal(signal, context)
     }
 
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {

@@ -6,7 +6,7 @@ use millstream_data::Value;
 
 use super::{Emit, Operator, Stage, stateless::opaque};
 use crate::{
-    chain::{Context, OpenInfo, TaskError},
+    chain::{Context, OpenInfo, Signal, TaskError},
     writer::{PartitionWriter, Single},
 };
 
@@ -58,6 +58,11 @@ macro_rules! pass_on_to_both {
 
         fn finish(&mut self, context: &mut Context<'_>) -> bool {
             self.next.finish(context) && self.side.finish(context)
+        }
+
+        fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+            // A writer is never blocked by a signal, so that it gets none twice.
+            self.next.signal(signal, context) && self.side.signal(signal, context)
         }
 
         fn flush(&mut self, force: bool, context: &mut Context<'_>) {

@@ -3,7 +3,7 @@
 use millstream_data::{Value, page::ValidPage};
 
 use super::Stage;
-use crate::chain::{Chain, Context, Produced, TaskError};
+use crate::chain::{Chain, Context, Produced, Signal, TaskError};
 
 /// A chain that begins with a source of its own, an iterator.
 #[derive(Debug)]
@@ -96,6 +96,10 @@ impl<T: Value, I: Iterator<Item = T> + Send, S: Stage<T>> Chain for SourceChain<
 
     fn finish(&mut self, context: &mut Context<'_>) -> bool {
         self.stage.resume(context) && self.stage.finish(context)
+    }
+
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+        self.stage.resume(context) && self.stage.signal(signal, context)
     }
 
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {

@@ -5,7 +5,7 @@ use core::{fmt, marker::PhantomData};
 use millstream_data::Value;
 
 use super::{Operator, Stage};
-use crate::chain::{Context, OpenInfo, TaskError};
+use crate::chain::{Context, OpenInfo, Signal, TaskError};
 
 /// Passes resume, finish and flush on to the next stage.
 macro_rules! pass_on {
@@ -16,6 +16,10 @@ macro_rules! pass_on {
 
         fn finish(&mut self, context: &mut Context<'_>) -> bool {
             self.next.finish(context)
+        }
+
+        fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+            self.next.signal(signal, context)
         }
 
         fn flush(&mut self, force: bool, context: &mut Context<'_>) {
@@ -285,6 +289,10 @@ where
         self.next.finish(context)
     }
 
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+        self.next.signal(signal, context)
+    }
+
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {
         self.next.flush(force, context);
     }
@@ -375,6 +383,10 @@ where
     }
 
     fn finish(&mut self, _context: &mut Context<'_>) -> bool {
+        true
+    }
+
+    fn signal(&mut self, _signal: Signal, _context: &mut Context<'_>) -> bool {
         true
     }
 

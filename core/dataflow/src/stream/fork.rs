@@ -54,12 +54,12 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
     }
 
     /// Gives the chain one more side output; gives its stream, and its number.
-    fn side<V: Value>(mut self) -> (Self, Stream<V, Pages<V>>, u16) {
+    pub(super) fn side<V: Value>(mut self) -> (Self, Stream<V, Pages<V>>, u16) {
         let env = self.env.clone();
         let node = *self.node.get_or_insert_with(|| {
             // What a program that drops the main output is told about.
             let name = Some("a stream that a side output was taken from".into());
-            let chain = NodeKind::Chain { outputs: 0 };
+            let chain = NodeKind::Chain { outputs: 0, stateful: false };
             env.add(Settings { name, ..Settings::default() }, chain, None)
         });
         let output = self.sides;

@@ -74,6 +74,10 @@ where
         self.aggregate_at_end(Reduce::new(function))
     }
 
+    pub(super) fn selector(&self) -> S {
+        self.selector.clone()
+    }
+
     pub(super) fn exchange(self) -> Stream<T, Pages<T>> {
         let partitioner = ByKey::<K, S>::new(self.selector);
         self.stream.exchange(partitioner, Partitioning::Hash)

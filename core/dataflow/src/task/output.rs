@@ -36,6 +36,12 @@ impl ResultPartition {
         self.waiting.extend(refused.map(|element| (subpartition, element)));
     }
 
+    fn push_to_all(&mut self, event: Event) {
+        for subpartition in 0..self.subpartitions.len() as u32 {
+            self.push(subpartition, Element::Event(event));
+        }
+    }
+
     /// Pushes what waits as far as there is room, each subpartition in order.
     fn push_waiting(&mut self) {
         if self.waiting.is_empty() {
@@ -176,9 +182,7 @@ impl Outputs {
     /// Says on every channel that nothing follows.
     pub(super) fn end(&mut self) {
         for partition in &mut self.partitions {
-            for subpartition in 0..partition.subpartitions.len() as u32 {
-                partition.push(subpartition, Element::Event(Event::EndOfPartition));
-            }
+            partition.push_to_all(Event::EndOfPartition);
         }
     }
 
@@ -241,6 +245,14 @@ impl ChainIo for Outputs {
         self.sent.rows += u64::from(page.rows) * copies;
         self.sent.bytes += u64::from(page.length) * copies;
         self.sent.pages += copies;
+    }
+
+    fn event(&mut self, output: u16, subpartition: u32, event: Event) {
+        let Some(partition) = self.partitions.get_mut(usize::from(output)) else { return };
+        match subpartition {
+            ALL => partition.push_to_all(event),
+            one => partition.push(one, Element::Event(event)),
+        }
     }
 
     fn ready(&mut self) -> bool {

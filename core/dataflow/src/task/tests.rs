@@ -44,6 +44,8 @@ fn bench(timeout: BufferTimeout) -> Bench {
     let info = OpenInfo {
         subtask: 0,
         parallelism: 1,
+        max_parallelism: 128,
+        state: None,
         segment_size: SEGMENT as u32,
         outputs: vec![OutputInfo { subpartitions: 1, max_parallelism: 128, compact: false }],
     };

@@ -82,6 +82,11 @@ fn positive(what: &'static str, found: i64) -> Result<i64, WindowError> {
 }
 
 impl Tumbling {
+    /// How long windows are.
+    pub fn size(&self) -> i64 {
+        self.size
+    }
+
     /// Windows of `size` that begin at 0, the epoch, and every `size` from there.
     ///
     /// # Errors
@@ -105,6 +110,16 @@ impl Tumbling {
 }
 
 impl Sliding {
+    /// How long windows are.
+    pub fn size(&self) -> i64 {
+        self.size
+    }
+
+    /// A time at which a window begins.
+    pub fn begin(&self) -> i64 {
+        self.offset
+    }
+
     /// Windows of `size` of which one begins at 0, the epoch, and one every `slide` from there.
     ///
     /// # Errors
@@ -142,6 +157,21 @@ impl Sliding {
 }
 
 impl Cumulating {
+    /// How long windows are at most.
+    pub fn size(&self) -> i64 {
+        self.size
+    }
+
+    /// How much longer than the one before a window is.
+    pub fn step(&self) -> i64 {
+        self.step
+    }
+
+    /// A time at which a window begins.
+    pub fn begin(&self) -> i64 {
+        self.offset
+    }
+
     /// Windows that begin at 0, the epoch, and every `size` from there, and grow by `step`.
     ///
     /// # Errors

@@ -369,6 +369,9 @@ fn serve(
                 let answer = ToWorker::Split { node, split: splits.take(node) };
                 state.tell(&answer)?;
             }
+            Ok(Some(ToCoordinator::SplitsLeft { node })) => {
+                state.tell(&ToWorker::SplitsLeft { node, left: !splits.is_empty(node) })?;
+            }
             Ok(Some(ToCoordinator::Counts { subtasks })) => {
                 progress.report(subtasks.into_iter().map(SubtaskCounts::from));
             }

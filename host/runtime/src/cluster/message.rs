@@ -38,6 +38,13 @@ pub(super) enum ToWorker {
         /// The split; absent if there are no more.
         split: Option<Vec<u8>>,
     },
+    /// The answer to `SplitsLeft`.
+    SplitsLeft {
+        /// The source.
+        node: u32,
+        /// Whether there are splits that nobody has taken.
+        left: bool,
+    },
 }
 
 /// From a worker.
@@ -54,6 +61,11 @@ pub(super) enum ToCoordinator {
     Ready,
     /// A source of this worker is free.
     NextSplit {
+        /// The source.
+        node: u32,
+    },
+    /// A source of this worker wants to know whether splits are left.
+    SplitsLeft {
         /// The source.
         node: u32,
     },

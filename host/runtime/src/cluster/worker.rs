@@ -140,18 +140,15 @@ impl Pipe {
 
     /// From now on a thread hands answers to those who asked, says when the results may be shown,
     /// and ends the run when the coordinator goes. It holds standard input until the process ends.
-    fn listen_on(
-        &mut self,
-        outcome: Arc<Outcome>,
-        answers: Sender<Option<Vec<u8>>>,
-    ) -> Receiver<()> {
+    fn listen_on(&mut self, outcome: Arc<Outcome>, answers: Sender<Answer>) -> Receiver<()> {
         let (commit, committed) = channel();
         let mut input = std::mem::replace(&mut self.input, BufReader::new(io::stdin()));
         thread::spawn(move || {
             while let Ok(Some(message)) = receive::<ToWorker>(&mut input) {
                 // Nobody waits any more if the run is over.
                 let _ = match message {
-                    ToWorker::Split { split, .. } => answers.send(split).is_ok(),
+                    ToWorker::Split { split, .. } => answers.send(Answer::Split(split)).is_ok(),
+                    ToWorker::SplitsLeft { left, .. } => answers.send(Answer::Left(left)).is_ok(),
                     ToWorker::Commit => commit.send(()).is_ok(),
                     _ => false,
                 };
@@ -170,20 +167,43 @@ fn report(progress: &Progress) -> ToCoordinator {
 /// Splits that the coordinator hands out. One source asks at a time.
 struct RemoteSplits {
     output: Arc<Output>,
-    answers: Mutex<Receiver<Option<Vec<u8>>>>,
+    answers: Mutex<Receiver<Answer>>,
 }
 
 impl RemoteSplits {
-    fn new(output: Arc<Output>) -> (Self, Sender<Option<Vec<u8>>>) {
+    fn new(output: Arc<Output>) -> (Self, Sender<Answer>) {
         let (sender, receiver) = channel();
         (Self { output, answers: Mutex::new(receiver) }, sender)
     }
 }
 
+/// What the coordinator says of splits.
+enum Answer {
+    Split(Option<Vec<u8>>),
+    Left(bool),
+}
+
+impl RemoteSplits {
+    /// Asks, and waits for the answer: the next one is to this question, since one asks at a time.
+    fn ask(&self, question: &ToCoordinator) -> Result<Answer, TaskError> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        self.output.send(question)?;
+        answers.recv().map_err(|error| gone(&error))
+    }
+}
+
 impl SplitService for RemoteSplits {
     fn next(&self, node: u32) -> Result<Option<Vec<u8>>, TaskError> {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        self.output.send(&ToCoordinator::NextSplit { node })?;
-        answers.recv().map_err(|error| gone(&error))
+        match self.ask(&ToCoordinator::NextSplit { node })? {
+            Answer::Split(split) => Ok(split),
+            Answer::Left(_) => Err(gone(&"it answered another question")),
+        }
+    }
+
+    fn is_exhausted(&self, node: u32) -> Result<bool, TaskError> {
+        match self.ask(&ToCoordinator::SplitsLeft { node })? {
+            Answer::Left(left) => Ok(!left),
+            Answer::Split(_) => Err(gone(&"it answered another question")),
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! Managed memory and spill files for the operators that want them.
 
-use std::os::fd::OwnedFd;
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use millstream_dataflow::{
     StreamGraph, TaskError,
+    chain::StateMemory,
     graph::NodeKind,
     sort::{SortResources, Spill},
 };
-use millstream_memory::{ManagedMemory, cost::split_by_weight};
+use millstream_memory::{ManagedMemory, Segment, cost::split_by_weight, managed::Owner};
 use millstream_segments::MmapArena;
 use millstream_sort::ManagedLease;
 
@@ -50,6 +51,19 @@ impl Managed {
         Ok((SortResources { memory, segments_max, storage }, file))
     }
 
+    /// Memory for the state of one subtask. All that have state, and those that sort beyond their share,
+    /// take from the same budget.
+    pub(super) fn state(
+        &mut self,
+        runtime: &Runtime,
+        task: &str,
+    ) -> Result<Arc<dyn StateMemory>, RunError> {
+        let memory = self.memory(runtime)?;
+        let owner = memory.open(task);
+        let owner = owner.map_err(|e| RunError::Task(TaskError::new(e.to_string()).at(task)))?;
+        Ok(Arc::new(State { memory, owner }))
+    }
+
     /// The memory, which is made when it is first wanted.
     fn memory(&mut self, runtime: &Runtime) -> Result<ManagedMemory, RunError> {
         if let Some(memory) = &self.memory {
@@ -58,5 +72,30 @@ impl Managed {
         let size = runtime.network.segment_size();
         let arena = MmapArena::new(size, (runtime.managed_bytes / size).max(1))?;
         Ok(self.memory.insert(ManagedMemory::new(Box::new(arena))).clone())
+    }
+}
+
+/// Managed memory in the name of one subtask.
+struct State {
+    memory: ManagedMemory,
+    owner: Owner,
+}
+
+impl StateMemory for State {
+    fn segment_size(&self) -> usize {
+        self.memory.page_size()
+    }
+
+    fn lease(&self) -> Option<Segment> {
+        self.memory.allocate_pages(self.owner, 1).ok()?.pop()
+    }
+
+    fn reserve(&self, bytes: u64) -> bool {
+        self.memory.reserve(self.owner, bytes).is_ok()
+    }
+
+    fn release(&self, bytes: u64) {
+        // An owner that was closed meanwhile has nothing reserved any more.
+        let _ = self.memory.release_reservation(self.owner, bytes);
     }
 }

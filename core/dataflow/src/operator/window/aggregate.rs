@@ -1,0 +1,587 @@
+//! Windows whose rows are folded as they come.
+
+use alloc::{collections::BTreeSet, format, vec::Vec};
+use core::fmt;
+
+use millstream_data::{
+    Key, Value,
+    page::ValidPage,
+    row::{RowLayout, RowValue},
+    value::Record,
+};
+use millstream_state::{
+    Backend, Column, Kind, StateId, StateSpec,
+    time::WATERMARK_MIN,
+    window::{Lateness, Window},
+};
+
+use super::{
+    WindowAssigner,
+    panes::{Panes, Sweep, namespace},
+};
+use crate::{
+    chain::{Chain, Context, OpenInfo, Signal, TaskError},
+    operator::{Emit, Row, Stage, stateless::Emitter},
+    state::{KeyBatch, KeyedState, damaged},
+    writer::{PartitionWriter, Single},
+};
+
+/// How the rows of a window are folded, and what comes of it.
+pub trait WindowAggregate: Clone + Send + Sync + 'static {
+    /// What is folded.
+    type In: Value;
+    /// The key of the rows that are folded together.
+    type Key: Key + RowValue + Record;
+    /// What they are folded into. It is state: a row.
+    type Accumulator: RowValue + Record;
+    /// What comes of a window.
+    type Out: Value;
+
+    /// The accumulator before the first row.
+    fn create(&self) -> Self::Accumulator;
+
+    /// Folds a row into the accumulator.
+    fn add(&self, accumulator: &mut Self::Accumulator, row: <Self::In as Value>::View<'_>);
+
+    /// Folds an accumulator into another: a window is made of slices.
+    fn merge(
+        &self,
+        accumulator: &mut Self::Accumulator,
+        other: <Self::Accumulator as Value>::View<'_>,
+    );
+
+    /// The window has ended: emits what comes of it. What is emitted has to find room at once.
+    fn finish(
+        &self,
+        key: <Self::Key as Value>::View<'_>,
+        window: Window,
+        accumulator: <Self::Accumulator as Value>::View<'_>,
+        out: &mut dyn Emit<Self::Out>,
+    );
+}
+
+/// Rows of a page that are folded together: their cache misses overlap.
+const BLOCK: usize = 256;
+
+/// A chain that folds the rows of windows, and emits when a window has ended: when the watermark has
+/// reached its last time.
+pub struct WindowChain<A: WindowAggregate, S, F, W, N> {
+    function: A,
+    key: S,
+    time: F,
+    assigner: W,
+    lateness: Lateness,
+    fingerprint: u64,
+    layout: RowLayout,
+    state: KeyedState,
+    /// Accumulators of slices that have not ended, if windows have more than one.
+    slices: Option<Panes>,
+    /// Accumulators of windows.
+    windows: Panes,
+    /// Windows that have ended and stay for rows that are late, and where that is kept.
+    fired: BTreeSet<i64>,
+    fired_state: Option<StateId>,
+    watermark: i64,
+    sweep: Option<Sweep>,
+    /// Keys at hand.
+    batch: KeyBatch<A::Key>,
+    scratch: Scratch,
+    next: N,
+    /// Where rows go that are too late for all of their windows, if they go anywhere.
+    late: Option<PartitionWriter<A::In, Single>>,
+}
+
+/// Space that is used again in each call.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// The rows of the keys at hand, and the ends of their slices.
+    rows: Vec<u32>,
+    ends: Vec<u8>,
+    /// Accumulators, one behind the other.
+    values: Vec<u8>,
+    value_ends: Vec<usize>,
+}
+
+/// What a window operator is made of, beside what its rows are.
+#[derive(Clone)]
+pub(crate) struct Windowing<S, F, W> {
+    pub(crate) key: S,
+    pub(crate) time: F,
+    pub(crate) assigner: W,
+    pub(crate) lateness: Lateness,
+    /// The chain's output for rows that are too late.
+    pub(crate) late: Option<u16>,
+}
+
+impl<A, S, F, W, N> WindowChain<A, S, F, W, N>
+where
+    A: WindowAggregate,
+    W: WindowAssigner,
+{
+    /// The chain of `function` and what follows it.
+    pub(crate) fn new(
+        function: A,
+        windowing: Windowing<S, F, W>,
+        info: &OpenInfo,
+        next: N,
+    ) -> Result<Self, TaskError> {
+        let Windowing { key, time, assigner, lateness, late } = windowing;
+        let late = late.map(|output| PartitionWriter::new(&Single, output, info));
+        let mut state = KeyedState::open(info)?;
+        let layout = RowLayout::new(&A::Accumulator::schema());
+        let batch = KeyBatch::new();
+        let (width, value) = (batch.width(), layout.is_fixed().then(|| layout.fixed_bytes()));
+        let windows = Panes::register(&mut state, "windows", width, value)?;
+        let slices = assigner.is_sliced();
+        let slices = slices.then(|| Panes::register(&mut state, "slices", width, value));
+        let fired_state = (lateness != Lateness::default()).then(|| {
+            state.register(&StateSpec {
+                name: "fired".into(),
+                kind: Kind::Value,
+                key: Some(8),
+                namespace: Some(8),
+                value: Some(1),
+            })
+        });
+        Ok(Self {
+            function,
+            key,
+            time,
+            assigner,
+            lateness,
+            fingerprint: A::In::schema().fingerprint(),
+            layout,
+            slices: slices.transpose()?,
+            windows,
+            fired: BTreeSet::new(),
+            fired_state: fired_state.transpose()?,
+            state,
+            watermark: WATERMARK_MIN,
+            sweep: None,
+            batch,
+            scratch: Scratch::default(),
+            next,
+            late: late.transpose()?,
+        })
+    }
+
+    /// Folds rows of a page into the slices whose ends were written down.
+    fn fold<'a>(
+        &mut self,
+        row: impl Fn(u32) -> <A::In as Value>::View<'a>,
+    ) -> Result<(), TaskError> {
+        let Self { function, layout, state, slices, windows, batch, scratch, .. } = self;
+        let Scratch { rows, ends, .. } = scratch;
+        let panes = slices.as_mut().unwrap_or(windows);
+        let mut error = None;
+        let ends = Column::Fixed { width: 8, bytes: ends };
+        panes.fold(state, batch, ends, |index, old, new| {
+            let mut accumulator = match old.map(|old| layout.trusted(old)) {
+                None => function.create(),
+                Some(Ok(old)) => A::Accumulator::own(layout.decode::<A::Accumulator>(old)),
+                Some(Err(wrong)) => {
+                    error.get_or_insert_with(|| damaged("window", &wrong));
+                    return;
+                }
+            };
+            function.add(&mut accumulator, row(rows[index]));
+            layout.encode::<A::Accumulator>(accumulator.view(), new);
+        })?;
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Merges `scratch.values`, one for each key at hand, into a window.
+    fn merge(&mut self, window: Window) -> Result<(), TaskError> {
+        let Self { function, layout, state, windows, batch, scratch, .. } = self;
+        let Scratch { values, value_ends, .. } = scratch;
+        let mut error = None;
+        let end = namespace(window.end);
+        windows.fold(state, batch, Column::Same(&end), |index, old, new| {
+            let begin = index.checked_sub(1).and_then(|before| value_ends.get(before).copied());
+            let end = value_ends.get(index).copied().unwrap_or(0);
+            let other = values.get(begin.unwrap_or(0)..end).unwrap_or(&[]);
+            let merged = (|| {
+                let mut accumulator = match old {
+                    None => function.create(),
+                    Some(old) => {
+                        A::Accumulator::own(layout.decode::<A::Accumulator>(layout.trusted(old)?))
+                    }
+                };
+                function.merge(
+                    &mut accumulator,
+                    layout.decode::<A::Accumulator>(layout.trusted(other)?),
+                );
+                layout.encode::<A::Accumulator>(accumulator.view(), new);
+                Ok(())
+            })();
+            if let Err(wrong) = merged {
+                let wrong: millstream_data::row::RowError = wrong;
+                error.get_or_insert_with(|| damaged("window", &wrong));
+            }
+        })?;
+        error.map_or(Ok(()), Err)
+    }
+
+    /// The next pane that has ended; slices first, since windows are made of them.
+    fn next_ended(&self) -> Option<(Ended, i64)> {
+        let ended = |end: &i64| end.saturating_sub(1) <= self.watermark;
+        let slice = self.slices.as_ref().and_then(|slices| slices.ends.first().copied());
+        let window = self.windows.ends.first().copied();
+        let clean = self
+            .fired
+            .first()
+            .copied()
+            .filter(|end| self.lateness.is_late(&self.assigner.ending(*end), self.watermark));
+        match (slice.filter(ended), window.filter(ended)) {
+            (Some(slice), window) if window.is_none_or(|window| slice <= window) => {
+                Some((Ended::Slice, slice))
+            }
+            (_, Some(window)) => Some((Ended::Window, window)),
+            _ => clean.map(|end| (Ended::Cleaned, end)),
+        }
+    }
+}
+
+/// What has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// A slice, which is merged into its windows.
+    Slice,
+    /// A window, of which the result is emitted.
+    Window,
+    /// The time for rows that are late.
+    Cleaned,
+}
+
+impl<A, S, F, W, N> WindowChain<A, S, F, W, N>
+where
+    A: WindowAggregate,
+    W: WindowAssigner,
+    N: Stage<A::Out>,
+{
+    /// Goes on with what the watermark has ended; `false` if the context is blocked before all is done.
+    fn advance(&mut self, context: &mut Context<'_>) -> Result<bool, TaskError> {
+        while let Some((ended, end)) = self.next_ended() {
+            let mut sweep = match self.sweep.take() {
+                Some(sweep) => sweep,
+                None => Sweep::begin(&self.state, end),
+            };
+            let done = match ended {
+                Ended::Slice => self.end_slice(&mut sweep)?,
+                Ended::Window => self.end_window(&mut sweep, context)?,
+                Ended::Cleaned => {
+                    let Self { state, windows, batch, .. } = self;
+                    sweep.run(windows, state, batch, true, |_, _, _| Ok(true))?
+                }
+            };
+            if !done {
+                self.sweep = Some(sweep);
+                return Ok(false);
+            }
+            self.leave(ended, end)?;
+        }
+        Ok(true)
+    }
+
+    /// Merges a slice into its windows.
+    fn end_slice(&mut self, sweep: &mut Sweep) -> Result<bool, TaskError> {
+        let slice = self.assigner.slice(sweep.end.saturating_sub(1));
+        // None of them has fired: they end with this slice or later, and slices come first.
+        let mut targets = Vec::new();
+        self.assigner.windows(slice, &mut |window| targets.push(window));
+        let mut keys = KeyBatch::new();
+        loop {
+            let Self { state, slices, batch, scratch: Scratch { values, value_ends, .. }, .. } =
+                self;
+            let Some(slices) = slices else { return Ok(true) };
+            keys.clear();
+            values.clear();
+            value_ends.clear();
+            let done = sweep.run(slices, state, batch, true, |batch, index, value| {
+                keys.push_bytes(batch.at(index));
+                values.extend_from_slice(value);
+                value_ends.push(values.len());
+                Ok(keys.len() < BLOCK)
+            })?;
+            core::mem::swap(&mut self.batch, &mut keys);
+            for window in &targets {
+                self.merge(*window)?;
+            }
+            if done {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Emits the results of a window; `false` if the context is blocked.
+    fn end_window(
+        &mut self,
+        sweep: &mut Sweep,
+        context: &mut Context<'_>,
+    ) -> Result<bool, TaskError> {
+        let window = self.assigner.ending(sweep.end);
+        let Self { function, layout, state, windows, batch, next, lateness, .. } = self;
+        let remove = *lateness == Lateness::default();
+        let done = sweep.run(windows, state, batch, remove, |batch, index, value| {
+            let key = batch.decode(batch.at(index))?;
+            let value = layout.trusted(value).map_err(|wrong| damaged("window", &wrong))?;
+            let value = layout.decode::<A::Accumulator>(value);
+            function.finish(key, window, value, &mut Emitter { next, context });
+            Ok(!context.is_blocked())
+        })?;
+        Ok(done)
+    }
+
+    /// A pane is done with.
+    fn leave(&mut self, ended: Ended, end: i64) -> Result<(), TaskError> {
+        match ended {
+            Ended::Slice => {
+                if let Some(slices) = &mut self.slices {
+                    slices.ends.remove(&end);
+                }
+            }
+            Ended::Window => {
+                self.windows.ends.remove(&end);
+                if let Some(fired) = self.fired_state {
+                    self.fired.insert(end);
+                    self.mark_fired(fired, end, true)?;
+                }
+            }
+            Ended::Cleaned => {
+                self.fired.remove(&end);
+                if let Some(fired) = self.fired_state {
+                    self.mark_fired(fired, end, false)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down, in every key group, whether a window has fired and is kept.
+    fn mark_fired(&mut self, fired: StateId, end: i64, is: bool) -> Result<(), TaskError> {
+        let namespace = namespace(end);
+        for group in self.state.groups() {
+            let key = self.state.group_key(group);
+            self.state.change(|store, _| {
+                let key = key.within(&namespace);
+                match is {
+                    true => store.put(fired, &key.batch(), Column::Same(&[1])),
+                    false => store.remove(fired, &key.batch()),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A row whose slice has ended: it goes into those of its windows that are kept, each of which, if
+    /// it has ended, too, is emitted anew. `false` if there is none.
+    fn take_late(
+        &mut self,
+        slice: Window,
+        time: i64,
+        row: <A::In as Value>::View<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<bool, TaskError> {
+        let mut targets = Vec::new();
+        let (lateness, watermark) = (self.lateness, self.watermark);
+        self.assigner.windows(slice, &mut |window| {
+            if !lateness.is_late(&window, watermark) {
+                targets.push(window);
+            }
+        });
+        if targets.is_empty() {
+            return Ok(!lateness.is_row_late(time, watermark));
+        }
+        let Scratch { values, value_ends, .. } = &mut self.scratch;
+        let mut one = self.function.create();
+        self.function.add(&mut one, row);
+        values.clear();
+        self.layout.encode::<A::Accumulator>(one.view(), values);
+        value_ends.clear();
+        value_ends.push(values.len());
+        for window in targets {
+            self.merge(window)?;
+            if window.max_time() <= watermark {
+                // It has ended and was emitted; what was entered just now is of that window.
+                self.windows.ends.remove(&window.end);
+                if self.fired.insert(window.end)
+                    && let Some(fired) = self.fired_state
+                {
+                    self.mark_fired(fired, window.end, true)?;
+                }
+                self.emit_again(window, context)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Emits the result of the only key at hand.
+    fn emit_again(&mut self, window: Window, context: &mut Context<'_>) -> Result<(), TaskError> {
+        let Self { function, layout, state, windows, batch, next, .. } = self;
+        let end = namespace(window.end);
+        let keys = batch.keys().within(Column::Same(&end));
+        let mut value = Vec::new();
+        windows.read(state, &keys.at(0), &mut value)?;
+        let key = batch.decode(batch.at(0))?;
+        let value = layout.trusted(&value).map_err(|wrong| damaged("window", &wrong))?;
+        let value = layout.decode::<A::Accumulator>(value);
+        function.finish(key, window, value, &mut Emitter { next, context });
+        Ok(())
+    }
+}
+
+impl<A, S, F, W, N> WindowChain<A, S, F, W, N>
+where
+    A: WindowAggregate,
+    S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Send + 'static,
+    F: for<'a> Fn(Row<'a, A::In>) -> i64 + Send + 'static,
+    W: WindowAssigner,
+    N: Stage<A::Out>,
+{
+    fn take(
+        &mut self,
+        page: &ValidPage<'_>,
+        start: usize,
+        context: &mut Context<'_>,
+    ) -> Result<usize, TaskError> {
+        let columns = A::In::bind(page);
+        let mut row = start;
+        while row < page.rows() && !context.is_blocked() {
+            self.batch.clear();
+            self.scratch.rows.clear();
+            self.scratch.ends.clear();
+            let block = page.rows().min(row + BLOCK);
+            let mut late = None;
+            while row < block && late.is_none() {
+                let view = A::In::at(&columns, row);
+                let time = (self.time)(Row::new(view));
+                let slice = self.assigner.slice(time);
+                if slice.max_time() > self.watermark {
+                    self.batch.push((self.key)(Row::new(view)));
+                    self.scratch.rows.push(row as u32);
+                    self.scratch.ends.extend(namespace(slice.end));
+                } else {
+                    late = Some((slice, time, row));
+                }
+                row += 1;
+            }
+            self.fold(|row| A::In::at(&columns, row as usize))?;
+            if let Some((slice, time, row)) = late {
+                let view = A::In::at(&columns, row);
+                self.batch.clear();
+                self.batch.push((self.key)(Row::new(view)));
+                if !self.take_late(slice, time, view, context)?
+                    && let Some(side) = &mut self.late
+                {
+                    side.push(view, context);
+                }
+            }
+        }
+        Ok(row)
+    }
+}
+
+impl<A, S, F, W, N> Chain for WindowChain<A, S, F, W, N>
+where
+    A: WindowAggregate,
+    S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Send + 'static,
+    F: for<'a> Fn(Row<'a, A::In>) -> i64 + Send + 'static,
+    W: WindowAssigner,
+    N: Stage<A::Out>,
+{
+    fn process(
+        &mut self,
+        _input: u16,
+        page: &ValidPage<'_>,
+        start: usize,
+        context: &mut Context<'_>,
+    ) -> usize {
+        if page.fingerprint() != self.fingerprint {
+            let schema = A::In::schema();
+            context.fail(TaskError::new(format!(
+                "a page of another schema arrived where rows of ({schema}) are read"
+            )));
+            return start;
+        }
+        if !self.next.resume(context) {
+            return start;
+        }
+        self.take(page, start, context).unwrap_or_else(|error| {
+            context.fail(error);
+            start
+        })
+    }
+
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+        if !self.next.resume(context) {
+            return false;
+        }
+        if let Signal::Watermark(time) = signal {
+            self.watermark = self.watermark.max(time);
+            match self.advance(context) {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(error) => {
+                    context.fail(error);
+                    return false;
+                }
+            }
+        }
+        if let Some(late) = &mut self.late {
+            late.signal(signal, context);
+        }
+        self.next.signal(signal, context)
+    }
+
+    fn finish(&mut self, context: &mut Context<'_>) -> bool {
+        self.next.resume(context) && self.next.finish(context)
+    }
+
+    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
+        self.next.flush(force, context);
+        if let Some(late) = &mut self.late {
+            late.flush(force, context);
+        }
+    }
+
+    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+        self.state.begin_snapshot()
+    }
+
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+        self.state.next_chunk(out)
+    }
+
+    fn abort_snapshot(&mut self) {
+        self.state.abort_snapshot();
+    }
+
+    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        self.state.restore(chunks)?;
+        self.windows.restored(&self.state)?;
+        if let Some(slices) = &mut self.slices {
+            slices.restored(&self.state)?;
+        }
+        let Some(fired) = self.fired_state else { return Ok(()) };
+        let windows: Vec<i64> = self.windows.ends.iter().copied().collect();
+        for end in windows {
+            let namespace = namespace(end);
+            for group in self.state.groups() {
+                let key = self.state.group_key(group);
+                let found = self.state.store().find(fired, &key.within(&namespace));
+                let found = found.map_err(|error| TaskError::new(format!("{error}")))?;
+                if !found.is_absent() {
+                    self.windows.ends.remove(&end);
+                    self.fired.insert(end);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<A: WindowAggregate, S, F, W, N> fmt::Debug for WindowChain<A, S, F, W, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WindowChain({} windows)", self.windows.ends.len())
+    }
+}

@@ -1,0 +1,324 @@
+//! What is kept for each key and pane: a window, or a slice of one.
+
+use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
+use core::ops::Range;
+
+use millstream_data::{Key, row::RowValue, value::Record};
+use millstream_state::{
+    Backend, Column, Cursor, Key as StateKey, Keys, Kind, Place, StateId, StateSpec, list,
+};
+
+use crate::{
+    chain::TaskError,
+    state::{GroupKey, KeyBatch, KeyedState},
+};
+
+/// Bytes of the end of a pane, the namespace of its values.
+const END: usize = 8;
+/// Keys that are read and removed together when a pane has ended.
+const SWEEP: usize = 64;
+
+/// The end of a pane as a namespace: its bytes are in the order of time.
+pub(super) fn namespace(end: i64) -> [u8; END] {
+    (end ^ i64::MIN).to_be_bytes()
+}
+
+fn end_of(namespace: &[u8]) -> Option<i64> {
+    namespace.try_into().ok().map(|bytes| i64::from_be_bytes(bytes) ^ i64::MIN)
+}
+
+/// Values by key and pane, and which keys each pane has.
+#[derive(Debug)]
+pub(super) struct Panes {
+    values: StateId,
+    /// By key group and pane: the keys that have a value, each once.
+    members: StateId,
+    /// Bytes of a key, if all have the same.
+    key: Option<usize>,
+    /// What a value is before its first row, if all have one size: a 0 in front says so.
+    initial: Option<Vec<u8>>,
+    /// Panes with a value, by their end.
+    pub(super) ends: BTreeSet<i64>,
+    scratch: Scratch,
+}
+
+/// Space that is used again in each call.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// Numbers of keys that had no value.
+    created: Vec<u32>,
+    hashes: Vec<u64>,
+    groups: Vec<u8>,
+    namespaces: Vec<u8>,
+    keys: Vec<u8>,
+    key_ends: Vec<u32>,
+    value: Vec<u8>,
+    old: Vec<u8>,
+}
+
+impl Panes {
+    /// The panes called `name`, with keys of `key` bytes and values of `value` bytes, if all have the
+    /// same.
+    pub(super) fn register(
+        state: &mut KeyedState,
+        name: &str,
+        key: Option<usize>,
+        value: Option<usize>,
+    ) -> Result<Self, TaskError> {
+        let spec = |name: String, kind, key, value| StateSpec {
+            name,
+            kind,
+            key,
+            namespace: Some(END),
+            value,
+        };
+        let flagged = value.map(|value| value + 1);
+        let values = state.register(&spec(name.into(), Kind::Value, key, flagged))?;
+        let members = format!("{name}-keys");
+        let members = state.register(&spec(members, Kind::List, Some(8), key))?;
+        let initial = flagged.map(|bytes| alloc::vec![0; bytes]);
+        let (ends, scratch) = (BTreeSet::new(), Scratch::default());
+        Ok(Self { values, members, key, initial, ends, scratch })
+    }
+
+    /// Folds into the values of keys in the panes of `namespaces`: `fold` is given the number of the
+    /// key and its value, and writes the new one.
+    pub(super) fn fold<K: Key + RowValue + Record>(
+        &mut self,
+        state: &mut KeyedState,
+        keys: &KeyBatch<K>,
+        namespaces: Column<'_>,
+        mut fold: impl FnMut(usize, Option<&[u8]>, &mut Vec<u8>),
+    ) -> Result<(), TaskError> {
+        let Scratch { created, value: new, old, .. } = &mut self.scratch;
+        created.clear();
+        let all = keys.keys().within(namespaces);
+        match &self.initial {
+            Some(initial) => {
+                state.update(self.values, &all, initial, |index, value| {
+                    let Some((flag, row)) = value.split_first_mut() else { return };
+                    new.clear();
+                    if *flag == 0 {
+                        *flag = 1;
+                        created.push(index as u32);
+                        fold(index, None, new);
+                    } else {
+                        fold(index, Some(row), new);
+                    }
+                    // The layout says that all rows are of this size.
+                    if new.len() == row.len() {
+                        row.copy_from_slice(new);
+                    }
+                })?;
+            }
+            None => {
+                for index in 0..all.len() {
+                    let key = all.at(index);
+                    new.clear();
+                    if read(state, self.values, &key, old)? {
+                        fold(index, Some(old), new);
+                    } else {
+                        created.push(index as u32);
+                        fold(index, None, new);
+                    }
+                    let value = Column::Same(new);
+                    state.change(|store, _| store.put(self.values, &key.batch(), value))?;
+                }
+            }
+        }
+        self.enter(state, &all)
+    }
+
+    /// Writes down which keys now have a value in which panes.
+    fn enter(&mut self, state: &mut KeyedState, all: &Keys<'_>) -> Result<(), TaskError> {
+        let Scratch { created, hashes, groups, namespaces, keys, key_ends, .. } = &mut self.scratch;
+        if created.is_empty() {
+            return Ok(());
+        }
+        hashes.clear();
+        groups.clear();
+        namespaces.clear();
+        keys.clear();
+        key_ends.clear();
+        for index in created.iter() {
+            let key = all.at(*index as usize);
+            let GroupKey { hash, bytes } = state.group_key_of(key.hash);
+            hashes.push(hash);
+            groups.extend(bytes);
+            namespaces.extend_from_slice(key.namespace);
+            keys.extend_from_slice(key.key);
+            key_ends.push(keys.len() as u32);
+            self.ends.extend(end_of(key.namespace));
+        }
+        let batch =
+            Keys::fixed(hashes, 8, groups).within(Column::Fixed { width: END, bytes: namespaces });
+        let elements = Column::Variable { begin: 0, ends: key_ends, bytes: keys };
+        state.change(|store, done| {
+            store.append(self.members, &batch.skip(done), elements.skip(done))
+        })
+    }
+
+    /// Finds out which panes have values, after state was put back.
+    pub(super) fn restored(&mut self, state: &KeyedState) -> Result<(), TaskError> {
+        for group in state.groups() {
+            let (mut cursor, ends) = (Cursor::default(), &mut self.ends);
+            while !cursor.is_done {
+                let each = &mut |entry: millstream_state::Entry<'_>| {
+                    ends.extend(end_of(entry.namespace));
+                    true
+                };
+                let scanned = state.store().scan(self.members, group, &mut cursor, each);
+                scanned.map_err(|error| TaskError::new(format!("{error}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of a key in a pane.
+    pub(super) fn read(
+        &self,
+        state: &KeyedState,
+        key: &StateKey<'_>,
+        value: &mut Vec<u8>,
+    ) -> Result<bool, TaskError> {
+        let there = read(state, self.values, key, value)?;
+        if there && self.initial.is_some() {
+            value.remove(0);
+        }
+        Ok(there)
+    }
+}
+
+/// The bytes of a value; `false` if there is none.
+fn read(
+    state: &KeyedState,
+    id: StateId,
+    key: &StateKey<'_>,
+    value: &mut Vec<u8>,
+) -> Result<bool, TaskError> {
+    let place = state.store().find(id, key);
+    let place = place.map_err(|error| TaskError::new(format!("{error}")))?;
+    value.clear();
+    state.store().pieces(place).for_each(|piece| value.extend_from_slice(piece));
+    Ok(!place.is_absent())
+}
+
+/// A walk over all keys of a pane that has ended. It may stop after any key and go on later.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    pub(super) end: i64,
+    groups: Range<u32>,
+    /// The keys of the group at hand, and how far the walk is.
+    group: Option<u32>,
+    members: Vec<u8>,
+    at: usize,
+}
+
+/// What a [`Sweep`] is at.
+pub(super) struct Block {
+    places: Vec<Place>,
+}
+
+impl Sweep {
+    /// Over the keys of the pane that ends at `end`.
+    pub(super) fn begin(state: &KeyedState, end: i64) -> Self {
+        Self { end, groups: state.groups(), group: None, members: Vec::new(), at: 0 }
+    }
+
+    /// Visits keys of the pane until `visit` answers `false`; `true` if all were visited. The value of
+    /// a key is removed once it was, if `remove` says so, and with the last one of a group the list of
+    /// its keys.
+    pub(super) fn run<K: Key + RowValue + Record>(
+        &mut self,
+        panes: &Panes,
+        state: &mut KeyedState,
+        batch: &mut KeyBatch<K>,
+        remove: bool,
+        mut visit: impl FnMut(&KeyBatch<K>, usize, &[u8]) -> Result<bool, TaskError>,
+    ) -> Result<bool, TaskError> {
+        let namespace = namespace(self.end);
+        let mut block = Block { places: Vec::new() };
+        let mut value = Vec::new();
+        loop {
+            if !self.fill(panes, state, batch, &namespace)? {
+                return Ok(true);
+            }
+            let keys = batch.keys().within(Column::Same(&namespace));
+            block.places.clear();
+            let found = state.store().lookup(panes.values, &keys, &mut block.places);
+            found.map_err(|error| TaskError::new(format!("{error}")))?;
+            let (mut visited, mut go_on) = (0, true);
+            while visited < batch.len() && go_on {
+                value.clear();
+                let place = block.places.get(visited).copied().unwrap_or(Place::ABSENT);
+                state.store().pieces(place).for_each(|piece| value.extend_from_slice(piece));
+                let row = if panes.initial.is_some() { value.get(1..) } else { Some(&*value) };
+                if !place.is_absent() {
+                    go_on = visit(batch, visited, row.unwrap_or(&[]))?;
+                }
+                visited += 1;
+            }
+            if remove {
+                let gone = Keys { hashes: &keys.hashes[..visited], ..keys };
+                state.change(|store, done| store.remove(panes.values, &gone.skip(done)))?;
+            }
+            self.advance(panes.key, visited);
+            if self.at == self.members.len() {
+                self.leave(panes, state, remove, &namespace)?;
+            }
+            if !go_on {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Puts the next keys into `batch`; `false` if there are none.
+    fn fill<K: Key + RowValue + Record>(
+        &mut self,
+        panes: &Panes,
+        state: &KeyedState,
+        batch: &mut KeyBatch<K>,
+        namespace: &[u8; END],
+    ) -> Result<bool, TaskError> {
+        while self.group.is_none() {
+            let Some(group) = self.groups.next() else { return Ok(false) };
+            let key = state.group_key(group);
+            self.at = 0;
+            if read(state, panes.members, &key.within(namespace), &mut self.members)? {
+                self.group = Some(group);
+            }
+        }
+        batch.clear();
+        let left = self.members.get(self.at..).unwrap_or(&[]);
+        list::elements(left, panes.key).take(SWEEP).for_each(|key| batch.push_bytes(key));
+        Ok(true)
+    }
+
+    /// Goes past so many keys.
+    fn advance(&mut self, width: Option<usize>, keys: usize) {
+        let mut left = self.members.get(self.at..).unwrap_or(&[]);
+        for _ in 0..keys {
+            let Some((_, behind)) = list::split_first(left, width) else { break };
+            left = behind;
+        }
+        self.at = self.members.len() - left.len();
+    }
+
+    /// Is done with the group at hand.
+    fn leave(
+        &mut self,
+        panes: &Panes,
+        state: &mut KeyedState,
+        remove: bool,
+        namespace: &[u8; END],
+    ) -> Result<(), TaskError> {
+        let Some(group) = self.group.take() else { return Ok(()) };
+        let key = state.group_key(group);
+        match remove {
+            true => {
+                state.change(|store, _| store.remove(panes.members, &key.within(namespace).batch()))
+            }
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The keyed state of a chain: a backend, and what all operators with state have in common.
+//!
+//! A key is kept as its stable hash and then its row, so that its key group can be seen in its bytes,
+//! whatever its type. What belongs to a key group as a whole, the keys of a window for instance, is kept
+//! under a key of the group's own: the least hash that falls into it, without a row.
+
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+use core::{fmt, marker::PhantomData, ops::Range};
+
+use millstream_data::{Key, hash::SEED, row::RowLayout, row::RowValue, value::Record};
+use millstream_memory::Segment;
+use millstream_state::{
+    Backend, Column, KeyGroups, Keys, Lease, MemoryBackend, MemoryConfig, Owned, StateError,
+    StateId, StateSpec, Stopped, restore,
+};
+
+use crate::chain::{OpenInfo, StateMemory, TaskError};
+
+/// Bytes of a hash in front of a key's row.
+const HASH: usize = 8;
+
+/// The memory of a chain as a backend leases it.
+pub(crate) struct ChainLease(Arc<dyn StateMemory>);
+
+impl fmt::Debug for ChainLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChainLease")
+    }
+}
+
+impl Lease for ChainLease {
+    fn segment_size(&self) -> usize {
+        self.0.segment_size()
+    }
+
+    fn lease(&mut self) -> Option<Segment> {
+        self.0.lease()
+    }
+
+    fn reserve(&mut self, bytes: u64) -> bool {
+        self.0.reserve(bytes)
+    }
+
+    fn release(&mut self, bytes: u64) {
+        self.0.release(bytes);
+    }
+}
+
+/// Where the bytes of the state are.
+pub(crate) type Store = MemoryBackend<ChainLease>;
+
+/// The state of one subtask's keys.
+#[derive(Debug)]
+pub(crate) struct KeyedState {
+    backend: Store,
+    owned: Owned,
+    states: Vec<StateId>,
+    /// Chunks of the open snapshot that had to be taken before their page could change.
+    urgent: Vec<u8>,
+}
+
+impl KeyedState {
+    /// State without content, for the key groups of a subtask.
+    pub(crate) fn open(info: &OpenInfo) -> Result<Self, TaskError> {
+        let Some(memory) = info.state.clone() else {
+            return Err(TaskError::new("the chain keeps state, but the job graph does not say so"));
+        };
+        let groups = KeyGroups::new(info.parallelism, info.max_parallelism).range(info.subtask);
+        let owned =
+            Owned { first: groups.start, end: groups.end, max_parallelism: info.max_parallelism };
+        let config = MemoryConfig::default();
+        let backend = MemoryBackend::new(ChainLease(memory), owned, hash_of, config);
+        Ok(Self { backend, owned, states: Vec::new(), urgent: Vec::new() })
+    }
+
+    /// Adds a state. They must be added in the same order whenever the chain is opened.
+    pub(crate) fn register(&mut self, spec: &StateSpec) -> Result<StateId, TaskError> {
+        let id = self.backend.register(spec).map_err(failure)?;
+        self.states.push(id);
+        Ok(id)
+    }
+
+    /// The backend, to read from.
+    pub(crate) fn store(&self) -> &Store {
+        &self.backend
+    }
+
+    /// The key groups of this subtask.
+    pub(crate) fn groups(&self) -> Range<u32> {
+        self.owned.first..self.owned.end
+    }
+
+    /// Changes state. `change` is given the number of keys that were served before, and is called again
+    /// from there when a page had to be written to the open snapshot first.
+    pub(crate) fn change(
+        &mut self,
+        mut change: impl FnMut(&mut Store, usize) -> Result<(), Stopped>,
+    ) -> Result<(), TaskError> {
+        let mut served = 0;
+        loop {
+            match change(&mut self.backend, served) {
+                Ok(()) => return Ok(()),
+                Err(Stopped { done, error: StateError::SnapshotFirst }) => {
+                    served += done;
+                    self.backend.next_chunk(&mut self.urgent);
+                }
+                Err(Stopped { error, .. }) => return Err(failure(error)),
+            }
+        }
+    }
+
+    /// Changes values of fixed size in place, as [`Backend::update`] does.
+    pub(crate) fn update(
+        &mut self,
+        state: StateId,
+        keys: &Keys<'_>,
+        initial: &[u8],
+        mut each: impl FnMut(usize, &mut [u8]),
+    ) -> Result<(), TaskError> {
+        let mut served = 0;
+        loop {
+            let updated =
+                self.backend.update(state, &keys.skip(served), initial, |index, value| {
+                    each(served + index, value);
+                });
+            match updated {
+                Ok(()) => return Ok(()),
+                Err(Stopped { done, error: StateError::SnapshotFirst }) => {
+                    served += done;
+                    self.backend.next_chunk(&mut self.urgent);
+                }
+                Err(Stopped { error, .. }) => return Err(failure(error)),
+            }
+        }
+    }
+
+    /// The key that stands for a key group as a whole.
+    pub(crate) fn group_key(&self, group: u32) -> GroupKey {
+        let hash =
+            ((u128::from(group) << 64).div_ceil(u128::from(self.owned.max_parallelism))) as u64;
+        GroupKey { hash, bytes: hash.to_le_bytes() }
+    }
+
+    /// The key that stands for the key group of a hash.
+    pub(crate) fn group_key_of(&self, hash: u64) -> GroupKey {
+        let group = (u128::from(hash) * u128::from(self.owned.max_parallelism)) >> 64;
+        self.group_key(group as u32)
+    }
+
+    /// See [`Chain::begin_snapshot`](crate::Chain::begin_snapshot).
+    pub(crate) fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+        self.backend.open_snapshot().map_err(failure)
+    }
+
+    /// See [`Chain::next_chunk`](crate::Chain::next_chunk).
+    pub(crate) fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+        if !self.urgent.is_empty() {
+            out.append(&mut self.urgent);
+            return true;
+        }
+        self.backend.next_chunk(out)
+    }
+
+    /// See [`Chain::abort_snapshot`](crate::Chain::abort_snapshot).
+    pub(crate) fn abort_snapshot(&mut self) {
+        self.urgent.clear();
+        self.backend.abort_snapshot();
+    }
+
+    /// See [`Chain::restore`](crate::Chain::restore).
+    pub(crate) fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        let restored = restore(&mut self.backend, self.owned, hash_of, &self.states, chunks);
+        restored.map(|_| ()).map_err(|error| TaskError::new(format!("{error}")))
+    }
+}
+
+fn hash_of(key: &[u8]) -> u64 {
+    key.first_chunk().map_or(0, |hash| u64::from_le_bytes(*hash))
+}
+
+fn failure(error: StateError) -> TaskError {
+    TaskError::new(format!("{error}"))
+}
+
+/// A key that stands for a key group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupKey {
+    pub(crate) hash: u64,
+    pub(crate) bytes: [u8; HASH],
+}
+
+impl GroupKey {
+    /// The key for a call of the backend.
+    pub(crate) fn within<'a>(&'a self, namespace: &'a [u8]) -> millstream_state::Key<'a> {
+        millstream_state::Key { hash: self.hash, key: &self.bytes, namespace }
+    }
+}
+
+/// Keys of type `K` as bytes: a page of them for a call of the backend.
+#[derive(Debug)]
+pub(crate) struct KeyBatch<K> {
+    layout: RowLayout,
+    hashes: Vec<u64>,
+    ends: Vec<u32>,
+    bytes: Vec<u8>,
+    key: PhantomData<fn() -> K>,
+}
+
+impl<K: Key + RowValue + Record> KeyBatch<K> {
+    /// A batch without keys.
+    pub(crate) fn new() -> Self {
+        let layout = RowLayout::new(&K::schema());
+        Self { layout, hashes: Vec::new(), ends: Vec::new(), bytes: Vec::new(), key: PhantomData }
+    }
+
+    /// Bytes of each key, if all have the same.
+    pub(crate) fn width(&self) -> Option<usize> {
+        self.layout.is_fixed().then(|| HASH + self.layout.fixed_bytes())
+    }
+
+    /// Removes all keys.
+    pub(crate) fn clear(&mut self) {
+        self.hashes.clear();
+        self.ends.clear();
+        self.bytes.clear();
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Adds a key.
+    pub(crate) fn push(&mut self, key: K::View<'_>) {
+        let hash = K::hash(key, SEED);
+        self.hashes.push(hash);
+        self.bytes.extend_from_slice(&hash.to_le_bytes());
+        self.layout.encode::<K>(key, &mut self.bytes);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// Adds a key as it was read from the state.
+    pub(crate) fn push_bytes(&mut self, key: &[u8]) {
+        self.hashes.push(hash_of(key));
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// All of them, without namespaces.
+    pub(crate) fn keys(&self) -> Keys<'_> {
+        Keys::variable(&self.hashes, &self.ends, &self.bytes)
+    }
+
+    /// The bytes of one of them.
+    pub(crate) fn at(&self, index: usize) -> &[u8] {
+        self.column().at(index)
+    }
+
+    fn column(&self) -> Column<'_> {
+        Column::Variable { begin: 0, ends: &self.ends, bytes: &self.bytes }
+    }
+
+    /// The key whose bytes these are.
+    pub(crate) fn decode<'a>(&'a self, key: &'a [u8]) -> Result<K::View<'a>, TaskError> {
+        let row = self.layout.trusted(key.get(HASH..).unwrap_or(&[]));
+        let row = row.map_err(|error| damaged("key", &error))?;
+        Ok(self.layout.decode::<K>(row))
+    }
+}
+
+/// State that does not read as what it should be.
+pub(crate) fn damaged(what: &str, error: &dyn fmt::Display) -> TaskError {
+    let what: String = what.into();
+    TaskError::new(format!("a {what} in the state cannot be read: {error}"))
+}

@@ -1,0 +1,191 @@
+//! Streams whose rows are taken together by key and window.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use millstream_data::{Key, Value, row::RowValue, value::Record};
+use millstream_state::window::Lateness;
+
+use super::{KeyedStream, Pages, Pipeline, Stream};
+use crate::{
+    chain::{Chain, OpenInfo, TaskError},
+    operator::{
+        Row, Stage,
+        window::{
+            CoGroupChain, CoGroupFunction, CoWindowing, WindowAggregate, WindowAssigner,
+            WindowChain, Windowing,
+        },
+    },
+};
+
+/// Rows of a key in windows of their time. Nothing is emitted before the watermark has passed the end of
+/// a window.
+pub struct WindowedStream<T, P, K, S, F, W> {
+    keyed: KeyedStream<T, P, K, S>,
+    time: F,
+    assigner: W,
+    lateness: Lateness,
+}
+
+impl<T, P, K, S, F, W> fmt::Debug for WindowedStream<T, P, K, S, F, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WindowedStream").field(&self.keyed).finish()
+    }
+}
+
+/// The head of a chain of windows.
+#[derive(Clone)]
+pub struct WindowPages<A, S, F, W> {
+    function: A,
+    windowing: Windowing<S, F, W>,
+}
+
+impl<A, S, F, W> fmt::Debug for WindowPages<A, S, F, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WindowPages")
+    }
+}
+
+impl<A, S, F, W> Pipeline for WindowPages<A, S, F, W>
+where
+    A: WindowAggregate,
+    S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Clone + Send + Sync + 'static,
+    F: for<'a> Fn(Row<'a, A::In>) -> i64 + Clone + Send + Sync + 'static,
+    W: WindowAssigner,
+{
+    type Out = A::Out;
+
+    fn chain<N: Stage<A::Out>>(
+        &self,
+        next: N,
+        info: &OpenInfo,
+    ) -> Result<Box<dyn Chain>, TaskError> {
+        let (function, windowing) = (self.function.clone(), self.windowing.clone());
+        Ok(Box::new(WindowChain::new(function, windowing, info, next)?))
+    }
+}
+
+impl<T, P, K, S> KeyedStream<T, P, K, S>
+where
+    T: Value,
+    P: Pipeline<Out = T>,
+    K: Key + RowValue + Record,
+    S: for<'a> Fn(Row<'a, T>) -> K::View<'a> + Clone + Send + Sync + 'static,
+{
+    /// Takes the rows of each key together by window. `time` is the time of a row, in milliseconds, the
+    /// same that [watermarks](Stream::assign_watermarks) were made of.
+    pub fn window<W, F>(self, assigner: W, time: F) -> WindowedStream<T, P, K, S, F, W>
+    where
+        W: WindowAssigner,
+        F: for<'a> Fn(Row<'a, T>) -> i64 + Clone + Send + Sync + 'static,
+    {
+        WindowedStream { keyed: self, time, assigner, lateness: Lateness::default() }
+    }
+}
+
+impl<T, P, K, S, F, W> WindowedStream<T, P, K, S, F, W>
+where
+    T: Value,
+    P: Pipeline<Out = T>,
+    K: Key + RowValue + Record,
+    S: for<'a> Fn(Row<'a, T>) -> K::View<'a> + Clone + Send + Sync + 'static,
+    F: for<'a> Fn(Row<'a, T>) -> i64 + Clone + Send + Sync + 'static,
+    W: WindowAssigner,
+{
+    /// Keeps windows for so many milliseconds after their end, for rows that are late: for each of them
+    /// the window is emitted anew.
+    #[must_use]
+    pub fn allowed_lateness(self, millis: i64) -> Self {
+        Self { lateness: Lateness::of(millis), ..self }
+    }
+
+    /// Folds the rows of each key and window, and emits what comes of it when the window has ended. Rows
+    /// that are too late are dropped.
+    pub fn aggregate<A>(self, function: A) -> Stream<A::Out, WindowPages<A, S, F, W>>
+    where
+        A: WindowAggregate<In = T, Key = K>,
+    {
+        let (stream, key, time, assigner, lateness) = self.exchange();
+        let windowing = Windowing { key, time, assigner, lateness, late: None };
+        stream.begin_stateful("window", WindowPages { function, windowing })
+    }
+
+    /// As [`aggregate`](Self::aggregate); rows that are too late for all of their windows are the second
+    /// stream.
+    pub fn aggregate_with_late<A>(
+        self,
+        function: A,
+    ) -> (Stream<A::Out, WindowPages<A, S, F, W>>, Stream<T, Pages<T>>)
+    where
+        A: WindowAggregate<In = T, Key = K>,
+    {
+        let (stream, key, time, assigner, lateness) = self.exchange();
+        let (stream, late, output) = stream.side::<T>();
+        let windowing = Windowing { key, time, assigner, lateness, late: Some(output) };
+        (stream.begin_stateful("window", WindowPages { function, windowing }), late)
+    }
+
+    fn exchange(self) -> (Stream<T, Pages<T>>, S, F, W, Lateness) {
+        let Self { keyed, time, assigner, lateness } = self;
+        let key = keyed.selector();
+        (keyed.exchange(), key, time, assigner, lateness)
+    }
+
+    /// Takes the rows of this stream and of another together that have a key and a window in common.
+    pub fn co_group<B, Q, R, G, C>(
+        self,
+        other: WindowedStream<B, Q, K, R, G, W>,
+        function: C,
+    ) -> Stream<C::Out, CoGroupPages<C, S, R, F, G, W>>
+    where
+        B: Value,
+        Q: Pipeline<Out = B>,
+        R: for<'a> Fn(Row<'a, B>) -> K::View<'a> + Clone + Send + Sync + 'static,
+        G: for<'a> Fn(Row<'a, B>) -> i64 + Clone + Send + Sync + 'static,
+        C: CoGroupFunction<First = T, Second = B, Key = K>,
+    {
+        let (first, key, time, assigner, _) = self.exchange();
+        let (second, other_key, other_time, ..) = other.exchange();
+        let (keys, times) = ((key, other_key), (time, other_time));
+        let windowing = CoWindowing { keys, times, assigner };
+        first.meet(second).begin_stateful("co_group", CoGroupPages { function, windowing })
+    }
+}
+
+/// The head of a chain that takes the rows of two streams together by key and window.
+#[derive(Clone)]
+pub struct CoGroupPages<C, S, R, F, G, W> {
+    function: C,
+    windowing: CoWindowing<S, R, F, G, W>,
+}
+
+impl<C, S, R, F, G, W> fmt::Debug for CoGroupPages<C, S, R, F, G, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CoGroupPages")
+    }
+}
+
+impl<C, S, R, F, G, W> Pipeline for CoGroupPages<C, S, R, F, G, W>
+where
+    C: CoGroupFunction,
+    S: for<'a> Fn(Row<'a, C::First>) -> <C::Key as Value>::View<'a> + Clone + Send + Sync + 'static,
+    R: for<'a> Fn(Row<'a, C::Second>) -> <C::Key as Value>::View<'a>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    F: for<'a> Fn(Row<'a, C::First>) -> i64 + Clone + Send + Sync + 'static,
+    G: for<'a> Fn(Row<'a, C::Second>) -> i64 + Clone + Send + Sync + 'static,
+    W: WindowAssigner,
+{
+    type Out = C::Out;
+
+    fn chain<N: Stage<C::Out>>(
+        &self,
+        next: N,
+        info: &OpenInfo,
+    ) -> Result<Box<dyn Chain>, TaskError> {
+        let (function, windowing) = (self.function.clone(), self.windowing.clone());
+        Ok(Box::new(CoGroupChain::new(function, windowing, info, next)?))
+    }
+}

@@ -1,0 +1,71 @@
+//! Lending managed memory to a chain that lives in a plugin.
+
+use std::{ffi::c_void, ptr, sync::Arc};
+
+use millstream_abi::{FAILED, LentSegment, OK, StateHost, Status};
+use millstream_dataflow::chain::StateMemory;
+use millstream_memory::{Segment, lend::LendTable};
+
+/// Segments that the state of one chain may hold at once: 64 GiB of 4 KiB.
+const LENT_MAX: usize = 1 << 24;
+
+/// The memory of a chain's state, and the segments that the chain holds. The plugin knows its address.
+pub(crate) struct LentState {
+    memory: Arc<dyn StateMemory>,
+    lent: LendTable<Segment>,
+}
+
+impl LentState {
+    /// Lends from `memory`.
+    pub(crate) fn new(memory: Arc<dyn StateMemory>) -> Box<Self> {
+        Box::new(Self { memory, lent: LendTable::new(LENT_MAX) })
+    }
+
+    /// What the plugin is told. Good as long as `self` is where it is.
+    pub(crate) fn host(&self) -> StateHost {
+        StateHost {
+            size: size_of::<StateHost>() as u32,
+            lender: ptr::from_ref(self).cast_mut().cast(),
+            segment_size: self.memory.segment_size(),
+            lease,
+            give_back,
+            reserve,
+            release,
+        }
+    }
+}
+
+/// # Safety
+/// `lender` is that of [`LentState::host`], and the chain is open.
+unsafe fn state<'a>(lender: *mut c_void) -> &'a LentState {
+    // SAFETY: the caller's promise: the chain that is open owns the state.
+    unsafe { &*lender.cast::<LentState>() }
+}
+
+unsafe extern "C" fn lease(lender: *mut c_void, lent: *mut LentSegment) -> Status {
+    // SAFETY: the plugin passes the lender that it was given, while the chain is open.
+    let state = unsafe { state(lender) };
+    let Some(mut segment) = state.memory.lease() else { return FAILED };
+    let (start, length) = (segment.as_mut_ptr(), segment.len());
+    let Ok(token) = state.lent.lend(segment) else { return FAILED };
+    // SAFETY: the plugin lends `lent` for the call.
+    unsafe { lent.write(LentSegment { start, length, token, page_bytes: u32::MAX }) };
+    OK
+}
+
+unsafe extern "C" fn give_back(lender: *mut c_void, token: u64) {
+    // SAFETY: the plugin passes the lender that it was given, while the chain is open.
+    let state = unsafe { state(lender) };
+    // A token that is not good is a plugin's mistake without consequence.
+    drop(state.lent.take_back(token));
+}
+
+unsafe extern "C" fn reserve(lender: *mut c_void, bytes: u64) -> Status {
+    // SAFETY: the plugin passes the lender that it was given, while the chain is open.
+    if unsafe { state(lender) }.memory.reserve(bytes) { OK } else { FAILED }
+}
+
+unsafe extern "C" fn release(lender: *mut c_void, bytes: u64) {
+    // SAFETY: the plugin passes the lender that it was given, while the chain is open.
+    unsafe { state(lender) }.memory.release(bytes);
+}
