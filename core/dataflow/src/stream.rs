@@ -101,10 +101,14 @@ impl Environment {
 
     /// The rows that a connector reads. Its columns are those of `T`, matched by name.
     pub fn source<T: Value>(&self, name: &str, connector: Connector) -> Stream<T, Pages<T>> {
+        let parallelism = connector.subtasks;
         let spec = connector.with_schema::<T>();
-        let settings = Settings { name: Some(name.into()), ..Settings::default() };
+        let settings = Settings { name: Some(name.into()), parallelism, ..Settings::default() };
         let node = self.add(settings, NodeKind::Source(spec), None);
-        Stream::read(self.clone(), Upstream::new::<T>(node, 0, Partitioning::Forward))
+        let upstream = Upstream::new::<T>(node, 0, Partitioning::Forward);
+        let mut stream = Stream::read(self.clone(), upstream);
+        stream.settings.parallelism = parallelism;
+        stream
     }
 
     /// The rows of an iterator, one for each subtask: `rows` is given the subtask and how many there
@@ -185,6 +189,7 @@ impl Settings {
 pub struct Connector {
     name: String,
     options: Vec<(String, String)>,
+    subtasks: Option<u32>,
 }
 
 impl fmt::Debug for Connector {
@@ -199,13 +204,20 @@ impl fmt::Debug for Connector {
 impl Connector {
     /// The connector called `name`: `filesystem`, `nexmark`, `datagen` and so on.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), options: Vec::new() }
+        Self { name: name.into(), options: Vec::new(), subtasks: None }
     }
 
     /// Sets an option.
     pub fn option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((key.into(), value.into()));
         self
+    }
+
+    /// Reads or writes with so many subtasks, whatever the parallelism of the job. What a source is read
+    /// by without an exchange has as many.
+    #[must_use]
+    pub fn subtasks(self, subtasks: u32) -> Self {
+        Self { subtasks: Some(subtasks), ..self }
     }
 
     fn with_schema<T: Value>(self) -> ConnectorSpec {
@@ -452,9 +464,15 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
 
     /// Writes the rows with a connector.
     pub fn sink(self, name: &str, connector: Connector) {
+        let mut settings = Settings { name: Some(name.into()), ..self.settings.inherited() };
+        let Stream { env, upstreams, .. } = match connector.subtasks {
+            None => self.exchange(Single, Partitioning::Forward),
+            subtasks => {
+                settings.parallelism = subtasks;
+                self.exchange(RoundRobin, Partitioning::Rebalance)
+            }
+        };
         let spec = connector.with_schema::<T>();
-        let settings = Settings { name: Some(name.into()), ..self.settings.inherited() };
-        let Stream { env, upstreams, .. } = self.exchange(Single, Partitioning::Forward);
         let node = env.add(settings, NodeKind::Sink(spec), None);
         env.connect(upstreams, node);
     }

@@ -42,8 +42,8 @@ pub fn full_key<T: Ordered>(view: T::View<'_>) -> Vec<u8> {
 }
 
 macro_rules! plain {
-    ($($type:ty, $bytes:expr, $key:expr;)*) => {$(
-        impl Ordered for $type {
+    ($($type:ty $(where const $p:ident)?, $bytes:expr, $key:expr;)*) => {$(
+        impl$(<const $p: u8>)? Ordered for $type {
             const KEY_BYTES_MAX: Option<usize> = $bytes;
 
             #[inline]
@@ -73,8 +73,8 @@ plain! {
     f64, Some(8), KeyValue::Float64;
     Date, Some(4), |v: Date| KeyValue::Signed(v.0.into(), 4);
     Time, Some(4), |v: Time| KeyValue::Signed(v.0.into(), 4);
-    Timestamp, Some(8), |v: Timestamp| KeyValue::Signed(v.0, 8);
-    TimestampLtz, Some(8), |v: TimestampLtz| KeyValue::Signed(v.0, 8);
+    Timestamp<P> where const P, Some(8), |v: Self| KeyValue::Signed(v.0, 8);
+    TimestampLtz<P> where const P, Some(8), |v: Self| KeyValue::Signed(v.0, 8);
     Bytes, None, KeyValue::Bytes;
     String, None, text;
 }

@@ -168,8 +168,8 @@ impl<'a> RowReader<'a> {
 }
 
 macro_rules! fixed {
-    ($($type:ty, $bits:ty, $from:expr, $to:expr;)*) => {$(
-        impl RowValue for $type {
+    ($($type:ty $(where const $p:ident)?, $bits:ty, $from:expr, $to:expr;)*) => {$(
+        impl$(<const $p: u8>)? RowValue for $type {
             #[inline(always)]
             fn write(view: Self, row: &mut RowWriter<'_>) {
                 row.put_fixed(<$bits>::to_le_bytes($to(view)));
@@ -205,8 +205,8 @@ fixed! {
     f64, f64, same, same;
     Date, i32, Date, |date: Date| date.0;
     Time, i32, Time, |time: Time| time.0;
-    Timestamp, i64, Timestamp, |at: Timestamp| at.0;
-    TimestampLtz, i64, TimestampLtz, |at: TimestampLtz| at.0;
+    Timestamp<P> where const P, i64, Self, |at: Self| at.0;
+    TimestampLtz<P> where const P, i64, Self, |at: Self| at.0;
 }
 
 impl<const P: u8, const S: u8> RowValue for Decimal<P, S> {

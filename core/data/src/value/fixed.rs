@@ -16,8 +16,8 @@ compile_error!("pages are read in place and little-endian; big-endian machines n
 
 /// Implements [`Value`] for a type that is its own view and whose bytes are its cell.
 macro_rules! fixed {
-    ($($type:ty, $bits:ty, $data_type:expr, $from:expr, $to:expr;)*) => {$(
-        impl Value for $type {
+    ($($type:ty $(where const $p:ident)?, $bits:ty, $data_type:expr, $from:expr, $to:expr;)*) => {$(
+        impl$(<const $p: u8>)? Value for $type {
             type View<'a> = Self;
             type Slots = Slot;
             type Columns<'a> = FixedColumn<'a, $bits>;
@@ -84,9 +84,9 @@ fixed! {
     f64, f64, DataType::Float64, same, same;
     Date, i32, DataType::Date, Date, |date: Date| date.0;
     Time, i32, DataType::Time, Time, |time: Time| time.0;
-    Timestamp, i64, DataType::Timestamp { precision: 3 }, Timestamp, |at: Timestamp| at.0;
-    TimestampLtz, i64, DataType::TimestampLtz { precision: 3 }, TimestampLtz,
-        |at: TimestampLtz| at.0;
+    Timestamp<P> where const P, i64, DataType::Timestamp { precision: P }, Self, |at: Self| at.0;
+    TimestampLtz<P> where const P, i64, DataType::TimestampLtz { precision: P }, Self,
+        |at: Self| at.0;
 }
 
 /// Days since 1970-01-01, a column of `DATE`.
@@ -99,23 +99,47 @@ pub struct Time(pub i32);
 
 /// Date and time of day without zone: microseconds since 1970-01-01T00:00.
 ///
-/// As a column: [`DataType::Timestamp`] with `precision: 3`, SQL's `TIMESTAMP(3)`. The cell is the
-/// number of microseconds whatever the precision is, which is only what is shown: a source should
-/// match `DataType::Timestamp { .. }`.
+/// As a column: [`DataType::Timestamp`] with precision `P`, SQL's `TIMESTAMP(P)`, by default
+/// `TIMESTAMP(3)`. The cell is the number of microseconds whatever the precision is, which is only what
+/// is shown: a source should match `DataType::Timestamp { .. }`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(pub i64);
+pub struct Timestamp<const P: u8 = 3>(pub i64);
+
+impl<const P: u8> Timestamp<P> {
+    /// The moment so many milliseconds after 1970-01-01T00:00. Beyond what there is, the last one.
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1000))
+    }
+
+    /// Milliseconds since 1970-01-01T00:00, the unit of event time.
+    pub fn millis(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+}
 
 /// An instant: microseconds since 1970-01-01T00:00Z.
 ///
-/// As a column: [`DataType::TimestampLtz`] with `precision: 3`, SQL's `TIMESTAMP_LTZ(3)`. The cell
-/// is the number of microseconds whatever the precision is, which is only what is shown: a source
-/// should match `DataType::TimestampLtz { .. }`.
+/// As a column: [`DataType::TimestampLtz`] with precision `P`, SQL's `TIMESTAMP_LTZ(P)`, by default
+/// `TIMESTAMP_LTZ(3)`. The cell is the number of microseconds whatever the precision is, which is only
+/// what is shown: a source should match `DataType::TimestampLtz { .. }`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TimestampLtz(pub i64);
+pub struct TimestampLtz<const P: u8 = 3>(pub i64);
+
+impl<const P: u8> TimestampLtz<P> {
+    /// The instant so many milliseconds after 1970-01-01T00:00Z. Beyond what there is, the last one.
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1000))
+    }
+
+    /// Milliseconds since 1970-01-01T00:00Z, the unit of event time.
+    pub fn millis(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+}
 
 macro_rules! keys {
-    ($($type:ty, $word:expr;)*) => {$(
-        impl Key for $type {
+    ($($type:ty $(where const $p:ident)?, $word:expr;)*) => {$(
+        impl$(<const $p: u8>)? Key for $type {
             #[inline(always)]
             fn hash(view: Self, state: u64) -> u64 {
                 hash::word(state, $word(view))
@@ -142,8 +166,8 @@ keys! {
     bool, u64::from;
     Date, |key: Date| i64::from(key.0) as u64;
     Time, |key: Time| i64::from(key.0) as u64;
-    Timestamp, |key: Timestamp| key.0 as u64;
-    TimestampLtz, |key: TimestampLtz| key.0 as u64;
+    Timestamp<P> where const P, |key: Self| key.0 as u64;
+    TimestampLtz<P> where const P, |key: Self| key.0 as u64;
 }
 
 /// The value of two little-endian words.

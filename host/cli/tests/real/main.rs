@@ -4,6 +4,7 @@ mod branches;
 mod failures;
 mod flights;
 mod forbidden;
+mod hourly;
 mod metrics;
 mod plugins;
 mod program;
