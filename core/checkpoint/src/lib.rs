@@ -12,6 +12,8 @@
 //! |---|---|---|
 //! | [`Coordinator`] | when a checkpoint begins, is complete, is given up, is discarded | state |
 //! | [`Aligner`] | which channels of a task wait, when it takes its snapshot | rows |
+//! | [`TwoPhase`] | which transactions of a sink are committed, and which undone | what is in them |
+//! | [`Restart`] | whether a job that failed begins again, and when | why it failed |
 //! | [`Manifest`] | which bytes say what a checkpoint consists of | files |
 //!
 //! Like all machines of the core they have no clock, thread, file or random number. What happens comes
@@ -34,9 +36,13 @@ mod checksum;
 pub mod coordinator;
 pub mod manifest;
 mod permit;
+pub mod restart;
+pub mod two_phase;
 
 pub use align::Aligner;
 pub use checksum::Checksum;
 pub use coordinator::{Coordinator, TaskId};
 pub use manifest::Manifest;
 pub use permit::{PERMIT_BYTES, Permit};
+pub use restart::Restart;
+pub use two_phase::TwoPhase;
