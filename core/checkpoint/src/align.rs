@@ -99,6 +99,10 @@ pub enum Action {
     Snapshot {
         /// The barrier, as it is for the consumers; their connections may force it to be aligned.
         barrier: Barrier,
+        /// Whether in-flight data belong to the checkpoint: acknowledge when the snapshot is durable and
+        /// they are, which are all there at [`Captured`](Self::Captured). Else acknowledge when the
+        /// snapshot is.
+        in_flight: bool,
     },
     /// Let a channel go on whose producer waits.
     Resume {
@@ -134,7 +138,7 @@ pub enum Action {
         /// the channel ended, and all belong to it.
         sequence: Option<u32>,
     },
-    /// All in-flight data of a checkpoint are captured; make them durable, then acknowledge.
+    /// All in-flight data of a checkpoint are captured.
     Captured {
         /// Which.
         checkpoint: u64,
@@ -144,8 +148,7 @@ pub enum Action {
 /// The alignment of barriers in one task.
 ///
 /// Times are milliseconds of the coordinator's clock. Call [`step`](Self::step) with what the task reads,
-/// before it reads on, and with [`Input::Time`] at the [deadline](Self::next_deadline). Whoever takes the
-/// snapshot without captured data acknowledges when it is durable; with captured data, when both are.
+/// before it reads on, and with [`Input::Time`] at the [deadline](Self::next_deadline).
 #[derive(Debug)]
 pub struct Aligner {
     channels: Vec<Channel>,
@@ -330,7 +333,9 @@ impl Aligner {
         self.over(checkpoint);
         actions.push(match done.phase() {
             Phase::Capturing => Action::Captured { checkpoint },
-            Phase::Aligning | Phase::Overtaking => Action::Snapshot { barrier: done.barrier() },
+            Phase::Aligning | Phase::Overtaking => {
+                Action::Snapshot { barrier: done.barrier(), in_flight: false }
+            }
         });
         self.resume(checkpoint, actions);
         self.finish_complete(actions);

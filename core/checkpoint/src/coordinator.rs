@@ -12,8 +12,18 @@
 //!
 //! A finished task is part of a checkpoint without state. Where all inputs of a task finished in front
 //! of a checkpoint no barrier reaches it, so the coordinator triggers it itself. When all sources are
-//! at their end a last checkpoint is taken at once. Tasks end only after it, so that what sinks wrote
-//! behind the previous one is committed, too ([`Action::End`]).
+//! at their end a last checkpoint is taken at once. Its barriers overtake nothing, so every task takes its
+//! part behind its last row. Tasks end only after it, so that what sinks wrote behind the previous one is
+//! committed, too ([`Action::End`]). A task that ends before the others has to wait for a checkpoint, too,
+//! whose part it took behind its last row.
+//!
+//! # What a restart begins from
+//!
+//! A checkpoint whose manifest is on its way when a task fails may be complete in the end: it stays
+//! pending. One that was given up because its manifest took too long may be durable all the same. If the
+//! job went back behind it, and another coordinator then found it, its sinks would commit what was
+//! undone. So a restart waits until everything is [settled](Coordinator::is_settled), and until what was
+//! to be discarded is gone.
 //!
 //! # Late messages
 //!
@@ -22,13 +32,14 @@
 
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
-use millstream_exchange::event::{Barrier, Purpose};
+use millstream_exchange::event::Purpose;
 
 use crate::Permit;
 
 mod config;
 mod message;
 mod pending;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
@@ -74,12 +85,17 @@ pub struct Coordinator {
     retained: VecDeque<u64>,
     /// Savepoints that wait for their turn.
     requests: VecDeque<Request>,
+    /// Whether what began last is a savepoint.
+    after_savepoint: bool,
     next_id: u64,
     /// When the next periodic checkpoint is due, while all tasks run.
     periodic_at: Option<u64>,
     /// When the last checkpoint may be tried.
     last_at: u64,
     completed_at: Option<u64>,
+    /// The newest that sinks have committed, or may have.
+    newest: Option<u64>,
+    /// The newest that is complete, savepoints included.
     newest_complete: u64,
     failures: u32,
     ended: bool,
@@ -119,9 +135,11 @@ impl Coordinator {
             inputs,
             pending: Vec::new(),
             abandoned: Vec::new(),
+            newest: history.retained.last().copied(),
             newest_complete: history.retained.last().copied().unwrap_or(0),
             retained: history.retained.into(),
             requests: VecDeque::new(),
+            after_savepoint: false,
             next_id: history.next,
             periodic_at: None,
             last_at: 0,
@@ -144,7 +162,7 @@ impl Coordinator {
     /// When to call [`step`](Self::step) at the latest, if nothing happens before.
     pub fn next_deadline(&self) -> Option<u64> {
         let expiry = self.pending.iter().map(|pending| pending.deadline_ms).min();
-        let begin = if self.may_begin() { self.next_begin() } else { None };
+        let begin = if self.may_begin() { self.next_checkpoint() } else { None };
         expiry.into_iter().chain(begin).min()
     }
 
@@ -158,6 +176,16 @@ impl Coordinator {
         self.retained.iter().copied()
     }
 
+    /// The checkpoint that a restart begins from, once everything is [settled](Self::is_settled).
+    pub fn newest(&self) -> Option<u64> {
+        self.newest
+    }
+
+    /// Whether no manifest is on its way.
+    pub fn is_settled(&self) -> bool {
+        self.abandoned.is_empty() && self.pending.iter().all(|pending| !pending.storing)
+    }
+
     /// Whether all that the job did is part of a complete checkpoint.
     pub fn is_ended(&self) -> bool {
         self.ended || self.tasks.iter().all(|phase| *phase == Phase::Finished)
@@ -168,7 +196,7 @@ impl Coordinator {
             Input::Time => {}
             Input::Running { task } => self.advance(task, Phase::Running),
             Input::EndOfData { task } => self.advance(task, Phase::EndOfData),
-            Input::Finished { task } => self.finish(task, actions),
+            Input::Finished { task } => self.finish(now, task, actions),
             Input::Failed { task } => {
                 if let Some(phase) = self.tasks.get_mut(task.0 as usize) {
                     *phase = Phase::Created;
@@ -223,9 +251,17 @@ impl Coordinator {
         }
     }
 
-    fn finish(&mut self, task: TaskId, actions: &mut Vec<Action>) {
+    fn finish(&mut self, now: u64, task: TaskId, actions: &mut Vec<Action>) {
         let Some(phase) = self.tasks.get_mut(task.0 as usize) else { return };
         *phase = Phase::Finished;
+        // It may have been behind the barrier of one that is older than what it ended with, and is not
+        // heard of any more.
+        let newest = self.newest.unwrap_or(0);
+        let is_doubtful = |pending: &Pending| pending.id() < newest && pending.waits_for(task);
+        while let Some(at) = self.pending.iter().position(is_doubtful) {
+            let reason = Failure::Declined { task, reason: Decline::Closing };
+            self.fail(now, at, reason, actions);
+        }
         for at in 0..self.pending.len() {
             self.pending[at].finish(task);
             self.pending[at].trigger(&self.inputs, actions);
@@ -265,6 +301,7 @@ impl Coordinator {
         }
         let purpose = done.barrier.purpose;
         if purpose != Purpose::Savepoint {
+            self.newest = Some(checkpoint);
             actions.push(Action::Complete(Permit::mint(checkpoint)));
         }
         if let Some(request) = done.request {
@@ -273,7 +310,9 @@ impl Coordinator {
         if purpose == Purpose::Checkpoint {
             self.retain(now, checkpoint, actions);
         }
-        if purpose == Purpose::StopWithSavepoint || done.is_last && purpose == Purpose::Checkpoint {
+        let ends = done.is_last && purpose == Purpose::Checkpoint;
+        // If a task failed meanwhile its sinks have to be restored to commit.
+        if (ends || purpose == Purpose::StopWithSavepoint) && self.not_running().is_none() {
             self.ended = true;
             self.interrupt(now, &Failure::Ending, actions);
             actions.push(Action::End { checkpoint });
@@ -296,11 +335,11 @@ impl Coordinator {
         }
     }
 
-    /// Ends everything that is pending or waits, since tasks do not run any more.
+    /// Ends everything that waits for tasks, since they do not run any more.
     fn interrupt(&mut self, now: u64, reason: &Failure, actions: &mut Vec<Action>) {
         self.periodic_at = None;
-        while !self.pending.is_empty() {
-            self.fail(now, 0, reason.clone(), actions);
+        while let Some(at) = self.pending.iter().position(|pending| !pending.storing) {
+            self.fail(now, at, reason.clone(), actions);
         }
         for request in self.requests.drain(..) {
             let result = Err(reason.clone());
@@ -321,7 +360,7 @@ impl Coordinator {
         let checkpoint = failed.id();
         actions.push(Action::Abort { checkpoint, reason: reason.clone() });
         if failed.storing {
-            // Its files are in use until the storage has answered.
+            // It may be durable all the same. The storage will say.
             self.abandoned.push(checkpoint);
         } else {
             actions.push(Action::Discard { checkpoint });
@@ -351,87 +390,6 @@ impl Coordinator {
             self.abandoned.swap_remove(at);
             actions.push(Action::Discard { checkpoint });
         }
-    }
-
-    /// The interval begins when all tasks run.
-    fn schedule(&mut self, now: u64) {
-        if self.periodic_at.is_none() && self.not_running().is_none() {
-            self.periodic_at = self.config.interval_ms.map(|interval| now.saturating_add(interval));
-        }
-    }
-
-    /// What has to begin now. Savepoints go first, and need no pause.
-    fn due(&mut self, now: u64) -> Option<Request> {
-        if !self.may_begin() || self.next_begin().is_none_or(|at| at > now) {
-            return None;
-        }
-        let periodic = Request { number: 0, purpose: Purpose::Checkpoint, drain: false };
-        Some(self.requests.pop_front().unwrap_or(periodic))
-    }
-
-    /// Whether tasks and other checkpoints let one begin.
-    fn may_begin(&self) -> bool {
-        !self.is_ending()
-            && self.pending.len() < self.config.concurrent()
-            && self.not_running().is_none()
-    }
-
-    /// When the next one begins, if it [may](Self::may_begin).
-    fn next_begin(&self) -> Option<u64> {
-        if !self.requests.is_empty() {
-            return Some(0);
-        }
-        if self.is_at_end() {
-            return Some(self.last_at);
-        }
-        let pause = self.completed_at.map(|at| at.saturating_add(self.config.min_pause_ms));
-        self.periodic_at.map(|at| at.max(pause.unwrap_or(0)))
-    }
-
-    fn begin(&mut self, now: u64, request: Request, actions: &mut Vec<Action>) {
-        let Request { number, purpose, drain } = request;
-        let barrier = Barrier {
-            checkpoint: self.next_id,
-            timestamp_ms: i64::try_from(now).unwrap_or(i64::MAX),
-            alignment: self.config.alignment(purpose),
-            purpose,
-        };
-        self.next_id += 1;
-        let finished = self.tasks.iter().map(|phase| *phase == Phase::Finished);
-        let mut pending = Pending::new(barrier, finished);
-        pending.request = (purpose != Purpose::Checkpoint).then_some(number);
-        pending.drain = drain;
-        pending.is_last = self.is_at_end();
-        pending.deadline_ms = now.saturating_add(self.config.timeout_ms.max(1));
-        pending.trigger(&self.inputs, actions);
-        self.pending.push(pending);
-        if let (Some(at), Some(interval), Purpose::Checkpoint) =
-            (&mut self.periodic_at, self.config.interval_ms, purpose)
-        {
-            // What was missed is not made up for.
-            let interval = interval.max(1);
-            *at = at.saturating_add(interval);
-            if *at <= now {
-                *at = now.saturating_add(interval);
-            }
-        }
-    }
-
-    /// Whether nothing may begin any more: the last checkpoint is complete, or on its way.
-    fn is_ending(&self) -> bool {
-        let ends = |pending: &Pending| match pending.barrier.purpose {
-            Purpose::Checkpoint => pending.is_last,
-            Purpose::Savepoint => false,
-            Purpose::StopWithSavepoint => true,
-        };
-        self.is_ended() || self.pending.iter().any(ends)
-    }
-
-    /// Whether all sources have come to their end.
-    fn is_at_end(&self) -> bool {
-        let mut sources =
-            self.inputs.iter().zip(&self.tasks).filter(|(inputs, _)| inputs.is_empty());
-        sources.all(|(_, phase)| matches!(phase, Phase::EndOfData | Phase::Finished))
     }
 
     fn not_running(&self) -> Option<TaskId> {

@@ -137,7 +137,8 @@ impl Round {
     /// Takes the snapshot. What waits on channels without a barrier is in flight.
     fn capture(&mut self, ended: impl Fn(u32) -> bool, actions: &mut Vec<Action>) {
         self.phase = Phase::Capturing;
-        actions.push(Action::Snapshot { barrier: self.barrier.unaligned() });
+        let barrier = self.barrier.unaligned();
+        actions.push(Action::Snapshot { barrier, in_flight: true });
         for (number, place) in self.channels.iter().enumerate() {
             let channel = number as u32;
             if *place != Place::Arrived && !ended(channel) {

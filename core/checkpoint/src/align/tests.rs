@@ -12,7 +12,11 @@ fn barrier(checkpoint: u64, alignment: Alignment) -> Barrier {
 }
 
 fn snapshot(checkpoint: u64, alignment: Alignment) -> Action {
-    Action::Snapshot { barrier: barrier(checkpoint, alignment) }
+    Action::Snapshot { barrier: barrier(checkpoint, alignment), in_flight: false }
+}
+
+fn unaligned(checkpoint: u64) -> Action {
+    Action::Snapshot { barrier: barrier(checkpoint, Alignment::Unaligned), in_flight: true }
 }
 
 fn aborted(checkpoint: u64, reason: Decline) -> Action {
@@ -184,7 +188,7 @@ fn an_unaligned_barrier_captures_what_is_in_front_of_all_others() {
     assert_eq!(
         task.read(1, 1, Alignment::Unaligned),
         [
-            snapshot(1, Alignment::Unaligned),
+            unaligned(1),
             Action::Capture { channel: 0 },
             Action::Capture { channel: 1 },
             Action::CaptureEnd { channel: 1, sequence: Some(7) },
@@ -205,7 +209,7 @@ fn an_unaligned_barrier_captures_what_is_in_front_of_all_others() {
 fn captured_data_are_dropped_when_the_checkpoint_is_given_up() {
     let mut task = Task::new(2);
     task.read(0, 1, Alignment::Unaligned);
-    let told = [aborted(1, Decline::Subsumed), snapshot(2, Alignment::Unaligned)];
+    let told = [aborted(1, Decline::Subsumed), unaligned(2)];
     assert_eq!(task.read(0, 2, Alignment::Unaligned)[..2], told);
     let told = [aborted(2, Decline::Cancelled)];
     assert_eq!(task.step(Input::Cancel { channel: 1, checkpoint: 2 }), told);
@@ -235,7 +239,7 @@ fn when_time_is_over_barriers_overtake_and_blocked_channels_stay_blocked() {
     task.now = 1100;
     let gone = [
         Action::Overtake { channel: 1, checkpoint: 1 },
-        snapshot(1, Alignment::Unaligned),
+        unaligned(1),
         Action::Capture { channel: 1 },
         Action::Capture { channel: 2 },
     ];
@@ -267,7 +271,7 @@ fn when_time_is_over_and_no_barrier_was_read_the_first_takes_the_snapshot() {
     assert_eq!(
         task.read_overtaken(0, 1),
         [
-            snapshot(1, Alignment::Unaligned),
+            unaligned(1),
             Action::Capture { channel: 1 },
             Action::Capture { channel: 0 },
             Action::CaptureEnd { channel: 0, sequence: Some(7) },
@@ -292,7 +296,7 @@ fn a_barrier_that_its_producer_let_overtake_does_not_block() {
     task.read(1, 1, Alignment::Unaligned);
     // Channel 0 was aligned, channel 1 never stopped.
     let again = task.read(1, 2, Alignment::Unaligned);
-    assert_eq!(again[0], snapshot(2, Alignment::Unaligned));
+    assert_eq!(again[0], unaligned(2));
     assert!(!task.aligner.is_blocked(0) && !task.aligner.is_blocked(1));
 }
 
@@ -381,7 +385,7 @@ proptest! {
                         prop_assert!(blocked[channel as usize], "{channel} was not blocked");
                         blocked[channel as usize] = false;
                     }
-                    Action::Snapshot { barrier } => {
+                    Action::Snapshot { barrier, .. } => {
                         prop_assert!(done.last().is_none_or(|last| *last < barrier.checkpoint));
                         prop_assert!(!ended.contains(&barrier.checkpoint));
                         done.push(barrier.checkpoint);

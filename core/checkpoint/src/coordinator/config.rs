@@ -39,12 +39,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The alignment of a barrier: a savepoint has no in-flight data in it.
-    pub fn alignment(&self, purpose: Purpose) -> Alignment {
+    /// The alignment of a barrier: a savepoint has no in-flight data in it, nor has the last checkpoint
+    /// of a job.
+    pub fn alignment(&self, purpose: Purpose, is_last: bool) -> Alignment {
         match (self.alignment, purpose) {
             (Alignment::None, _) => Alignment::None,
-            (alignment, Purpose::Checkpoint) => alignment,
-            (_, Purpose::Savepoint | Purpose::StopWithSavepoint) => Alignment::Aligned,
+            (alignment, Purpose::Checkpoint) if !is_last => alignment,
+            _ => Alignment::Aligned,
         }
     }
 
@@ -71,9 +72,10 @@ mod tests {
             (Alignment::Unaligned, Alignment::Unaligned, Alignment::Aligned),
         ] {
             let config = Config { alignment: configured, max_concurrent: 3, ..Config::default() };
-            assert_eq!(config.alignment(Purpose::Checkpoint), checkpoint);
-            assert_eq!(config.alignment(Purpose::Savepoint), savepoint);
-            assert_eq!(config.alignment(Purpose::StopWithSavepoint), savepoint);
+            assert_eq!(config.alignment(Purpose::Checkpoint, false), checkpoint);
+            assert_eq!(config.alignment(Purpose::Checkpoint, true), savepoint);
+            assert_eq!(config.alignment(Purpose::Savepoint, false), savepoint);
+            assert_eq!(config.alignment(Purpose::StopWithSavepoint, false), savepoint);
             let one_at_a_time =
                 matches!(configured, Alignment::Unaligned | Alignment::Timeout { .. });
             assert_eq!(config.concurrent(), if one_at_a_time { 1 } else { 3 });

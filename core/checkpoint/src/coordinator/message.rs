@@ -20,8 +20,8 @@ impl fmt::Display for TaskId {
 /// What happened.
 ///
 /// What a task says belongs to its present attempt: whoever feeds the coordinator drops what an
-/// attempt says after its failure was reported. Messages about a checkpoint need no such care. They
-/// may come late, twice or not at all.
+/// attempt says after its failure was reported. What tasks say of a checkpoint needs no such care: it
+/// may come late, twice or not at all. The storage answers for certain, as long as its process lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Nothing but that time went by.

@@ -1,6 +1,6 @@
 use std::{vec, vec::Vec};
 
-use millstream_exchange::event::Alignment;
+use millstream_exchange::event::{Alignment, Barrier};
 
 use super::*;
 
@@ -188,6 +188,7 @@ fn a_manifest_on_its_way_is_discarded_when_it_arrives_too_late() {
         }
         let reason = Failure::Expired { timeout_ms: 50, missing: None };
         assert_eq!(job.wait(), [Action::Abort { checkpoint: 1, reason }]);
+        assert!(!job.coordinator.is_settled());
         assert_eq!(job.step(answer.clone()), [Action::Discard { checkpoint: 1 }]);
         assert_eq!(job.step(answer), []);
     }
@@ -273,6 +274,44 @@ fn who_gets_no_barrier_from_its_inputs_is_triggered() {
 }
 
 #[test]
+fn who_ends_behind_a_newer_checkpoint_is_no_part_of_an_older_one() {
+    let mut job = Job::running(Config { max_concurrent: 2, ..every(10) });
+    job.step(Input::Savepoint { request: 7 });
+    job.wait();
+    // The savepoint's barrier was in front of the last row of A; that it was is not heard of.
+    job.step(Input::EndOfData { task: A });
+    assert_eq!(job.complete(2)[0], completed(2));
+    let actions = job.step(Input::Finished { task: A });
+    let reason = Failure::Declined { task: A, reason: Decline::Closing };
+    assert_eq!(actions[0], Action::Abort { checkpoint: 1, reason: reason.clone() });
+    assert_eq!(actions[2], Action::Answer { request: 7, result: Err(reason) });
+}
+
+#[test]
+fn a_manifest_on_its_way_survives_a_failure() {
+    let mut job = Job::running(every(100));
+    job.wait();
+    for task in [A, B, SINK] {
+        job.acknowledge(1, task);
+    }
+    assert_eq!(job.step(Input::Failed { task: SINK }), []);
+    assert_eq!((job.coordinator.is_settled(), job.coordinator.newest()), (false, None));
+    assert_eq!(job.step(Input::Stored { checkpoint: 1 }), [completed(1)]);
+    assert_eq!((job.coordinator.is_settled(), job.coordinator.newest()), (true, Some(1)));
+
+    // The last one: sinks have to be restored to commit, so it was not the last.
+    let mut job = Job::running(Config::default());
+    job.step(Input::EndOfData { task: A });
+    job.step(Input::EndOfData { task: B });
+    for task in [A, B, SINK] {
+        job.acknowledge(1, task);
+    }
+    job.step(Input::Abort);
+    assert_eq!(job.step(Input::Stored { checkpoint: 1 }), [completed(1)]);
+    assert!(!job.coordinator.is_ended());
+}
+
+#[test]
 fn the_last_checkpoint_comes_at_once_and_is_tried_until_it_is_complete() {
     let config = Config { tolerable_failures: 9, ..Config::default() };
     let mut job = Job::running(config);
@@ -306,6 +345,24 @@ fn a_savepoint_goes_first_and_nobody_commits_because_of_it() {
     assert_eq!(job.complete(2), [Action::Answer { request: 7, result: Ok(2) }]);
     // The user's own.
     assert_eq!(job.coordinator.retained().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn savepoints_do_not_keep_checkpoints_from_their_turn() {
+    let mut job = Job::running(every(100));
+    for request in 1..4 {
+        job.step(Input::Savepoint { request });
+    }
+    job.now = 1100;
+    let mut purposes = Vec::new();
+    for checkpoint in 1..5 {
+        let actions = job.complete(checkpoint);
+        purposes.extend(actions.iter().find_map(|action| match action {
+            Action::Trigger { barrier, .. } => Some(barrier.purpose),
+            _ => None,
+        }));
+    }
+    assert_eq!(purposes, [Purpose::Checkpoint, Purpose::Savepoint, Purpose::Savepoint]);
 }
 
 #[test]
