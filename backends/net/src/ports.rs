@@ -270,6 +270,11 @@ impl Inlet {
         changed.then_some(bytes)
     }
 
+    /// Whether the consumer goes on behind an event that stopped the producer, since last asked.
+    pub(crate) fn take_resumed(&mut self) -> bool {
+        self.config.sender.take_resumed()
+    }
+
     /// Whether the consumer has taken everything.
     pub(crate) fn is_delivered(&self) -> bool {
         self.waiting.is_empty() && self.stalled.is_empty()

@@ -155,6 +155,9 @@ impl Session {
         for (segment, kind) in done {
             self.recycle(id, segment, kind);
         }
+        if self.ports.inlets.get_mut(&id).is_some_and(Inlet::take_resumed) {
+            self.connection.resume(id);
+        }
         if let Some(bytes) = self.ports.inlets.get_mut(&id).and_then(Inlet::new_page_bytes) {
             self.connection.set_page_bytes(id, bytes);
         }

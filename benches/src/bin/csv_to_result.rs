@@ -24,7 +24,7 @@ struct Flight {
     departure_delay_minutes: Option<i32>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Record)]
 struct Delays {
     flights: i64,
     flown: i64,

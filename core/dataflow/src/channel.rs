@@ -9,7 +9,10 @@
 use alloc::sync::Arc;
 use core::{
     fmt,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicBool, AtomicU32,
+        Ordering::{Acquire, Relaxed, Release},
+    },
     task::Waker,
 };
 
@@ -39,7 +42,11 @@ pub const PAGES_PER_SUBPARTITION_MAX: usize = 10;
 /// A channel whose receiver is woken through `receiver`.
 pub fn channel(receiver: Waker) -> (Sender, Receiver) {
     let (producer, consumer) = Ring::with_capacity(CHANNEL_CAPACITY);
-    let shared = Arc::new(Shared { room: WakerSlot::new(), page_bytes: AtomicU32::new(u32::MAX) });
+    let shared = Arc::new(Shared {
+        room: WakerSlot::new(),
+        page_bytes: AtomicU32::new(u32::MAX),
+        resumed: AtomicBool::new(false),
+    });
     let sender = Sender { ring: producer, shared: Arc::clone(&shared), receiver };
     (sender, Receiver { ring: consumer, shared, returns: None })
 }
@@ -50,6 +57,8 @@ struct Shared {
     room: WakerSlot,
     /// How full pages should be at most. A wish: whoever reads it late does no harm.
     page_bytes: AtomicU32,
+    /// The receiver goes on behind an event that stopped the producer.
+    resumed: AtomicBool,
 }
 
 /// A channel whose buffers go back to the sender when they have been read, for a sender that keeps
@@ -109,6 +118,11 @@ impl Sender {
         self.shared.room.register(waker);
     }
 
+    /// Whether the receiver has [resumed](Receiver::resume), since last asked.
+    pub fn take_resumed(&self) -> bool {
+        self.shared.resumed.load(Relaxed) && self.shared.resumed.swap(false, Acquire)
+    }
+
     /// How many bytes of rows the receiver wants in a page at most; `u32::MAX` for no limit.
     pub fn page_bytes(&self) -> u32 {
         self.shared.page_bytes.load(Relaxed)
@@ -146,6 +160,15 @@ impl Receiver {
         let element = self.ring.pop()?;
         self.shared.room.wake();
         Some(element)
+    }
+
+    /// Goes on behind an event that [stops the producer](Event::blocks_upstream), when the other channels
+    /// have brought it, too. Within a process nobody was stopped; a connection was.
+    pub fn resume(&self) {
+        if let Some(Returns { sender, .. }) = &self.returns {
+            self.shared.resumed.store(true, Release);
+            sender.wake_by_ref();
+        }
     }
 
     /// Asks for pages of at most so many bytes of rows, from the next one that is opened.

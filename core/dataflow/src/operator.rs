@@ -10,9 +10,11 @@ mod connected;
 mod side;
 mod source;
 mod stateless;
+mod table;
 mod time;
 pub mod window;
 
+use alloc::vec::Vec;
 use core::{fmt, marker::PhantomData, ops::Deref};
 
 use millstream_data::{Value, page::ValidPage, value::Record};
@@ -75,6 +77,24 @@ pub trait Stage<T: Value>: Send + 'static {
 
     /// Submits pages that have rows.
     fn flush(&mut self, force: bool, context: &mut Context<'_>);
+
+    /// Writes down what the stage keeps between rows, in chunks of the [canonical
+    /// format](millstream_state::format). Only the first stage of a chain knows the key of its rows, and
+    /// so only it is asked.
+    fn snapshot(&self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+
+    /// Puts back what belongs to this subtask.
+    ///
+    /// # Errors
+    /// If the chunks are damaged or another stage's.
+    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        match chunks {
+            [] => Ok(()),
+            _ => Err(TaskError::new("state was restored to an operator that has none")),
+        }
+    }
 }
 
 /// A step of a program, before it is attached to what follows it.
@@ -104,6 +124,8 @@ pub trait Operator: Clone + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct PageChain<T, S> {
     stage: S,
+    /// What the stage kept when the snapshot began.
+    frozen: Vec<u8>,
     fingerprint: u64,
     input: PhantomData<fn(T)>,
 }
@@ -111,7 +133,8 @@ pub struct PageChain<T, S> {
 impl<T: Value, S: Stage<T>> PageChain<T, S> {
     /// The chain of `stage` and all that follows it.
     pub fn new(stage: S) -> Self {
-        Self { stage, fingerprint: T::schema().fingerprint(), input: PhantomData }
+        let fingerprint = T::schema().fingerprint();
+        Self { stage, frozen: Vec::new(), fingerprint, input: PhantomData }
     }
 }
 
@@ -168,5 +191,24 @@ impl<T: Value, S: Stage<T>> Chain for PageChain<T, S> {
 
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {
         self.stage.flush(force, context);
+    }
+
+    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+        self.frozen.clear();
+        self.stage.snapshot(&mut self.frozen);
+        Ok(())
+    }
+
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+        out.append(&mut self.frozen);
+        false
+    }
+
+    fn abort_snapshot(&mut self) {
+        self.frozen = Vec::new();
+    }
+
+    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        self.stage.restore(chunks)
     }
 }

@@ -276,6 +276,12 @@ impl<L: Lease + Send, S: Spill> Chain for SortChain<L, S> {
         }
     }
 
+    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+        Err(TaskError::new(
+            "sorting keeps its rows in files of its own and takes no checkpoints yet",
+        ))
+    }
+
     fn waits(&mut self, waker: &Waker) -> bool {
         if self.waits {
             self.storage.notify(waker);

@@ -260,6 +260,13 @@ impl<K: Key + RowValue + Record> KeyBatch<K> {
         Column::Variable { begin: 0, ends: &self.ends, bytes: &self.bytes }
     }
 
+    /// The key whose bytes these are, which come from outside.
+    pub(crate) fn checked<'a>(&'a self, key: &'a [u8]) -> Result<K::View<'a>, TaskError> {
+        let row = self.layout.validate(key.get(HASH..).unwrap_or(&[]));
+        let row = row.map_err(|error| damaged("key", &error))?;
+        Ok(self.layout.decode::<K>(row))
+    }
+
     /// The key whose bytes these are.
     pub(crate) fn decode<'a>(&'a self, key: &'a [u8]) -> Result<K::View<'a>, TaskError> {
         let row = self.layout.trusted(key.get(HASH..).unwrap_or(&[]));

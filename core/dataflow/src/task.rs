@@ -1,9 +1,11 @@
 //! One chain between its input channels and its result partitions.
 //!
 //! A [`Task`] is polled by an executor with a budget and says what it waits for. Its life:
-//! running, finishing (all input has ended, the chain emits what is left), draining (what it
-//! emitted waits for room), finished. A failure at any point ends it.
+//! running, finishing (there is no more data, the chain emits what is left), lingering (with
+//! checkpoints: until the last one is complete), draining (what it emitted waits for room), finished.
+//! A failure at any point ends it.
 
+mod checkpoint;
 mod debloating;
 mod metrics;
 mod output;
@@ -14,11 +16,13 @@ use core::{fmt, task::Waker};
 use millstream_data::page::ValidPage;
 use millstream_exchange::{
     debloat::DebloatConfig,
-    event::{Event, StreamStatus},
+    event::{Barrier, Event, StreamStatus},
 };
 use millstream_memory::Buffer;
 use millstream_state::time::{Valve, ValveOutput, WATERMARK_MAX};
 
+use checkpoint::{Checkpointing, Step};
+pub use checkpoint::{Checkpoints, Order};
 use debloating::Debloating;
 pub use metrics::{TaskCounts, TaskMetrics};
 use output::Declined;
@@ -93,8 +97,13 @@ pub struct Task {
     /// When the chain has rows to make again.
     produce_at: Option<u64>,
     debloating: Option<Debloating>,
-    /// There is no more input; what the chain has still to be told comes first.
+    /// Channels that may still bring data.
+    with_data: usize,
+    /// There is no more data; what the chain has still to be told comes first.
     ended: bool,
+    /// Those who read from no task: the coordinator said that all is done.
+    dismissed: bool,
+    checkpoints: Checkpointing,
     phase: Phase,
     metrics: Arc<TaskMetrics>,
 }
@@ -103,6 +112,7 @@ pub struct Task {
 enum Phase {
     Running,
     Finishing,
+    Lingering,
     Draining,
     Finished,
 }
@@ -112,6 +122,8 @@ struct Channel {
     receiver: Receiver,
     port: u16,
     number: usize,
+    /// Whether rows may still come.
+    has_data: bool,
 }
 
 /// A page that is being processed.
@@ -132,12 +144,15 @@ impl Task {
         outputs: Outputs,
         timeout: BufferTimeout,
     ) -> Self {
-        let channel = |(number, Input { receiver, port })| Channel { receiver, port, number };
+        let channel =
+            |(number, Input { receiver, port })| Channel { receiver, port, number, has_data: true };
+        let checkpoints = Checkpointing::new(inputs.len());
         Self {
             name,
             chain,
             produces: inputs.is_empty(),
             valve: Valve::new(inputs.len()),
+            with_data: inputs.len(),
             signals: VecDeque::new(),
             inputs: inputs.into_iter().enumerate().map(channel).collect(),
             turn: 0,
@@ -149,6 +164,8 @@ impl Task {
             produce_at: None,
             debloating: None,
             ended: false,
+            dismissed: false,
+            checkpoints,
             phase: Phase::Running,
             metrics: Arc::default(),
         }
@@ -157,6 +174,12 @@ impl Task {
     /// Keeps what is in flight towards the task to what it processes within a time.
     pub fn debloat(mut self, config: DebloatConfig) -> Self {
         self.debloating = Some(Debloating::new(config));
+        self
+    }
+
+    /// Takes part in checkpoints: its state goes to `writer`.
+    pub fn checkpoint_to(mut self, writer: Box<dyn Checkpoints>) -> Self {
+        self.checkpoints.write_to(writer);
         self
     }
 
@@ -196,29 +219,29 @@ impl Task {
 
     fn work(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError> {
         for _ in 0..ELEMENTS_PER_POLL {
+            let writes = self.write_snapshot(waker);
             let may_go_on = match self.phase {
                 Phase::Draining | Phase::Finished => self.outputs.is_drained_or_notifies(waker),
-                Phase::Running | Phase::Finishing => self.outputs.is_ready_or_notifies(waker),
+                _ => self.outputs.is_ready_or_notifies(waker),
             };
             if !may_go_on {
-                return Ok(TaskPoll::Backpressured);
+                return Ok(if writes { TaskPoll::Again } else { TaskPoll::Backpressured });
             }
             if matches!(self.phase, Phase::Running | Phase::Finishing) && self.chain.waits(waker) {
                 return Ok(TaskPoll::Idle);
             }
             match self.phase {
-                Phase::Running => {
-                    if !self.step(now)? {
+                Phase::Running | Phase::Lingering => {
+                    if !self.obey(now, waker)? && !self.step(now)? {
                         self.flush_if_due(now, waker)?;
-                        return Ok(TaskPoll::Idle);
+                        return Ok(if writes { TaskPoll::Again } else { TaskPoll::Idle });
                     }
                 }
                 Phase::Finishing => {
                     if self.call(now, |chain, context| chain.finish(context))? {
                         self.call(now, |chain, context| chain.flush(true, context))?;
-                        self.outputs.end();
                         (self.flush_at, self.overdue) = (None, false);
-                        self.phase = Phase::Draining;
+                        self.linger();
                     }
                 }
                 Phase::Draining => self.phase = Phase::Finished,
@@ -241,15 +264,21 @@ impl Task {
             }
             return Ok(true);
         }
-        if self.ended {
+        if self.ended && self.phase == Phase::Running {
             self.phase = Phase::Finishing;
             return Ok(true);
+        }
+        if self.phase == Phase::Lingering && self.inputs.is_empty() {
+            return Ok(false);
         }
         if self.produces {
             return self.produce(now);
         }
         for offset in 0..self.inputs.len() {
             let index = (self.turn + offset) % self.inputs.len();
+            if self.checkpoints.is_blocked(self.inputs[index].number) {
+                continue;
+            }
             let Some(element) = self.inputs[index].receiver.pop() else {
                 self.check_abandoned(index)?;
                 continue;
@@ -260,7 +289,7 @@ impl Task {
                     self.metrics.received(page.len());
                     self.process(now, Current { input: index, page, row: 0 })?;
                 }
-                Element::Event(event) => self.on_event(index, event),
+                Element::Event(event) => self.on_event(now, index, event)?,
                 Element::SplitBegins => self.signals.push_back(Signal::SplitBegins),
                 Element::LastSplit => self.signals.push_back(Signal::LastSplit),
             }
@@ -269,9 +298,9 @@ impl Task {
         Ok(false)
     }
 
-    fn on_event(&mut self, index: usize, event: Event) {
-        let (valve, channel) = (&mut self.valve, self.inputs[index].number);
-        let signals = &mut self.signals;
+    fn on_event(&mut self, now: u64, index: usize, event: Event) -> Result<(), TaskError> {
+        let number = self.inputs[index].number;
+        let (valve, signals) = (&mut self.valve, &mut self.signals);
         let mut say = |output| {
             signals.push_back(match output {
                 ValveOutput::Watermark(time) => Signal::Watermark(time),
@@ -280,17 +309,113 @@ impl Task {
             });
         };
         match event {
-            Event::Watermark(time) => valve.advance(channel, time, &mut say),
-            Event::Status(StreamStatus::Idle) => valve.idle(channel, &mut say),
-            Event::Status(StreamStatus::Active) => valve.active(channel, &mut say),
-            Event::EndOfPartition => {
-                valve.end(channel, &mut say);
-                self.inputs.swap_remove(index);
-                self.ended = self.inputs.is_empty();
+            Event::Watermark(time) => valve.advance(number, time, &mut say),
+            Event::Status(StreamStatus::Idle) => valve.idle(number, &mut say),
+            Event::Status(StreamStatus::Active) => valve.active(number, &mut say),
+            Event::EndOfData { .. } | Event::EndOfPartition => {
+                if core::mem::take(&mut self.inputs[index].has_data) {
+                    valve.end(number, &mut say);
+                    self.with_data -= 1;
+                    self.ended = self.with_data == 0;
+                }
             }
-            // Barriers have their place here.
             _ => {}
         }
+        if event == Event::EndOfPartition {
+            self.inputs.swap_remove(index);
+        }
+        self.checkpoints.on_event(now, number, event);
+        self.take_steps(now)?;
+        if self.inputs.is_empty() && self.phase == Phase::Lingering {
+            self.leave();
+        }
+        Ok(())
+    }
+
+    /// What the chain made is written: the task ends, or waits for the last checkpoint.
+    fn linger(&mut self) {
+        self.phase = Phase::Lingering;
+        let is_last = match self.produces {
+            true => !self.checkpoints.is_on() || self.dismissed,
+            false => self.inputs.is_empty(),
+        };
+        if is_last {
+            return self.leave();
+        }
+        self.outputs.event_to_all(Event::EndOfData { drain: true });
+        if self.produces {
+            self.checkpoints.end_of_data();
+        }
+    }
+
+    fn leave(&mut self) {
+        self.outputs.end();
+        self.phase = Phase::Draining;
+    }
+
+    /// Obeys an order of the coordinator; `false` if there was none. A page is worked off first, and
+    /// what the chain has to be told.
+    fn obey(&mut self, now: u64, waker: &Waker) -> Result<bool, TaskError> {
+        if self.current.is_some() || !self.signals.is_empty() {
+            return Ok(false);
+        }
+        match self.checkpoints.next_order(waker) {
+            None => return Ok(false),
+            Some(Order::End) => {
+                self.dismissed = true;
+                if self.phase == Phase::Lingering && self.produces {
+                    self.leave();
+                }
+            }
+            Some(order) => self.checkpoints.on_order(now, order),
+        }
+        self.take_steps(now)?;
+        Ok(true)
+    }
+
+    /// Does what follows from barriers.
+    fn take_steps(&mut self, now: u64) -> Result<(), TaskError> {
+        while let Some(step) = self.checkpoints.next_step() {
+            match step {
+                Step::Snapshot(barrier) => self.snapshot(now, barrier)?,
+                Step::Resume(number) => {
+                    let channel = self.inputs.iter().find(|channel| channel.number == number);
+                    if let Some(channel) = channel {
+                        channel.receiver.resume();
+                    }
+                }
+                Step::Abort { checkpoint, tell } => {
+                    if self.checkpoints.abandon(checkpoint) {
+                        self.chain.abort_snapshot();
+                    }
+                    if tell {
+                        self.outputs.event_to_all(Event::CancelBarrier(checkpoint));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Freezes the chain's state, and sends the barrier on behind the rows that belong to it.
+    fn snapshot(&mut self, now: u64, barrier: Barrier) -> Result<(), TaskError> {
+        self.call(now, |chain, context| chain.flush(true, context))?;
+        self.flush_at = None;
+        if let Some(older) = self.checkpoints.open()
+            && self.checkpoints.abandon(older)
+        {
+            self.chain.abort_snapshot();
+        }
+        let frozen = self.chain.begin_snapshot().map_err(|error| error.at(&self.name));
+        self.checkpoints.opened(barrier.checkpoint, frozen);
+        self.outputs.event_to_all(Event::Barrier(barrier));
+        Ok(())
+    }
+
+    /// Writes some of the frozen state. `true` if it could go on at once.
+    fn write_snapshot(&mut self, waker: &Waker) -> bool {
+        let chain = &mut self.chain;
+        self.checkpoints.write(waker, |out| chain.next_chunk(out))
     }
 
     fn check_abandoned(&mut self, index: usize) -> Result<(), TaskError> {

@@ -32,7 +32,7 @@ struct Punctuality {
 const ON_TIME_BELOW_MINUTES: i32 = 15;
 
 /// What is known of the flights of a carrier from an origin.
-#[derive(Default)]
+#[derive(Clone, Default, Record)]
 struct Delays {
     flights: i64,
     cancelled: i64,

@@ -333,6 +333,10 @@ pub struct SourceTable {
         page: *mut FilledPage,
         errors: BytesSink,
     ) -> Status,
+    /// Gives `split` a split that has what is left of the one that is being read: behind the last row of
+    /// the last page. A checkpoint keeps it.
+    pub rest_of_split:
+        unsafe extern "C" fn(reader: *mut c_void, split: BytesSink, errors: BytesSink) -> Status,
     /// Closes a reader.
     pub close_reader: unsafe extern "C" fn(reader: *mut c_void),
     /// Closes a source, after its readers.

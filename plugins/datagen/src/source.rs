@@ -109,6 +109,10 @@ impl SplitReader for DataReader {
         self.cursor.begin(split)
     }
 
+    fn rest(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.cursor.rest())
+    }
+
     fn fill(&mut self, rows: &mut Rows<'_>) -> Result<Filled, Error> {
         let Self { cursor, seed, columns, text } = self;
         Ok(cursor.fill(rows, |rows, number| {

@@ -35,25 +35,29 @@ impl Compression {
     }
 }
 
-/// The bytes of a file from `start` on, decompressed.
+/// The bytes of a file from byte `start` on, as it is decompressed.
 pub(crate) fn open(
     path: &Path,
     compression: Compression,
     start: u64,
 ) -> Result<Box<dyn Read + Send>, Error> {
     let mut file = File::open(path).map_err(|error| Error::from(error).at(path.display()))?;
-    if start > 0 {
-        file.seek(SeekFrom::Start(start))?;
-    }
-    Ok(match compression {
-        Compression::None => Box::new(file),
+    let mut input: Box<dyn Read + Send> = match compression {
+        Compression::None => {
+            file.seek(SeekFrom::Start(start))?;
+            return Ok(Box::new(file));
+        }
         // Several members behind each other are one file, as `cat a.gz b.gz` makes it.
         Compression::Gzip => {
             let buffered = io::BufReader::with_capacity(128 << 10, file);
             Box::new(flate2::bufread::MultiGzDecoder::new(buffered))
         }
         Compression::Zstd => Box::new(zstd::Decoder::new(file)?),
-    })
+    };
+    // Compressed data begin at their beginning only.
+    let skipped = io::copy(&mut input.by_ref().take(start), &mut io::sink());
+    skipped.map_err(|error| explain(error, compression).at(path.display()))?;
+    Ok(input)
 }
 
 /// Says what went wrong while reading, with the fix where there is one.

@@ -65,12 +65,12 @@ impl Part {
         let header = if has_header { read_header(&split, compression)? } else { Vec::new() };
         let info = InputInfo {
             header: &header,
-            whole: split.start == 0 && split.end == u64::MAX,
+            whole: (split.start == 0 || split.exact) && split.end == u64::MAX,
             record_bytes_max: limits.record_bytes_max,
         };
         let decoder = format.decoder(&info, limits.segment_size)?;
         // From the byte before the start: if that is a line feed, a record begins at the start.
-        let offset = split.start.saturating_sub(1);
+        let offset = split.start.saturating_sub(u64::from(!split.exact));
         let mut bytes = Bytes {
             input: input::open(&split.path, compression, offset)?,
             path: split.path,
@@ -82,11 +82,17 @@ impl Part {
             end: split.end,
         };
         // The header, or the rest of a record that belongs to the split before.
-        if has_header || split.start > 0 {
+        if !split.exact && (has_header || split.start > 0) {
             bytes.skip_line()?;
         }
-        let line = (split.start == 0).then_some(1 + u64::from(has_header));
+        let line = (split.start == 0 && !split.exact).then_some(1 + u64::from(has_header));
         Ok(Self { decoder, bytes, line })
+    }
+
+    /// What is left: from the first record that is in no page.
+    pub(crate) fn rest(&self) -> Split {
+        let Bytes { path, offset, position, end, .. } = &self.bytes;
+        Split { start: offset + *position as u64, end: *end, exact: true, path: path.clone() }
     }
 
     /// Lets the format fill a page.

@@ -116,4 +116,11 @@ impl SplitReader for FileReader {
         }
         Ok(filled)
     }
+
+    fn rest(&self) -> Result<Vec<u8>, Error> {
+        match &self.split {
+            Some(split) => Ok(split.rest().encode()),
+            None => Err(Error::new("no split is being read")),
+        }
+    }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Split {
     pub(crate) start: u64,
     /// The byte after the last; `u64::MAX` for the end of the file, whatever its length.
     pub(crate) end: u64,
+    /// A record begins at `start`; it is what is left of a split that was begun before.
+    pub(crate) exact: bool,
     /// The file.
     pub(crate) path: PathBuf,
 }
@@ -20,7 +22,7 @@ pub(crate) struct Split {
 impl Split {
     /// The whole of a file.
     pub(crate) fn whole(path: &Path) -> Self {
-        Self { start: 0, end: u64::MAX, path: path.into() }
+        Self { start: 0, end: u64::MAX, exact: false, path: path.into() }
     }
 
     /// A file of `length` bytes in parts of about `size`.
@@ -29,7 +31,12 @@ impl Split {
         let bound = |part: u64| (u128::from(length) * u128::from(part) / u128::from(count)) as u64;
         let end = |part| if part + 1 == count { u64::MAX } else { bound(part + 1) };
         (0..count)
-            .map(|part| Self { start: bound(part), end: end(part), path: path.into() })
+            .map(|part| Self {
+                start: bound(part),
+                end: end(part),
+                exact: false,
+                path: path.into(),
+            })
             .collect()
     }
 
@@ -38,6 +45,7 @@ impl Split {
         let mut bytes = Vec::new();
         bytes.extend(self.start.to_le_bytes());
         bytes.extend(self.end.to_le_bytes());
+        bytes.push(u8::from(self.exact));
         bytes.extend(self.path.as_os_str().as_bytes());
         bytes
     }
@@ -46,10 +54,12 @@ impl Split {
         use std::os::unix::ffi::OsStrExt;
         let damaged = || Error::new("a split of the filesystem source is damaged");
         let (start, rest) = bytes.split_first_chunk().ok_or_else(damaged)?;
-        let (end, path) = rest.split_first_chunk().ok_or_else(damaged)?;
+        let (end, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+        let (exact, path) = rest.split_first().ok_or_else(damaged)?;
         Ok(Self {
             start: u64::from_le_bytes(*start),
             end: u64::from_le_bytes(*end),
+            exact: *exact != 0,
             path: Path::new(std::ffi::OsStr::from_bytes(path)).into(),
         })
     }
@@ -71,8 +81,8 @@ mod tests {
 
     #[test]
     fn splits_round_trip() {
-        let split = Split { start: 3, end: 9, path: "/tmp/ä b.csv".into() };
+        let split = Split { start: 3, end: 9, exact: true, path: "/tmp/ä b.csv".into() };
         assert_eq!(Split::decode(&split.encode()), Ok(split));
-        assert!(Split::decode(&[0; 15]).is_err());
+        assert!(Split::decode(&[0; 16]).is_err());
     }
 }

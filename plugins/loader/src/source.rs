@@ -11,7 +11,7 @@ use millstream_dataflow::graph::encode_schema;
 
 use crate::{
     CallError, ExtensionInfo,
-    call::{Handle, Name, collect, handle, lend_bytes, lend_options, status},
+    call::{Handle, Name, append, collect, handle, lend_bytes, lend_options, status},
     format::{Formats, offering},
     plugin::Table,
 };
@@ -139,6 +139,21 @@ impl Reader {
             (table.begin_split)(self.handle.0.as_ptr(), lend_bytes(split), errors)
         })
         .map(|_| ())
+    }
+
+    /// A split that has what is left of the one that was begun.
+    ///
+    /// # Errors
+    /// If the source cannot say.
+    pub fn rest(&mut self) -> Result<Vec<u8>, CallError> {
+        let Inner { name, table, .. } = &*self.source;
+        let mut split = Vec::new();
+        let sink = append(&mut split);
+        // SAFETY: the reader is open and used by one thread, and `split` outlives the call.
+        status(name, |errors| unsafe {
+            (table.rest_of_split)(self.handle.0.as_ptr(), sink, errors)
+        })?;
+        Ok(split)
     }
 
     /// Fills a segment with the next page. May block.

@@ -101,6 +101,10 @@ impl SplitReader for NexmarkReader {
         self.cursor.begin(split)
     }
 
+    fn rest(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.cursor.rest())
+    }
+
     fn fill(&mut self, rows: &mut Rows<'_>) -> Result<Filled, Error> {
         let Self { cursor, generator, plan, scratch } = self;
         Ok(cursor.fill(rows, |rows, number| plan.put(rows, &generator.event(number, scratch))))

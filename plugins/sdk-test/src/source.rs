@@ -18,7 +18,8 @@ const SEGMENT_BYTES: usize = 32 << 10;
 /// that waits for its rows blocks for a while in each call.
 const IDLE_CALLS_MAX: u32 = 1000;
 /// Segments as most tests lend them, to one reader.
-const USUAL: Lent = Lent { bytes: SEGMENT_BYTES, garbage: GARBAGE, readers: 1 };
+const USUAL: Lent =
+    Lent { bytes: SEGMENT_BYTES, garbage: GARBAGE, readers: 1, resumed: false };
 
 /// How a source is read.
 #[derive(Clone, Copy)]
@@ -29,6 +30,8 @@ struct Lent {
     garbage: u8,
     /// How many readers take turns.
     readers: u32,
+    /// Whether after each page another reader goes on, as after a restart.
+    resumed: bool,
 }
 
 /// A source under test: its plugin, its options, and the columns that are asked of it.
@@ -138,7 +141,8 @@ impl SourceTest {
     ///   each size of segment, and for whatever was in the segment before, and every page is valid;
     /// - a reader ends its split: 1000 calls that give no row are taken for a reader that never
     ///   will;
-    /// - a reader that is dropped in the middle of a split leaves nothing behind.
+    /// - a reader that is dropped in the middle of a split leaves nothing behind;
+    /// - what a reader says is left of its split is just that, after each page, if it says so at all.
     ///
     /// # Panics
     /// If one of these does not hold.
@@ -167,6 +171,18 @@ impl SourceTest {
             assert_eq!(found.len(), expected.len(), "the number of {what}");
             let differs = found.iter().zip(&expected).find(|(found, expected)| found != expected);
             assert_eq!(differs, None, "{what}, against one reader");
+        }
+
+        for bytes in [4096, SEGMENT_BYTES] {
+            let found = self.sorted(Lent { bytes, resumed: true, ..USUAL });
+            let differs = found.iter().zip(&expected).find(|(found, expected)| found != expected);
+            assert!(
+                differs.is_none() && found.len() == expected.len(),
+                "other rows come when another reader goes on with what is left of a split: {} instead \
+                 of {}, {differs:?}",
+                found.len(),
+                expected.len(),
+            );
         }
 
         if let Some(split) = splits(&first).first() {
@@ -234,6 +250,14 @@ impl SourceTest {
                 }
                 if reading.page(lent, &mut take)? {
                     return Ok(());
+                }
+                // A source that cannot say what is left says so, and takes no checkpoints.
+                if lent.resumed
+                    && reading.split.is_some()
+                    && let Ok(rest) = reading.reader.rest()
+                {
+                    reading.reader = open(index as u32)?;
+                    reading.reader.begin(&rest)?;
                 }
                 index += 1;
             }

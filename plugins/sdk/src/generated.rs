@@ -67,6 +67,12 @@ impl Numbers {
     }
 }
 
+/// The numbers that bytes stand for.
+fn numbers(bytes: &[u8]) -> Vec<u64> {
+    let (words, _) = bytes.as_chunks();
+    words.iter().map(|word| u64::from_le_bytes(*word)).collect()
+}
+
 /// Goes through the numbers of a reader's splits.
 #[derive(Clone, Debug)]
 pub struct Cursor {
@@ -85,6 +91,25 @@ impl Cursor {
     /// # Errors
     /// If it is not one of [`Numbers::splits`].
     pub fn begin(&mut self, split: &[u8]) -> Result<(), Error> {
+        // What is left of a split that was begun before, by whoever: see `rest`.
+        if let Ok(rest) = <[u64; 2]>::try_from(numbers(split)) {
+            let [next, end] = rest;
+            return match self.numbers.limit {
+                Some(limit) if next <= end && end <= limit => {
+                    (self.next, self.end) = (next, end);
+                    Ok(())
+                }
+                None if end == self.step => {
+                    (self.next, self.end) = (next, u64::MAX);
+                    Ok(())
+                }
+                None => Err(Error::new(format!(
+                    "rows without end were divided over {end} readers and cannot be divided anew: go on \
+                     with that parallelism"
+                ))),
+                Some(_) => Err(Error::new("a split is damaged")),
+            };
+        }
         match (self.numbers.limit, <[u8; 8]>::try_from(split)) {
             (None, _) => (self.next, self.end) = (self.first, u64::MAX),
             (Some(limit), Ok(bytes)) => {
@@ -94,6 +119,12 @@ impl Cursor {
             (Some(_), Err(_)) => return Err(Error::new("a split is damaged")),
         }
         Ok(())
+    }
+
+    /// What is left of the split: a split by itself.
+    pub fn rest(&self) -> Vec<u8> {
+        let end = if self.numbers.limit.is_some() { self.end } else { self.step };
+        [self.next.to_le_bytes(), end.to_le_bytes()].concat()
     }
 
     /// Adds the rows that are due to a page. `put` writes the cells of a row with this number, and
@@ -192,6 +223,27 @@ mod tests {
             }
             assert_eq!(next, limit);
         }
+    }
+
+    #[test]
+    fn what_is_left_of_a_split_is_a_split() {
+        let subtask = Subtask { index: 1, parallelism: 3, segment_size: 4096 };
+        let mut cursor = Numbers::new(Some(100), None).cursor(subtask);
+        cursor.begin(&0u64.to_le_bytes()).unwrap();
+        cursor.next = 42;
+        let mut other = Numbers::new(Some(100), None).cursor(subtask);
+        other.begin(&cursor.rest()).unwrap();
+        assert_eq!((other.next, other.end), (42, 100));
+        assert!(Numbers::new(Some(99), None).cursor(subtask).begin(&cursor.rest()).is_err());
+        // Without end, rows belong to one of so many readers.
+        let mut endless = Numbers::new(None, None).cursor(subtask);
+        endless.begin(&[]).unwrap();
+        endless.next = 31;
+        let mut again = Numbers::new(None, None).cursor(Subtask { index: 0, ..subtask });
+        again.begin(&endless.rest()).unwrap();
+        assert_eq!(again.next, 31);
+        let mut fewer = Numbers::new(None, None).cursor(Subtask { parallelism: 2, ..subtask });
+        assert!(fewer.begin(&endless.rest()).unwrap_err().to_string().contains("over 3 readers"));
     }
 
     #[test]

@@ -90,6 +90,18 @@ pub trait SplitReader: Send + 'static {
     /// # Errors
     /// If the input is malformed or cannot be read, with the place.
     fn fill(&mut self, rows: &mut Rows<'_>) -> Result<Filled, Error>;
+
+    /// A split that has what is left of the one that is being read: the rows behind those that were
+    /// committed. A checkpoint keeps it, and after a restart some reader [begins](Self::begin) it.
+    ///
+    /// # Errors
+    /// If the source cannot go back to where it is, which is what this says if it is left out: jobs that
+    /// take checkpoints cannot read from it then.
+    fn rest(&self) -> Result<Vec<u8>, Error> {
+        Err(Error::new(
+            "it cannot go back to where it was, so a job that reads from it takes no checkpoints",
+        ))
+    }
 }
 
 /// How far [`SplitReader::fill`] has come.
@@ -124,6 +136,7 @@ impl<S: Source> Thunks<S> {
         open_reader: open_reader::<S>,
         begin_split: begin_split::<S>,
         fill: fill::<S>,
+        rest_of_split: rest_of_split::<S>,
         close_reader: close_reader::<S>,
         close: close::<S>,
     };
@@ -218,6 +231,19 @@ impl<R: SplitReader> OpenReader<R> {
         })?;
         filled.status(page, *split_done)
     }
+}
+
+unsafe extern "C" fn rest_of_split<S: Source>(
+    reader: *mut c_void,
+    split: BytesSink,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_reader` gave.
+        let open = unsafe { thunk::exclusive::<OpenReader<S::Reader>>(reader)? };
+        thunk::give(split, &open.reader.rest()?);
+        Ok(OK)
+    })
 }
 
 unsafe extern "C" fn close_reader<S: Source>(reader: *mut c_void) {

@@ -33,22 +33,22 @@ struct Sum;
 impl AggregateFunction for Sum {
     type In = Order;
     type Key = String;
-    /// How many orders, and what they cost in hundredths.
-    type Accumulator = (i64, i128);
+    /// How many orders, and what they cost. It is state, so it is made of what columns are made of.
+    type Accumulator = (i64, Decimal<18, 2>);
     type Out = Turnover;
 
-    fn create(&self) -> (i64, i128) {
-        (0, 0)
+    fn create(&self) -> (i64, Decimal<18, 2>) {
+        (0, Decimal(0))
     }
 
     // Rows are read in place: a view of an `Order` borrows the page that it stands in.
-    fn add(&self, (orders, amount): &mut (i64, i128), order: OrderView<'_>) {
+    fn add(&self, (orders, amount): &mut (i64, Decimal<18, 2>), order: OrderView<'_>) {
         *orders += 1;
-        *amount += order.amount.map_or(0, |amount| amount.0);
+        amount.0 += order.amount.map_or(0, |amount| amount.0);
     }
 
-    fn finish(&self, customer: &str, (orders, amount): &(i64, i128)) -> Turnover {
-        Turnover { customer: customer.into(), orders: *orders, amount: Decimal(*amount) }
+    fn finish(&self, customer: &str, (orders, amount): &(i64, Decimal<18, 2>)) -> Turnover {
+        Turnover { customer: customer.into(), orders: *orders, amount: *amount }
     }
 }
 

@@ -3,10 +3,9 @@
 use alloc::vec::{self, Vec};
 use core::{fmt, marker::PhantomData};
 
-use hashbrown::HashTable;
-use millstream_data::{Key, Value, hash};
+use millstream_data::{Key, Value, row::RowValue};
 
-use super::{Operator, Row, Stage};
+use super::{Operator, Row, Stage, table::Table};
 use crate::chain::{Context, OpenInfo, Signal, TaskError};
 
 /// How rows are folded into an accumulator, and an accumulator becomes a row.
@@ -14,9 +13,9 @@ pub trait AggregateFunction: Clone + Send + Sync + 'static {
     /// What is folded.
     type In: Value;
     /// The key of the rows that are folded together.
-    type Key: Key;
-    /// What they are folded into.
-    type Accumulator: Send + 'static;
+    type Key: Key + RowValue;
+    /// What they are folded into. It is state: a row.
+    type Accumulator: RowValue;
     /// What comes of it.
     type Out: Value;
 
@@ -55,8 +54,8 @@ impl<F: Clone, K, T> Clone for Reduce<F, K, T> {
 
 impl<F, K, T> AggregateFunction for Reduce<F, K, T>
 where
-    K: Key,
-    T: Value,
+    K: Key + RowValue,
+    T: RowValue,
     F: Fn(&mut T, T::View<'_>) + Clone + Send + Sync + 'static,
 {
     type In = T;
@@ -116,47 +115,6 @@ macro_rules! constructors {
 constructors! { Aggregate AggregateAtEnd }
 super::stateless::opaque! { Reduce<F, K, T> Aggregate<A, S> AggregateAtEnd<A, S> }
 
-/// What tables hash keys with. Not the seed that key groups are found with: the keys of one subtask
-/// have hashes of its groups, which share their highest bits, and the table tells keys of one bucket
-/// apart by just these.
-const TABLE_SEED: u64 = hash::SEED.rotate_left(29);
-
-/// One value for each key.
-struct Table<K, V> {
-    entries: HashTable<(K, V)>,
-}
-
-impl<K: Key, V> Table<K, V> {
-    fn new() -> Self {
-        Self { entries: HashTable::new() }
-    }
-
-    /// Updates the value of a key; made first if there is none.
-    ///
-    /// A lookup that finds its key is the hot case: `entry` would look for room for an insertion
-    /// first.
-    #[inline(always)]
-    fn update<R>(
-        &mut self,
-        key: K::View<'_>,
-        create: impl FnOnce() -> V,
-        update: impl FnOnce(&mut V) -> R,
-    ) -> R {
-        let hash = K::hash(key, TABLE_SEED);
-        match self.entries.find_mut(hash, |entry| K::same(entry.0.view(), key)) {
-            Some(entry) => update(&mut entry.1),
-            None => update(self.insert(hash, key, create())),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn insert(&mut self, hash: u64, key: K::View<'_>, value: V) -> &mut V {
-        let rehash = |entry: &(K, V)| K::hash(entry.0.view(), TABLE_SEED);
-        &mut self.entries.insert_unique(hash, (K::own(key), value), rehash).into_mut().1
-    }
-}
-
 impl<A, S> Operator for Aggregate<A, S>
 where
     A: AggregateFunction,
@@ -170,9 +128,9 @@ where
     fn attach<N: Stage<A::Out>>(
         self,
         next: N,
-        _info: &OpenInfo,
+        info: &OpenInfo,
     ) -> Result<Self::Stage<N>, TaskError> {
-        Ok(AggregateStage { operator: self, table: Table::new(), next })
+        Ok(AggregateStage { operator: self, table: Table::new(info), next })
     }
 }
 
@@ -225,6 +183,14 @@ where
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {
         self.next.flush(force, context);
     }
+
+    fn snapshot(&self, out: &mut Vec<u8>) {
+        self.table.snapshot(out);
+    }
+
+    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        self.table.restore(chunks)
+    }
 }
 
 impl<A, S> Operator for AggregateAtEnd<A, S>
@@ -240,9 +206,9 @@ where
     fn attach<N: Stage<A::Out>>(
         self,
         next: N,
-        _info: &OpenInfo,
+        info: &OpenInfo,
     ) -> Result<Self::Stage<N>, TaskError> {
-        Ok(AggregateAtEndStage { operator: self, table: Table::new(), left: None, next })
+        Ok(AggregateAtEndStage { operator: self, table: Table::new(info), left: None, next })
     }
 }
 
@@ -301,5 +267,13 @@ where
 
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {
         self.next.flush(force, context);
+    }
+
+    fn snapshot(&self, out: &mut Vec<u8>) {
+        self.table.snapshot(out);
+    }
+
+    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        self.table.restore(chunks)
     }
 }

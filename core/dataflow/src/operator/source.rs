@@ -1,23 +1,35 @@
 //! Chains that make their rows themselves.
 
+use alloc::{format, vec::Vec};
+
 use millstream_data::{Value, page::ValidPage};
+use millstream_state::format::{Chunk, ReadChunk};
 
 use super::Stage;
-use crate::chain::{Chain, Context, Produced, Signal, TaskError};
+use crate::{
+    chain::{Chain, Context, OpenInfo, Produced, Signal, TaskError},
+    state::damaged,
+};
 
 /// A chain that begins with a source of its own, an iterator.
 #[derive(Debug)]
 pub struct SourceChain<I, S> {
     /// `None` once it has no more rows.
     rows: Option<I>,
+    /// Rows that were made.
+    made: u64,
+    /// The subtask, and how many there are.
+    place: (u32, u32),
+    frozen: Option<u64>,
     pace: Option<Pace>,
     stage: S,
 }
 
 impl<I, S> SourceChain<I, S> {
     /// The chain of `rows`, as fast as they can be made, and all that follows.
-    pub fn new(rows: I, stage: S) -> Self {
-        Self { rows: Some(rows), pace: None, stage }
+    pub fn new(rows: I, stage: S, info: &OpenInfo) -> Self {
+        let place = (info.subtask, info.parallelism);
+        Self { rows: Some(rows), made: 0, place, frozen: None, pace: None, stage }
     }
 
     /// Makes row number `n` when `n * subtasks / rate` seconds have passed since the first, so that
@@ -80,11 +92,15 @@ impl<T: Value, I: Iterator<Item = T> + Send, S: Stage<T>> Chain for SourceChain<
         // the next row would wait for that.
         let Some(mut source) = self.rows.take() else { return Produced::Finished };
         while made < rows && !context.is_blocked() {
-            let Some(row) = source.next() else { return Produced::Finished };
+            let Some(row) = source.next() else {
+                self.made += made as u64;
+                return Produced::Finished;
+            };
             self.stage.push(row.view(), context);
             made += 1;
         }
         self.rows = Some(source);
+        self.made += made as u64;
         match &mut self.pace {
             None => Produced::More,
             Some(pace) => {
@@ -104,6 +120,56 @@ impl<T: Value, I: Iterator<Item = T> + Send, S: Stage<T>> Chain for SourceChain<
 
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {
         self.stage.flush(force, context);
+    }
+
+    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+        self.frozen = Some(self.made);
+        Ok(())
+    }
+
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+        if let Some(made) = self.frozen.take() {
+            let (subtask, parallelism) = self.place;
+            let mut chunk = Chunk::begin(0, subtask, out);
+            chunk.whole(&parallelism.to_le_bytes(), &[], &made.to_le_bytes());
+            chunk.end();
+        }
+        false
+    }
+
+    fn abort_snapshot(&mut self) {
+        self.frozen = None;
+    }
+
+    /// Makes the rows that were made already once more, and drops them.
+    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        let (subtask, parallelism) = self.place;
+        let mut offset = 0;
+        while offset < chunks.len() {
+            let read = ReadChunk::read(chunks, offset);
+            let (chunk, next) = read.map_err(|error| TaskError::new(format!("{error}")))?;
+            offset = next;
+            for entry in chunk.entries() {
+                if entry.key != parallelism.to_le_bytes() {
+                    return Err(TaskError::new(
+                        "a generated stream is divided by subtask and cannot be divided anew: restore \
+                         it with the parallelism that it had",
+                    ));
+                }
+                if chunk.group != subtask {
+                    continue;
+                }
+                let made = entry.value.try_into().map(u64::from_le_bytes);
+                self.made = made.map_err(|error| damaged("position", &error))?;
+                let skipped = usize::try_from(self.made).unwrap_or(usize::MAX);
+                if let Some(rows) = &mut self.rows
+                    && let Some(last) = skipped.checked_sub(1)
+                {
+                    rows.nth(last);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

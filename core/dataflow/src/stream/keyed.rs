@@ -2,7 +2,7 @@
 
 use core::{fmt, marker::PhantomData};
 
-use millstream_data::{Key, Value};
+use millstream_data::{Key, Value, row::RowValue};
 
 use super::{Pages, Pipeline, Stream, Then};
 use crate::{
@@ -61,6 +61,8 @@ where
     /// value.
     pub fn reduce<F>(self, function: F) -> Stream<T, Then<Pages<T>, Aggregate<Reduce<F, K, T>, S>>>
     where
+        T: RowValue,
+        K: RowValue,
         F: Fn(&mut T, T::View<'_>) + Clone + Send + Sync + 'static,
     {
         self.aggregate(Reduce::new(function))
@@ -69,6 +71,8 @@ where
     /// Merges the rows of a key into one, and emits it when the input has ended.
     pub fn reduce_at_end<F>(self, function: F) -> Stream<T, Then<Pages<T>, ReduceAtEnd<F, K, T, S>>>
     where
+        T: RowValue,
+        K: RowValue,
         F: Fn(&mut T, T::View<'_>) + Clone + Send + Sync + 'static,
     {
         self.aggregate_at_end(Reduce::new(function))

@@ -90,7 +90,7 @@ where
     type Out = T;
 
     fn chain<N: Stage<T>>(&self, next: N, info: &OpenInfo) -> Result<Box<dyn Chain>, TaskError> {
-        let chain = SourceChain::new((self.rows)(info.subtask, info.parallelism), next);
+        let chain = SourceChain::new((self.rows)(info.subtask, info.parallelism), next, info);
         Ok(match self.rate {
             Some(rate) => Box::new(chain.paced(rate, info.parallelism)),
             None => Box::new(chain),

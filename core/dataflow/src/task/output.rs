@@ -181,8 +181,13 @@ impl Outputs {
 
     /// Says on every channel that nothing follows.
     pub(super) fn end(&mut self) {
+        self.event_to_all(Event::EndOfPartition);
+    }
+
+    /// Sends an event on every channel.
+    pub(super) fn event_to_all(&mut self, event: Event) {
         for partition in &mut self.partitions {
-            partition.push_to_all(Event::EndOfPartition);
+            partition.push_to_all(event);
         }
     }
 

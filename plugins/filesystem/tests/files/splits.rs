@@ -41,7 +41,7 @@ fn records() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn csv_in_parts_is_csv(text in records(), split_size in 1usize..200, readers in 1u32..4) {
@@ -50,6 +50,10 @@ proptest! {
         let whole = lines(&path, "csv", usize::MAX >> 1, 1);
         prop_assert!(whole.is_ok(), "{whole:?}");
         prop_assert_eq!(lines(&path, "csv", split_size, readers), whole);
+        SourceTest::new::<Row>(millstream_filesystem::plugin, "filesystem")
+            .option("path", path)
+            .option("split-size", split_size.to_string())
+            .check_contract();
     }
 
     #[test]
