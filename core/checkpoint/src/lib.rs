@@ -16,6 +16,8 @@
 //! | [`Restart`] | whether a job that failed begins again, and when | why it failed |
 //! | [`Manifest`] | which bytes say what a checkpoint consists of | files |
 //!
+//! [`CheckpointStorage`] is where the files are kept, and is implemented by backends.
+//!
 //! Like all machines of the core they have no clock, thread, file or random number. What happens comes
 //! in as an argument, with the time; what is to be done goes out as values, in order.
 //!
@@ -33,10 +35,13 @@ extern crate std;
 pub mod align;
 mod bytes;
 mod checksum;
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod coordinator;
 pub mod manifest;
 mod permit;
 pub mod restart;
+pub mod storage;
 pub mod two_phase;
 
 pub use align::Aligner;
@@ -45,4 +50,5 @@ pub use coordinator::{Coordinator, TaskId};
 pub use manifest::Manifest;
 pub use permit::{PERMIT_BYTES, Permit};
 pub use restart::Restart;
+pub use storage::{CheckpointStorage, MemoryStorage};
 pub use two_phase::TwoPhase;

@@ -1,0 +1,208 @@
+//! Where checkpoints are kept.
+//!
+//! A checkpoint is a directory: tasks write files of state into it, each in one go, and last comes the
+//! manifest, which appears as a whole or not at all. A directory without a manifest is not a checkpoint,
+//! whoever left it behind.
+//!
+//! Calls block. Who must not wait makes them on a thread of its own.
+//!
+//! # The contract
+//!
+//! * What was written is there after a loss of power: a file once it was
+//!   [finished](StateFile::finish), the checkpoint with all its files once
+//!   [`complete`](CheckpointStorage::complete) has returned.
+//! * A checkpoint is in the [list](CheckpointStorage::list) if it is complete, and not before.
+//! * A checkpoint is [restored](CheckpointStorage::restore) if every file is there with the length and
+//!   the checksum that its manifest says, and else refused, with the reason.
+//!   [`latest`](CheckpointStorage::latest) goes back to the one before.
+//! * A failed call leaves no checkpoint behind that can be taken for a complete one.
+//! * Discarding what is not there is no error.
+//!
+//! The feature `contract` has the suite that checks this; [`MemoryStorage`] is the reference, and fails
+//! on demand.
+
+use alloc::vec::Vec;
+
+use crate::Permit;
+use crate::manifest::{File, Handle, Manifest, Purpose};
+
+mod error;
+mod memory;
+
+pub use error::{Cause, Operation, Refusal, Refused, StorageError};
+pub use memory::{Damage, Faults, MemoryStorage};
+
+/// The name of the manifest's file, as in Flink.
+pub const METADATA: &str = "_metadata";
+
+/// Files of a job's checkpoints. See the [module](self) for the contract.
+pub trait CheckpointStorage {
+    /// A file that is being written.
+    type File: StateFile;
+
+    /// Makes room for a checkpoint.
+    ///
+    /// # Errors
+    /// [`StorageError`]; [`Cause::Exists`] if there is one of this id.
+    fn begin(&self, checkpoint: u64) -> Result<(), StorageError>;
+
+    /// Creates a file in a checkpoint that was [begun](Self::begin), see
+    /// [`is_file_name`](crate::manifest::is_file_name) for its name.
+    ///
+    /// # Errors
+    /// [`StorageError`]; [`Cause::Exists`] if there is one of this name, [`Cause::NotFound`] if the
+    /// checkpoint was not begun, or discarded.
+    fn create(&self, checkpoint: u64, name: &str) -> Result<Self::File, StorageError>;
+
+    /// Makes the manifest durable, and with it the checkpoint, whose files are all finished.
+    ///
+    /// # Errors
+    /// [`StorageError`]; [`Cause::Exists`] if it is complete, [`Cause::Invalid`] if the manifest is
+    /// inconsistent, [`Cause::NotFound`] or [`Cause::Length`] if a file is not as it says.
+    fn complete(&self, manifest: &Manifest) -> Result<(), StorageError>;
+
+    /// Complete checkpoints, ascending, whether they can be restored or not.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the storage cannot be read.
+    fn list(&self) -> Result<Vec<u64>, StorageError>;
+
+    /// Checkpoints that were begun and not completed, ascending.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the storage cannot be read.
+    fn unfinished(&self) -> Result<Vec<u64>, StorageError>;
+
+    /// Reads the manifest of a complete checkpoint and verifies all its files.
+    ///
+    /// # Errors
+    /// [`Refused`] if anything is missing or damaged.
+    fn restore(&self, checkpoint: u64) -> Result<Restored, Refused>;
+
+    /// Fills `into` with bytes of a state, from `offset` in the state on.
+    ///
+    /// # Errors
+    /// [`StorageError`]; [`Cause::Length`] if the state or its file ends before.
+    fn read(
+        &self,
+        checkpoint: u64,
+        handle: &Handle,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<(), StorageError>;
+
+    /// Removes a checkpoint, complete or not; its manifest first.
+    ///
+    /// # Errors
+    /// [`StorageError`] if something is still there.
+    fn discard(&self, checkpoint: u64) -> Result<(), StorageError>;
+
+    /// The newest checkpoint that can be restored, and those that were refused on the way to it.
+    /// Savepoints are the user's, and are not looked at, but for one that the job stopped with.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the storage cannot be read.
+    fn latest(&self) -> Result<Latest, StorageError> {
+        let mut refused = Vec::new();
+        for checkpoint in self.list()?.into_iter().rev() {
+            match self.restore(checkpoint) {
+                Ok(restored) if restored.manifest.purpose == Purpose::Savepoint => {}
+                Ok(restored) => return Ok(Latest { restored: Some(restored), refused }),
+                Err(refusal) => refused.push(refusal),
+            }
+        }
+        Ok(Latest { restored: None, refused })
+    }
+
+    /// Removes what unfinished checkpoints have left behind, and gives their ids. Only before a job
+    /// begins, as everything that is being written is unfinished.
+    ///
+    /// # Errors
+    /// [`StorageError`] if something cannot be removed.
+    fn clean(&self) -> Result<Vec<u64>, StorageError> {
+        let unfinished = self.unfinished()?;
+        for checkpoint in &unfinished {
+            self.discard(*checkpoint)?;
+        }
+        Ok(unfinished)
+    }
+
+    /// The first id that no checkpoint has, not even an unfinished one, and none behind it.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the storage cannot be read.
+    fn next_id(&self) -> Result<u64, StorageError> {
+        let newest = self.list()?.into_iter().chain(self.unfinished()?).max();
+        Ok(newest.map_or(1, |newest| newest.saturating_add(1)))
+    }
+}
+
+/// A file that is being written. Dropped unfinished, it may or may not be there.
+pub trait StateFile {
+    /// Writes behind what was written before.
+    ///
+    /// # Errors
+    /// [`StorageError`]; the file is of no use then.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Bytes so far.
+    fn length(&self) -> u64;
+
+    /// Makes the file durable, and says what the manifest has to say of it.
+    ///
+    /// # Errors
+    /// [`StorageError`]; the file is of no use then.
+    fn finish(self) -> Result<File, StorageError>;
+}
+
+/// A checkpoint that is there as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// What it consists of.
+    pub manifest: Manifest,
+    /// The right of its sinks to commit what it has pending.
+    pub permit: Permit,
+}
+
+/// What a job can begin from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latest {
+    /// The newest checkpoint that can be restored.
+    pub restored: Option<Restored>,
+    /// Newer ones that cannot, the newest first.
+    pub refused: Vec<Refused>,
+}
+
+impl File {
+    /// Compares what is there with what was written.
+    ///
+    /// # Errors
+    /// [`Refusal`] if length or checksum differ.
+    pub fn verify(&self, length: u64, checksum: u64) -> Result<(), Refusal> {
+        let file = self.name.clone();
+        if length != self.length {
+            return Err(Refusal::Length { file, expected: self.length, found: length });
+        }
+        if checksum != self.checksum {
+            return Err(Refusal::Checksum { file, expected: self.checksum, found: checksum });
+        }
+        Ok(())
+    }
+}
+
+impl Handle {
+    /// Where in the file so many bytes at this offset of the state begin.
+    ///
+    /// # Errors
+    /// [`Cause::Length`] if the state ends before.
+    pub fn locate(&self, offset: u64, length: usize) -> Result<u64, Cause> {
+        let end = offset.checked_add(length as u64);
+        match (end, self.offset.checked_add(offset)) {
+            (Some(end), Some(at)) if end <= self.length => Ok(at),
+            _ => {
+                let expected = offset.saturating_add(length as u64);
+                Err(Cause::Length { expected, found: self.length })
+            }
+        }
+    }
+}
