@@ -27,6 +27,7 @@ pub fn all<S: CheckpointStorage>(
     what_makes_no_sense_is_refused(&open("refused"));
     what_is_discarded_is_gone(|| open("discarded"));
     savepoints_are_not_looked_for(&open("savepoints"));
+    as_many_as_told_are_kept(&open("retained"));
     every_step_may_be_the_last(|name| open(name));
     whatever_is_damaged_is_found(
         || open("damaged"),
@@ -222,6 +223,23 @@ fn savepoints_are_not_looked_for<S: CheckpointStorage>(storage: &S) {
         assert_eq!(newest(storage), Some(expected));
         assert!(storage.restore(checkpoint).is_ok(), "who asks for it gets it");
     }
+}
+
+fn as_many_as_told_are_kept<S: CheckpointStorage>(storage: &S) {
+    for checkpoint in 1..5 {
+        take(storage, checkpoint, &["a"]);
+    }
+    storage.begin(5).expect("a checkpoint can begin");
+    storage.complete(&manifest(5, Purpose::Savepoint, vec![])).expect("it has no files");
+    storage.begin(6).expect("a checkpoint can begin");
+    let history = storage.history(Some(3)).expect("it can be read");
+    assert_eq!((history.next, history.newest), (7, Some(3)));
+    assert_eq!(history.retained, [1, 2, 3]);
+    assert_eq!(storage.history(None).expect("it can be read").retained, []);
+    assert_eq!(storage.retain(2), Ok(vec![1, 2]));
+    assert_eq!(storage.retain(2), Ok(vec![]));
+    assert_eq!((storage.list(), storage.unfinished()), (Ok(vec![3, 4, 5]), Ok(vec![6])));
+    assert_eq!(storage.retain(0), Ok(vec![3, 4]));
 }
 
 /// A process is gone after each step of a checkpoint: the one before is there until the new one is.

@@ -58,11 +58,13 @@ pub struct History {
     pub next: u64,
     /// Complete checkpoints that are kept, ascending; savepoints are not among them.
     pub retained: Vec<u64>,
+    /// The one that the job was restored from.
+    pub newest: Option<u64>,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { next: 1, retained: Vec::new() }
+        Self { next: 1, retained: Vec::new(), newest: None }
     }
 }
 
@@ -135,8 +137,8 @@ impl Coordinator {
             inputs,
             pending: Vec::new(),
             abandoned: Vec::new(),
-            newest: history.retained.last().copied(),
-            newest_complete: history.retained.last().copied().unwrap_or(0),
+            newest: history.newest,
+            newest_complete: history.newest.unwrap_or(0),
             retained: history.retained.into(),
             requests: VecDeque::new(),
             after_savepoint: false,

@@ -24,6 +24,7 @@
 use alloc::vec::Vec;
 
 use crate::Permit;
+use crate::coordinator::History;
 use crate::manifest::{File, Handle, Manifest, Purpose};
 
 mod error;
@@ -73,11 +74,17 @@ pub trait CheckpointStorage {
     /// [`StorageError`] if the storage cannot be read.
     fn unfinished(&self) -> Result<Vec<u64>, StorageError>;
 
-    /// Reads the manifest of a complete checkpoint and verifies all its files.
+    /// Reads the manifest of a complete checkpoint, and nothing else.
     ///
     /// # Errors
-    /// [`Refused`] if anything is missing or damaged.
-    fn restore(&self, checkpoint: u64) -> Result<Restored, Refused>;
+    /// [`Refused`] if it is missing or damaged.
+    fn metadata(&self, checkpoint: u64) -> Result<Restored, Refused>;
+
+    /// Reads a file of a checkpoint and compares length and checksum.
+    ///
+    /// # Errors
+    /// [`Refused`] if it is missing or damaged.
+    fn verify(&self, checkpoint: u64, file: &File) -> Result<(), Refused>;
 
     /// Fills `into` with bytes of a state, from `offset` in the state on.
     ///
@@ -97,6 +104,18 @@ pub trait CheckpointStorage {
     /// [`StorageError`] if something is still there.
     fn discard(&self, checkpoint: u64) -> Result<(), StorageError>;
 
+    /// Reads the manifest of a complete checkpoint and verifies all its files.
+    ///
+    /// # Errors
+    /// [`Refused`] if anything is missing or damaged.
+    fn restore(&self, checkpoint: u64) -> Result<Restored, Refused> {
+        let restored = self.metadata(checkpoint)?;
+        for file in &restored.manifest.files {
+            self.verify(checkpoint, file)?;
+        }
+        Ok(restored)
+    }
+
     /// The newest checkpoint that can be restored, and those that were refused on the way to it.
     /// Savepoints are the user's, and are not looked at, but for one that the job stopped with.
     ///
@@ -105,13 +124,58 @@ pub trait CheckpointStorage {
     fn latest(&self) -> Result<Latest, StorageError> {
         let mut refused = Vec::new();
         for checkpoint in self.list()?.into_iter().rev() {
-            match self.restore(checkpoint) {
-                Ok(restored) if restored.manifest.purpose == Purpose::Savepoint => {}
-                Ok(restored) => return Ok(Latest { restored: Some(restored), refused }),
+            let restored = self.metadata(checkpoint).and_then(|restored| {
+                if restored.manifest.purpose == Purpose::Savepoint {
+                    return Ok(None);
+                }
+                self.restore(checkpoint).map(Some)
+            });
+            match restored {
+                Ok(None) => {}
+                Ok(restored) => return Ok(Latest { restored, refused }),
                 Err(refusal) => refused.push(refusal),
             }
         }
         Ok(Latest { restored: None, refused })
+    }
+
+    /// What a coordinator has to know of a job that begins from `restored`: which ids are taken, and
+    /// which checkpoints are kept and will be discarded in their turn. Those that were refused are left
+    /// where they are.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the storage cannot be read.
+    fn history(&self, restored: Option<u64>) -> Result<History, StorageError> {
+        let mut retained = self.checkpoints()?;
+        retained.retain(|checkpoint| restored.is_some_and(|restored| *checkpoint <= restored));
+        Ok(History { next: self.next_id()?, retained, newest: restored })
+    }
+
+    /// Discards all but the newest `count` checkpoints, and gives the ids of those that are gone.
+    /// Savepoints stay, as does what cannot be read.
+    ///
+    /// # Errors
+    /// [`StorageError`] if something cannot be removed.
+    fn retain(&self, count: usize) -> Result<Vec<u64>, StorageError> {
+        let mut checkpoints = self.checkpoints()?;
+        checkpoints.truncate(checkpoints.len().saturating_sub(count));
+        for checkpoint in &checkpoints {
+            self.discard(*checkpoint)?;
+        }
+        Ok(checkpoints)
+    }
+
+    /// Complete checkpoints that are the job's own, ascending, and whose manifests can be read.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the storage cannot be read.
+    fn checkpoints(&self) -> Result<Vec<u64>, StorageError> {
+        let mut checkpoints = self.list()?;
+        checkpoints.retain(|checkpoint| {
+            let metadata = self.metadata(*checkpoint);
+            metadata.is_ok_and(|found| found.manifest.purpose == Purpose::Checkpoint)
+        });
+        Ok(checkpoints)
     }
 
     /// Removes what unfinished checkpoints have left behind, and gives their ids. Only before a job
@@ -171,6 +235,20 @@ pub struct Latest {
     pub restored: Option<Restored>,
     /// Newer ones that cannot, the newest first.
     pub refused: Vec<Refused>,
+}
+
+impl Restored {
+    /// Reads the manifest that was found where that of `checkpoint` should be.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the bytes are no manifest, or another one.
+    pub fn read(checkpoint: u64, metadata: &[u8]) -> Result<Self, Refusal> {
+        let (manifest, permit) = Permit::restored(metadata).map_err(Refusal::Manifest)?;
+        if manifest.checkpoint != checkpoint {
+            return Err(Refusal::OtherCheckpoint { found: manifest.checkpoint });
+        }
+        Ok(Self { manifest, permit })
+    }
 }
 
 impl File {

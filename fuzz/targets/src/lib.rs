@@ -7,12 +7,14 @@
 #![forbid(unsafe_code)]
 
 mod inputs;
+mod manifest;
 pub mod mutate;
 mod rows;
 mod sorting;
 mod state;
 mod text;
 
+pub use manifest::manifest;
 use millstream::Config;
 use millstream_data::page::{Layout, Shape};
 use millstream_dataflow::{StreamGraph, graph::decode_schema};
@@ -51,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "json", run: json, inputs: inputs::json },
     Target { name: "snapshot", run: snapshot, inputs: inputs::snapshots },
     Target { name: "state", run: state, inputs: state::snapshots },
+    Target { name: "manifest", run: manifest, inputs: manifest::manifests },
     Target { name: "migration", run: migration, inputs: inputs::pages },
 ];
 

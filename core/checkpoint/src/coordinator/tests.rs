@@ -412,9 +412,10 @@ fn a_job_stops_with_its_savepoint_or_fails_without() {
 
 #[test]
 fn a_coordinator_goes_on_where_another_stopped() {
-    let history = History { next: 9, retained: vec![5, 7] };
+    let history = History { next: 9, retained: vec![5, 7], newest: Some(7) };
     let mut job = Job::resumed(Config { retained: 2, ..every(100) }, history);
     job.run();
+    assert_eq!(job.coordinator.newest(), Some(7));
     assert_eq!(triggered(&job.wait()), [(A, 9), (B, 9)]);
     assert_eq!(job.complete(9), [completed(9), Action::Discard { checkpoint: 5 }]);
 }

@@ -135,7 +135,13 @@ pub struct StorageError {
 impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { operation, path, cause } = self;
-        write!(f, "cannot {operation} {path}: {cause}")
+        write!(f, "cannot {operation} {path}: ")?;
+        match (operation, cause) {
+            (Operation::Open, Cause::NotFound) => {
+                f.write_str("there is no such directory; create it, or name another")
+            }
+            _ => write!(f, "{cause}"),
+        }
     }
 }
 

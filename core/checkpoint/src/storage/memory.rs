@@ -13,8 +13,8 @@ use super::{
     Cause, CheckpointStorage, METADATA, Operation, Refusal, Refused, Restored, StateFile,
     StorageError,
 };
+use crate::Checksum;
 use crate::manifest::{File, Handle, Manifest, is_file_name};
-use crate::{Checksum, Permit};
 
 /// What goes wrong, and when.
 #[derive(Clone, Copy, Debug, Default)]
@@ -242,28 +242,24 @@ impl CheckpointStorage for MemoryStorage {
         Ok(others.map(|(checkpoint, _)| *checkpoint).collect())
     }
 
-    fn restore(&self, checkpoint: u64) -> Result<Restored, Refused> {
+    fn metadata(&self, checkpoint: u64) -> Result<Restored, Refused> {
         let refused = |reason| Refused { checkpoint, path: directory(checkpoint), reason };
-        let disk = self.0.borrow();
-        let files = disk.checkpoints.get(&checkpoint);
-        let metadata = files.and_then(|files| files.get(METADATA)).ok_or_else(|| {
-            refused(Refusal::Storage(error(Operation::Read, checkpoint, Cause::NotFound)))
+        let mut disk = self.0.borrow_mut();
+        let metadata = disk.content(checkpoint, METADATA).map_err(|cause| {
+            refused(Refusal::Storage(error(Operation::Read, checkpoint, cause)))
         })?;
-        let (manifest, permit) =
-            Permit::restored(&metadata.bytes).map_err(|error| refused(Refusal::Manifest(error)))?;
-        if manifest.checkpoint != checkpoint {
-            return Err(refused(Refusal::OtherCheckpoint { found: manifest.checkpoint }));
-        }
-        for file in &manifest.files {
-            let name = file.name.clone();
-            let Some(content) = files.and_then(|files| files.get(&file.name)) else {
-                return Err(refused(Refusal::Missing { file: name }));
-            };
-            let mut checksum = Checksum::new();
-            checksum.update(&content.bytes);
-            file.verify(checksum.length(), checksum.value()).map_err(refused)?;
-        }
-        Ok(Restored { manifest, permit })
+        Restored::read(checkpoint, &metadata.bytes).map_err(refused)
+    }
+
+    fn verify(&self, checkpoint: u64, file: &File) -> Result<(), Refused> {
+        let refused = |reason| Refused { checkpoint, path: directory(checkpoint), reason };
+        let mut disk = self.0.borrow_mut();
+        let Ok(content) = disk.content(checkpoint, &file.name) else {
+            return Err(refused(Refusal::Missing { file: file.name.clone() }));
+        };
+        let mut checksum = Checksum::new();
+        checksum.update(&content.bytes);
+        file.verify(checksum.length(), checksum.value()).map_err(refused)
     }
 
     fn read(

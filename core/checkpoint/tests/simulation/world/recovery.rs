@@ -55,7 +55,7 @@ impl World {
         self.complete.extend(&retained);
         self.acknowledged.retain(|(id, _)| *id < next);
         let from = retained.last().copied();
-        self.coordinator = coordinator(self.config, History { next, retained });
+        self.coordinator = coordinator(self.config, History { next, retained, newest: from });
         self.begin(from);
     }
 

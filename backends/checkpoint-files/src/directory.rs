@@ -1,0 +1,136 @@
+//! The directory of a job: which checkpoints are there.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use millstream_checkpoint::{
+    manifest::is_file_name,
+    storage::{Cause, METADATA, Operation, StorageError},
+};
+
+use crate::error::error;
+
+const CHECKPOINT: &str = "chk-";
+/// What is removed has this in front of its id.
+const DISCARDED: &str = ".discarded-";
+
+/// The directory of a job.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    path: PathBuf,
+}
+
+impl Job {
+    pub(crate) fn open(directory: &Path, job: &str) -> Result<Self, StorageError> {
+        let fail = |path: &Path, io: &io::Error| error(Operation::Open, path, io);
+        if !is_file_name(job) {
+            let what = "a job needs a name of letters, digits, `-`, `_` and `.` that begins with a \
+                        letter or digit; give it another";
+            let path = directory.join(job).display().to_string();
+            let cause = Cause::Invalid { what };
+            return Err(StorageError { operation: Operation::Open, path, cause });
+        }
+        let is_directory = fs::metadata(directory).map_err(|io| fail(directory, &io))?.is_dir();
+        if !is_directory {
+            return Err(fail(directory, &io::ErrorKind::NotADirectory.into()));
+        }
+        let directory = directory.canonicalize().map_err(|io| fail(directory, &io))?;
+        let path = directory.join(job);
+        match fs::create_dir(&path) {
+            Ok(()) => sync(&directory).map_err(|io| fail(&directory, &io))?,
+            Err(io) if io.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(io) => return Err(fail(&directory, &io)),
+        }
+        if !path.is_dir() {
+            return Err(fail(&path, &io::ErrorKind::NotADirectory.into()));
+        }
+        let job = Self { path };
+        job.try_out().map_err(|io| fail(&job.path, &io))?;
+        Ok(job)
+    }
+
+    /// Whether files can be made here, which no mode of a directory says for certain.
+    fn try_out(&self) -> io::Result<()> {
+        let path = self.path.join(format!(".probe-{}", std::process::id()));
+        File::create(&path)?;
+        fs::remove_file(&path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn checkpoint(&self, id: u64) -> PathBuf {
+        self.path.join(format!("{CHECKPOINT}{id}"))
+    }
+
+    /// Checkpoints that are complete, or those that are not, ascending.
+    pub(crate) fn list(&self, complete: bool) -> Result<Vec<u64>, StorageError> {
+        let mut found = Vec::new();
+        for name in self.names()? {
+            let Some(id) = name.strip_prefix(CHECKPOINT).and_then(|id| id.parse().ok()) else {
+                continue;
+            };
+            let path = self.checkpoint(id);
+            // `chk-007` is not ours.
+            let is_ours = path.file_name().is_some_and(|ours| *ours == *name) && path.is_dir();
+            if is_ours && path.join(METADATA).is_file() == complete {
+                found.push(id);
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Takes the name of a checkpoint away, then its files.
+    pub(crate) fn discard(&self, id: u64) -> Result<(), StorageError> {
+        let directory = self.checkpoint(id);
+        let fail = |io: &io::Error| error(Operation::Discard, &directory, io);
+        let discarded = self.path.join(format!("{DISCARDED}{id}"));
+        remove(&discarded).map_err(|io| fail(&io))?;
+        match fs::rename(&directory, &discarded) {
+            Ok(()) => {}
+            Err(io) if io.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(io) => return Err(fail(&io)),
+        }
+        sync(&self.path).map_err(|io| fail(&io))?;
+        remove(&discarded).map_err(|io| fail(&io))
+    }
+
+    /// Removes what was to be removed when its process ended.
+    pub(crate) fn remove_discarded(&self) -> Result<(), StorageError> {
+        for name in self.names()? {
+            if name.starts_with(DISCARDED) {
+                let path = self.path.join(name);
+                remove(&path).map_err(|io| error(Operation::Discard, &path, &io))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names that are text; others are not ours.
+    fn names(&self) -> Result<Vec<String>, StorageError> {
+        let fail = |io: io::Error| error(Operation::List, &self.path, &io);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(fail)? {
+            names.extend(entry.map_err(fail)?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Removes a directory with all that is in it, if it is there.
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}

@@ -1,0 +1,268 @@
+//! Checkpoints in a local directory, whole or not at all.
+//!
+//! The directories are those of Flink:
+//!
+//! ```text
+//! <directory>/<job>/chk-7/               a checkpoint
+//! <directory>/<job>/chk-7/count-0        a file of state, as many as there are
+//! <directory>/<job>/chk-7/_metadata      the manifest
+//! <directory>/<job>/chk-8/               one without a manifest: unfinished, and nothing worth
+//! <directory>/<job>/.discarded-6/        on its way out
+//! ```
+//!
+//! ```
+//! use millstream_checkpoint::{CheckpointStorage, Manifest, manifest::Purpose, storage::StateFile};
+//! use millstream_checkpoint_files::Storage;
+//!
+//! # let directory = std::env::temp_dir().join(format!("millstream-doc-{}", std::process::id()));
+//! # std::fs::create_dir_all(&directory)?;
+//! let storage = Storage::open(&directory, "flights")?;
+//! storage.begin(1)?;
+//! let mut file = storage.create(1, "count-0")?;
+//! file.append(b"what was counted")?;
+//! let files = vec![file.finish()?];
+//! // All tasks have finished their files: the manifest says where the state of each is.
+//! storage.complete(&Manifest {
+//!     checkpoint: 1,
+//!     timestamp_ms: 0,
+//!     purpose: Purpose::Checkpoint,
+//!     job: "flights".into(),
+//!     graph_hash: 0,
+//!     files,
+//!     operators: vec![],
+//! })?;
+//! let latest = storage.latest()?.restored.expect("it is whole");
+//! assert_eq!(latest.permit.checkpoint(), 1);
+//! # std::fs::remove_dir_all(&directory)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # In which order
+//!
+//! A file of state is synchronised when it is finished. The manifest is written under another name and
+//! synchronised, then the directories, so that all names are durable; then it gets its name, and the
+//! directory is synchronised again. A checkpoint that is discarded gets another name first, so it is gone
+//! at once, and tasks that still write to it cannot bring it back.
+//!
+//! # What is up to others
+//!
+//! One job writes to its directory at a time. Processes of the job see the same files. A process that
+//! has a limit on the size of files ignores `SIGXFSZ`, or it ends where an error would do.
+#![forbid(unsafe_code)]
+
+mod directory;
+mod error;
+mod file;
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use millstream_checkpoint::{
+    CheckpointStorage, Checksum, Manifest,
+    manifest::{self, Handle, is_file_name},
+    storage::{Cause, METADATA, Operation, Refusal, Refused, Restored, StorageError},
+};
+
+use directory::Job;
+use error::{cause, error};
+
+pub use file::StateFile;
+
+/// The manifest before it gets its name.
+const UNFINISHED: &str = ".metadata.unfinished";
+
+/// Bytes that are read at a time.
+const CHUNK: usize = 256 << 10;
+
+/// The checkpoints of one job in a directory. See the [crate].
+///
+/// Clones are the same storage, and several threads may use it. Calls block.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    job: Job,
+}
+
+impl Storage {
+    /// The storage of a job below `directory`, which exists. The name of the job is that of a
+    /// directory there, see [`is_file_name`].
+    ///
+    /// # Errors
+    /// [`StorageError`] if checkpoints cannot be written there.
+    pub fn open(directory: &Path, job: &str) -> Result<Self, StorageError> {
+        Ok(Self { job: Job::open(directory, job)? })
+    }
+
+    /// The directory of a checkpoint.
+    pub fn directory(&self, checkpoint: u64) -> PathBuf {
+        self.job.checkpoint(checkpoint)
+    }
+
+    /// Whether all that the manifest lists is there, by its length.
+    fn check_files(&self, manifest: &Manifest) -> Result<(), StorageError> {
+        let directory = self.directory(manifest.checkpoint);
+        for file in &manifest.files {
+            if !is_file_name(&file.name) {
+                let what = "no file of a checkpoint can have such a name";
+                let path = directory.join(&file.name).display().to_string();
+                let operation = Operation::Complete;
+                return Err(StorageError { operation, path, cause: Cause::Invalid { what } });
+            }
+            let path = directory.join(&file.name);
+            let found = fs::metadata(&path).map_err(|io| error(Operation::Complete, &path, &io))?;
+            if found.len() != file.length {
+                let cause = Cause::Length { expected: file.length, found: found.len() };
+                let path = path.display().to_string();
+                return Err(StorageError { operation: Operation::Complete, path, cause });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the manifest durable, then visible.
+    fn publish(&self, directory: &Path, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = directory.join(UNFINISHED);
+        let metadata = directory.join(METADATA);
+        let written = (|| {
+            let mut file = File::create(&unfinished)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            directory::sync(directory)?;
+            directory::sync(self.job.path())?;
+            fs::rename(&unfinished, &metadata)
+        })();
+        if let Err(error) = written {
+            let _ = fs::remove_file(&unfinished);
+            return Err(error);
+        }
+        directory::sync(directory).inspect_err(|_| {
+            // Whoever is told that it failed must not find it.
+            let _ = fs::remove_file(&metadata);
+        })
+    }
+}
+
+impl CheckpointStorage for Storage {
+    type File = StateFile;
+
+    fn begin(&self, checkpoint: u64) -> Result<(), StorageError> {
+        let directory = self.directory(checkpoint);
+        fs::create_dir(&directory).map_err(|io| error(Operation::Begin, &directory, &io))
+    }
+
+    fn create(&self, checkpoint: u64, name: &str) -> Result<StateFile, StorageError> {
+        StateFile::create(&self.directory(checkpoint), name)
+    }
+
+    fn complete(&self, manifest: &Manifest) -> Result<(), StorageError> {
+        let directory = self.directory(manifest.checkpoint);
+        let fail = |cause| {
+            let path = directory.display().to_string();
+            StorageError { operation: Operation::Complete, path, cause }
+        };
+        if !directory.is_dir() {
+            return Err(fail(Cause::NotFound));
+        }
+        if directory.join(METADATA).exists() {
+            return Err(fail(Cause::Exists));
+        }
+        self.check_files(manifest)?;
+        let bytes = manifest.encode();
+        // What cannot be read must not be written.
+        Manifest::decode(&bytes).map_err(|error| fail(Cause::Invalid { what: error.what }))?;
+        self.publish(&directory, &bytes).map_err(|io| fail(cause(&io, &directory)))
+    }
+
+    fn list(&self) -> Result<Vec<u64>, StorageError> {
+        self.job.list(true)
+    }
+
+    fn unfinished(&self) -> Result<Vec<u64>, StorageError> {
+        self.job.list(false)
+    }
+
+    fn metadata(&self, checkpoint: u64) -> Result<Restored, Refused> {
+        let directory = self.directory(checkpoint);
+        let path = directory.join(METADATA);
+        let read = fs::read(&path).map_err(|io| error(Operation::Read, &path, &io));
+        let read = read.map_err(Refusal::Storage);
+        let restored = read.and_then(|bytes| Restored::read(checkpoint, &bytes));
+        restored.map_err(|reason| refused(checkpoint, &directory, reason))
+    }
+
+    fn verify(&self, checkpoint: u64, file: &manifest::File) -> Result<(), Refused> {
+        let directory = self.directory(checkpoint);
+        let path = directory.join(&file.name);
+        let verified = checksum(&path, file.length).map_err(|io| match io.kind() {
+            io::ErrorKind::NotFound => Refusal::Missing { file: file.name.clone() },
+            _ => Refusal::Storage(error(Operation::Read, &path, &io)),
+        });
+        let verified = verified.and_then(|(length, checksum)| file.verify(length, checksum));
+        verified.map_err(|reason| refused(checkpoint, &directory, reason))
+    }
+
+    fn read(
+        &self,
+        checkpoint: u64,
+        handle: &Handle,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<(), StorageError> {
+        let path = self.directory(checkpoint).join(&handle.file);
+        let fail = |cause| StorageError {
+            operation: Operation::Read,
+            path: path.display().to_string(),
+            cause,
+        };
+        if !is_file_name(&handle.file) {
+            let what = "no file of a checkpoint can have such a name";
+            return Err(fail(Cause::Invalid { what }));
+        }
+        let at = handle.locate(offset, into.len()).map_err(fail)?;
+        let mut file = File::open(&path).map_err(|io| error(Operation::Read, &path, &io))?;
+        let found = file.metadata().map_err(|io| error(Operation::Read, &path, &io))?.len();
+        let expected = at.saturating_add(into.len() as u64);
+        if expected > found {
+            return Err(fail(Cause::Length { expected, found }));
+        }
+        file::read_at(&mut file, at, into).map_err(|io| error(Operation::Read, &path, &io))
+    }
+
+    fn discard(&self, checkpoint: u64) -> Result<(), StorageError> {
+        self.job.discard(checkpoint)
+    }
+
+    fn clean(&self) -> Result<Vec<u64>, StorageError> {
+        self.job.remove_discarded()?;
+        let unfinished = self.unfinished()?;
+        for checkpoint in &unfinished {
+            self.discard(*checkpoint)?;
+        }
+        Ok(unfinished)
+    }
+}
+
+fn refused(checkpoint: u64, directory: &Path, reason: Refusal) -> Refused {
+    Refused { checkpoint, path: directory.display().to_string(), reason }
+}
+
+/// Length and checksum of a file. One of another length than expected is not read.
+fn checksum(path: &Path, expected: u64) -> io::Result<(u64, u64)> {
+    let mut file = OpenOptions::new().read(true).open(path)?;
+    let length = file.metadata()?.len();
+    let mut checksum = Checksum::new();
+    if length != expected {
+        return Ok((length, checksum.value()));
+    }
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok((checksum.length(), checksum.value())),
+            Ok(read) => checksum.update(chunk.get(..read).unwrap_or(&[])),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
