@@ -14,7 +14,7 @@ use std::{
 use millstream_dataflow::{
     TaskError,
     channel::{Element, Receiver, Sender},
-    task::TaskMetrics,
+    task::{Checkpointing, Checkpoints, Order, Step, TaskMetrics},
 };
 use millstream_exchange::event::Event;
 use millstream_memory::{Buffer, LocalPool, Segment};
@@ -28,6 +28,15 @@ pub trait BlockingSource: Send {
     /// # Errors
     /// Why the source failed: it is not called again.
     fn read(&mut self, segment: Segment) -> Result<Read, TaskError>;
+
+    /// Where it is, behind what was read last, for a checkpoint. `None` if it cannot say so now, but
+    /// after another read.
+    ///
+    /// # Errors
+    /// If it can never say so.
+    fn position(&mut self) -> Result<Option<Vec<u8>>, TaskError> {
+        Err(TaskError::new("the source takes no checkpoints"))
+    }
 }
 
 /// What a source has read.
@@ -65,6 +74,14 @@ pub trait BlockingSink: Send {
     /// # Errors
     /// Why that failed.
     fn finish(&mut self) -> Result<(), TaskError>;
+
+    /// What it has to know to go on from here, for a checkpoint.
+    ///
+    /// # Errors
+    /// If it cannot go on from here.
+    fn snapshot(&mut self) -> Result<Vec<u8>, TaskError> {
+        Err(TaskError::new("the sink takes no checkpoints"))
+    }
 }
 
 /// Wakes a thread that waits for a channel or a pool.
@@ -96,57 +113,121 @@ pub fn spawn_source(
     channel: Sender,
     metrics: Arc<TaskMetrics>,
     outcome: Arc<Outcome>,
+    checkpoints: Option<Box<dyn Checkpoints>>,
 ) -> JoinHandle<()> {
     let thread_name = name.clone();
     outcome.begin_thread();
     let body = move || {
         outcome.wake_at_end(Unparker::Thread(Arc::new(thread::current().into())));
-        let waker = this_thread();
-        let mut channel = channel;
-        let run = || run_source(source, &pool, &mut channel, &metrics, &outcome, &waker);
+        let mut reading = Reading {
+            source,
+            channel,
+            checkpoints,
+            waker: this_thread(),
+            pending: None,
+            dismissed: false,
+        };
+        let run = || reading.run(&pool, &metrics, &outcome);
         report(&name, &outcome, catch_unwind(AssertUnwindSafe(run)));
         // Only now: who reads the channel must not be the first to report its end.
-        drop(channel);
+        drop(reading);
         outcome.end_thread();
     };
     thread::Builder::new().name(thread_name).spawn(body).expect("the system gives a thread")
 }
 
-fn run_source(
-    mut source: Box<dyn BlockingSource>,
-    pool: &LocalPool,
-    channel: &mut Sender,
-    metrics: &TaskMetrics,
-    outcome: &Outcome,
-    waker: &Waker,
-) -> Result<(), TaskError> {
-    loop {
-        let segment = loop {
-            if outcome.is_over() {
+/// A source that is being read.
+struct Reading {
+    source: Box<dyn BlockingSource>,
+    channel: Sender,
+    checkpoints: Option<Box<dyn Checkpoints>>,
+    waker: Waker,
+    /// An order that could not be obeyed at once.
+    pending: Option<Order>,
+    /// The coordinator said that all is done.
+    dismissed: bool,
+}
+
+impl Reading {
+    fn run(
+        &mut self,
+        pool: &LocalPool,
+        metrics: &TaskMetrics,
+        outcome: &Outcome,
+    ) -> Result<(), TaskError> {
+        let mut ended = false;
+        loop {
+            if outcome.is_over() || !self.obey(outcome)? {
                 return Ok(());
             }
-            match pool.request() {
-                Some(segment) => break segment,
-                None => {
-                    pool.register(waker);
-                    thread::park();
+            if ended {
+                if self.checkpoints.is_none() || self.dismissed {
+                    self.push(Element::Event(Event::EndOfPartition), outcome);
+                    return Ok(());
                 }
+                thread::park();
+                continue;
             }
-        };
-        let element = match source.read(segment)? {
-            Read::Page { segment, length, rows } => {
-                metrics.emitted(rows, length);
-                Element::Page(segment.freeze(length))
+            let Some(segment) = pool.request() else {
+                pool.register(&self.waker);
+                thread::park();
+                continue;
+            };
+            let element = match self.source.read(segment)? {
+                Read::Page { segment, length, rows } => {
+                    metrics.emitted(rows, length);
+                    Element::Page(segment.freeze(length))
+                }
+                Read::SplitBegins => Element::SplitBegins,
+                Read::LastSplit => Element::LastSplit,
+                Read::Nothing => continue,
+                Read::End => {
+                    ended = true;
+                    let Some(checkpoints) = &mut self.checkpoints else { continue };
+                    checkpoints.end_of_data();
+                    Element::Event(Event::EndOfData { drain: true })
+                }
+            };
+            if !self.push(element, outcome) {
+                return Ok(());
             }
-            Read::SplitBegins => Element::SplitBegins,
-            Read::LastSplit => Element::LastSplit,
-            Read::Nothing => continue,
-            Read::End => Element::Event(Event::EndOfPartition),
-        };
-        let ends = matches!(element, Element::Event(_));
-        if !push(channel, element, outcome, waker) || ends {
-            return Ok(());
         }
+    }
+
+    /// Obeys the coordinator of checkpoints; `false` if nobody reads any more.
+    fn obey(&mut self, outcome: &Outcome) -> Result<bool, TaskError> {
+        loop {
+            let Some(checkpoints) = &mut self.checkpoints else { return Ok(true) };
+            let pending = self.pending.take();
+            match pending.or_else(|| checkpoints.next_order(&self.waker)) {
+                None => return Ok(true),
+                Some(Order::Trigger(barrier)) => {
+                    match self.source.position() {
+                        Ok(Some(position)) => {
+                            checkpoints.write(barrier.checkpoint, position);
+                            checkpoints.finish(barrier.checkpoint);
+                        }
+                        Ok(None) => {
+                            self.pending = Some(Order::Trigger(barrier));
+                            return Ok(true);
+                        }
+                        Err(error) => {
+                            checkpoints.decline(barrier.checkpoint, error.to_string());
+                            continue;
+                        }
+                    }
+                    if !self.push(Element::Event(Event::Barrier(barrier)), outcome) {
+                        return Ok(false);
+                    }
+                }
+                Some(Order::Abort(_)) => {}
+                Some(Order::End) => self.dismissed = true,
+            }
+        }
+    }
+
+    fn push(&mut self, element: Element, outcome: &Outcome) -> bool {
+        push(&mut self.channel, element, outcome, &self.waker)
     }
 }
 
@@ -179,12 +260,13 @@ pub fn spawn_sink(
     doorbell: &Doorbell,
     metrics: Arc<TaskMetrics>,
     outcome: Arc<Outcome>,
+    checkpoints: Option<Box<dyn Checkpoints>>,
 ) -> JoinHandle<()> {
     let thread_name = name.clone();
     outcome.begin_thread();
     let body = move || {
         outcome.wake_at_end(Unparker::Thread(Arc::new(thread::current().into())));
-        let run = || run_sink(sink, channels, &metrics, &outcome);
+        let run = || run_sink(sink, channels, &metrics, &outcome, checkpoints);
         report(&name, &outcome, catch_unwind(AssertUnwindSafe(run)));
         outcome.end_thread();
     };
@@ -196,37 +278,70 @@ pub fn spawn_sink(
 
 fn run_sink(
     mut sink: Box<dyn BlockingSink>,
-    mut channels: Vec<Receiver>,
+    channels: Vec<Receiver>,
     metrics: &TaskMetrics,
     outcome: &Outcome,
+    checkpoints: Option<Box<dyn Checkpoints>>,
 ) -> Result<(), TaskError> {
+    let mut checkpointing = Checkpointing::new(channels.len());
+    if let Some(writer) = checkpoints {
+        checkpointing.write_to(writer);
+    }
+    let waker = this_thread();
+    let mut channels: Vec<(usize, Receiver)> = channels.into_iter().enumerate().collect();
     while !channels.is_empty() {
         if outcome.is_over() {
             return Ok(());
         }
         let mut any = false;
+        while let Some(order) = checkpointing.next_order(&waker) {
+            checkpointing.on_order(0, order);
+            any = true;
+        }
         let mut index = 0;
-        while index < channels.len() {
-            match channels[index].pop() {
+        while let Some((number, channel)) = channels.get_mut(index) {
+            let number = *number;
+            index += 1;
+            if checkpointing.is_blocked(number) {
+                continue;
+            }
+            match channel.pop() {
                 Some(Element::Page(page)) => {
                     sink.write(&page)?;
                     metrics.consumed(rows(&page), page.len());
-                    channels[index].give_back(page);
+                    channel.give_back(page);
                     any = true;
                 }
-                Some(Element::Event(Event::EndOfPartition)) => {
-                    channels.swap_remove(index);
+                Some(Element::Event(event)) => {
                     any = true;
-                    continue;
+                    checkpointing.on_event(0, number, event);
+                    if event == Event::EndOfPartition {
+                        index -= 1;
+                        channels.swap_remove(index);
+                    }
                 }
-                // Sinks have no use for time.
-                Some(_) => any = true,
-                None if channels[index].is_abandoned() && channels[index].is_empty() => {
+                // Sinks have no use for splits.
+                Some(Element::SplitBegins | Element::LastSplit) => any = true,
+                None if channel.is_abandoned() && channel.is_empty() => {
                     return Err(TaskError::new("a task upstream ended before its partition did"));
                 }
                 None => {}
             }
-            index += 1;
+            while let Some(step) = checkpointing.next_step() {
+                match step {
+                    Step::Snapshot(barrier) => {
+                        checkpointing.hand_over(barrier.checkpoint, sink.snapshot());
+                    }
+                    Step::Resume(number) => {
+                        any = true;
+                        let resumed = channels.iter().find(|(other, _)| *other == number);
+                        if let Some((_, channel)) = resumed {
+                            channel.resume();
+                        }
+                    }
+                    Step::Abort { .. } => {}
+                }
+            }
         }
         if !any {
             thread::park();

@@ -21,8 +21,7 @@ use millstream_exchange::{
 use millstream_memory::Buffer;
 use millstream_state::time::{Valve, ValveOutput, WATERMARK_MAX};
 
-use checkpoint::{Checkpointing, Step};
-pub use checkpoint::{Checkpoints, Order};
+pub use checkpoint::{Checkpointing, Checkpoints, Order, Step};
 use debloating::Debloating;
 pub use metrics::{TaskCounts, TaskMetrics};
 use output::Declined;

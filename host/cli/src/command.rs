@@ -109,6 +109,13 @@ fn config(matches: &clap::ArgMatches) -> Result<Config, Box<dyn Error>> {
         let value = parallelism.to_string();
         config.insert("parallelism.default", value, Origin::CommandLine)?;
     }
+    for (argument, key) in
+        [("checkpoint-dir", "checkpoint.dir"), ("checkpoint-interval", "checkpoint.interval")]
+    {
+        if let Some(value) = matches.try_get_one::<String>(argument).unwrap_or_default() {
+            config.insert(key, value.clone(), Origin::CommandLine)?;
+        }
+    }
     Ok(config)
 }
 
@@ -203,6 +210,18 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .value_name("FORMAT")
                 .value_parser(ValueParser::new(Output::parse))
                 .help("How the result is printed: csv, none [default: csv]"),
+        )
+        .arg(
+            Arg::new("checkpoint-dir")
+                .long("checkpoint-dir")
+                .value_name("DIR")
+                .help("Keep checkpoints there: after a failure the same command line goes on"),
+        )
+        .arg(
+            Arg::new("checkpoint-interval")
+                .long("checkpoint-interval")
+                .value_name("TIME")
+                .help("From one checkpoint to the next, e.g. 500ms [default: 10 s]"),
         )
         .arg(
             Arg::new("metrics")

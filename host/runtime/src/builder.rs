@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZero,
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -15,9 +15,11 @@ use millstream_net::Preference as Transport;
 use millstream_segments::MmapArena;
 
 use crate::{
-    ExchangeOptions, JobProgram, Progress, RunError, Summary, deploy,
+    CheckpointOptions, ExchangeOptions, JobProgram, Progress, RunError, Summary,
+    checkpoint::{Attempts, Checkpointed, Ended},
+    deploy,
     deploy::{Commits, Deployment, Part},
-    result::ResultSink,
+    result::{ResultSink, SharedResult},
     spill::{LocalFiles, SpillStorage},
 };
 
@@ -46,6 +48,7 @@ pub struct Builder {
     transport: Transport,
     managed_bytes: usize,
     spill: Arc<dyn SpillStorage>,
+    checkpoints: Option<CheckpointOptions>,
     registry: Registry,
 }
 
@@ -65,6 +68,7 @@ impl Default for Builder {
             transport: Transport::default(),
             managed_bytes: MANAGED_BYTES_DEFAULT,
             spill: Arc::new(LocalFiles::default()),
+            checkpoints: None,
             registry: Registry::new(),
         }
     }
@@ -134,6 +138,13 @@ impl Builder {
         Self { spill: Arc::new(storage), ..self }
     }
 
+    /// Takes checkpoints, and begins from the last one if there is one: a job that failed or was killed
+    /// goes on from there, as if nothing had happened behind it. When a job is done its checkpoints are
+    /// removed.
+    pub fn checkpoints(self, options: CheckpointOptions) -> Self {
+        Self { checkpoints: Some(options), ..self }
+    }
+
     /// Uses the plugins of this registry, and no others: a runtime has none by default.
     ///
     /// ```
@@ -176,6 +187,7 @@ impl Builder {
             transport: self.transport,
             managed_bytes: self.managed_bytes,
             spill: self.spill,
+            checkpoints: self.checkpoints,
             registry: Arc::new(self.registry),
         })
     }
@@ -213,6 +225,7 @@ pub struct Runtime {
     pub(crate) transport: Transport,
     pub(crate) managed_bytes: usize,
     pub(crate) spill: Arc<dyn SpillStorage>,
+    pub(crate) checkpoints: Option<CheckpointOptions>,
     pub(crate) registry: Arc<Registry>,
 }
 
@@ -253,10 +266,39 @@ impl Runtime {
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
     ) -> Result<Summary, RunError> {
         let begin = Instant::now();
-        let deployment = deploy::deploy(self, program, result, Part::whole())?;
-        let (summary, commits) = self.finish(deployment, begin, watch)?;
+        let result = Arc::new(Mutex::new(result));
+        let mut attempts = Attempts::new(self.checkpoints.as_ref());
+        loop {
+            match self.attempt(program, &result, begin, watch) {
+                Ok(summary) => return Ok(Summary { elapsed: begin.elapsed(), ..summary }),
+                Err(ended) => attempts.again(ended)?,
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        program: &dyn JobProgram,
+        result: &SharedResult,
+        begin: Instant,
+        watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
+    ) -> Result<Summary, Ended> {
+        let graph = program.graph()?;
+        let checkpointed = Checkpointed::open(self.checkpoints.as_ref(), &graph)?;
+        let participation = checkpointed.as_ref().map(Checkpointed::participation);
+        let part = Part { checkpoints: participation, ..Part::whole() };
+        let splits = Arc::clone(&part.enumerated);
+        let deployment = deploy::deploy(self, program, Arc::clone(result), part)?;
+        if let Some(checkpointed) = &checkpointed {
+            let outcome = deployment.outcome();
+            checkpointed.begin(graph, self.parallelism, &splits, outcome, |_, _| ());
+        }
+        let (summary, commits) = self.finish(deployment, begin, watch).map_err(Ended::Failed)?;
         commits.commit()?;
-        Ok(Summary { elapsed: begin.elapsed(), ..summary })
+        if let Some(checkpointed) = checkpointed {
+            checkpointed.remove();
+        }
+        Ok(summary)
     }
 
     /// Starts what is deployed and waits for its end; gives what is left to do when the other parts

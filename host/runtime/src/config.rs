@@ -21,7 +21,7 @@ use millstream_sdk::options::{parse_bytes, parse_duration};
 
 pub use options::{ConfigKind, ConfigOption, OPTIONS};
 
-use crate::{Builder, ExchangeOptions, RunError, spill::LocalFiles};
+use crate::{Builder, CheckpointOptions, ExchangeOptions, RunError, spill::LocalFiles};
 
 /// Network memory if nothing says otherwise: the classic 2048 segments of 32 KiB.
 const NETWORK_BYTES_DEFAULT: u64 = 64 << 20;
@@ -214,11 +214,28 @@ impl Config {
             .storage(LocalFiles::new(self.spill_directories(), self.spill_storage()))
             .network_memory(self.network()?)
             .buffer_timeout(self.timeout("exchange.buffer-timeout"));
+        if !self.value("checkpoint.dir").is_empty() {
+            builder = builder.checkpoints(self.checkpoints());
+        }
         let derived = self.memory()?.map(|table| table.managed.bytes);
         if let Some(managed) = derived.or(parse_bytes(self.value("memory.managed.size"))) {
             builder = builder.managed_memory(managed as usize);
         }
         Ok(builder)
+    }
+
+    fn checkpoints(&self) -> CheckpointOptions {
+        let number = |key| self.integer(key).map_or(0, |n| u32::try_from(n).unwrap_or(u32::MAX));
+        let time = |key| parse_duration(self.value(key)).unwrap_or_default();
+        CheckpointOptions {
+            interval: time("checkpoint.interval"),
+            timeout: time("checkpoint.timeout"),
+            min_pause: time("checkpoint.min-pause"),
+            tolerable_failures: number("checkpoint.tolerable-failures"),
+            retained: number("checkpoint.retained") as usize,
+            restarts: number("restart.attempts"),
+            ..CheckpointOptions::new(self.value("checkpoint.dir"))
+        }
     }
 
     fn spill_directories(&self) -> Vec<PathBuf> {

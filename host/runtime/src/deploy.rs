@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap, net::TcpStream, os::fd::AsFd, sync::Arc, task::Waker, thread::JoinHandle,
 };
 
+use millstream_checkpoint::TaskId as TaskNumber;
 use millstream_dataflow::{
     Chain, OpenInfo, StreamGraph, TaskError,
     chain::OutputInfo,
@@ -18,7 +19,7 @@ use millstream_dataflow::{
         execution::{ExecutionGraph, Slots, Subtask},
     },
     sort::SortChain,
-    task::{Input, Outputs, ResultPartition, Task, TaskMetrics},
+    task::{Checkpoints, Input, Outputs, ResultPartition, Task, TaskMetrics},
 };
 use millstream_exchange::debloat::DebloatConfig;
 use millstream_executor::{
@@ -31,8 +32,9 @@ use ends::{SinkThread, SourceThread};
 
 use crate::{
     JobProgram, Progress, RunError, Runtime,
+    checkpoint::{Participation, Restore, operator_id},
     progress::Kind,
-    result::ResultSink,
+    result::SharedResult,
     threads::{SplitService, Splits},
 };
 
@@ -93,14 +95,16 @@ impl Deployment {
         let Self { executor, sources, sinks, commits, progress } = self;
         let outcome = Arc::clone(executor.outcome());
         let mut handles = Vec::new();
-        for SinkThread { name, sink, channels, doorbell, metrics } in sinks {
+        for SinkThread { name, sink, channels, doorbell, metrics, checkpoints } in sinks {
             let outcome = Arc::clone(&outcome);
-            handles.push(spawn_sink(name, sink, channels, &doorbell, metrics, outcome));
+            let handle = spawn_sink(name, sink, channels, &doorbell, metrics, outcome, checkpoints);
+            handles.push(handle);
         }
         let running = executor.start();
-        for SourceThread { name, source, pool, channel, metrics } in sources {
+        for SourceThread { name, source, pool, channel, metrics, checkpoints } in sources {
             let outcome = Arc::clone(&outcome);
-            handles.push(spawn_source(name, source, pool, channel, metrics, outcome));
+            let handle = spawn_source(name, source, pool, channel, metrics, outcome, checkpoints);
+            handles.push(handle);
         }
         (running, Threads { progress, commits, handles })
     }
@@ -120,6 +124,8 @@ pub(crate) struct Part {
     pub(crate) splits: Option<Arc<dyn SplitService>>,
     /// The splits that this process hands out.
     pub(crate) enumerated: Arc<Splits>,
+    /// Its part in checkpoints, if there are any.
+    pub(crate) checkpoints: Option<Participation>,
 }
 
 impl Part {
@@ -132,6 +138,7 @@ impl Part {
             transport: None,
             splits: None,
             enumerated: Arc::default(),
+            checkpoints: None,
         }
     }
 
@@ -149,7 +156,7 @@ impl Part {
 pub(crate) fn deploy(
     runtime: &Runtime,
     program: &dyn JobProgram,
-    result: Box<dyn ResultSink>,
+    result: SharedResult,
     part: Part,
 ) -> Result<Deployment, RunError> {
     let graph = program.graph()?;
@@ -166,6 +173,7 @@ pub(crate) fn deploy(
         links: links::Links::default(),
         managed: managed::Managed::of(runtime, &graph, &part),
         commits: Commits::default(),
+        numbers: execution.subtasks.iter().copied().zip((0..).map(TaskNumber)).collect(),
         part: &part,
     };
     demand::check(runtime, &graph, &execution, &part)?;
@@ -225,6 +233,8 @@ struct Deployer<'a> {
     links: links::Links,
     managed: managed::Managed,
     commits: Commits,
+    /// What subtasks are called in checkpoints.
+    numbers: BTreeMap<Subtask, TaskNumber>,
     part: &'a Part,
 }
 
@@ -307,6 +317,17 @@ impl Deployer<'_> {
         format!("{name} ({}/{parallelism})", subtask.index + 1)
     }
 
+    /// What the job begins from, if not from its beginning.
+    fn restore(&self) -> Option<&Restore> {
+        self.part.checkpoints.as_ref()?.restore.as_ref()
+    }
+
+    /// The end of a subtask for checkpoints.
+    fn checkpoints(&self, subtask: Subtask) -> Option<Box<dyn Checkpoints>> {
+        let number = self.numbers.get(&subtask)?;
+        self.part.checkpoints.as_ref().map(|checkpoints| checkpoints.task(*number))
+    }
+
     fn count(&mut self, subtask: Subtask, name: &str, kind: Kind, metrics: &Arc<TaskMetrics>) {
         self.progress.add(subtask, name, kind, metrics);
     }
@@ -324,7 +345,12 @@ impl Deployer<'_> {
                 info.state = Some(self.managed.state(self.runtime, &self.name(subtask))?);
             }
             let chain = program.chain(node, &info);
-            let chain = chain.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
+            let mut chain = chain.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
+            if let Some(restore) = self.restore() {
+                let restored =
+                    restore.each(&operator_id(self.graph, node), |chunks| chain.restore(chunks));
+                restored.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
+            }
             self.place(subtask, chain)?;
         }
         Ok(())
@@ -360,6 +386,9 @@ impl Deployer<'_> {
         if let Some(debloat) = self.runtime.exchange.debloat {
             let page_bytes_max = self.runtime.network.segment_size() as u32;
             task = task.debloat(DebloatConfig { page_bytes_max, ..debloat });
+        }
+        if let Some(checkpoints) = self.checkpoints(subtask) {
+            task = task.checkpoint_to(checkpoints);
         }
         self.count(subtask, &name, Kind::Chain, &Arc::clone(task.metrics()));
         if let End::Worker(id) = self.ends[&subtask] {

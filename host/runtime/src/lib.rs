@@ -52,6 +52,7 @@
 #![forbid(unsafe_code)]
 
 pub mod builder;
+mod checkpoint;
 pub mod cluster;
 pub mod config;
 mod deploy;
@@ -64,6 +65,7 @@ pub mod spill;
 mod threads;
 
 pub use builder::{Builder, Runtime};
+pub use checkpoint::CheckpointOptions;
 pub use config::Config;
 pub use error::RunError;
 pub use exchange::ExchangeOptions;

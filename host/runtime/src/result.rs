@@ -18,7 +18,8 @@ pub use text::TextColumn;
 ///
 /// It is made for the whole job and has a thread of its own, so it may block.
 pub trait ResultSink: Send {
-    /// The result has these columns. Called once, before the first page.
+    /// The result has these columns. Called before the first page; and again if the job begins anew
+    /// after a failure: what there was is void then.
     ///
     /// # Errors
     /// If it cannot take such rows.
@@ -35,7 +36,27 @@ pub trait ResultSink: Send {
     /// # Errors
     /// If it cannot be completed.
     fn finish(&mut self) -> Result<(), TaskError>;
+
+    /// What was taken so far, for a checkpoint.
+    ///
+    /// # Errors
+    /// If it cannot be kept, as what was shown already cannot be taken back.
+    fn snapshot(&mut self) -> Result<Vec<u8>, TaskError> {
+        Err(TaskError::new("this kind of result takes no checkpoints"))
+    }
+
+    /// Puts back what was taken until a checkpoint. Called between `open` and the first page.
+    ///
+    /// # Errors
+    /// If the bytes are not what [`snapshot`](Self::snapshot) gave.
+    fn restore(&mut self, state: &[u8]) -> Result<(), TaskError> {
+        let _ = state;
+        Err(TaskError::new("this kind of result takes no checkpoints"))
+    }
 }
+
+/// A result that outlives the attempts to run its job.
+pub(crate) type SharedResult = Arc<Mutex<Box<dyn ResultSink>>>;
 
 /// Drops the result.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +72,14 @@ impl ResultSink for Discard {
     }
 
     fn finish(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, TaskError> {
+        Ok(Vec::new())
+    }
+
+    fn restore(&mut self, _state: &[u8]) -> Result<(), TaskError> {
         Ok(())
     }
 }

@@ -12,6 +12,18 @@ use millstream_dataflow::TaskError;
 use millstream_executor::blocking::{BlockingSink, BlockingSource, Read};
 use millstream_loader::{Reader, ReaderPage, Writer};
 use millstream_memory::{Buffer, JumboBudget, Segment, segment::JumboError};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Position;
+
+/// A split of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Split {
+    /// Its number among all that there were when the run began.
+    pub(crate) number: u32,
+    /// What its source knows it by.
+    pub(crate) bytes: Vec<u8>,
+}
 
 /// Hands out the splits of sources, each once: whoever is free takes the next.
 pub(crate) trait SplitService: Send + Sync {
@@ -19,7 +31,7 @@ pub(crate) trait SplitService: Send + Sync {
     ///
     /// # Errors
     /// If it cannot be asked for.
-    fn next(&self, node: u32) -> Result<Option<Vec<u8>>, TaskError>;
+    fn next(&self, node: u32) -> Result<Option<Split>, TaskError>;
 
     /// Whether there is none left.
     ///
@@ -30,29 +42,47 @@ pub(crate) trait SplitService: Send + Sync {
 
 /// The splits of the sources of a job, in the process that enumerated them.
 #[derive(Debug, Default)]
-pub(crate) struct Splits(Mutex<BTreeMap<u32, VecDeque<Vec<u8>>>>);
+pub(crate) struct Splits(Mutex<BTreeMap<u32, SourceSplits>>);
+
+/// The splits of one source.
+#[derive(Debug, Default)]
+struct SourceSplits {
+    /// Those that nobody has taken.
+    left: VecDeque<Split>,
+    /// All that there were when the run began.
+    all: Vec<Vec<u8>>,
+}
 
 impl Splits {
     /// Adds the splits of a source.
     pub(crate) fn add(&self, node: u32, splits: Vec<Vec<u8>>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, splits.into());
+        let numbered = splits.iter().cloned().zip(0..);
+        let left = numbered.map(|(bytes, number)| Split { number, bytes }).collect();
+        let splits = SourceSplits { left, all: splits };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, splits);
     }
 
     /// The next split of a source.
-    pub(crate) fn take(&self, node: u32) -> Option<Vec<u8>> {
+    pub(crate) fn take(&self, node: u32) -> Option<Split> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get_mut(&node)?.pop_front()
+        all.get_mut(&node)?.left.pop_front()
+    }
+
+    /// All splits of all sources, as the run began.
+    pub(crate) fn all(&self) -> BTreeMap<u32, Vec<Vec<u8>>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(node, splits)| (*node, splits.all.clone())).collect()
     }
 
     /// Whether a source has none left.
     pub(crate) fn is_empty(&self, node: u32) -> bool {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&node).is_none_or(VecDeque::is_empty)
+        all.get(&node).is_none_or(|splits| splits.left.is_empty())
     }
 }
 
 impl SplitService for Splits {
-    fn next(&self, node: u32) -> Result<Option<Vec<u8>>, TaskError> {
+    fn next(&self, node: u32) -> Result<Option<Split>, TaskError> {
         Ok(self.take(node))
     }
 
@@ -71,8 +101,10 @@ pub(crate) struct PluginSource {
     /// The source's node, by which its splits are asked for.
     node: u32,
     splits: Arc<dyn SplitService>,
-    /// A split is being read.
-    reading: bool,
+    /// The split that is being read.
+    reading: Option<u32>,
+    /// The splits that were begun.
+    taken: Vec<u32>,
     /// It is known that there is no split left.
     exhausted: bool,
     /// When to ask again whether there is.
@@ -99,7 +131,8 @@ impl PluginSource {
             reader,
             node,
             splits,
-            reading: false,
+            reading: None,
+            taken: Vec::new(),
             exhausted: false,
             ask_at: Instant::now(),
             jumbo: None,
@@ -148,10 +181,11 @@ impl BlockingSource for PluginSource {
                     None => return Ok(Read::Nothing),
                 }
             }
-            if !self.reading {
+            if self.reading.is_none() {
                 let Some(split) = self.splits.next(self.node)? else { return Ok(Read::End) };
-                self.reader.begin(&split)?;
-                self.reading = true;
+                self.reader.begin(&split.bytes)?;
+                self.reading = Some(split.number);
+                self.taken.push(split.number);
                 return Ok(Read::SplitBegins);
             }
             if !self.exhausted && self.ask_at <= Instant::now() {
@@ -167,7 +201,7 @@ impl BlockingSource for PluginSource {
                     return Ok(Read::Page { segment, length, rows });
                 }
                 ReaderPage::Nothing => return Ok(Read::Nothing),
-                ReaderPage::SplitDone => self.reading = false,
+                ReaderPage::SplitDone => self.reading = None,
                 // The segment goes back first: a jumbo counts against the budget of the next.
                 ReaderPage::TooSmall { needed } => {
                     self.jumbo = Some(needed);
@@ -176,6 +210,24 @@ impl BlockingSource for PluginSource {
             }
         }
     }
+
+    fn position(&mut self) -> Result<Option<Vec<u8>>, TaskError> {
+        // A row that was too large for its segment is kept by the reader, and not behind it.
+        if self.jumbo.is_some() {
+            return Ok(None);
+        }
+        let current = match self.reading {
+            Some(number) => Some(Split { number, bytes: self.reader.rest()? }),
+            None => None,
+        };
+        Ok(Some(position(&self.taken, current)))
+    }
+}
+
+/// Where a source is, as a checkpoint has it.
+fn position(taken: &[u32], current: Option<Split>) -> Vec<u8> {
+    let position = Position { taken: taken.to_vec(), current };
+    serde_json::to_vec(&position).unwrap_or_default()
 }
 
 /// Wakes a thread that waits for memory.

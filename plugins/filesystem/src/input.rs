@@ -44,7 +44,10 @@ pub(crate) fn open(
     let mut file = File::open(path).map_err(|error| Error::from(error).at(path.display()))?;
     let mut input: Box<dyn Read + Send> = match compression {
         Compression::None => {
-            file.seek(SeekFrom::Start(start))?;
+            // What cannot be gone back in, a pipe for instance, can still be read from its beginning.
+            if start > 0 {
+                file.seek(SeekFrom::Start(start))?;
+            }
             return Ok(Box::new(file));
         }
         // Several members behind each other are one file, as `cat a.gz b.gz` makes it.

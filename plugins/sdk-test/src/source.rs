@@ -18,8 +18,7 @@ const SEGMENT_BYTES: usize = 32 << 10;
 /// that waits for its rows blocks for a while in each call.
 const IDLE_CALLS_MAX: u32 = 1000;
 /// Segments as most tests lend them, to one reader.
-const USUAL: Lent =
-    Lent { bytes: SEGMENT_BYTES, garbage: GARBAGE, readers: 1, resumed: false };
+const USUAL: Lent = Lent { bytes: SEGMENT_BYTES, garbage: GARBAGE, readers: 1, resumed: false };
 
 /// How a source is read.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! A task's part in checkpoints.
 
 use alloc::{boxed::Box, string::String, vec::Vec};
-use core::task::Waker;
+use core::{fmt, task::Waker};
 
 use millstream_checkpoint::align::{Action, Aligner, Input};
 use millstream_exchange::event::{Barrier, Event};
@@ -41,8 +41,8 @@ pub trait Checkpoints: Send {
     fn end_of_data(&mut self);
 }
 
-/// Alignment and snapshot of one task.
-pub(super) struct Checkpointing {
+/// Alignment and snapshot of one task, or of whoever else reads channels.
+pub struct Checkpointing {
     aligner: Aligner,
     writer: Option<Box<dyn Checkpoints>>,
     /// The checkpoint whose state is being written.
@@ -50,24 +50,31 @@ pub(super) struct Checkpointing {
     actions: Vec<Action>,
 }
 
-/// What a task has to do after the aligner was told something.
+/// What has to be done after something was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// Take the snapshot now, and send the barrier on.
     Snapshot(Barrier),
     /// Let the channel with this number go on.
     Resume(usize),
     /// Forget the snapshot, and tell consumers that its barrier does not come, if they do not know.
-    Abort { checkpoint: u64, tell: bool },
+    Abort {
+        /// Of this checkpoint.
+        checkpoint: u64,
+        /// Whether consumers have to be told.
+        tell: bool,
+    },
 }
 
 impl Checkpointing {
-    pub(super) fn new(channels: usize) -> Self {
+    /// For so many channels, without checkpoints so far.
+    pub fn new(channels: usize) -> Self {
         let aligner = Aligner::new(channels as u32);
         Self { aligner, writer: None, open: None, actions: Vec::new() }
     }
 
-    pub(super) fn write_to(&mut self, writer: Box<dyn Checkpoints>) {
+    /// From now on there are checkpoints, whose state goes to `writer`.
+    pub fn write_to(&mut self, writer: Box<dyn Checkpoints>) {
         self.writer = Some(writer);
     }
 
@@ -77,12 +84,12 @@ impl Checkpointing {
     }
 
     /// Whether a channel waits for the barriers of others.
-    pub(super) fn is_blocked(&self, channel: usize) -> bool {
+    pub fn is_blocked(&self, channel: usize) -> bool {
         self.aligner.is_blocked(channel as u32)
     }
 
     /// Tells the aligner of an event; what follows is taken with [`next_step`](Self::next_step).
-    pub(super) fn on_event(&mut self, now: u64, channel: usize, event: Event) {
+    pub fn on_event(&mut self, now: u64, channel: usize, event: Event) {
         let channel = channel as u32;
         let input = match event {
             Event::Barrier(barrier) => {
@@ -96,7 +103,7 @@ impl Checkpointing {
     }
 
     /// Tells the aligner of an order; [`Order::End`] is the task's own affair.
-    pub(super) fn on_order(&mut self, now: u64, order: Order) {
+    pub fn on_order(&mut self, now: u64, order: Order) {
         match order {
             Order::Trigger(barrier) => self.step(now, Input::Trigger { barrier }),
             Order::Abort(checkpoint) => self.step(now, Input::Abort { checkpoint }),
@@ -111,7 +118,8 @@ impl Checkpointing {
         self.actions.reverse();
     }
 
-    pub(super) fn next_step(&mut self) -> Option<Step> {
+    /// The next thing to do.
+    pub fn next_step(&mut self) -> Option<Step> {
         loop {
             return Some(match self.actions.pop()? {
                 Action::Snapshot { barrier, .. } => Step::Snapshot(barrier),
@@ -129,7 +137,8 @@ impl Checkpointing {
         }
     }
 
-    pub(super) fn next_order(&mut self, waker: &Waker) -> Option<Order> {
+    /// The next order; if there is none, `waker` is woken when one comes.
+    pub fn next_order(&mut self, waker: &Waker) -> Option<Order> {
         self.writer.as_mut()?.next_order(waker)
     }
 
@@ -138,6 +147,20 @@ impl Checkpointing {
         let Some(writer) = &mut self.writer else { return };
         match frozen {
             Ok(()) => self.open = Some(checkpoint),
+            Err(error) => writer.decline(checkpoint, alloc::format!("{error}")),
+        }
+    }
+
+    /// Hands over all state at a checkpoint at once.
+    pub fn hand_over(&mut self, checkpoint: u64, state: Result<Vec<u8>, TaskError>) {
+        let Some(writer) = &mut self.writer else { return };
+        match state {
+            Ok(state) => {
+                if !state.is_empty() {
+                    writer.write(checkpoint, state);
+                }
+                writer.finish(checkpoint);
+            }
             Err(error) => writer.decline(checkpoint, alloc::format!("{error}")),
         }
     }
@@ -189,6 +212,12 @@ impl Checkpointing {
         if let Some(writer) = &mut self.writer {
             writer.end_of_data();
         }
+    }
+}
+
+impl fmt::Debug for Checkpointing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpointing").field("open", &self.open).finish_non_exhaustive()
     }
 }
 

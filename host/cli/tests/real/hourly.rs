@@ -14,7 +14,7 @@ use crate::program::{Scratch, build_library, millstream, root, stderr, stdout};
 const HEADER: &str = "origin,window_start,place,flights,mean_departure_delay_minutes,\
                       temperature_f,wind_speed_mph";
 
-fn library() -> &'static Path {
+pub(crate) fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| build_library("flights_hourly"))
 }

@@ -5,6 +5,7 @@ mod failures;
 mod flights;
 mod forbidden;
 mod hourly;
+mod killed;
 mod metrics;
 mod plugins;
 mod program;

@@ -12,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millstream_dataflow::TaskError;
+use millstream_checkpoint::TaskId;
+use millstream_dataflow::{StreamGraph, TaskError, graph::execution::ExecutionGraph, task::Order};
 use millstream_executor::Outcome;
 use millstream_loader::{OpenJob, Registry};
 use millstream_net::{Chosen, Preference, choose, connect, listen};
@@ -23,9 +24,10 @@ use super::{
 };
 use crate::{
     JobProgram, Progress, RunError, Runtime, Summary, builder,
+    checkpoint::{Attempts, Checkpointed, Ended, OrderMessage, Report},
     deploy::{self, Commits, Part},
     progress::SubtaskCounts,
-    result::ResultSink,
+    result::{ResultSink, SharedResult},
     threads::Splits,
 };
 
@@ -65,37 +67,79 @@ pub fn coordinate(
     watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
 ) -> Result<Summary, RunError> {
     let begin = Instant::now();
+    let mut job = job;
+    let result = Arc::new(Mutex::new(result));
     let transport = choose(runtime.transport)?;
     if let Preference::Auto = runtime.transport {
         eprintln!("transport: {} ({})", transport.transport, transport.reason);
     }
-    let mut workers = Workers::start(job, &transport)?;
-    let done = run(runtime, &mut workers, transport, program, result, begin, watch)
-        .and_then(|done| workers.finish(&done.0.progress, watch).map(|()| done));
+    let mut attempts = Attempts::new(runtime.checkpoints.as_ref());
+    loop {
+        match attempt(runtime, &mut job, &transport, program, &result, begin, watch) {
+            Ok(summary) => return Ok(Summary { elapsed: begin.elapsed(), ..summary }),
+            Err(ended) => attempts.again(ended)?,
+        }
+    }
+}
+
+fn attempt(
+    runtime: &Runtime,
+    job: &mut Coordinated,
+    transport: &Chosen,
+    program: &dyn JobProgram,
+    result: &SharedResult,
+    begin: Instant,
+    watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
+) -> Result<Summary, Ended> {
+    let checkpointed = Checkpointed::open(runtime.checkpoints.as_ref(), &program.graph()?)?;
+    let restore = checkpointed.as_ref().and_then(Checkpointed::restored);
+    let mut workers = Workers::start(job, transport, restore)?;
+    let done = run(
+        runtime,
+        &mut workers,
+        transport.clone(),
+        program,
+        result,
+        checkpointed.as_ref(),
+        begin,
+        watch,
+    );
+    let done = done.and_then(|done| match workers.finish(&done.0.progress, watch) {
+        Ok(()) => Ok(done),
+        Err(error) => Err(Ended::Failed(error)),
+    });
     match done {
         Ok((summary, commits)) => {
             workers.commit()?;
             commits.commit()?;
-            Ok(Summary { elapsed: begin.elapsed(), ..summary })
+            if let Some(checkpointed) = checkpointed {
+                checkpointed.remove();
+            }
+            Ok(summary)
         }
         // Of two errors, that a process died says more than that its connection did.
-        Err(error) => Err(workers.give_up().unwrap_or(error)),
+        Err(ended) => Err(match (workers.give_up(), ended) {
+            (Some(died), _) => Ended::Failed(died),
+            (None, ended) => ended,
+        }),
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "it is one attempt in two parts")]
 fn run(
     runtime: &Runtime,
     workers: &mut Workers,
     transport: Chosen,
     program: &dyn JobProgram,
-    result: Box<dyn ResultSink>,
+    result: &SharedResult,
+    checkpointed: Option<&Checkpointed>,
     begin: Instant,
     watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
-) -> Result<(Summary, Commits), RunError> {
+) -> Result<(Summary, Commits), Ended> {
     let listener = listen()?;
-    let graph = program.graph()?.fingerprint();
+    let graph = program.graph()?;
     let mut ports = vec![listener.port()?];
-    ports.extend(workers.ports(graph)?);
+    ports.extend(workers.ports(graph.fingerprint())?);
     workers.tell_all(&|| ToWorker::Connect { ports: ports.clone() })?;
     let part = Part {
         own: 0,
@@ -104,13 +148,20 @@ fn run(
         transport: Some(transport),
         splits: None,
         enumerated: Arc::default(),
+        checkpoints: checkpointed.map(Checkpointed::participation),
     };
     let splits = Arc::clone(&part.enumerated);
-    let deployment = deploy::deploy(runtime, program, result, part)?;
+    let deployment = deploy::deploy(runtime, program, Arc::clone(result), part)?;
     workers.await_ready()?;
     workers.tell_all(&|| ToWorker::Run)?;
-    workers.listen_on(&splits, deployment.outcome(), deployment.progress());
-    runtime.finish(deployment, begin, watch)
+    let reporter = checkpointed.map(Checkpointed::reporter);
+    workers.listen_on(&splits, deployment.outcome(), deployment.progress(), reporter);
+    if let Some(checkpointed) = checkpointed {
+        let elsewhere = workers.orders(&graph, runtime.parallelism);
+        let outcome = deployment.outcome();
+        checkpointed.begin(graph, runtime.parallelism, &splits, outcome, elsewhere);
+    }
+    runtime.finish(deployment, begin, watch).map_err(Ended::Failed)
 }
 
 /// The other processes of a job.
@@ -159,8 +210,13 @@ const GRACE: Duration = Duration::from_secs(2);
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 impl Workers {
-    fn start(job: Coordinated, transport: &Chosen) -> Result<Self, RunError> {
-        let Coordinated { spec, processes, mut command, .. } = job;
+    fn start(
+        job: &mut Coordinated,
+        transport: &Chosen,
+        restore: Option<u64>,
+    ) -> Result<Self, RunError> {
+        let Coordinated { spec, processes, command } = job;
+        let processes = *processes;
         // A group of its own: Ctrl-C at a terminal is for this process, which tells the others.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut workers = Self(Vec::new());
@@ -186,6 +242,7 @@ impl Workers {
                 worker: worker.number,
                 processes,
                 transport: transport.transport.to_string(),
+                restore,
             })?;
         }
         Ok(workers)
@@ -226,22 +283,56 @@ impl Workers {
     }
 
     /// From now on a thread for each worker answers it, and ends the run if it fails.
-    fn listen_on(&mut self, splits: &Arc<Splits>, outcome: &Arc<Outcome>, progress: &Progress) {
+    fn listen_on(
+        &mut self,
+        splits: &Arc<Splits>,
+        outcome: &Arc<Outcome>,
+        progress: &Progress,
+        reporter: Option<impl Fn(Report) + Clone + Send + 'static>,
+    ) {
         for worker in &mut self.0 {
             let (Some(input), Some(output)) = (worker.input.take(), worker.output.take()) else {
                 continue;
             };
             let (splits, outcome) = (Arc::clone(splits), Arc::clone(outcome));
-            let progress = progress.clone();
+            let (progress, reporter) = (progress.clone(), reporter.clone());
             let (number, state) = (worker.number, Arc::clone(&worker.state));
             *state.input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input);
             worker.ears = Some(thread::spawn(move || {
-                if let Err(what) = serve(output, &splits, &progress, &state) {
+                let report = |report| {
+                    if let Some(reporter) = &reporter {
+                        reporter(report);
+                    }
+                };
+                if let Err(what) = serve(output, &splits, &progress, &state, report) {
                     let error = RunError::Worker { worker: number, what: what.clone() };
                     outcome.failed(TaskError::new(error.to_string()));
                     state.reach(Err(what));
                 }
             }));
+        }
+    }
+
+    /// Gives orders of the coordinator of checkpoints to tasks of workers, once they are listened to.
+    fn orders(
+        &self,
+        graph: &StreamGraph,
+        default_parallelism: u32,
+    ) -> impl Fn(Option<TaskId>, Order) + Send + 'static {
+        let execution = ExecutionGraph::new(graph, default_parallelism);
+        let workers: Vec<_> = self.0.iter().map(|worker| Arc::clone(&worker.state)).collect();
+        move |task, order| {
+            let order = OrderMessage::from(order);
+            let message = ToWorker::Order { task: task.map(|task| task.0), order };
+            let processes = workers.len() + 1;
+            let subtask = task.and_then(|task| execution.subtasks.get(task.0 as usize));
+            let process = subtask.map(|subtask| subtask.index as usize % processes);
+            for (number, worker) in (1..).zip(&workers) {
+                if process.is_none_or(|process| process == number) {
+                    // That a worker died is noticed by those who listen to it.
+                    let _ = worker.tell(&message);
+                }
+            }
         }
     }
 
@@ -360,6 +451,7 @@ fn serve(
     splits: &Splits,
     progress: &Progress,
     state: &Reported,
+    report: impl Fn(Report),
 ) -> Result<(), String> {
     loop {
         let message = receive(&mut output);
@@ -372,6 +464,7 @@ fn serve(
             Ok(Some(ToCoordinator::SplitsLeft { node })) => {
                 state.tell(&ToWorker::SplitsLeft { node, left: !splits.is_empty(node) })?;
             }
+            Ok(Some(ToCoordinator::Checkpoint(said))) => report(said),
             Ok(Some(ToCoordinator::Counts { subtasks })) => {
                 progress.report(subtasks.into_iter().map(SubtaskCounts::from));
             }

@@ -6,7 +6,11 @@ use millstream_dataflow::{graph::execution::Subtask, task::TaskCounts};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::JobSpec;
-use crate::progress::{Kind, SubtaskCounts};
+use crate::{
+    checkpoint::{OrderMessage, Report},
+    progress::{Kind, SubtaskCounts},
+    threads::Split,
+};
 
 /// From the coordinator.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +25,8 @@ pub(super) enum ToWorker {
         processes: u32,
         /// How bytes are moved: `tcp` or `uring`.
         transport: String,
+        /// The checkpoint to begin from.
+        restore: Option<u64>,
     },
     /// Everybody listens.
     Connect {
@@ -36,7 +42,14 @@ pub(super) enum ToWorker {
         /// The source.
         node: u32,
         /// The split; absent if there are no more.
-        split: Option<Vec<u8>>,
+        split: Option<Split>,
+    },
+    /// An order of the coordinator of checkpoints.
+    Order {
+        /// The task; all of the worker's if absent.
+        task: Option<u32>,
+        /// The order.
+        order: OrderMessage,
     },
     /// The answer to `SplitsLeft`.
     SplitsLeft {
@@ -69,6 +82,8 @@ pub(super) enum ToCoordinator {
         /// The source.
         node: u32,
     },
+    /// For the coordinator of checkpoints.
+    Checkpoint(Report),
     /// How it goes.
     Counts {
         /// What the subtasks of this worker have counted.

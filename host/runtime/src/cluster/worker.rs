@@ -11,6 +11,7 @@ use std::{
     time::Instant,
 };
 
+use millstream_checkpoint::TaskId;
 use millstream_dataflow::TaskError;
 use millstream_executor::Outcome;
 use millstream_net::{Preference, Transport, choose, connect, listen};
@@ -18,10 +19,11 @@ use millstream_net::{Preference, Transport, choose, connect, listen};
 use super::message::{SubtaskReport, ToCoordinator, ToWorker, receive, send};
 use crate::{
     Config, Progress, RunError,
+    checkpoint::{Directory, TakingPart},
     config::Origin,
     deploy::{self, Part},
     result::Discard,
-    threads::SplitService,
+    threads::{Split, SplitService},
 };
 
 /// Runs one part of a job, as the coordinator at the other end of standard input and output says.
@@ -75,7 +77,9 @@ impl Pipe {
 
     fn run(&mut self) -> Result<(), RunError> {
         let begin = Instant::now();
-        let ToWorker::Start { spec, worker, processes, transport } = self.task(Self::next)? else {
+        let ToWorker::Start { spec, worker, processes, transport, restore } =
+            self.task(Self::next)?
+        else {
             return Err(RunError::Task(gone(&"it did not begin with a job")));
         };
         let mut config = Config::new();
@@ -92,13 +96,20 @@ impl Pipe {
         };
         let transport = choose(preference)?;
         let listener = listen()?;
-        let graph = program.graph()?.fingerprint();
+        let stream_graph = program.graph()?;
+        let graph = stream_graph.fingerprint();
         self.say(&ToCoordinator::Listening { port: listener.port()?, graph })?;
         let ToWorker::Connect { ports } = self.task(Self::next)? else {
             return Err(RunError::Task(gone(&"it did not name the other workers")));
         };
         let streams = connect(&listener, worker, &ports)?;
         let (splits, answers) = RemoteSplits::new(Arc::clone(&self.output));
+        let output = Arc::clone(&self.output);
+        // A coordinator that has gone is noticed elsewhere.
+        let reported = move |report| drop(output.send(&ToCoordinator::Checkpoint(report)));
+        let options = runtime.checkpoints.as_ref();
+        let taking_part = TakingPart::open(options, &stream_graph, restore, reported)?;
+        let directory = taking_part.as_ref().map(TakingPart::directory);
         let part = Part {
             own: worker,
             processes,
@@ -106,14 +117,16 @@ impl Pipe {
             transport: Some(transport),
             splits: Some(Arc::new(splits)),
             enumerated: Arc::default(),
+            checkpoints: taking_part.as_ref().map(TakingPart::participation),
         };
-        let deployment = deploy::deploy(&runtime, &program, Box::new(Discard), part)?;
+        let deployment =
+            deploy::deploy(&runtime, &program, Arc::new(Mutex::new(Box::new(Discard))), part)?;
         self.say(&ToCoordinator::Ready)?;
         let ToWorker::Run = self.task(Self::next)? else {
             return Err(RunError::Task(gone(&"it did not start the job")));
         };
         let outcome = Arc::clone(deployment.outcome());
-        let committed = self.listen_on(outcome, answers);
+        let committed = self.listen_on(outcome, answers, directory);
         let output = Arc::clone(&self.output);
         let (summary, commits) = runtime.finish(deployment, begin, &mut |progress, outcome| {
             if output.send(&report(progress)).is_err() {
@@ -140,7 +153,12 @@ impl Pipe {
 
     /// From now on a thread hands answers to those who asked, says when the results may be shown,
     /// and ends the run when the coordinator goes. It holds standard input until the process ends.
-    fn listen_on(&mut self, outcome: Arc<Outcome>, answers: Sender<Answer>) -> Receiver<()> {
+    fn listen_on(
+        &mut self,
+        outcome: Arc<Outcome>,
+        answers: Sender<Answer>,
+        directory: Option<Arc<Directory>>,
+    ) -> Receiver<()> {
         let (commit, committed) = channel();
         let mut input = std::mem::replace(&mut self.input, BufReader::new(io::stdin()));
         thread::spawn(move || {
@@ -149,6 +167,15 @@ impl Pipe {
                 let _ = match message {
                     ToWorker::Split { split, .. } => answers.send(Answer::Split(split)).is_ok(),
                     ToWorker::SplitsLeft { left, .. } => answers.send(Answer::Left(left)).is_ok(),
+                    ToWorker::Order { task, order } => {
+                        if let (Some(directory), Some(order)) = (&directory, order.order()) {
+                            match task {
+                                Some(task) => drop(directory.order(TaskId(task), order)),
+                                None => directory.order_all(order),
+                            }
+                        }
+                        true
+                    }
                     ToWorker::Commit => commit.send(()).is_ok(),
                     _ => false,
                 };
@@ -179,7 +206,7 @@ impl RemoteSplits {
 
 /// What the coordinator says of splits.
 enum Answer {
-    Split(Option<Vec<u8>>),
+    Split(Option<Split>),
     Left(bool),
 }
 
@@ -193,7 +220,7 @@ impl RemoteSplits {
 }
 
 impl SplitService for RemoteSplits {
-    fn next(&self, node: u32) -> Result<Option<Vec<u8>>, TaskError> {
+    fn next(&self, node: u32) -> Result<Option<Split>, TaskError> {
         match self.ask(&ToCoordinator::NextSplit { node })? {
             Answer::Split(split) => Ok(split),
             Answer::Left(_) => Err(gone(&"it answered another question")),

@@ -111,6 +111,49 @@ pub const OPTIONS: &[ConfigOption] = &[
         doc: "How spill files are read and written: auto, uring or threads",
     },
     ConfigOption {
+        key: "checkpoint.dir",
+        kind: ConfigKind::Text,
+        default: "",
+        doc: "Where checkpoints are kept; there are none if not set",
+    },
+    ConfigOption {
+        key: "checkpoint.interval",
+        kind: ConfigKind::Duration,
+        default: "10 s",
+        doc: "Time from the beginning of one checkpoint to that of the next",
+    },
+    ConfigOption {
+        key: "checkpoint.min-pause",
+        kind: ConfigKind::Duration,
+        default: "0 ms",
+        doc: "Time between the end of a checkpoint and the beginning of the next, at least",
+    },
+    ConfigOption {
+        key: "checkpoint.timeout",
+        kind: ConfigKind::Duration,
+        default: "10 min",
+        doc: "Time after which a checkpoint that is not complete is given up",
+    },
+    ConfigOption {
+        key: "checkpoint.tolerable-failures",
+        kind: ConfigKind::Integer,
+        default: "0",
+        doc: "Checkpoints that may fail one after the other without failing the job",
+    },
+    ConfigOption {
+        key: "checkpoint.retained",
+        kind: ConfigKind::Integer,
+        default: "2",
+        doc: "Complete checkpoints that are kept: if one is damaged, the one before is gone on from",
+    },
+    ConfigOption {
+        key: "restart.attempts",
+        kind: ConfigKind::Integer,
+        default: "3",
+        doc: "How often a job with checkpoints begins anew when a task of it fails, without having \
+              gone well for an hour; when a process of it dies, it always does",
+    },
+    ConfigOption {
         key: "exchange.buffer-timeout",
         kind: ConfigKind::Timeout,
         default: "100 ms",

@@ -7,7 +7,7 @@ use millstream_dataflow::{
     TaskError,
     channel::{Receiver, Sender},
     graph::{ConnectorSpec, execution::Subtask},
-    task::TaskMetrics,
+    task::{Checkpoints, TaskMetrics},
 };
 use millstream_executor::blocking::{BlockingSink, BlockingSource, Doorbell};
 use millstream_loader::{OpenSink, OpenSource};
@@ -16,9 +16,10 @@ use millstream_memory::{Buffer, LocalPool};
 use super::{Deployer, End};
 use crate::{
     RunError,
+    checkpoint::operator_id,
     exchange::SOURCE_SEGMENTS,
     progress::Kind,
-    result::ResultSink,
+    result::{ResultSink, SharedResult},
     threads::{PluginSink, PluginSource, SplitService},
 };
 
@@ -29,6 +30,7 @@ pub(super) struct SourceThread {
     pub(super) pool: LocalPool,
     pub(super) channel: Sender,
     pub(super) metrics: Arc<TaskMetrics>,
+    pub(super) checkpoints: Option<Box<dyn Checkpoints>>,
 }
 
 /// A sink that is ready to start.
@@ -38,6 +40,7 @@ pub(super) struct SinkThread {
     pub(super) channels: Vec<Receiver>,
     pub(super) doorbell: Doorbell,
     pub(super) metrics: Arc<TaskMetrics>,
+    pub(super) checkpoints: Option<Box<dyn Checkpoints>>,
 }
 
 impl Deployer<'_> {
@@ -52,7 +55,14 @@ impl Deployer<'_> {
         let splits = match &self.part.splits {
             Some(elsewhere) => Arc::clone(elsewhere),
             None => {
-                self.part.enumerated.add(node, source.splits()?);
+                let splits = match self.restore() {
+                    Some(restore) => {
+                        let splits = restore.splits(&operator_id(self.graph, node));
+                        splits.map_err(RunError::Task)?
+                    }
+                    None => source.splits()?,
+                };
+                self.part.enumerated.add(node, splits);
                 Arc::clone(&self.part.enumerated) as Arc<dyn SplitService>
             }
         };
@@ -72,7 +82,8 @@ impl Deployer<'_> {
             self.count(subtask, &name, Kind::Source, &metrics);
             let most = SOURCE_SEGMENTS + self.runtime.exchange.floating_segments;
             let pool = self.runtime.network.create_local(SOURCE_SEGMENTS, most)?;
-            threads.push(SourceThread { name, source, pool, channel, metrics });
+            let checkpoints = self.checkpoints(subtask);
+            threads.push(SourceThread { name, source, pool, channel, metrics, checkpoints });
         }
         Ok(threads)
     }
@@ -100,15 +111,18 @@ impl Deployer<'_> {
         &mut self,
         node: u32,
         schema: &Schema,
-        result: Box<dyn ResultSink>,
+        result: SharedResult,
     ) -> Result<Option<SinkThread>, RunError> {
         let subtask = Subtask { node, index: 0 };
         if !self.part.is_own(subtask) {
             return Ok(None);
         }
-        let mut result = result;
-        result.open(schema).map_err(RunError::Task)?;
-        let result = Arc::new(Mutex::new(result));
+        lock(&result).open(schema).map_err(RunError::Task)?;
+        if let Some(restore) = self.restore() {
+            let restored =
+                restore.each(&operator_id(self.graph, node), |state| lock(&result).restore(state));
+            restored.map_err(RunError::Task)?;
+        }
         let sink = Box::new(ResultThread(Arc::clone(&result)));
         let thread = self.sink_thread(subtask, Kind::Result, sink);
         self.commits.add(move || lock(&result).finish());
@@ -129,7 +143,8 @@ impl Deployer<'_> {
             End::Thread(doorbell) => doorbell.clone(),
             End::Worker(_) => Doorbell::default(),
         };
-        SinkThread { name, sink, channels, doorbell, metrics }
+        let checkpoints = self.checkpoints(subtask);
+        SinkThread { name, sink, channels, doorbell, metrics, checkpoints }
     }
 }
 
@@ -148,5 +163,9 @@ impl BlockingSink for ResultThread {
 
     fn finish(&mut self) -> Result<(), TaskError> {
         Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, TaskError> {
+        lock(&self.0).snapshot()
     }
 }

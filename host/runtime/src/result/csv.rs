@@ -39,6 +39,7 @@ impl<W: Write + Send> ResultSink for Csv<W> {
         self.columns = TextColumn::of(schema).map_err(|field| {
             TaskError::new(format!("the column `{field}` of the result is nested: use JSON"))
         })?;
+        self.text.clear();
         for (i, column) in self.columns.iter().enumerate() {
             if i > 0 {
                 self.text.push(DIALECT.delimiter);
@@ -71,5 +72,15 @@ impl<W: Write + Send> ResultSink for Csv<W> {
             .write_all(&self.text)
             .and_then(|()| self.out.flush())
             .map_err(|error| TaskError::new(format!("the result cannot be printed: {error}")))
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, TaskError> {
+        Ok(self.text.clone())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), TaskError> {
+        self.text.clear();
+        self.text.extend_from_slice(state);
+        Ok(())
     }
 }

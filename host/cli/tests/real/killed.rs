@@ -1,0 +1,273 @@
+//! Processes that are killed: the job goes on as if nothing had happened.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use crate::{
+    hourly::{data, library, reference, shuffled},
+    program::Scratch,
+};
+
+/// Kills of one job.
+const KILLS: u32 = 20;
+/// Flights that it reads: enough for some hundred checkpoints.
+const FLIGHTS: usize = 50_000;
+
+/// Numbers that look random.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// The newest complete checkpoint in a directory.
+fn newest(checkpoints: &Path) -> u64 {
+    let jobs = fs::read_dir(checkpoints).into_iter().flatten().flatten();
+    let all = jobs.flat_map(|job| fs::read_dir(job.path()).into_iter().flatten().flatten());
+    let complete = all.filter(|checkpoint| checkpoint.path().join("_metadata").exists());
+    let number = |name: &str| name.strip_prefix("chk-")?.parse().ok();
+    complete.filter_map(|checkpoint| number(checkpoint.file_name().to_str()?)).max().unwrap_or(0)
+}
+
+/// When a process is killed.
+enum When {
+    /// When this checkpoint is complete.
+    Complete(u64),
+    /// As soon as it says that it goes on from a checkpoint.
+    Restores,
+}
+
+/// A run that writes what it says into a thread's hands.
+struct Run {
+    child: Child,
+    printed: thread::JoinHandle<String>,
+    said: thread::JoinHandle<String>,
+    restores: std::sync::mpsc::Receiver<()>,
+}
+
+impl Run {
+    fn start(arguments: &[String]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let errors = child.stderr.take().expect("standard error");
+        let mut output = child.stdout.take().expect("standard output");
+        // Both are read all the time: a pipe that is full would stop the run.
+        let printed = thread::spawn(move || {
+            let mut printed = String::new();
+            output.read_to_string(&mut printed).expect("text");
+            printed
+        });
+        let (sender, restores) = std::sync::mpsc::channel();
+        let said = thread::spawn(move || {
+            let mut said = String::new();
+            for line in BufReader::new(errors).lines() {
+                let Ok(line) = line else { break };
+                if line.starts_with("going on from checkpoint") {
+                    let _ = sender.send(());
+                }
+                said.push_str(&line);
+                said.push('\n');
+            }
+            said
+        });
+        Self { child, printed, said, restores }
+    }
+
+    /// Waits until the time has come, or the run is over; whether the time has come.
+    fn wait(&mut self, when: &When, checkpoints: &Path) -> bool {
+        loop {
+            let now = match when {
+                When::Complete(checkpoint) => newest(checkpoints) >= *checkpoint,
+                When::Restores => self.restores.try_recv().is_ok(),
+            };
+            if now {
+                return true;
+            }
+            if self.child.try_wait().expect("a status").is_some() {
+                return false;
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// A worker process of the run, if there is one.
+    fn worker(&self) -> Option<i32> {
+        let children = format!("/proc/{0}/task/{0}/children", self.child.id());
+        fs::read_to_string(children).ok()?.split_whitespace().next()?.parse().ok()
+    }
+
+    /// The end of the run: what it printed and said, and whether it went well.
+    fn finish(mut self) -> (String, String, bool) {
+        let status = self.child.wait().expect("a status");
+        let printed = self.printed.join().expect("what it printed");
+        (printed, self.said.join().expect("what it said"), status.success())
+    }
+}
+
+fn kill(process: i32) {
+    // SAFETY: a plain system call; the process is a child of this one, or a child's, and not waited for.
+    unsafe { libc::kill(process, libc::SIGKILL) };
+}
+
+/// Runs the job until it ends, with [`KILLS`] kills on the way: of the coordinating process and of
+/// workers, with other parallelism and other processes each time.
+fn survives(seed: u64) {
+    let all = data("flights.csv.gz");
+    let flights: Vec<&str> = all.lines().take(FLIGHTS + 1).collect();
+    let flights = flights.join("\n") + "\n";
+    let expected = reference(&flights, &data("weather.csv.gz"));
+    let scratch = Scratch::new(&format!("killed-{seed}"));
+    let input = scratch.file("flights.csv", shuffled(&flights).as_bytes());
+    let checkpoints = PathBuf::from(scratch.path("checkpoints"));
+    let mut dice = Dice(seed);
+    let (mut kills, mut restored, mut whole) = (0, 0, 0);
+    while kills < KILLS || whole == 0 {
+        let parallelism = [1, 2, 4][dice.below(3) as usize].to_string();
+        let processes = [1, 2][dice.below(2) as usize].to_string();
+        let mut arguments: Vec<String> =
+            ["run", library().to_str().expect("UTF-8")].map(String::from).into();
+        let checkpoints_in = checkpoints.to_str().expect("UTF-8");
+        arguments.extend(
+            ["--output", "csv", "--input", &input, "--checkpoint-dir", checkpoints_in]
+                .map(String::from),
+        );
+        arguments.extend(
+            [
+                "--checkpoint-interval",
+                "5ms",
+                "--parallelism",
+                &parallelism,
+                "--processes",
+                &processes,
+            ]
+            .map(String::from),
+        );
+        let mut run = Run::start(&arguments);
+        if kills < KILLS {
+            let before = newest(&checkpoints);
+            let when = match dice.below(4) {
+                0 if before > 0 => When::Restores,
+                _ => When::Complete(before + 1 + dice.below(12)),
+            };
+            if run.wait(&when, &checkpoints) {
+                kills += 1;
+                let worker = run.worker().filter(|_| dice.below(2) == 0);
+                kill(worker.unwrap_or(run.child.id() as i32));
+            }
+        }
+        let (printed, said, went_well) = run.finish();
+        restored += u32::from(said.contains("going on from checkpoint"));
+        let mut rows: Vec<String> = printed.lines().skip(1).map(str::to_owned).collect();
+        rows.sort();
+        if went_well {
+            assert_eq!(rows, expected, "{arguments:?}: {said}");
+            whole += 1;
+        } else {
+            // The last word of a run that was killed is nothing, or all.
+            assert!(rows.is_empty() || rows == expected, "{arguments:?}: {said}");
+        }
+    }
+    assert!(restored >= KILLS / 2, "{restored} of {kills} kills were followed by a restore");
+}
+
+#[test]
+fn twenty_kills_change_nothing() {
+    survives(1);
+}
+
+#[test]
+fn a_job_that_is_done_leaves_no_checkpoints() {
+    let scratch = Scratch::new("done");
+    let checkpoints = scratch.path("checkpoints");
+    let library = library().to_str().expect("UTF-8");
+    let output = crate::program::millstream(&[
+        "run",
+        library,
+        "--checkpoint-dir",
+        &checkpoints,
+        "--checkpoint-interval",
+        "5ms",
+    ]);
+    assert!(output.status.success(), "{}", crate::program::stderr(&output));
+    assert_eq!(newest(Path::new(&checkpoints)), 0);
+}
+
+/// Damages the newest checkpoint of a killed run: the one before is gone on from, and said so.
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let scratch = Scratch::new("damaged");
+    let checkpoints = PathBuf::from(scratch.path("checkpoints"));
+    let library = library().to_str().expect("UTF-8");
+    let arguments: Vec<String> = [
+        "run",
+        library,
+        "--checkpoint-dir",
+        checkpoints.to_str().expect("UTF-8"),
+        "--checkpoint-interval",
+        "5ms",
+    ]
+    .map(String::from)
+    .into();
+    let mut run = Run::start(&arguments);
+    assert!(run.wait(&When::Complete(4), &checkpoints), "it is not over so soon");
+    kill(run.child.id() as i32);
+    run.finish();
+    let newest = newest(&checkpoints);
+    let manifest = checkpoints.join(format!("flights_hourly/chk-{newest}/_metadata"));
+    let mut bytes = fs::read(&manifest).expect("a manifest");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&manifest, bytes).expect("a manifest");
+    let (printed, said, went_well) = Run::start(&arguments).finish();
+    assert!(went_well, "{said}");
+    assert!(said.contains(&format!("checkpoint {newest}")), "it names the damaged one: {said}");
+    assert!(said.contains(&format!("going on from checkpoint {}", newest - 1)), "{said}");
+    let mut rows: Vec<String> = printed.lines().skip(1).map(str::to_owned).collect();
+    rows.sort();
+    assert_eq!(rows, reference(&data("flights.csv.gz"), &data("weather.csv.gz")));
+}
+
+/// Neither a directory that cannot be written to nor the checkpoints of another job are begun with.
+#[test]
+fn what_cannot_be_used_is_refused() {
+    let scratch = Scratch::new("refused");
+    let library = library().to_str().expect("UTF-8");
+    let file = scratch.file("file", b"not a directory");
+    let output = crate::program::millstream(&["run", library, "--checkpoint-dir", &file]);
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(crate::program::stderr(&output).contains(&file), "{}", crate::program::stderr(&output));
+
+    let checkpoints = PathBuf::from(scratch.path("checkpoints"));
+    let interval = ["--checkpoint-interval", "5ms"];
+    let run = |bound: &str| -> Vec<String> {
+        let directory = checkpoints.to_str().expect("UTF-8");
+        ["run", library, "--checkpoint-dir", directory, "--bound", bound]
+            .iter()
+            .chain(&interval)
+            .map(|argument| String::from(*argument))
+            .collect()
+    };
+    let mut killed = Run::start(&run("30 min"));
+    assert!(killed.wait(&When::Complete(2), &checkpoints), "it is not over so soon");
+    kill(killed.child.id() as i32);
+    killed.finish();
+    // Another bound is in the closures, not in the graph: it goes on. Another input is another graph.
+    let mut other = run("30 min");
+    other.extend([
+        "--weather".into(),
+        scratch.file("weather.csv", b"observed_at,origin,temperature_f,wind_speed_mph\n"),
+    ]);
+    let (printed, said, went_well) = Run::start(&other).finish();
+    assert!(!went_well && printed.is_empty(), "{said}");
+    assert!(said.contains("is of the job flights_hourly as it was"), "{said}");
+}

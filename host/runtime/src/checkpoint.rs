@@ -1,0 +1,168 @@
+//! Checkpoints of a running job.
+//!
+//! In every process a [keeper](keeper) takes the state of tasks and writes it to files; in the
+//! coordinating process the [coordinator](coordinate) has checkpoints begin, collects what tasks have
+//! acknowledged, and writes the manifest. Both have threads of their own, since files block.
+
+mod attempts;
+mod coordinate;
+mod keeper;
+mod orders;
+mod restore;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc::Sender},
+    time::Duration,
+};
+
+use millstream_checkpoint::TaskId;
+use millstream_checkpoint_files::Storage;
+use millstream_dataflow::task::{Checkpoints, Order};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use attempts::{Attempts, Checkpointed, Ended, TakingPart};
+pub(crate) use coordinate::{Coordinating, Setup};
+pub(crate) use keeper::{Keeper, Written};
+pub(crate) use orders::Directory;
+pub(crate) use restore::{Position, Restore, operator_id};
+
+/// How a job is checkpointed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointOptions {
+    /// Where checkpoints are kept; each job has a directory of its own there.
+    pub directory: PathBuf,
+    /// From the beginning of one checkpoint to that of the next.
+    pub interval: Duration,
+    /// After so long a checkpoint that is not complete is given up.
+    pub timeout: Duration,
+    /// Between the end of one checkpoint and the beginning of the next, at least.
+    pub min_pause: Duration,
+    /// Checkpoints that may fail one after the other without failing the job.
+    pub tolerable_failures: u32,
+    /// Complete checkpoints that are kept.
+    pub retained: usize,
+    /// How often the job begins anew when a task fails, without having gone well for an hour. When a
+    /// process dies it always does.
+    pub restarts: u32,
+}
+
+impl CheckpointOptions {
+    /// Checkpoints in a directory, every ten seconds; two are kept.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(600),
+            min_pause: Duration::ZERO,
+            tolerable_failures: 0,
+            retained: 2,
+            restarts: 3,
+        }
+    }
+}
+
+/// What a task, or the keeper in its name, says to the coordinator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// Its state at a checkpoint is durable.
+    Acknowledge {
+        /// The checkpoint.
+        checkpoint: u64,
+        /// The task.
+        task: u32,
+        /// Where the state is.
+        part: Part,
+    },
+    /// It has no state for a checkpoint.
+    Decline {
+        /// The checkpoint.
+        checkpoint: u64,
+        /// The task.
+        task: u32,
+        /// Why.
+        reason: String,
+    },
+    /// A source has made its last row.
+    EndOfData {
+        /// The task.
+        task: u32,
+    },
+}
+
+/// Where the state of a task is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Part {
+    /// Here: it is small.
+    Inline(Vec<u8>),
+    /// In a file of its own.
+    File {
+        /// The file's name.
+        name: String,
+        /// Bytes.
+        length: u64,
+        /// The checksum of all its bytes.
+        checksum: u64,
+    },
+}
+
+/// What a process needs to take part in checkpoints.
+pub(crate) struct Participation {
+    /// Where state goes.
+    pub(crate) keeper: Sender<keeper::Message>,
+    /// Where the orders of this process's tasks are put.
+    pub(crate) directory: Arc<Directory>,
+    /// What the job begins from.
+    pub(crate) restore: Option<Restore>,
+}
+
+impl Participation {
+    /// The end of a task.
+    pub(crate) fn task(&self, task: TaskId) -> Box<dyn Checkpoints> {
+        Box::new(Written::new(task, self.keeper.clone(), self.directory.add(task)))
+    }
+}
+
+/// The checkpoints of a job, as they are kept.
+pub(crate) type Store = Arc<Storage>;
+
+/// An order as it travels to another process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum OrderMessage {
+    /// The barrier, as an event.
+    Trigger(Vec<u8>),
+    /// A checkpoint will not be complete.
+    Abort(u64),
+    /// The job is at its end.
+    End,
+}
+
+impl From<Order> for OrderMessage {
+    fn from(order: Order) -> Self {
+        use millstream_exchange::event::{EVENT_BYTES_MAX, Event};
+        match order {
+            Order::Trigger(barrier) => {
+                let mut bytes = [0; EVENT_BYTES_MAX];
+                let length = Event::Barrier(barrier).encode(&mut bytes);
+                Self::Trigger(bytes.get(..length).unwrap_or(&bytes).to_vec())
+            }
+            Order::Abort(checkpoint) => Self::Abort(checkpoint),
+            Order::End => Self::End,
+        }
+    }
+}
+
+impl OrderMessage {
+    /// The order; `None` if the message is none.
+    pub(crate) fn order(&self) -> Option<Order> {
+        use millstream_exchange::event::Event;
+        match self {
+            Self::Trigger(bytes) => match Event::decode(bytes) {
+                Ok(Event::Barrier(barrier)) => Some(Order::Trigger(barrier)),
+                _ => None,
+            },
+            Self::Abort(checkpoint) => Some(Order::Abort(*checkpoint)),
+            Self::End => Some(Order::End),
+        }
+    }
+}

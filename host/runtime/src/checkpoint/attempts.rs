@@ -1,0 +1,232 @@
+//! Running a job as often as it takes.
+
+use std::{
+    sync::{Arc, mpsc::Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use millstream_checkpoint::{
+    Restart, TaskId,
+    restart::{Decision, Strategy},
+    storage::CheckpointStorage,
+};
+use millstream_checkpoint_files::Storage;
+use millstream_dataflow::{StreamGraph, TaskError, task::Order};
+use millstream_executor::Outcome;
+
+use super::{
+    CheckpointOptions, Coordinating, Directory, Keeper, Participation, Restore, Setup, Store,
+    coordinate, keeper,
+};
+use crate::{RunError, threads::Splits};
+
+/// How long after the death of a process a job begins anew.
+const AFTER_DEATH: Duration = Duration::from_millis(100);
+
+/// Whether a job that failed begins anew.
+pub(crate) struct Attempts {
+    restart: Restart,
+    begin: Instant,
+    checkpoints: bool,
+}
+
+/// Why an attempt ended.
+pub(crate) enum Ended {
+    /// Before it began: it would end so again.
+    Fatal(RunError),
+    /// While it ran.
+    Failed(RunError),
+}
+
+impl<E: Into<RunError>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Fatal(error.into())
+    }
+}
+
+impl Attempts {
+    /// Of a job that is begun anew so often when a task fails, if it has checkpoints.
+    pub(crate) fn new(options: Option<&CheckpointOptions>) -> Self {
+        let strategy = match (options, Strategy::EXPONENTIAL_DELAY) {
+            (
+                Some(options),
+                Strategy::ExponentialDelay { initial_ms, max_ms, multiplier, reset_ms, .. },
+            ) => {
+                let attempts = Some(options.restarts);
+                Strategy::ExponentialDelay {
+                    initial_ms,
+                    max_ms,
+                    multiplier,
+                    jitter: 0.0,
+                    reset_ms,
+                    attempts,
+                }
+            }
+            _ => Strategy::None,
+        };
+        let begin = Instant::now();
+        Self { restart: Restart::new(strategy), begin, checkpoints: options.is_some() }
+    }
+
+    /// Waits until the job may begin anew.
+    ///
+    /// # Errors
+    /// If it may not: why it failed.
+    pub(crate) fn again(&mut self, ended: Ended) -> Result<(), RunError> {
+        let error = match ended {
+            Ended::Failed(error) if self.checkpoints && !matches!(error, RunError::Cancelled) => {
+                error
+            }
+            Ended::Fatal(error) | Ended::Failed(error) => return Err(error),
+        };
+        // That a process dies is not the job's fault.
+        let wait = if matches!(error, RunError::Worker { .. }) {
+            AFTER_DEATH
+        } else {
+            let now = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+            match self.restart.failed(now, 0.0) {
+                Decision::RestartAt(at) => Duration::from_millis(at.saturating_sub(now)),
+                Decision::GiveUp(_) => return Err(error),
+            }
+        };
+        eprintln!("the job failed and begins anew in {wait:?}: {error}");
+        thread::sleep(wait);
+        Ok(())
+    }
+}
+
+/// The checkpoints of one attempt.
+pub(crate) struct Checkpointed {
+    store: Store,
+    options: CheckpointOptions,
+    directory: Arc<Directory>,
+    restore: Option<Restore>,
+    // The keeper reports to the coordinator, and so ends first.
+    keeper: Keeper,
+    coordinating: Coordinating,
+}
+
+impl Checkpointed {
+    /// Opens where checkpoints are kept, and what the job begins from.
+    ///
+    /// # Errors
+    /// If that cannot be used.
+    pub(crate) fn open(
+        options: Option<&CheckpointOptions>,
+        graph: &StreamGraph,
+    ) -> Result<Option<Self>, RunError> {
+        let Some(options) = options else { return Ok(None) };
+        let (store, restore) = coordinate::open(options, graph)?;
+        let coordinating = Coordinating::start();
+        let keeper = Keeper::start(Arc::clone(&store), coordinating.reporter());
+        let (options, directory) = (options.clone(), Arc::default());
+        Ok(Some(Self { store, options, directory, restore, keeper, coordinating }))
+    }
+
+    /// What this process needs to take part.
+    pub(crate) fn participation(&self) -> Participation {
+        let keeper: Sender<keeper::Message> = self.keeper.sender();
+        let (directory, restore) = (Arc::clone(&self.directory), self.restore.clone());
+        Participation { keeper, directory, restore }
+    }
+
+    /// The checkpoint that the job begins from.
+    pub(crate) fn restored(&self) -> Option<u64> {
+        self.restore.as_ref().map(Restore::checkpoint)
+    }
+
+    /// Where other processes report to.
+    pub(crate) fn reporter(&self) -> impl Fn(super::Report) + Clone + Send + 'static {
+        self.coordinating.reporter()
+    }
+
+    /// All tasks run. `elsewhere` gives orders to tasks in other processes, or to all of those.
+    pub(crate) fn begin(
+        &self,
+        graph: StreamGraph,
+        default_parallelism: u32,
+        splits: &Splits,
+        outcome: &Arc<Outcome>,
+        elsewhere: impl Fn(Option<TaskId>, Order) + Send + 'static,
+    ) {
+        let directory = Arc::clone(&self.directory);
+        let order = move |task: Option<TaskId>, order: Order| match task {
+            Some(task) if directory.order(task, order) => {}
+            Some(task) => elsewhere(Some(task), order),
+            None => {
+                directory.order_all(order);
+                elsewhere(None, order);
+            }
+        };
+        self.coordinating.begin(Setup {
+            options: self.options.clone(),
+            store: Arc::clone(&self.store),
+            graph,
+            default_parallelism,
+            splits: splits.all(),
+            restored: self.restored(),
+            order: Box::new(order),
+            outcome: Arc::clone(outcome),
+        });
+    }
+
+    /// The job is done, and its results are shown: nobody will go on from its checkpoints.
+    pub(crate) fn remove(self) {
+        let Self { store, keeper, coordinating, .. } = self;
+        drop(keeper);
+        drop(coordinating);
+        for checkpoint in store.list().unwrap_or_default() {
+            if let Err(error) = store.discard(checkpoint) {
+                eprintln!("warning: checkpoint {checkpoint} cannot be removed: {error}");
+            }
+        }
+    }
+}
+
+/// The part that a worker process takes in the checkpoints of one attempt.
+pub(crate) struct TakingPart {
+    keeper: Keeper,
+    directory: Arc<Directory>,
+    restore: Option<Restore>,
+}
+
+impl TakingPart {
+    /// Opens where checkpoints are kept. What this process's tasks say goes to `report`.
+    ///
+    /// # Errors
+    /// If that cannot be used, or the checkpoint to begin from cannot be read.
+    pub(crate) fn open(
+        options: Option<&CheckpointOptions>,
+        graph: &StreamGraph,
+        restore: Option<u64>,
+        report: impl Fn(super::Report) + Send + 'static,
+    ) -> Result<Option<Self>, RunError> {
+        let Some(options) = options else { return Ok(None) };
+        let wrong =
+            |error: &dyn std::fmt::Display| RunError::Task(TaskError::new(error.to_string()));
+        let store = Storage::open(&options.directory, &graph.name);
+        let store = Arc::new(store.map_err(|error| wrong(&error))?);
+        let restore = match restore {
+            Some(checkpoint) => {
+                let restored = store.restore(checkpoint).map_err(|refused| wrong(&refused))?;
+                let restore = Restore::new(Arc::clone(&store), restored.manifest, graph);
+                Some(restore.map_err(RunError::Task)?)
+            }
+            None => None,
+        };
+        let keeper = Keeper::start(store, report);
+        Ok(Some(Self { keeper, directory: Arc::default(), restore }))
+    }
+
+    /// What this process needs.
+    pub(crate) fn participation(&self) -> Participation {
+        let (directory, restore) = (Arc::clone(&self.directory), self.restore.clone());
+        Participation { keeper: self.keeper.sender(), directory, restore }
+    }
+
+    /// The orders of this process's tasks.
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.directory)
+    }
+}

@@ -1,0 +1,341 @@
+//! The coordinator of checkpoints, in the coordinating process.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use millstream_checkpoint::{
+    Coordinator, Manifest, TaskId,
+    coordinator::{self, Action, Config, Decline, History, Input, Snapshot, TaskSnapshot},
+    manifest::{File, Handle, Kind, Operator, Place, State, Subtask as SubtaskState},
+    storage::CheckpointStorage,
+};
+use millstream_dataflow::{
+    StreamGraph, TaskError,
+    graph::{NodeKind, execution::ExecutionGraph},
+    task::Order,
+};
+use millstream_executor::Outcome;
+
+use super::{
+    CheckpointOptions, Part, Report, Store,
+    restore::{encode_splits, operator_id, split_list},
+};
+use crate::RunError;
+
+/// What the coordinator of a job's checkpoints has to know.
+pub(crate) struct Setup {
+    pub(crate) options: CheckpointOptions,
+    pub(crate) store: Store,
+    pub(crate) graph: StreamGraph,
+    pub(crate) default_parallelism: u32,
+    /// The splits of each source, as this run began.
+    pub(crate) splits: BTreeMap<u32, Vec<Vec<u8>>>,
+    /// The checkpoint that this run began from.
+    pub(crate) restored: Option<u64>,
+    /// Gives a task an order, wherever it is; `None` for all of them.
+    pub(crate) order: Box<dyn Fn(Option<TaskId>, Order) + Send>,
+    pub(crate) outcome: Arc<Outcome>,
+}
+
+/// The thread of the coordinator.
+pub(crate) struct Coordinating {
+    sender: Sender<Message>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Message {
+    Begin(Box<Setup>),
+    Report(Report),
+    Stop,
+}
+
+impl Coordinating {
+    /// Starts the thread, which waits for the job.
+    pub(crate) fn start() -> Self {
+        let (sender, receiver) = channel();
+        let thread = thread::spawn(move || {
+            // What tasks say before the job begins is kept: they may be faster.
+            let mut early = VecDeque::new();
+            loop {
+                match receiver.recv() {
+                    Ok(Message::Begin(setup)) => return run(*setup, &receiver, early),
+                    Ok(Message::Report(report)) => early.push_back(report),
+                    Ok(Message::Stop) | Err(_) => return,
+                }
+            }
+        });
+        Self { sender, thread: Some(thread) }
+    }
+
+    /// Takes what tasks say.
+    pub(crate) fn reporter(&self) -> impl Fn(Report) + Clone + Send + 'static {
+        let sender = self.sender.clone();
+        // A coordinator that has gone does not listen any more, and need not.
+        move |report| drop(sender.send(Message::Report(report)))
+    }
+
+    /// All tasks run.
+    pub(crate) fn begin(&self, setup: Setup) {
+        let _ = self.sender.send(Message::Begin(Box::new(setup)));
+    }
+}
+
+impl Drop for Coordinating {
+    fn drop(&mut self) {
+        let _ = self.sender.send(Message::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(setup: Setup, messages: &Receiver<Message>, early: VecDeque<Report>) {
+    let outcome = Arc::clone(&setup.outcome);
+    let begun = Running::new(setup);
+    let mut running = match begun {
+        Ok(running) => running,
+        Err(error) => return outcome.failed(error),
+    };
+    for task in 0..running.execution.subtasks.len() as u32 {
+        running.step(Input::Running { task: TaskId(task) });
+    }
+    early.into_iter().for_each(|report| running.report(report));
+    loop {
+        let wait = running.machine.next_deadline().map_or(Duration::from_secs(1), |at| {
+            Duration::from_millis(at.saturating_sub(running.now()))
+        });
+        match messages.recv_timeout(wait) {
+            Ok(Message::Report(report)) => running.report(report),
+            Ok(Message::Begin(_)) => {}
+            Err(RecvTimeoutError::Timeout) => running.step(Input::Time),
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// The coordinator of a job that runs.
+struct Running {
+    setup: Setup,
+    execution: ExecutionGraph,
+    machine: Coordinator,
+    /// The clock, and what it says beyond: it does not go back.
+    begin: Instant,
+    offset_ms: u64,
+    /// The newest checkpoint that has a directory.
+    begun: u64,
+}
+
+impl Running {
+    fn new(setup: Setup) -> Result<Self, TaskError> {
+        let execution = ExecutionGraph::new(&setup.graph, setup.default_parallelism);
+        let numbers: BTreeMap<_, _> = execution.subtasks.iter().zip(0..).collect();
+        let inputs = execution.subtasks.iter().map(|subtask| {
+            let channels = execution.channels.iter().filter(|wire| wire.consumer == *subtask);
+            channels.filter_map(|wire| numbers.get(&wire.producer).copied().map(TaskId)).collect()
+        });
+        let options = &setup.options;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let config = Config {
+            interval_ms: Some(millis(options.interval).max(1)),
+            timeout_ms: millis(options.timeout).max(1),
+            min_pause_ms: millis(options.min_pause),
+            tolerable_failures: options.tolerable_failures,
+            retained: options.retained.max(1),
+            ..Config::default()
+        };
+        let wrong =
+            |error: millstream_checkpoint::storage::StorageError| TaskError::new(error.to_string());
+        let history = History {
+            next: setup.store.next_id().map_err(wrong)?,
+            retained: setup.store.list().map_err(wrong)?,
+            newest: setup.restored,
+        };
+        let machine = Coordinator::new(config, inputs.collect::<Vec<_>>(), history);
+        let offset_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+        Ok(Self { setup, execution, machine, begin: Instant::now(), offset_ms, begun: 0 })
+    }
+
+    fn now(&self) -> u64 {
+        self.offset_ms + u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(0)
+    }
+
+    fn report(&mut self, report: Report) {
+        self.step(match report {
+            Report::Acknowledge { checkpoint, task, part } => Input::Acknowledge {
+                checkpoint,
+                task: TaskId(task),
+                state: serde_json::to_vec(&part).unwrap_or_default().into(),
+            },
+            Report::Decline { checkpoint, task, reason } => {
+                Input::Decline { checkpoint, task: TaskId(task), reason: Decline::Failed(reason) }
+            }
+            Report::EndOfData { task } => Input::EndOfData { task: TaskId(task) },
+        });
+    }
+
+    /// Tells the machine, and does what follows.
+    fn step(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let mut actions = Vec::new();
+            self.machine.step(self.now(), input, &mut actions);
+            for action in actions {
+                inputs.extend(self.act(action));
+            }
+        }
+    }
+
+    /// Does something; gives what came of it.
+    fn act(&mut self, action: Action) -> Option<Input> {
+        let store = &self.setup.store;
+        match action {
+            Action::Trigger { task, barrier, .. } => {
+                let checkpoint = barrier.checkpoint;
+                if self.begun < checkpoint {
+                    self.begun = checkpoint;
+                    if let Err(error) = store.begin(checkpoint) {
+                        let reason = Decline::Failed(error.to_string());
+                        return Some(Input::Decline { checkpoint, task, reason });
+                    }
+                }
+                (self.setup.order)(Some(task), Order::Trigger(barrier));
+            }
+            Action::Abort { checkpoint, reason } => {
+                eprintln!("checkpoint {checkpoint} is given up: {}", self.explain(&reason));
+                (self.setup.order)(None, Order::Abort(checkpoint));
+                self.discard(checkpoint);
+            }
+            Action::Store(snapshot) => {
+                let checkpoint = snapshot.barrier.checkpoint;
+                let stored = self.manifest(&snapshot).and_then(|manifest| {
+                    self.setup.store.complete(&manifest).map_err(|error| error.to_string())
+                });
+                return Some(match stored {
+                    Ok(()) => Input::Stored { checkpoint },
+                    Err(reason) => Input::StoreFailed { checkpoint, reason },
+                });
+            }
+            // Results are shown when the job is done: nobody commits before.
+            Action::Complete(_) | Action::Answer { .. } => {}
+            Action::Discard { checkpoint } => self.discard(checkpoint),
+            Action::End { .. } => (self.setup.order)(None, Order::End),
+            Action::FailJob { reason, .. } => {
+                let what = self.explain(&reason);
+                self.setup.outcome.failed(TaskError::new(format!("a checkpoint failed: {what}")));
+            }
+        }
+        None
+    }
+
+    fn discard(&self, checkpoint: u64) {
+        if let Err(error) = self.setup.store.discard(checkpoint) {
+            eprintln!("warning: checkpoint {checkpoint} cannot be removed: {error}");
+        }
+    }
+
+    /// A failure with the names of tasks instead of their numbers.
+    fn explain(&self, reason: &coordinator::Failure) -> String {
+        let mut text = reason.to_string();
+        // The longest numbers first: `task 1` is the beginning of `task 12`.
+        for (number, subtask) in self.execution.subtasks.iter().enumerate().rev() {
+            let node = self.setup.graph.nodes.get(subtask.node as usize);
+            let name = node.map_or("", |node| &node.name);
+            text = text
+                .replace(&format!("task {number} "), &format!("{name} ({}) ", subtask.index + 1));
+        }
+        text
+    }
+
+    /// What a checkpoint consists of.
+    fn manifest(&self, snapshot: &Snapshot) -> Result<Manifest, String> {
+        let Setup { graph, default_parallelism, splits, .. } = &self.setup;
+        let mut files = Vec::new();
+        let mut operators: BTreeMap<u32, Operator> = BTreeMap::new();
+        for (subtask, part) in self.execution.subtasks.iter().zip(&snapshot.tasks) {
+            let operator = operators.entry(subtask.node).or_insert_with(|| Operator {
+                id: operator_id(graph, subtask.node),
+                max_parallelism: graph.max_parallelism(subtask.node, *default_parallelism),
+                subtasks: Vec::new(),
+            });
+            let kind = match graph.nodes.get(subtask.node as usize).map(|node| &node.kind) {
+                Some(NodeKind::Source(_)) => Kind::Source,
+                Some(NodeKind::Sink(_) | NodeKind::Result(_)) => Kind::Sink,
+                _ => Kind::Operator,
+            };
+            operator.subtasks.push(match part {
+                TaskSnapshot::Finished => SubtaskState { finished: true, states: Vec::new() },
+                TaskSnapshot::State(part) => {
+                    let part = serde_json::from_slice(part).map_err(|error| error.to_string())?;
+                    let place = place(part, &mut files);
+                    let states = place.into_iter().map(|place| State { kind: kind.clone(), place });
+                    SubtaskState { finished: false, states: states.collect() }
+                }
+            });
+        }
+        let lists = splits.iter().map(|(node, splits)| Operator {
+            id: split_list(&operator_id(graph, *node)),
+            max_parallelism: 1,
+            subtasks: vec![SubtaskState {
+                finished: false,
+                states: vec![State {
+                    kind: Kind::Source,
+                    place: Place::Inline(encode_splits(splits).into()),
+                }],
+            }],
+        });
+        let operators = operators.into_values().chain(lists).collect();
+        Ok(Manifest {
+            checkpoint: snapshot.barrier.checkpoint,
+            timestamp_ms: snapshot.barrier.timestamp_ms,
+            purpose: snapshot.barrier.purpose,
+            job: graph.name.clone(),
+            graph_hash: graph.fingerprint(),
+            files,
+            operators,
+        })
+    }
+}
+
+/// Where the state of a task is, in words of the manifest; nowhere if it has none.
+fn place(part: Part, files: &mut Vec<File>) -> Option<Place> {
+    match part {
+        Part::Inline(bytes) if bytes.is_empty() => None,
+        Part::Inline(bytes) => Some(Place::Inline(bytes.into())),
+        Part::File { name, length, checksum } => {
+            files.push(File { name: name.clone(), length, checksum });
+            Some(Place::File(Handle { file: name, offset: 0, length }))
+        }
+    }
+}
+
+/// Opens where the checkpoints of a job are kept, and what it begins from.
+///
+/// # Errors
+/// If the directory cannot be used.
+pub(crate) fn open(
+    options: &CheckpointOptions,
+    graph: &StreamGraph,
+) -> Result<(Store, Option<super::Restore>), RunError> {
+    let wrong = |error: &dyn std::fmt::Display| RunError::Task(TaskError::new(error.to_string()));
+    // If that fails, opening says what is wrong.
+    let _ = std::fs::create_dir_all(&options.directory);
+    let store = millstream_checkpoint_files::Storage::open(&options.directory, &graph.name);
+    let store = Arc::new(store.map_err(|error| wrong(&error))?);
+    store.clean().map_err(|error| wrong(&error))?;
+    let latest = store.latest().map_err(|error| wrong(&error))?;
+    for refused in &latest.refused {
+        eprintln!("warning: {refused}");
+    }
+    let Some(restored) = latest.restored else { return Ok((store, None)) };
+    let restore = super::Restore::new(Arc::clone(&store), restored.manifest, graph);
+    let restore = restore.map_err(RunError::Task)?;
+    eprintln!("going on from checkpoint {} of {}", restore.checkpoint(), graph.name);
+    Ok((store, Some(restore)))
+}

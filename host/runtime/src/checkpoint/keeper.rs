@@ -1,0 +1,227 @@
+//! Writing the state of a process's tasks to files.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+    task::Waker,
+    thread::{self, JoinHandle},
+};
+
+use millstream_checkpoint::{
+    TaskId,
+    storage::{CheckpointStorage, StateFile, StorageError},
+};
+use millstream_checkpoint_files::Storage;
+use millstream_dataflow::task::{Checkpoints, Order};
+
+use super::{Part, Report, Store, orders::Orders};
+
+/// State that is on its way from a task to its file, at most, in bytes.
+const ON_ITS_WAY_MAX: usize = 1 << 20;
+/// State of at most so many bytes becomes a part of the manifest.
+const INLINE_MAX: usize = 4 << 10;
+
+/// What the keeper is told.
+pub(crate) enum Message {
+    /// A part of a task's state.
+    Write { task: TaskId, checkpoint: u64, chunk: Vec<u8>, load: Arc<Load> },
+    /// That was all of it.
+    Finish { task: TaskId, checkpoint: u64 },
+    /// There is no state.
+    Decline { task: TaskId, checkpoint: u64, reason: String },
+    /// A source has made its last row.
+    EndOfData { task: TaskId },
+    /// The run is over.
+    Stop,
+}
+
+/// How much state of a task is on its way.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    bytes: AtomicUsize,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Load {
+    fn has_room(&self, waker: &Waker) -> bool {
+        if self.bytes.load(Ordering::Acquire) < ON_ITS_WAY_MAX {
+            return true;
+        }
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        // The keeper may have been faster.
+        self.bytes.load(Ordering::Acquire) < ON_ITS_WAY_MAX
+    }
+
+    fn done(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A task's end: its state goes to the keeper.
+pub(crate) struct Written {
+    task: TaskId,
+    keeper: Sender<Message>,
+    orders: Arc<Orders>,
+    load: Arc<Load>,
+    registered: bool,
+}
+
+impl Written {
+    pub(super) fn new(task: TaskId, keeper: Sender<Message>, orders: Arc<Orders>) -> Self {
+        Self { task, keeper, orders, load: Arc::default(), registered: false }
+    }
+
+    /// Tells the keeper; one that has gone does not matter, since the run is over then.
+    fn tell(&self, message: Message) {
+        let _ = self.keeper.send(message);
+    }
+}
+
+impl Checkpoints for Written {
+    fn next_order(&mut self, waker: &Waker) -> Option<Order> {
+        if !self.registered {
+            self.registered = true;
+            self.orders.register(waker);
+        }
+        self.orders.pop()
+    }
+
+    fn has_room(&mut self, waker: &Waker) -> bool {
+        self.load.has_room(waker)
+    }
+
+    fn write(&mut self, checkpoint: u64, chunk: Vec<u8>) {
+        self.load.bytes.fetch_add(chunk.len(), Ordering::AcqRel);
+        let load = Arc::clone(&self.load);
+        self.tell(Message::Write { task: self.task, checkpoint, chunk, load });
+    }
+
+    fn finish(&mut self, checkpoint: u64) {
+        self.tell(Message::Finish { task: self.task, checkpoint });
+    }
+
+    fn decline(&mut self, checkpoint: u64, reason: String) {
+        self.tell(Message::Decline { task: self.task, checkpoint, reason });
+    }
+
+    fn end_of_data(&mut self) {
+        self.tell(Message::EndOfData { task: self.task });
+    }
+}
+
+/// The thread that writes.
+pub(crate) struct Keeper {
+    sender: Sender<Message>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Starts it. What tasks have to say goes to `report`.
+    pub(crate) fn start(store: Store, report: impl Fn(Report) + Send + 'static) -> Self {
+        let (sender, receiver) = channel();
+        let thread = thread::spawn(move || keep(&store, &receiver, &report));
+        Self { sender, thread: Some(thread) }
+    }
+
+    /// Where tasks send their state.
+    pub(crate) fn sender(&self) -> Sender<Message> {
+        self.sender.clone()
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let _ = self.sender.send(Message::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The state of a task that is not complete.
+#[derive(Default)]
+struct Partial {
+    checkpoint: u64,
+    /// What is not in a file yet.
+    bytes: Vec<u8>,
+    file: Option<millstream_checkpoint_files::StateFile>,
+    failed: Option<String>,
+}
+
+fn keep(store: &Storage, messages: &Receiver<Message>, report: &impl Fn(Report)) {
+    let mut partial: BTreeMap<u32, Partial> = BTreeMap::new();
+    while let Ok(message) = messages.recv() {
+        match message {
+            Message::Write { task, checkpoint, chunk, load } => {
+                let state = of(&mut partial, task, checkpoint);
+                if state.failed.is_none()
+                    && let Err(error) = state.write(store, task, &chunk)
+                {
+                    state.failed = Some(error.to_string());
+                }
+                load.done(chunk.len());
+            }
+            Message::Finish { task, checkpoint } => {
+                let state = std::mem::take(of(&mut partial, task, checkpoint));
+                report(match state.finish() {
+                    Ok(part) => Report::Acknowledge { checkpoint, task: task.0, part },
+                    Err(reason) => Report::Decline { checkpoint, task: task.0, reason },
+                });
+            }
+            Message::Decline { task, checkpoint, reason } => {
+                partial.remove(&task.0);
+                report(Report::Decline { checkpoint, task: task.0, reason });
+            }
+            Message::EndOfData { task } => report(Report::EndOfData { task: task.0 }),
+            Message::Stop => return,
+        }
+    }
+}
+
+/// The state of a task at a checkpoint; what there was of an older one is dropped.
+fn of(partial: &mut BTreeMap<u32, Partial>, task: TaskId, checkpoint: u64) -> &mut Partial {
+    let state = partial.entry(task.0).or_default();
+    if state.checkpoint != checkpoint {
+        *state = Partial { checkpoint, ..Partial::default() };
+    }
+    state
+}
+
+impl Partial {
+    fn write(&mut self, store: &Storage, task: TaskId, chunk: &[u8]) -> Result<(), StorageError> {
+        if self.file.is_none() && self.bytes.len() + chunk.len() <= INLINE_MAX {
+            self.bytes.extend_from_slice(chunk);
+            return Ok(());
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let file = store.create(self.checkpoint, &format!("task-{}", task.0))?;
+                let file = self.file.insert(file);
+                file.append(&std::mem::take(&mut self.bytes))?;
+                file
+            }
+        };
+        file.append(chunk)
+    }
+
+    fn finish(self) -> Result<Part, String> {
+        if let Some(reason) = self.failed {
+            return Err(reason);
+        }
+        match self.file {
+            None => Ok(Part::Inline(self.bytes)),
+            Some(file) => {
+                let file = file.finish().map_err(|error| error.to_string())?;
+                Ok(Part::File { name: file.name, length: file.length, checksum: file.checksum })
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What a job begins from.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use millstream_checkpoint::{
+    Manifest,
+    manifest::{Operator, Place},
+    storage::CheckpointStorage,
+};
+use millstream_dataflow::{StreamGraph, TaskError};
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use crate::threads::Split;
+
+/// State that is written up to so many bytes at a time into memory.
+const READ_BYTES: u64 = 1 << 30;
+
+/// A checkpoint that a job begins from.
+#[derive(Clone)]
+pub(crate) struct Restore {
+    store: Store,
+    manifest: Arc<Manifest>,
+}
+
+impl Restore {
+    /// Begins from a checkpoint of this job.
+    ///
+    /// # Errors
+    /// If it is of another job.
+    pub(crate) fn new(
+        store: Store,
+        manifest: Manifest,
+        graph: &StreamGraph,
+    ) -> Result<Self, TaskError> {
+        if manifest.graph_hash != graph.fingerprint() {
+            return Err(TaskError::new(format!(
+                "checkpoint {} is of the job {} as it was before it was changed, or had other \
+                 options: run it as it was, or choose another directory for its checkpoints",
+                manifest.checkpoint, manifest.job
+            )));
+        }
+        Ok(Self { store, manifest: Arc::new(manifest) })
+    }
+
+    /// The checkpoint's number.
+    pub(crate) fn checkpoint(&self) -> u64 {
+        self.manifest.checkpoint
+    }
+
+    /// Hands the state of each subtask that a node had to `take`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or that of `take`.
+    pub(crate) fn each(
+        &self,
+        operator: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        let Some(operator) = self.manifest.operator(operator) else { return Ok(()) };
+        for bytes in self.states(operator) {
+            take(&bytes?)?;
+        }
+        Ok(())
+    }
+
+    fn states<'a>(
+        &'a self,
+        operator: &'a Operator,
+    ) -> impl Iterator<Item = Result<Vec<u8>, TaskError>> + 'a {
+        let states = operator.subtasks.iter().flat_map(|subtask| &subtask.states);
+        states.map(move |state| match &state.place {
+            Place::Inline(bytes) => Ok(bytes.to_vec()),
+            Place::File(handle) if handle.length <= READ_BYTES => {
+                let mut bytes = vec![0; handle.length as usize];
+                let read = self.store.read(self.checkpoint(), handle, 0, &mut bytes);
+                read.map(|()| bytes).map_err(|error| TaskError::new(error.to_string()))
+            }
+            Place::File(handle) => Err(TaskError::new(format!(
+                "the state {} of checkpoint {} has {} bytes, more than can be read at once",
+                handle.file,
+                self.checkpoint(),
+                handle.length
+            ))),
+        })
+    }
+
+    /// The splits of a source that are left: those that were begun, as far as they were not read, and
+    /// those that nobody had taken.
+    ///
+    /// # Errors
+    /// If the checkpoint has none, or they are damaged.
+    pub(crate) fn splits(&self, source: &str) -> Result<Vec<Vec<u8>>, TaskError> {
+        let damaged = |error: &dyn std::fmt::Display| {
+            let checkpoint = self.checkpoint();
+            TaskError::new(format!("checkpoint {checkpoint}: the splits of {source}: {error}"))
+        };
+        let mut all = Vec::new();
+        self.each(&split_list(source), |bytes| {
+            all = decode_splits(bytes).ok_or_else(|| damaged(&"they are damaged"))?;
+            Ok(())
+        })?;
+        let mut unread: BTreeMap<usize, Vec<u8>> = all.into_iter().enumerate().collect();
+        let mut begun = Vec::new();
+        self.each(source, |bytes| {
+            let position: Position =
+                serde_json::from_slice(bytes).map_err(|error| damaged(&error))?;
+            for number in position.taken {
+                unread.remove(&(number as usize));
+            }
+            begun.extend(position.current.map(|split| (split.number, split.bytes)));
+            Ok(())
+        })?;
+        begun.sort_by_key(|(number, _)| *number);
+        let begun = begun.into_iter().map(|(_, split)| split);
+        Ok(begun.chain(unread.into_values()).collect())
+    }
+}
+
+/// Where a subtask of a source is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Position {
+    /// The numbers of the splits that it has begun.
+    pub(crate) taken: Vec<u32>,
+    /// What is left of the split that it reads.
+    pub(crate) current: Option<Split>,
+}
+
+/// What a node is called in a checkpoint.
+pub(crate) fn operator_id(graph: &StreamGraph, node: u32) -> String {
+    let name = graph.nodes.get(node as usize).map_or("", |node| &node.name);
+    format!("{node:05} {name}")
+}
+
+/// What the splits of a source are called in a checkpoint.
+pub(super) fn split_list(source: &str) -> String {
+    format!("{source}: splits")
+}
+
+/// Splits as bytes: each behind its length.
+pub(super) fn encode_splits(splits: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for split in splits {
+        bytes.extend((split.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(split);
+    }
+    bytes
+}
+
+fn decode_splits(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (mut splits, mut rest) = (Vec::new(), bytes);
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let (split, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        splits.push(split.to_vec());
+        rest = behind;
+    }
+    rest.is_empty().then_some(splits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_round_trip_and_damage_is_seen() {
+        let splits = vec![b"one".to_vec(), Vec::new(), b"three".to_vec()];
+        let bytes = encode_splits(&splits);
+        assert_eq!(decode_splits(&bytes), Some(splits));
+        assert_eq!(decode_splits(&bytes[..bytes.len() - 1]), None);
+    }
+}
