@@ -309,8 +309,11 @@ impl Coordinator {
         if let Some(request) = done.request {
             actions.push(Action::Answer { request, result: Ok(checkpoint) });
         }
+        if purpose != Purpose::Savepoint {
+            self.subsume(now, checkpoint, actions);
+        }
         if purpose == Purpose::Checkpoint {
-            self.retain(now, checkpoint, actions);
+            self.retain(checkpoint, actions);
         }
         let ends = done.is_last && purpose == Purpose::Checkpoint;
         // If a task failed meanwhile its sinks have to be restored to commit.
@@ -321,14 +324,18 @@ impl Coordinator {
         }
     }
 
-    /// Keeps a complete checkpoint, and lets older ones go, be they complete or not.
-    fn retain(&mut self, now: u64, checkpoint: u64, actions: &mut Vec<Action>) {
+    /// Gives up what is older than a complete checkpoint: the job does not go back behind it.
+    fn subsume(&mut self, now: u64, checkpoint: u64, actions: &mut Vec<Action>) {
         let is_subsumed = |pending: &Pending| {
             pending.id() < checkpoint && pending.barrier.purpose == Purpose::Checkpoint
         };
         while let Some(at) = self.pending.iter().position(is_subsumed) {
             self.fail(now, at, Failure::Subsumed { by: checkpoint }, actions);
         }
+    }
+
+    /// Keeps a complete checkpoint, and lets older ones go.
+    fn retain(&mut self, checkpoint: u64, actions: &mut Vec<Action>) {
         self.retained.push_back(checkpoint);
         while self.retained.len() > self.config.retained.max(1) {
             if let Some(checkpoint) = self.retained.pop_front() {

@@ -411,6 +411,23 @@ fn a_job_stops_with_its_savepoint_or_fails_without() {
 }
 
 #[test]
+fn a_job_that_stopped_does_not_go_back_behind_its_savepoint() {
+    let mut job = Job::running(Config { max_concurrent: 2, ..every(100) });
+    job.wait();
+    for task in [A, B, SINK] {
+        job.acknowledge(1, task);
+    }
+    job.step(Input::StopWithSavepoint { request: 7, drain: false });
+    let actions = job.complete(2);
+    let reason = Failure::Subsumed { by: 2 };
+    assert_eq!(actions[2], Action::Abort { checkpoint: 1, reason });
+    assert_eq!(actions[3], Action::End { checkpoint: 2 });
+    // Its manifest was on its way.
+    assert_eq!(job.step(Input::Stored { checkpoint: 1 }), [Action::Discard { checkpoint: 1 }]);
+    assert_eq!(job.coordinator.newest(), Some(2));
+}
+
+#[test]
 fn a_coordinator_goes_on_where_another_stopped() {
     let history = History { next: 9, retained: vec![5, 7], newest: Some(7) };
     let mut job = Job::resumed(Config { retained: 2, ..every(100) }, history);

@@ -3,21 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_checkpoint::{
-    Coordinator, Permit, Restart, align,
+    CheckpointStorage, Coordinator, MemoryStorage, Permit, Restart, align,
     coordinator::{Action, Config, Decline, History, Input, Snapshot, TaskId},
     restart::Strategy,
-    two_phase,
+    storage, two_phase,
 };
 use millstream_exchange::event::{Barrier, Purpose};
 
 use crate::{
+    CALM,
     channel::Row,
     random::Random,
     task::{Channels, Effect, INPUTS, Part, Task},
 };
 
 mod check;
+mod manifests;
 mod recovery;
+
+use manifests::manifest_of;
 
 /// How often what goes wrong, in a thousand.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +31,8 @@ pub(crate) struct Faults {
     pub(crate) declined: u64,
     pub(crate) store: u64,
     pub(crate) crash: u64,
+    /// Whether somebody stops the job with a savepoint.
+    pub(crate) stop: u64,
 }
 
 #[derive(Debug)]
@@ -66,8 +72,7 @@ pub(crate) struct World {
     parts: Vec<Part>,
     /// Of tasks that have finished.
     finals: [Part; 5],
-    /// Manifests that are durable.
-    storage: BTreeMap<u64, Snapshot>,
+    storage: MemoryStorage,
     prepared: BTreeMap<u32, Vec<Row>>,
     pub(crate) committed: BTreeMap<u32, Vec<Row>>,
     // What has to hold.
@@ -79,6 +84,8 @@ pub(crate) struct World {
     savepoints: BTreeSet<u64>,
     open_requests: BTreeSet<u64>,
     requests: u64,
+    stopped: bool,
+    ended_with: Option<u64>,
     pub(crate) crashes: u32,
     pub(crate) completed: u32,
     pub(crate) given_up: u32,
@@ -102,7 +109,7 @@ impl World {
             transactions: 0,
             parts: Vec::new(),
             finals: Default::default(),
-            storage: BTreeMap::new(),
+            storage: MemoryStorage::new(),
             prepared: BTreeMap::new(),
             committed: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
@@ -113,6 +120,8 @@ impl World {
             savepoints: BTreeSet::new(),
             open_requests: BTreeSet::new(),
             requests: 0,
+            stopped: false,
+            ended_with: None,
             crashes: 0,
             completed: 0,
             given_up: 0,
@@ -123,7 +132,11 @@ impl World {
 
     /// Runs until all tasks have finished.
     pub(crate) fn run(&mut self) {
-        for _ in 0..400_000 {
+        for round in 0..400_000 {
+            if round == 100_000 {
+                // Enough has gone wrong. From here on the job has to come to its end.
+                self.faults = CALM;
+            }
             if self.tasks.iter().all(|task| task.finished) && !self.tasks.is_empty() {
                 return;
             }
@@ -161,6 +174,13 @@ impl World {
             self.requests += 1;
             self.open_requests.insert(self.requests);
             self.coordinate(Input::Savepoint { request: self.requests });
+        }
+        if !self.stopped && self.random.per_mille(self.faults.stop) {
+            self.stopped = true;
+            self.requests += 1;
+            self.open_requests.insert(self.requests);
+            let request = self.requests;
+            self.coordinate(Input::StopWithSavepoint { request, drain: false });
         }
         if self.crashes < 20 && !self.tasks.is_empty() && self.random.per_mille(self.faults.crash) {
             if self.random.per_mille(300) { self.crash_coordinator() } else { self.crash() }
@@ -251,7 +271,7 @@ impl World {
             Mail::ToCoordinator(input) => self.coordinate(input),
             Mail::Phase(attempt, input) if attempt == self.attempt => self.coordinate(input),
             Mail::ToTask(attempt, id, told) if attempt == self.attempt => self.told(id, told),
-            Mail::Store(snapshot) => self.store(snapshot),
+            Mail::Store(snapshot) => self.store(&snapshot),
             Mail::Restart(attempt) if attempt == self.attempt => {
                 if self.coordinator.is_settled() {
                     self.begin(self.coordinator.newest());
@@ -292,16 +312,24 @@ impl World {
         }
     }
 
-    fn store(&mut self, snapshot: Snapshot) {
+    fn store(&mut self, snapshot: &Snapshot) {
         let checkpoint = snapshot.barrier.checkpoint;
-        let answer = if self.random.per_mille(self.faults.store) {
-            Input::StoreFailed { checkpoint, reason: "injected".into() }
-        } else {
-            self.storage.insert(checkpoint, snapshot);
-            Input::Stored { checkpoint }
+        if self.random.per_mille(self.faults.store) {
+            let changes = Some(self.storage.changes() + self.random.below(4));
+            let torn = self.random.per_mille(500);
+            self.storage.set_faults(storage::Faults { changes, torn, capacity: None });
+        }
+        let answer = match self.storage.complete(&manifest_of(snapshot)) {
+            Ok(()) => Input::Stored { checkpoint },
+            Err(error) => Input::StoreFailed { checkpoint, reason: error.to_string() },
         };
+        self.storage.set_faults(storage::Faults::default());
         let delay = self.random.below(40);
         self.post(delay, Mail::ToCoordinator(answer));
+    }
+
+    fn is_stored(&self, checkpoint: u64) -> bool {
+        self.storage.list().expect("it can be read").contains(&checkpoint)
     }
 
     fn coordinate(&mut self, input: Input) {
@@ -331,9 +359,11 @@ impl World {
             Action::Trigger { task, barrier, .. } => {
                 let id = barrier.checkpoint;
                 let newest = self.triggered.last().copied().unwrap_or(0);
-                assert!(id >= newest, "checkpoint {id} behind {newest}");
-                self.triggered.insert(id);
-                if barrier.purpose == Purpose::Savepoint {
+                if self.triggered.insert(id) {
+                    assert!(id > newest, "checkpoint {id} behind {newest}");
+                    self.storage.begin(id).expect("its id is new");
+                }
+                if barrier.purpose != Purpose::Checkpoint {
                     self.savepoints.insert(id);
                 }
                 if !self.random.per_mille(self.faults.lost) {
@@ -353,7 +383,7 @@ impl World {
             }
             Action::Complete(permit) => {
                 let checkpoint = permit.checkpoint();
-                assert!(self.storage.contains_key(&checkpoint), "complete and not stored");
+                assert!(self.is_stored(checkpoint), "complete and not stored");
                 for task in (0..5).map(TaskId) {
                     let is_there = self.acknowledged.contains(&(checkpoint, task));
                     assert!(is_there || self.finished.contains(&task), "complete without {task}");
@@ -365,13 +395,16 @@ impl World {
             Action::Discard { checkpoint } => {
                 assert!(self.discarded.insert(checkpoint), "discarded twice");
                 assert!(self.coordinator.retained().all(|retained| retained != checkpoint));
-                self.storage.remove(&checkpoint);
+                self.storage.discard(checkpoint).expect("nothing fails");
             }
             Action::Answer { request, result } => {
                 assert!(self.open_requests.remove(&request), "answered twice");
-                assert!(result.is_err() || self.storage.contains_key(&result.unwrap()));
+                assert!(result.is_err() || self.is_stored(result.unwrap()));
             }
-            Action::End { checkpoint } => assert!(self.storage.contains_key(&checkpoint)),
+            Action::End { checkpoint } => {
+                assert!(self.is_stored(checkpoint));
+                self.ended_with = Some(checkpoint);
+            }
             Action::FailJob { .. } => self.fail_over(),
         }
     }
