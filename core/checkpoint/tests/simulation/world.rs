@@ -35,6 +35,16 @@ pub(crate) struct Faults {
     pub(crate) stop: u64,
 }
 
+/// Sooner than the storage may answer.
+const SOON: Strategy = Strategy::ExponentialDelay {
+    initial_ms: 10,
+    max_ms: 200,
+    multiplier: 1.5,
+    jitter: 0.5,
+    reset_ms: 1000,
+    attempts: None,
+};
+
 #[derive(Debug)]
 enum Mail {
     ToCoordinator(Input),
@@ -99,7 +109,7 @@ impl World {
             config,
             now: 1,
             coordinator: coordinator(config, History::default()),
-            restart: Restart::new(Strategy::EXPONENTIAL_DELAY),
+            restart: Restart::new(SOON),
             attempt: 0,
             tasks: Vec::new(),
             channels: BTreeMap::new(),
@@ -226,7 +236,8 @@ impl World {
                 }
                 Effect::Commit(number, transaction, permit) => {
                     let told = Told::Commit(number, transaction, permit);
-                    let delay = self.random.below(30);
+                    let is_slow = self.random.per_mille(4 * self.faults.store);
+                    let delay = self.random.below(if is_slow { 1000 } else { 30 });
                     self.post(delay, Mail::ToTask(self.attempt, id, told));
                 }
                 Effect::Abort(transaction) => {
@@ -378,7 +389,8 @@ impl World {
             }
             Action::Store(snapshot) => {
                 self.check_cut(&snapshot);
-                let delay = self.random.below(60);
+                let is_slow = self.random.per_mille(self.faults.store);
+                let delay = self.random.below(if is_slow { 5000 } else { 60 });
                 self.post(delay, Mail::Store(snapshot));
             }
             Action::Complete(permit) => {
