@@ -269,6 +269,9 @@ impl Coordinator {
             self.pending[at].trigger(&self.inputs, actions);
             self.store(at, actions);
         }
+        if self.is_ended() {
+            self.refuse_requests(&Failure::Ending, actions);
+        }
     }
 
     fn request(&mut self, request: Request, actions: &mut Vec<Action>) {
@@ -350,6 +353,10 @@ impl Coordinator {
         while let Some(at) = self.pending.iter().position(|pending| !pending.storing) {
             self.fail(now, at, reason.clone(), actions);
         }
+        self.refuse_requests(reason, actions);
+    }
+
+    fn refuse_requests(&mut self, reason: &Failure, actions: &mut Vec<Action>) {
         for request in self.requests.drain(..) {
             let result = Err(reason.clone());
             actions.push(Action::Answer { request: request.number, result });
@@ -386,7 +393,10 @@ impl Coordinator {
         self.failures += u32::from(counts);
         // Sources that stopped for a savepoint do not go on by themselves.
         let is_stuck = purpose == Purpose::StopWithSavepoint && !reason.is_interruption();
-        if is_stuck || counts && self.failures > self.config.tolerable_failures {
+        // A job that is being restarted does not have to fail once more.
+        let is_down = self.tasks.iter().all(|phase| *phase == Phase::Created);
+        let is_too_much = is_stuck || counts && self.failures > self.config.tolerable_failures;
+        if is_too_much && !is_down {
             let failures = core::mem::take(&mut self.failures);
             self.tasks.fill(Phase::Created);
             actions.push(Action::FailJob { reason, failures });

@@ -391,6 +391,30 @@ fn savepoints_are_answered_whatever_happens() {
 }
 
 #[test]
+fn savepoints_that_wait_are_refused_when_all_have_finished() {
+    let mut job = Job::running(every(100));
+    job.wait();
+    job.step(Input::Savepoint { request: 1 });
+    job.step(Input::Finished { task: A });
+    job.step(Input::Finished { task: B });
+    let actions = job.step(Input::Finished { task: SINK });
+    let refused = Action::Answer { request: 1, result: Err(Failure::Ending) };
+    assert_eq!(actions.last(), Some(&refused));
+}
+
+#[test]
+fn a_job_that_is_down_does_not_fail_once_more() {
+    let mut job = Job::running(Config { timeout_ms: 50, ..every(100) });
+    job.wait();
+    for task in [A, B, SINK] {
+        job.acknowledge(1, task);
+    }
+    job.step(Input::Abort);
+    let reason = Failure::Expired { timeout_ms: 50, missing: None };
+    assert_eq!(job.wait(), [Action::Abort { checkpoint: 1, reason }]);
+}
+
+#[test]
 fn a_job_stops_with_its_savepoint_or_fails_without() {
     let mut job = Job::running(every(100));
     let stop = Input::StopWithSavepoint { request: 7, drain: true };

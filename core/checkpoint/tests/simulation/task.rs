@@ -236,7 +236,7 @@ impl Task {
         }
         let mut actions = Vec::new();
         self.aligner.step(now, input, &mut actions);
-        for action in actions {
+        for (transaction, action) in (transaction..).zip(actions) {
             match action {
                 align::Action::Snapshot { barrier, in_flight } => {
                     self.snapshot(barrier, in_flight, transaction, effects);

@@ -202,7 +202,8 @@ impl World {
         id: usize,
         act: impl FnOnce(&mut Task, i64, u32, &mut Channels, &mut Vec<Effect>),
     ) {
-        self.transactions += 1;
+        // One step may take a snapshot for each checkpoint that is open.
+        self.transactions += 64;
         let mut effects = Vec::new();
         let Some(task) = self.tasks.get_mut(id) else { return };
         act(task, self.now as i64, self.transactions, &mut self.channels, &mut effects);

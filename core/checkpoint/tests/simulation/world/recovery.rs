@@ -76,7 +76,7 @@ impl World {
         }
         let restored = from.map(|id| self.storage.restore(id).expect("it is retained"));
         for (id, inputs) in INPUTS.iter().enumerate() {
-            self.transactions += 1;
+            self.transactions += 64;
             let task = restored.as_ref().map(|restored| task_of(&restored.manifest, id));
             let part = match &task {
                 Some(TaskSnapshot::State(state)) => Some(self.part(state)),
