@@ -232,10 +232,11 @@ impl<B> InputGate<B> {
         Some((overtaken, self.enqueue_urgent(channel)))
     }
 
-    /// The data of a channel that was not read yet, first to last.
-    pub fn queued_data(&self, channel: u32) -> impl Iterator<Item = &Data<B>> {
+    /// The data of a channel that was not read yet, first to last, with the numbers under which they
+    /// were sent.
+    pub fn queued_data(&self, channel: u32) -> impl Iterator<Item = (u32, &Data<B>)> {
         self.channels[channel as usize].queue.iter().filter_map(|arrived| match &arrived.element {
-            Element::Data(data) => Some(data),
+            Element::Data(data) => Some((arrived.sequence, data)),
             Element::Event(_) => None,
         })
     }
