@@ -14,6 +14,12 @@
 //!   was not worked off is *in-flight data*. It is captured, and becomes part of the checkpoint.
 //! * [`Alignment::Timeout`]: aligned, until the checkpoint is as old as the timeout; then unaligned.
 //!
+//! The gate of the exchange has what the aligner asks for: whether a channel
+//! [waits](millstream_exchange::gate::InputGate::state), how to
+//! [resume](millstream_exchange::gate::InputGate::resume) it, how to let a barrier
+//! [overtake](millstream_exchange::gate::InputGate::overtake), and the
+//! [data](millstream_exchange::gate::InputGate::queued_data) that are in flight.
+//!
 //! A channel that has ended counts as one whose barrier has arrived. A newer barrier means that an
 //! older checkpoint was given up elsewhere, so it is given up here, too. Without alignment a few
 //! checkpoints may be open at a time, as producers are not held back.
@@ -134,8 +140,8 @@ pub enum Action {
     CaptureEnd {
         /// Which channel.
         channel: u32,
-        /// The number of the barrier: data with a later one do not belong to the checkpoint. `None` if
-        /// the channel ended, and all belong to it.
+        /// The number of the barrier: data with a later one do not belong to the checkpoint. Numbers
+        /// wrap. `None` if the channel ended, and all belong to it.
         sequence: Option<u32>,
     },
     /// All in-flight data of a checkpoint are captured.

@@ -269,6 +269,9 @@ impl Coordinator {
             self.pending[at].trigger(&self.inputs, actions);
             self.store(at, actions);
         }
+        if self.is_ended() {
+            self.refuse_requests(&Failure::Ending, actions);
+        }
     }
 
     fn request(&mut self, request: Request, actions: &mut Vec<Action>) {
@@ -309,8 +312,11 @@ impl Coordinator {
         if let Some(request) = done.request {
             actions.push(Action::Answer { request, result: Ok(checkpoint) });
         }
+        if purpose != Purpose::Savepoint {
+            self.subsume(now, checkpoint, actions);
+        }
         if purpose == Purpose::Checkpoint {
-            self.retain(now, checkpoint, actions);
+            self.retain(checkpoint, actions);
         }
         let ends = done.is_last && purpose == Purpose::Checkpoint;
         // If a task failed meanwhile its sinks have to be restored to commit.
@@ -321,14 +327,18 @@ impl Coordinator {
         }
     }
 
-    /// Keeps a complete checkpoint, and lets older ones go, be they complete or not.
-    fn retain(&mut self, now: u64, checkpoint: u64, actions: &mut Vec<Action>) {
+    /// Gives up what is older than a complete checkpoint: the job does not go back behind it.
+    fn subsume(&mut self, now: u64, checkpoint: u64, actions: &mut Vec<Action>) {
         let is_subsumed = |pending: &Pending| {
             pending.id() < checkpoint && pending.barrier.purpose == Purpose::Checkpoint
         };
         while let Some(at) = self.pending.iter().position(is_subsumed) {
             self.fail(now, at, Failure::Subsumed { by: checkpoint }, actions);
         }
+    }
+
+    /// Keeps a complete checkpoint, and lets older ones go.
+    fn retain(&mut self, checkpoint: u64, actions: &mut Vec<Action>) {
         self.retained.push_back(checkpoint);
         while self.retained.len() > self.config.retained.max(1) {
             if let Some(checkpoint) = self.retained.pop_front() {
@@ -343,6 +353,10 @@ impl Coordinator {
         while let Some(at) = self.pending.iter().position(|pending| !pending.storing) {
             self.fail(now, at, reason.clone(), actions);
         }
+        self.refuse_requests(reason, actions);
+    }
+
+    fn refuse_requests(&mut self, reason: &Failure, actions: &mut Vec<Action>) {
         for request in self.requests.drain(..) {
             let result = Err(reason.clone());
             actions.push(Action::Answer { request: request.number, result });
@@ -379,7 +393,10 @@ impl Coordinator {
         self.failures += u32::from(counts);
         // Sources that stopped for a savepoint do not go on by themselves.
         let is_stuck = purpose == Purpose::StopWithSavepoint && !reason.is_interruption();
-        if is_stuck || counts && self.failures > self.config.tolerable_failures {
+        // A job that is being restarted does not have to fail once more.
+        let is_down = self.tasks.iter().all(|phase| *phase == Phase::Created);
+        let is_too_much = is_stuck || counts && self.failures > self.config.tolerable_failures;
+        if is_too_much && !is_down {
             let failures = core::mem::take(&mut self.failures);
             self.tasks.fill(Phase::Created);
             actions.push(Action::FailJob { reason, failures });

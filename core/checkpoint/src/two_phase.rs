@@ -108,7 +108,7 @@ pub struct TwoPhase<T> {
     current: Option<T>,
     /// By checkpoint, ascending.
     pending: VecDeque<(u64, T)>,
-    /// Being committed, in order, all before those that are pending.
+    /// Being committed, or tried in vain, in order, all before those that are pending.
     committing: VecDeque<Commit<T>>,
     next_number: u64,
     first_error: Option<CommitError>,
@@ -120,6 +120,8 @@ struct Commit<T> {
     number: u64,
     checkpoint: u64,
     transaction: T,
+    /// Whether committing it has failed. It remains part of the state, to be tried after a restore.
+    failed: bool,
 }
 
 impl<T: Clone> TwoPhase<T> {
@@ -203,7 +205,8 @@ impl<T: Clone> TwoPhase<T> {
         {
             let number = self.next_number;
             self.next_number += 1;
-            let commit = Commit { number, checkpoint, transaction: transaction.clone() };
+            let failed = false;
+            let commit = Commit { number, checkpoint, transaction: transaction.clone(), failed };
             self.committing.push_back(commit);
             actions.push(Action::Commit { number, transaction, checkpoint, permit });
         }
@@ -211,17 +214,26 @@ impl<T: Clone> TwoPhase<T> {
 
     /// Goes on after an error, and raises the first when nothing is open any more.
     fn answered(&mut self, number: u64, error: Option<String>, actions: &mut Vec<Action<T>>) {
-        let Some(at) = self.committing.iter().position(|commit| commit.number == number) else {
-            return;
-        };
-        let Some(Commit { checkpoint, .. }) = self.committing.remove(at) else { return };
-        if let (None, Some(reason)) = (&self.first_error, error) {
-            let restoring = self.restoring;
-            self.first_error = Some(CommitError { checkpoint, reason, restoring });
+        let is_open = |commit: &Commit<T>| commit.number == number && !commit.failed;
+        let Some(at) = self.committing.iter().position(is_open) else { return };
+        match error {
+            None => {
+                self.committing.remove(at);
+            }
+            Some(reason) => {
+                let commit = &mut self.committing[at];
+                commit.failed = true;
+                let (checkpoint, restoring) = (commit.checkpoint, self.restoring);
+                let error = CommitError { checkpoint, reason, restoring };
+                self.first_error.get_or_insert(error);
+            }
         }
-        if self.committing.is_empty() {
-            self.restoring = false;
-            actions.extend(self.first_error.take().map(Action::Fail));
+        if self.committing.iter().all(|commit| commit.failed) {
+            match self.first_error.take() {
+                Some(error) => actions.push(Action::Fail(error)),
+                None if self.committing.is_empty() => self.restoring = false,
+                None => {}
+            }
         }
     }
 }
@@ -292,6 +304,10 @@ mod tests {
         step(&mut sink, Input::Complete(Permit::mint(3)));
         let failed = |number, reason: &str| Input::CommitFailed { number, reason: reason.into() };
         assert_eq!(step(&mut sink, failed(0, "gone")), []);
+        // A checkpoint that is taken meanwhile still has it.
+        let actions = step(&mut sink, Input::Snapshot { checkpoint: 4, next: "e" });
+        assert_eq!(actions[1], save(&[(1, "a"), (2, "b"), (3, "c"), (4, "d")], "e"));
+        assert_eq!(step(&mut sink, failed(0, "gone again")), []);
         assert_eq!(step(&mut sink, failed(1, "gone, too")), []);
         let error = CommitError { checkpoint: 1, reason: "gone".into(), restoring: false };
         assert_eq!(step(&mut sink, Input::Committed { number: 2 }), [Action::Fail(error.clone())]);
@@ -321,6 +337,7 @@ mod tests {
         step(&mut sink, Input::CommitFailed { number: 1, reason: "timed out".into() });
         let actions = step(&mut sink, Input::Committed { number: 2 });
         let Action::Fail(error) = &actions[0] else { panic!("{actions:?}") };
+        assert!(!sink.is_ready(), "it waits for its end");
         assert!(error.restoring && error.to_string().contains("is lost"), "{error}");
 
         let mut actions = Vec::new();

@@ -391,6 +391,30 @@ fn savepoints_are_answered_whatever_happens() {
 }
 
 #[test]
+fn savepoints_that_wait_are_refused_when_all_have_finished() {
+    let mut job = Job::running(every(100));
+    job.wait();
+    job.step(Input::Savepoint { request: 1 });
+    job.step(Input::Finished { task: A });
+    job.step(Input::Finished { task: B });
+    let actions = job.step(Input::Finished { task: SINK });
+    let refused = Action::Answer { request: 1, result: Err(Failure::Ending) };
+    assert_eq!(actions.last(), Some(&refused));
+}
+
+#[test]
+fn a_job_that_is_down_does_not_fail_once_more() {
+    let mut job = Job::running(Config { timeout_ms: 50, ..every(100) });
+    job.wait();
+    for task in [A, B, SINK] {
+        job.acknowledge(1, task);
+    }
+    job.step(Input::Abort);
+    let reason = Failure::Expired { timeout_ms: 50, missing: None };
+    assert_eq!(job.wait(), [Action::Abort { checkpoint: 1, reason }]);
+}
+
+#[test]
 fn a_job_stops_with_its_savepoint_or_fails_without() {
     let mut job = Job::running(every(100));
     let stop = Input::StopWithSavepoint { request: 7, drain: true };
@@ -408,6 +432,23 @@ fn a_job_stops_with_its_savepoint_or_fails_without() {
     assert!(matches!(actions[2], Action::Answer { request: 7, result: Err(_) }));
     assert!(matches!(actions[3], Action::FailJob { failures: 0, .. }));
     assert_eq!((actions.len(), job.coordinator.next_deadline()), (4, None));
+}
+
+#[test]
+fn a_job_that_stopped_does_not_go_back_behind_its_savepoint() {
+    let mut job = Job::running(Config { max_concurrent: 2, ..every(100) });
+    job.wait();
+    for task in [A, B, SINK] {
+        job.acknowledge(1, task);
+    }
+    job.step(Input::StopWithSavepoint { request: 7, drain: false });
+    let actions = job.complete(2);
+    let reason = Failure::Subsumed { by: 2 };
+    assert_eq!(actions[2], Action::Abort { checkpoint: 1, reason });
+    assert_eq!(actions[3], Action::End { checkpoint: 2 });
+    // Its manifest was on its way.
+    assert_eq!(job.step(Input::Stored { checkpoint: 1 }), [Action::Discard { checkpoint: 1 }]);
+    assert_eq!(job.coordinator.newest(), Some(2));
 }
 
 #[test]

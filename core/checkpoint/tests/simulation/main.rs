@@ -13,11 +13,20 @@ use proptest::prelude::*;
 
 use world::{Faults, World};
 
-const CALM: Faults = Faults { lost: 0, twice: 0, declined: 0, store: 0, crash: 0 };
+/// Nothing goes wrong.
+pub(crate) const CALM: Faults =
+    Faults { lost: 0, twice: 0, declined: 0, store: 0, crash: 0, stop: 0 };
 
 fn any_faults() -> impl Strategy<Value = Faults> {
-    (0..60u64, 0..200u64, 0..60u64, 0..100u64, 0..6u64).prop_map(
-        |(lost, twice, declined, store, crash)| Faults { lost, twice, declined, store, crash },
+    (0..60u64, 0..200u64, 0..60u64, 0..100u64, 0..10u64, 0..6u64).prop_map(
+        |(lost, twice, declined, store, crash, stop)| Faults {
+            lost,
+            twice,
+            declined,
+            store,
+            crash,
+            stop,
+        },
     )
 }
 
@@ -29,7 +38,7 @@ fn any_config() -> impl Strategy<Value = Config> {
         (1..200u32).prop_map(|timeout_ms| Alignment::Timeout { timeout_ms }),
     ];
     let interval = prop::option::weighted(0.8, 50..400u64);
-    (interval, 150..2000u64, 0..200u64, 1..4usize, 0..5u32, 1..4usize, alignment).prop_map(
+    (interval, 600..3000u64, 0..200u64, 1..4usize, 0..5u32, 1..4usize, alignment).prop_map(
         |(
             interval_ms,
             timeout_ms,

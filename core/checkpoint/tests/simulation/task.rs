@@ -8,7 +8,7 @@ use millstream_checkpoint::{
     coordinator::{Decline, TaskId},
     two_phase::{self, State},
 };
-use millstream_exchange::event::Barrier;
+use millstream_exchange::event::{Barrier, Purpose};
 
 use crate::channel::{Channel, Read, Row, Sent};
 
@@ -56,6 +56,8 @@ pub(crate) struct Task {
     /// Inputs whose rows have ended.
     ended: BTreeSet<usize>,
     told_end: bool,
+    /// Whether the job stops behind the savepoint that was taken.
+    stopped: bool,
     /// The first checkpoint behind the last row.
     last: Option<u64>,
     pub(crate) finished: bool,
@@ -91,6 +93,7 @@ impl Task {
             waiting: None,
             ended: BTreeSet::new(),
             told_end: false,
+            stopped: false,
             last: None,
             finished: false,
         }
@@ -115,6 +118,9 @@ impl Task {
         channels: &mut Channels,
         effects: &mut Vec<Effect>,
     ) {
+        if self.id < 2 && self.stopped {
+            return;
+        }
         if self.finished || self.sink.as_ref().is_some_and(|sink| !sink.is_ready()) {
             return;
         }
@@ -230,7 +236,7 @@ impl Task {
         }
         let mut actions = Vec::new();
         self.aligner.step(now, input, &mut actions);
-        for action in actions {
+        for (transaction, action) in (transaction..).zip(actions) {
             match action {
                 align::Action::Snapshot { barrier, in_flight } => {
                     self.snapshot(barrier, in_flight, transaction, effects);
@@ -278,9 +284,11 @@ impl Task {
         effects: &mut Vec<Effect>,
     ) {
         let checkpoint = barrier.checkpoint;
-        if self.is_at_end() {
+        let stops = barrier.purpose == Purpose::StopWithSavepoint;
+        if self.is_at_end() || stops {
             self.last.get_or_insert(checkpoint);
         }
+        self.stopped |= stops;
         let mut part = self.part.clone();
         if let Some(sink) = &mut self.sink {
             let mut actions = Vec::new();

@@ -3,20 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_checkpoint::{
-    Coordinator, Permit, Restart, align,
-    coordinator::{Action, Config, Decline, History, Input, Snapshot, TaskId},
+    Coordinator, MemoryStorage, Permit, Restart, align,
+    coordinator::{Config, Decline, History, Input, Snapshot, TaskId},
     restart::Strategy,
     two_phase,
 };
-use millstream_exchange::event::{Barrier, Purpose};
+use millstream_exchange::event::Barrier;
 
 use crate::{
+    CALM,
     channel::Row,
     random::Random,
     task::{Channels, Effect, INPUTS, Part, Task},
 };
 
 mod check;
+mod control;
+mod manifests;
 mod recovery;
 
 /// How often what goes wrong, in a thousand.
@@ -27,7 +30,19 @@ pub(crate) struct Faults {
     pub(crate) declined: u64,
     pub(crate) store: u64,
     pub(crate) crash: u64,
+    /// Whether somebody stops the job with a savepoint.
+    pub(crate) stop: u64,
 }
+
+/// Sooner than the storage may answer.
+const SOON: Strategy = Strategy::ExponentialDelay {
+    initial_ms: 10,
+    max_ms: 200,
+    multiplier: 1.5,
+    jitter: 0.5,
+    reset_ms: 1000,
+    attempts: None,
+};
 
 #[derive(Debug)]
 enum Mail {
@@ -66,8 +81,7 @@ pub(crate) struct World {
     parts: Vec<Part>,
     /// Of tasks that have finished.
     finals: [Part; 5],
-    /// Manifests that are durable.
-    storage: BTreeMap<u64, Snapshot>,
+    storage: MemoryStorage,
     prepared: BTreeMap<u32, Vec<Row>>,
     pub(crate) committed: BTreeMap<u32, Vec<Row>>,
     // What has to hold.
@@ -79,6 +93,8 @@ pub(crate) struct World {
     savepoints: BTreeSet<u64>,
     open_requests: BTreeSet<u64>,
     requests: u64,
+    stopped: bool,
+    ended_with: Option<u64>,
     pub(crate) crashes: u32,
     pub(crate) completed: u32,
     pub(crate) given_up: u32,
@@ -92,7 +108,7 @@ impl World {
             config,
             now: 1,
             coordinator: coordinator(config, History::default()),
-            restart: Restart::new(Strategy::EXPONENTIAL_DELAY),
+            restart: Restart::new(SOON),
             attempt: 0,
             tasks: Vec::new(),
             channels: BTreeMap::new(),
@@ -102,7 +118,7 @@ impl World {
             transactions: 0,
             parts: Vec::new(),
             finals: Default::default(),
-            storage: BTreeMap::new(),
+            storage: MemoryStorage::new(),
             prepared: BTreeMap::new(),
             committed: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
@@ -113,6 +129,8 @@ impl World {
             savepoints: BTreeSet::new(),
             open_requests: BTreeSet::new(),
             requests: 0,
+            stopped: false,
+            ended_with: None,
             crashes: 0,
             completed: 0,
             given_up: 0,
@@ -123,7 +141,11 @@ impl World {
 
     /// Runs until all tasks have finished.
     pub(crate) fn run(&mut self) {
-        for _ in 0..400_000 {
+        for round in 0..400_000 {
+            if round == 100_000 {
+                // Enough has gone wrong. From here on the job has to come to its end.
+                self.faults = CALM;
+            }
             if self.tasks.iter().all(|task| task.finished) && !self.tasks.is_empty() {
                 return;
             }
@@ -162,6 +184,13 @@ impl World {
             self.open_requests.insert(self.requests);
             self.coordinate(Input::Savepoint { request: self.requests });
         }
+        if !self.stopped && self.random.per_mille(self.faults.stop) {
+            self.stopped = true;
+            self.requests += 1;
+            self.open_requests.insert(self.requests);
+            let request = self.requests;
+            self.coordinate(Input::StopWithSavepoint { request, drain: false });
+        }
         if self.crashes < 20 && !self.tasks.is_empty() && self.random.per_mille(self.faults.crash) {
             if self.random.per_mille(300) { self.crash_coordinator() } else { self.crash() }
         }
@@ -172,7 +201,8 @@ impl World {
         id: usize,
         act: impl FnOnce(&mut Task, i64, u32, &mut Channels, &mut Vec<Effect>),
     ) {
-        self.transactions += 1;
+        // One step may take a snapshot for each checkpoint that is open.
+        self.transactions += 64;
         let mut effects = Vec::new();
         let Some(task) = self.tasks.get_mut(id) else { return };
         act(task, self.now as i64, self.transactions, &mut self.channels, &mut effects);
@@ -206,7 +236,8 @@ impl World {
                 }
                 Effect::Commit(number, transaction, permit) => {
                     let told = Told::Commit(number, transaction, permit);
-                    let delay = self.random.below(30);
+                    let is_slow = self.random.per_mille(4 * self.faults.store);
+                    let delay = self.random.below(if is_slow { 1000 } else { 30 });
                     self.post(delay, Mail::ToTask(self.attempt, id, told));
                 }
                 Effect::Abort(transaction) => {
@@ -251,7 +282,7 @@ impl World {
             Mail::ToCoordinator(input) => self.coordinate(input),
             Mail::Phase(attempt, input) if attempt == self.attempt => self.coordinate(input),
             Mail::ToTask(attempt, id, told) if attempt == self.attempt => self.told(id, told),
-            Mail::Store(snapshot) => self.store(snapshot),
+            Mail::Store(snapshot) => self.store(&snapshot),
             Mail::Restart(attempt) if attempt == self.attempt => {
                 if self.coordinator.is_settled() {
                     self.begin(self.coordinator.newest());
@@ -289,100 +320,6 @@ impl World {
                     task.committed(input, channels, effects);
                 });
             }
-        }
-    }
-
-    fn store(&mut self, snapshot: Snapshot) {
-        let checkpoint = snapshot.barrier.checkpoint;
-        let answer = if self.random.per_mille(self.faults.store) {
-            Input::StoreFailed { checkpoint, reason: "injected".into() }
-        } else {
-            self.storage.insert(checkpoint, snapshot);
-            Input::Stored { checkpoint }
-        };
-        let delay = self.random.below(40);
-        self.post(delay, Mail::ToCoordinator(answer));
-    }
-
-    fn coordinate(&mut self, input: Input) {
-        match &input {
-            Input::Acknowledge { checkpoint, task, .. } => {
-                self.acknowledged.insert((*checkpoint, *task));
-            }
-            Input::Finished { task } => {
-                self.finished.insert(*task);
-            }
-            _ => {}
-        }
-        let mut actions = Vec::new();
-        self.coordinator.step(self.now, input, &mut actions);
-        for action in actions {
-            self.obey(action);
-        }
-        let pending = self.coordinator.pending().count();
-        assert!(pending <= self.config.concurrent(), "too many at a time");
-        let deadline = self.coordinator.next_deadline();
-        assert!(pending == 0 || deadline.is_some(), "a checkpoint without a deadline");
-        assert!(deadline.is_none_or(|at| at > self.now), "a deadline that passed");
-    }
-
-    fn obey(&mut self, action: Action) {
-        match action {
-            Action::Trigger { task, barrier, .. } => {
-                let id = barrier.checkpoint;
-                let newest = self.triggered.last().copied().unwrap_or(0);
-                assert!(id >= newest, "checkpoint {id} behind {newest}");
-                self.triggered.insert(id);
-                if barrier.purpose == Purpose::Savepoint {
-                    self.savepoints.insert(id);
-                }
-                if !self.random.per_mille(self.faults.lost) {
-                    let delay = self.random.below(20);
-                    let told = Told::Trigger(barrier);
-                    self.post(delay, Mail::ToTask(self.attempt, task.0 as usize, told));
-                }
-            }
-            Action::Abort { checkpoint, .. } => {
-                self.given_up += 1;
-                self.tell_tasks(Told::Abort(checkpoint), true);
-            }
-            Action::Store(snapshot) => {
-                self.check_cut(&snapshot);
-                let delay = self.random.below(60);
-                self.post(delay, Mail::Store(snapshot));
-            }
-            Action::Complete(permit) => {
-                let checkpoint = permit.checkpoint();
-                assert!(self.storage.contains_key(&checkpoint), "complete and not stored");
-                for task in (0..5).map(TaskId) {
-                    let is_there = self.acknowledged.contains(&(checkpoint, task));
-                    assert!(is_there || self.finished.contains(&task), "complete without {task}");
-                }
-                self.completed += 1;
-                self.complete.insert(checkpoint);
-                self.tell_tasks(Told::Complete(permit), false);
-            }
-            Action::Discard { checkpoint } => {
-                assert!(self.discarded.insert(checkpoint), "discarded twice");
-                assert!(self.coordinator.retained().all(|retained| retained != checkpoint));
-                self.storage.remove(&checkpoint);
-            }
-            Action::Answer { request, result } => {
-                assert!(self.open_requests.remove(&request), "answered twice");
-                assert!(result.is_err() || self.storage.contains_key(&result.unwrap()));
-            }
-            Action::End { checkpoint } => assert!(self.storage.contains_key(&checkpoint)),
-            Action::FailJob { .. } => self.fail_over(),
-        }
-    }
-
-    fn tell_tasks(&mut self, told: Told, may_be_lost: bool) {
-        for id in 0..5 {
-            if may_be_lost && self.random.per_mille(self.faults.lost) {
-                continue;
-            }
-            let delay = self.random.below(30);
-            self.post(delay, Mail::ToTask(self.attempt, id, told));
         }
     }
 }

@@ -11,10 +11,10 @@
 //!
 //! The gate does not align barriers. A barrier leaves it like any event, and the channel that
 //! delivered a blocking one stays [`ChannelState::Blocked`] until [`InputGate::resume`]. The
-//! machine that counts barriers, takes the snapshot and then resumes the channels belongs between
-//! the gate and the task, as a module of its own beside this one. Everything that it needs is here:
-//! [`Event::Announcement`] reaches the task ahead of its barrier, [`InputGate::overtake`] turns the
-//! announced barrier into one that overtakes, and [`InputGate::queued_data`] lists the in-flight
+//! machine that counts barriers, says when the snapshot is taken and then resumes the channels is
+//! between the gate and the task, the aligner of `millstream-checkpoint`. It is told of
+//! [`Event::Announcement`], which reaches the task ahead of its barrier; [`InputGate::overtake`] turns
+//! the announced barrier into one that overtakes, and [`InputGate::queued_data`] lists the in-flight
 //! data of a channel.
 
 use alloc::collections::VecDeque;
@@ -232,10 +232,11 @@ impl<B> InputGate<B> {
         Some((overtaken, self.enqueue_urgent(channel)))
     }
 
-    /// The data of a channel that was not read yet, first to last.
-    pub fn queued_data(&self, channel: u32) -> impl Iterator<Item = &Data<B>> {
+    /// The data of a channel that was not read yet, first to last, with the numbers under which they
+    /// were sent.
+    pub fn queued_data(&self, channel: u32) -> impl Iterator<Item = (u32, &Data<B>)> {
         self.channels[channel as usize].queue.iter().filter_map(|arrived| match &arrived.element {
-            Element::Data(data) => Some(data),
+            Element::Data(data) => Some((arrived.sequence, data)),
             Element::Event(_) => None,
         })
     }

@@ -50,7 +50,7 @@ fn priority_goes_before_every_channel() {
     let _ = push(&mut gate, 1, 2);
     let unaligned = barrier(1, Alignment::Unaligned);
     let _ = event(&mut gate, 1, 9, unaligned);
-    assert_eq!(gate.queued_data(1).map(|data| data.buffer).collect::<Vec<_>>(), [2]);
+    assert_eq!(gate.queued_data(1).map(|(_, data)| data.buffer).collect::<Vec<_>>(), [2]);
     assert_eq!(drain(&mut gate), [(1, Err(unaligned)), (0, Ok(1)), (1, Ok(2))]);
     assert_eq!(gate.state(1), ChannelState::Open);
     assert_eq!(event(&mut gate, 0, 9, unaligned), Wake::Reader);

@@ -1,13 +1,12 @@
 //! Failures, and how the job begins again.
 
 use millstream_checkpoint::{
-    Manifest, Permit,
-    coordinator::{History, Input, Snapshot, TaskSnapshot},
+    CheckpointStorage,
+    coordinator::{Input, TaskSnapshot},
     restart::Decision,
 };
-use millstream_exchange::event::Purpose;
 
-use super::{Mail, World, coordinator};
+use super::{Mail, World, coordinator, manifests::task_of};
 use crate::{
     channel::{Channel, Sent},
     task::{INPUTS, Part, Task},
@@ -20,6 +19,7 @@ impl World {
             return;
         }
         self.crashes += 1;
+        self.ended_with = None;
         self.fail_over();
         self.coordinate(Input::Abort);
     }
@@ -41,21 +41,27 @@ impl World {
         self.tasks.clear();
         self.mail.clear();
         self.open_requests.clear();
-        let is_savepoint = |snapshot: &&Snapshot| snapshot.barrier.purpose == Purpose::Savepoint;
-        let ids = |keep: bool| {
-            let snapshots = self.storage.values().filter(|s| is_savepoint(s) != keep);
-            snapshots.map(|snapshot| snapshot.barrier.checkpoint).collect::<Vec<_>>()
-        };
-        let (retained, savepoints) = (ids(true), ids(false));
-        let next = 1 + retained.iter().chain(&savepoints).max().copied().unwrap_or(0);
+        self.ended_with = None;
+        // Of what was being written as much remains as the disk likes.
+        let random = &mut self.random;
+        self.storage.lose_power(|length| match random.below(3) {
+            0 => None,
+            1 => Some(length / 2),
+            _ => Some(length),
+        });
+        self.storage.clean().expect("nothing fails");
+        let latest = self.storage.latest().expect("nothing fails");
+        assert!(latest.refused.is_empty(), "{:?}", latest.refused);
+        let from = latest.restored.map(|restored| restored.manifest.checkpoint);
+        let history = self.storage.history(from).expect("nothing fails");
         // Ids of checkpoints that left nothing behind are used again.
-        self.triggered.retain(|id| *id < next);
-        self.discarded.retain(|id| *id < next);
-        self.complete.retain(|id| *id < next);
-        self.complete.extend(&retained);
-        self.acknowledged.retain(|(id, _)| *id < next);
-        let from = retained.last().copied();
-        self.coordinator = coordinator(self.config, History { next, retained, newest: from });
+        let kept = self.storage.list().expect("nothing fails");
+        self.triggered.retain(|id| kept.contains(id));
+        self.discarded.retain(|id| *id < history.next);
+        self.complete.retain(|id| *id < history.next);
+        self.complete.extend(from);
+        self.acknowledged.retain(|(id, _)| *id < history.next);
+        self.coordinator = coordinator(self.config, history);
         self.begin(from);
     }
 
@@ -68,26 +74,25 @@ impl World {
                 self.channels.insert((*from as usize, id), Channel::default());
             }
         }
-        let snapshot = from.map(|id| self.storage.get(&id).expect("it is retained").clone());
-        let permit = from.map(permit);
+        let restored = from.map(|id| self.storage.restore(id).expect("it is retained"));
         for (id, inputs) in INPUTS.iter().enumerate() {
-            self.transactions += 1;
-            let restored = match snapshot.as_ref().map(|snapshot| &snapshot.tasks[id]) {
+            self.transactions += 64;
+            let task = restored.as_ref().map(|restored| task_of(&restored.manifest, id));
+            let part = match &task {
                 Some(TaskSnapshot::State(state)) => Some(self.part(state)),
                 Some(TaskSnapshot::Finished) => Some(self.finals[id].clone()),
                 None => None,
             };
+            let was_finished = task == Some(TaskSnapshot::Finished);
             let mut effects = Vec::new();
-            let from = restored.clone().zip(permit);
+            let from = part.clone().zip(restored.as_ref().map(|restored| restored.permit));
             let mut task = Task::new(id, from, self.transactions, &mut effects);
             let name = task.name();
-            let in_flight = restored.map(|part| part.in_flight).unwrap_or_default();
+            let in_flight = part.map(|part| part.in_flight).unwrap_or_default();
             for (channel, row) in in_flight {
                 let from = inputs[channel] as usize;
                 self.channels.get_mut(&(from, id)).expect("a channel").send(Sent::Row(row));
             }
-            let was_finished = matches!(&snapshot, Some(snapshot)
-                if snapshot.tasks[id] == TaskSnapshot::Finished);
             task.finished = was_finished;
             self.tasks.push(task);
             self.carry_out(id, effects);
@@ -109,18 +114,4 @@ impl World {
         let number = u32::from_le_bytes(*state.first_chunk().expect("a number"));
         self.parts[number as usize].clone()
     }
-}
-
-/// As read from the metadata of a checkpoint.
-fn permit(checkpoint: u64) -> Permit {
-    let manifest = Manifest {
-        checkpoint,
-        timestamp_ms: 0,
-        purpose: Purpose::Checkpoint,
-        job: "simulation".into(),
-        graph_hash: 0,
-        files: Vec::new(),
-        operators: Vec::new(),
-    };
-    Permit::restored(&manifest.encode()).expect("its own manifest").1
 }
