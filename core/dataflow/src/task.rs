@@ -311,12 +311,12 @@ impl Task {
             Event::Watermark(time) => valve.advance(number, time, &mut say),
             Event::Status(StreamStatus::Idle) => valve.idle(number, &mut say),
             Event::Status(StreamStatus::Active) => valve.active(number, &mut say),
-            Event::EndOfData { .. } | Event::EndOfPartition => {
-                if core::mem::take(&mut self.inputs[index].has_data) {
-                    valve.end(number, &mut say);
-                    self.with_data -= 1;
-                    self.ended = self.with_data == 0;
-                }
+            Event::EndOfData { .. } | Event::EndOfPartition
+                if core::mem::take(&mut self.inputs[index].has_data) =>
+            {
+                valve.end(number, &mut say);
+                self.with_data -= 1;
+                self.ended = self.with_data == 0;
             }
             _ => {}
         }
