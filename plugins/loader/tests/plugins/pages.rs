@@ -5,8 +5,8 @@ mod raw;
 use std::ffi::c_void;
 
 use millstream_abi::{
-    BorrowedBytes, BorrowedOptions, BytesSink, FILLED, FilledPage, Host, OK, Plugin, SourceTable,
-    Status, SubtaskInfo, TOO_SMALL, VERSION,
+    BorrowedBytes, BorrowedOptions, BytesSink, FAILED, FILLED, FilledPage, Host, OK, Plugin,
+    SourceTable, Status, SubtaskInfo, TOO_SMALL, VERSION,
 };
 
 type Fill = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut FilledPage, BytesSink) -> Status;
@@ -78,6 +78,10 @@ unsafe extern "C" fn fill_backwards(
     TOO_SMALL
 }
 
+unsafe extern "C" fn rest_of_split(_: *mut c_void, _: BytesSink, _: BytesSink) -> Status {
+    FAILED
+}
+
 fn table(fill: Fill) -> *const c_void {
     let table: *const SourceTable = Box::leak(Box::new(SourceTable {
         size: size_of::<SourceTable>() as u32,
@@ -87,6 +91,7 @@ fn table(fill: Fill) -> *const c_void {
         open_reader,
         begin_split,
         fill,
+        rest_of_split,
         close_reader: close,
         close,
     }));
