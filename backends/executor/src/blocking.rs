@@ -11,6 +11,7 @@ use std::{
     thread::{self, JoinHandle, Thread},
 };
 
+use millstream_checkpoint::Permit;
 use millstream_dataflow::{
     TaskError,
     channel::{Element, Receiver, Sender},
@@ -75,12 +76,22 @@ pub trait BlockingSink: Send {
     /// Why that failed.
     fn finish(&mut self) -> Result<(), TaskError>;
 
-    /// What it has to know to go on from here, for a checkpoint.
+    /// What it has to know to go on from here, for a checkpoint of this number.
     ///
     /// # Errors
     /// If it cannot go on from here.
-    fn snapshot(&mut self) -> Result<Vec<u8>, TaskError> {
+    fn snapshot(&mut self, checkpoint: u64) -> Result<Vec<u8>, TaskError> {
+        let _ = checkpoint;
         Err(TaskError::new("the sink takes no checkpoints"))
+    }
+
+    /// A checkpoint is complete: what belongs to it, and to those before, may be shown.
+    ///
+    /// # Errors
+    /// If it cannot be shown.
+    fn complete(&mut self, permit: Permit) -> Result<(), TaskError> {
+        let _ = permit;
+        Ok(())
     }
 }
 
@@ -220,7 +231,7 @@ impl Reading {
                         return Ok(false);
                     }
                 }
-                Some(Order::Abort(_)) => {}
+                Some(Order::Abort(_) | Order::Complete(_)) => {}
                 Some(Order::End) => self.dismissed = true,
             }
         }
@@ -295,7 +306,10 @@ fn run_sink(
         }
         let mut any = false;
         while let Some(order) = checkpointing.next_order(&waker) {
-            checkpointing.on_order(0, order);
+            match order {
+                Order::Complete(permit) => sink.complete(permit)?,
+                order => checkpointing.on_order(0, order),
+            }
             any = true;
         }
         let mut index = 0;
@@ -330,7 +344,8 @@ fn run_sink(
             while let Some(step) = checkpointing.next_step() {
                 match step {
                     Step::Snapshot(barrier) => {
-                        checkpointing.hand_over(barrier.checkpoint, sink.snapshot());
+                        let state = sink.snapshot(barrier.checkpoint);
+                        checkpointing.hand_over(barrier.checkpoint, state);
                     }
                     Step::Resume(number) => {
                         any = true;

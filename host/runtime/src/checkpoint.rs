@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use millstream_checkpoint::TaskId;
+use millstream_checkpoint::{PERMIT_BYTES, Permit, TaskId};
 use millstream_checkpoint_files::Storage;
 use millstream_dataflow::task::{Checkpoints, Order};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub(crate) use attempts::{Attempts, Checkpointed, Ended, TakingPart};
 pub(crate) use coordinate::{Coordinating, Setup};
 pub(crate) use keeper::{Keeper, Written};
 pub(crate) use orders::Directory;
-pub(crate) use restore::{Position, Restore, operator_id};
+pub(crate) use restore::{Position, Restore, decode_splits, encode_splits, operator_id};
 
 /// How a job is checkpointed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +133,8 @@ pub(crate) enum OrderMessage {
     Trigger(Vec<u8>),
     /// A checkpoint will not be complete.
     Abort(u64),
+    /// The permit to show what belongs to a checkpoint.
+    Complete([u8; PERMIT_BYTES]),
     /// The job is at its end.
     End,
 }
@@ -147,6 +149,7 @@ impl From<Order> for OrderMessage {
                 Self::Trigger(bytes.get(..length).unwrap_or(&bytes).to_vec())
             }
             Order::Abort(checkpoint) => Self::Abort(checkpoint),
+            Order::Complete(permit) => Self::Complete(permit.to_bytes()),
             Order::End => Self::End,
         }
     }
@@ -162,6 +165,7 @@ impl OrderMessage {
                 _ => None,
             },
             Self::Abort(checkpoint) => Some(Order::Abort(*checkpoint)),
+            Self::Complete(permit) => Permit::from_bytes(permit).map(Order::Complete),
             Self::End => Some(Order::End),
         }
     }

@@ -2,19 +2,20 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Wake, Waker},
     thread::{self, Thread},
     time::{Duration, Instant},
 };
 
+use millstream_checkpoint::Permit;
 use millstream_dataflow::TaskError;
 use millstream_executor::blocking::{BlockingSink, BlockingSource, Read};
-use millstream_loader::{Reader, ReaderPage, Writer};
+use millstream_loader::{OpenSink, Reader, ReaderPage, Writer};
 use millstream_memory::{Buffer, JumboBudget, Segment, segment::JumboError};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::Position;
+use crate::checkpoint::{Position, encode_splits};
 
 /// A split of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,14 +245,66 @@ fn this_thread() -> Waker {
 }
 
 /// A sink of a plugin, for one subtask.
-pub(crate) struct PluginSink(pub(crate) Writer);
+pub(crate) struct PluginSink {
+    writer: Writer,
+    sink: OpenSink,
+    prepared: Arc<Prepared>,
+}
+
+/// Transactions of a sink's subtask that are not shown yet, by checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared(Mutex<VecDeque<(u64, Vec<u8>)>>);
+
+impl Prepared {
+    /// Shows what belongs to checkpoints up to this one, in order.
+    pub(crate) fn show(&self, sink: &OpenSink, until: u64) -> Result<(), TaskError> {
+        let mut prepared = self.lock();
+        while let Some((checkpoint, transaction)) = prepared.front()
+            && *checkpoint <= until
+        {
+            sink.show(transaction)?;
+            prepared.pop_front();
+        }
+        Ok(())
+    }
+
+    /// As a checkpoint keeps them.
+    fn encode(&self) -> Vec<u8> {
+        let transactions: Vec<_> = self.lock().iter().map(|(_, bytes)| bytes.clone()).collect();
+        encode_splits(&transactions)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(u64, Vec<u8>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PluginSink {
+    /// Writes to `sink` with `writer`, which is one of its own.
+    pub(crate) fn new(sink: OpenSink, writer: Writer) -> (Self, Arc<Prepared>) {
+        let prepared = Arc::new(Prepared::default());
+        (Self { writer, sink, prepared: Arc::clone(&prepared) }, prepared)
+    }
+}
 
 impl BlockingSink for PluginSink {
     fn write(&mut self, page: &Buffer) -> Result<(), TaskError> {
-        Ok(self.0.write(page)?)
+        Ok(self.writer.write(page)?)
     }
 
     fn finish(&mut self) -> Result<(), TaskError> {
-        Ok(self.0.finish()?)
+        Ok(self.writer.finish()?)
+    }
+
+    fn snapshot(&mut self, checkpoint: u64) -> Result<Vec<u8>, TaskError> {
+        let transaction = self.writer.prepare()?;
+        if !transaction.is_empty() {
+            self.prepared.lock().push_back((checkpoint, transaction));
+        }
+        Ok(self.prepared.encode())
+    }
+
+    fn complete(&mut self, permit: Permit) -> Result<(), TaskError> {
+        self.prepared.show(&self.sink, permit.checkpoint())
     }
 }

@@ -370,12 +370,26 @@ pub struct SinkTable {
     /// Completes what was written: the input has ended. It must not be seen yet, but nothing may be
     /// missing for [`SinkTable::commit`].
     pub finish: unsafe extern "C" fn(writer: *mut c_void, errors: BytesSink) -> Status,
-    /// Closes a writer; what was not finished is given up.
+    /// Completes what was written since the last call, without showing it, and gives `transaction` what
+    /// [`SinkTable::show`] has to know to show it. A checkpoint keeps that.
+    pub prepare: unsafe extern "C" fn(
+        writer: *mut c_void,
+        transaction: BytesSink,
+        errors: BytesSink,
+    ) -> Status,
+    /// Closes a writer; what was neither finished nor prepared is given up.
     pub close_writer: unsafe extern "C" fn(writer: *mut c_void),
     /// Shows what the writers of this sink have finished: every part of the job, in all its
     /// processes, is done. Called once at most, when all writers are closed.
     pub commit: unsafe extern "C" fn(sink: *mut c_void, errors: BytesSink) -> Status,
-    /// Closes a sink, after its writers; what was not committed is given up.
+    /// Shows a transaction that some writer of this job has prepared, in no matter which process or run:
+    /// the checkpoint that it belongs to is complete. May be called again with the same transaction.
+    pub show: unsafe extern "C" fn(
+        sink: *mut c_void,
+        transaction: BorrowedBytes,
+        errors: BytesSink,
+    ) -> Status,
+    /// Closes a sink, after its writers; what was neither committed nor prepared is given up.
     pub close: unsafe extern "C" fn(sink: *mut c_void),
 }
 

@@ -55,6 +55,11 @@ impl PageWriter for BlackholeWriter {
     fn finish(&mut self) -> Result<(), Error> {
         Ok(())
     }
+
+    /// Nothing is held back: there is nothing to show.
+    fn prepare(&mut self) -> Result<Vec<u8>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 millstream_sdk::plugin! {

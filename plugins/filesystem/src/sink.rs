@@ -2,6 +2,7 @@
 
 use std::{
     fmt, fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -36,8 +37,8 @@ struct Target {
 /// The files of a run.
 #[derive(Debug, Default)]
 struct Parts {
-    /// Hidden names, and those that the files get when all is done.
-    pending: Vec<(PathBuf, PathBuf)>,
+    /// The names that files get when all is done; until then they are [hidden](Target::hidden).
+    pending: Vec<String>,
 }
 
 impl Sink for FileSink {
@@ -94,12 +95,19 @@ impl Sink for FileSink {
             subtask: subtask.index,
             count: 0,
             part: None,
+            unprepared: Vec::new(),
             bytes: Vec::new(),
         })
     }
 
     fn commit(&self) -> Result<(), Error> {
-        self.target.show()
+        self.target.show_pending()
+    }
+
+    fn show(&self, transaction: &[u8]) -> Result<(), Error> {
+        let text =
+            str::from_utf8(transaction).map_err(|_| Error::new("a transaction is damaged"))?;
+        text.lines().try_for_each(|name| self.target.show(name))
     }
 }
 
@@ -110,6 +118,8 @@ pub struct FileWriter {
     /// Files so far.
     count: u32,
     part: Option<Part>,
+    /// The files since the last checkpoint.
+    unprepared: Vec<String>,
     /// The rows of a page as the format writes them.
     bytes: Vec<u8>,
 }
@@ -147,11 +157,20 @@ impl PageWriter for FileWriter {
     fn finish(&mut self) -> Result<(), Error> {
         self.close_part()
     }
+
+    /// The transaction is the names of files, a line each.
+    fn prepare(&mut self) -> Result<Vec<u8>, Error> {
+        self.close_part()?;
+        let files = std::mem::take(&mut self.unprepared);
+        // From now on they are the checkpoint's: this process must not remove them.
+        self.target.parts().pending.retain(|pending| !files.contains(pending));
+        Ok(files.join("\n").into_bytes())
+    }
 }
 
 impl FileWriter {
     fn open_part(&mut self) -> Result<Part, Error> {
-        let Target { directory, format, compression, run, .. } = &*self.target;
+        let Target { format, compression, run, .. } = &*self.target;
         let suffix = match compression {
             Compression::None => "",
             Compression::Gzip => ".gz",
@@ -159,13 +178,14 @@ impl FileWriter {
         };
         let (subtask, count, extension) = (self.subtask, self.count, format.name());
         let name = format!("part-{run}-{subtask}-{count}.{extension}{suffix}");
-        let hidden = directory.join(format!(".{name}.inprogress"));
+        let hidden = self.target.hidden(&name);
         let mut encoder = format.encoder()?;
         self.bytes.clear();
         encoder.begin(&mut self.bytes)?;
         let output = Output::create(&hidden, *compression)
             .map_err(|error| failed("make", &hidden, error))?;
-        self.target.parts().pending.push((hidden.clone(), directory.join(name)));
+        self.target.parts().pending.push(name.clone());
+        self.unprepared.push(name);
         self.count += 1;
         let mut part = Part { path: hidden, output, encoder };
         part.write(&self.bytes)?;
@@ -193,11 +213,30 @@ impl Target {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the files their names.
-    fn show(&self) -> Result<(), Error> {
+    /// Where a file is until it gets its name.
+    fn hidden(&self, name: &str) -> PathBuf {
+        self.directory.join(format!(".{name}.inprogress"))
+    }
+
+    /// Gives a file its name, if it has not got it already.
+    fn show(&self, name: &str) -> Result<(), Error> {
+        if name.contains('/') {
+            return Err(Error::new(format!(
+                "a transaction is damaged: `{name}` is no file's name"
+            )));
+        }
+        let (hidden, shown) = (self.hidden(name), self.directory.join(name));
+        match fs::rename(&hidden, &shown) {
+            Err(error) if error.kind() == ErrorKind::NotFound && shown.exists() => Ok(()),
+            renamed => renamed.map_err(|error| failed("rename", &hidden, error)),
+        }
+    }
+
+    /// Gives the files of this process their names.
+    fn show_pending(&self) -> Result<(), Error> {
         let mut parts = self.parts();
-        while let Some((hidden, shown)) = parts.pending.last() {
-            fs::rename(hidden, shown).map_err(|error| failed("rename", hidden, error))?;
+        while let Some(name) = parts.pending.last() {
+            self.show(name)?;
             parts.pending.pop();
         }
         Ok(())
@@ -207,9 +246,10 @@ impl Target {
 impl Drop for Target {
     /// What has not been shown by now never will be.
     fn drop(&mut self) {
-        for (hidden, _) in self.parts().pending.drain(..) {
+        let pending = std::mem::take(&mut self.parts().pending);
+        for name in pending {
             // There is nobody left to tell.
-            let _ = fs::remove_file(hidden);
+            let _ = fs::remove_file(self.hidden(&name));
         }
     }
 }

@@ -8,7 +8,7 @@ use millstream_dataflow::graph::encode_schema;
 
 use crate::{
     CallError, ExtensionInfo,
-    call::{Handle, Name, handle, lend_bytes, lend_options, status},
+    call::{Handle, Name, append, handle, lend_bytes, lend_options, status},
     plugin::Table,
 };
 
@@ -78,6 +78,20 @@ impl OpenSink {
     }
 }
 
+impl OpenSink {
+    /// Shows what a writer has prepared, in no matter which process or run of the job.
+    ///
+    /// # Errors
+    /// If it cannot be shown.
+    pub fn show(&self, transaction: &[u8]) -> Result<(), CallError> {
+        let Inner { name, table, handle } = &*self.0;
+        let transaction = lend_bytes(transaction);
+        // SAFETY: the sink is open, and the transaction outlives the call.
+        status(name, |errors| unsafe { (table.show)(handle.0.as_ptr(), transaction, errors) })
+            .map(|_| ())
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         // SAFETY: writers hold the sink, so all are closed.
@@ -114,6 +128,22 @@ impl Writer {
         let Inner { name, table, .. } = &*self.sink;
         // SAFETY: the writer is open and used by one thread.
         status(name, |errors| unsafe { (table.finish)(self.handle.0.as_ptr(), errors) }).map(|_| ())
+    }
+}
+
+impl Writer {
+    /// Completes what was written since the last call, without showing it; gives what
+    /// [`OpenSink::show`] needs to show it.
+    ///
+    /// # Errors
+    /// If it cannot be completed, or the sink cannot do so at all.
+    pub fn prepare(&mut self) -> Result<Vec<u8>, CallError> {
+        let Inner { name, table, .. } = &*self.sink;
+        let mut transaction = Vec::new();
+        let sink = append(&mut transaction);
+        // SAFETY: the writer is open and used by one thread, and the transaction outlives the call.
+        status(name, |errors| unsafe { (table.prepare)(self.handle.0.as_ptr(), sink, errors) })?;
+        Ok(transaction)
     }
 }
 

@@ -92,6 +92,11 @@ impl PageWriter for PrintWriter {
     fn finish(&mut self) -> Result<(), Error> {
         Ok(())
     }
+
+    /// What was printed cannot be taken back: after a failure rows come again.
+    fn prepare(&mut self) -> Result<Vec<u8>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 millstream_sdk::plugin! {

@@ -59,6 +59,17 @@ pub trait Sink: Sized + Send + Sync + 'static {
     fn commit(&self) -> Result<(), Error> {
         Ok(())
     }
+
+    /// Shows what some writer of this job has [prepared](PageWriter::prepare), in no matter which
+    /// process or run of it: the checkpoint that it belongs to is complete. After a failure it may be
+    /// asked for again, when it has been shown already.
+    ///
+    /// # Errors
+    /// If it cannot be shown. The job then begins anew from that checkpoint, and asks again.
+    fn show(&self, transaction: &[u8]) -> Result<(), Error> {
+        let _ = transaction;
+        Ok(())
+    }
 }
 
 /// Writes the pages of one subtask.
@@ -75,6 +86,19 @@ pub trait PageWriter: Send + 'static {
     /// # Errors
     /// If it cannot be completed.
     fn finish(&mut self) -> Result<(), Error>;
+
+    /// Completes what was written since the last call, without showing it, and gives what
+    /// [`Sink::show`] has to know to show it: a checkpoint keeps that, and if the job goes on from there
+    /// it is shown, whatever became of this process. What is written next belongs to another checkpoint.
+    ///
+    /// # Errors
+    /// If it cannot be completed; or if the sink cannot do so at all, which is what this says if it is
+    /// left out: jobs that take checkpoints cannot write to it then.
+    fn prepare(&mut self) -> Result<Vec<u8>, Error> {
+        Err(Error::new(
+            "it cannot hold rows back until they are safe, so a job that writes to it takes no checkpoints",
+        ))
+    }
 }
 
 /// The table of a sink.
@@ -88,8 +112,10 @@ impl<S: Sink> Thunks<S> {
         open_writer: open_writer::<S>,
         write: write::<S>,
         finish: finish::<S>,
+        prepare: prepare::<S>,
         close_writer: close_writer::<S>,
         commit: commit::<S>,
+        show: show::<S>,
         close: close::<S>,
     };
 }
@@ -142,6 +168,19 @@ unsafe extern "C" fn finish<S: Sink>(writer: *mut c_void, errors: BytesSink) -> 
     })
 }
 
+unsafe extern "C" fn prepare<S: Sink>(
+    writer: *mut c_void,
+    transaction: BytesSink,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open_writer` gave.
+        let prepared = unsafe { thunk::exclusive::<S::Writer>(writer)? }.prepare()?;
+        thunk::give(transaction, &prepared);
+        Ok(OK)
+    })
+}
+
 unsafe extern "C" fn close_writer<S: Sink>(writer: *mut c_void) {
     // SAFETY: the host passes what `open_writer` gave, for the last time.
     unsafe { thunk::close::<S::Writer>(writer) }
@@ -151,6 +190,20 @@ unsafe extern "C" fn commit<S: Sink>(sink: *mut c_void, errors: BytesSink) -> St
     thunk::status(errors, || {
         // SAFETY: the host passes what `open` gave.
         unsafe { thunk::shared::<S>(sink)? }.commit()?;
+        Ok(OK)
+    })
+}
+
+unsafe extern "C" fn show<S: Sink>(
+    sink: *mut c_void,
+    transaction: BorrowedBytes,
+    errors: BytesSink,
+) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open` gave, and lends the transaction for the call.
+        let (sink, transaction) =
+            unsafe { (thunk::shared::<S>(sink)?, borrow::bytes(transaction)) };
+        sink.show(transaction)?;
         Ok(OK)
     })
 }

@@ -3,7 +3,10 @@
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::{fmt, task::Waker};
 
-use millstream_checkpoint::align::{Action, Aligner, Input};
+use millstream_checkpoint::{
+    Permit,
+    align::{Action, Aligner, Input},
+};
 use millstream_exchange::event::{Barrier, Event};
 
 use crate::chain::TaskError;
@@ -15,6 +18,8 @@ pub enum Order {
     Trigger(Barrier),
     /// A checkpoint will not be complete.
     Abort(u64),
+    /// A checkpoint is complete: sinks show what belongs to it.
+    Complete(Permit),
     /// All that was done is part of a complete checkpoint: end. Only to those that read from no other
     /// task.
     End,
@@ -107,7 +112,7 @@ impl Checkpointing {
         match order {
             Order::Trigger(barrier) => self.step(now, Input::Trigger { barrier }),
             Order::Abort(checkpoint) => self.step(now, Input::Abort { checkpoint }),
-            Order::End => {}
+            Order::End | Order::Complete(_) => {}
         }
     }
 

@@ -222,8 +222,9 @@ impl Running {
                     Err(reason) => Input::StoreFailed { checkpoint, reason },
                 });
             }
-            // Results are shown when the job is done: nobody commits before.
-            Action::Complete(_) | Action::Answer { .. } => {}
+            Action::Complete(permit) => (self.setup.order)(None, Order::Complete(permit)),
+            // Nobody has asked.
+            Action::Answer { .. } => {}
             Action::Discard { checkpoint } => self.discard(checkpoint),
             Action::End { .. } => (self.setup.order)(None, Order::End),
             Action::FailJob { reason, .. } => {

@@ -137,8 +137,8 @@ pub(super) fn split_list(source: &str) -> String {
     format!("{source}: splits")
 }
 
-/// Splits as bytes: each behind its length.
-pub(super) fn encode_splits(splits: &[Vec<u8>]) -> Vec<u8> {
+/// Splits, or transactions, as bytes: each behind its length.
+pub(crate) fn encode_splits(splits: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for split in splits {
         bytes.extend((split.len() as u32).to_le_bytes());
@@ -147,7 +147,8 @@ pub(super) fn encode_splits(splits: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-fn decode_splits(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+/// What [`encode_splits`] made bytes of.
+pub(crate) fn decode_splits(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let (mut splits, mut rest) = (Vec::new(), bytes);
     while let Some((length, behind)) = rest.split_first_chunk() {
         let (split, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;

@@ -16,7 +16,7 @@ use millstream_memory::{Buffer, LocalPool};
 use super::{Deployer, End};
 use crate::{
     RunError,
-    checkpoint::operator_id,
+    checkpoint::{decode_splits, operator_id},
     exchange::SOURCE_SEGMENTS,
     progress::Kind,
     result::{ResultSink, SharedResult},
@@ -96,15 +96,33 @@ impl Deployer<'_> {
         let sink: OpenSink =
             self.runtime.registry.sink(&spec.connector, &spec.options, &spec.schema)?;
         let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
-        let mut threads = Vec::new();
+        let name = self.graph.nodes[node as usize].name.clone();
+        self.show_restored(node, &sink).map_err(|error| RunError::Task(error.at(&name)))?;
+        let (mut threads, mut prepared) = (Vec::new(), Vec::new());
         for subtask in self.subtasks(node) {
             let segment_size = self.runtime.network.segment_size();
             let writer = sink.writer(subtask.index, parallelism, segment_size)?;
-            threads.push(self.sink_thread(subtask, Kind::Sink, Box::new(PluginSink(writer))));
+            let (writing, transactions) = PluginSink::new(sink.clone(), writer);
+            threads.push(self.sink_thread(subtask, Kind::Sink, Box::new(writing)));
+            prepared.push(transactions);
         }
-        let name = self.graph.nodes[node as usize].name.clone();
-        self.commits.add(move || sink.commit().map_err(|e| TaskError::from(e).at(name)));
+        self.commits.add(move || {
+            // A sink may have ended before it heard that the last checkpoint is complete.
+            let shown = prepared.iter().try_for_each(|prepared| prepared.show(&sink, u64::MAX));
+            shown.and_then(|()| Ok(sink.commit()?)).map_err(|error| error.at(name))
+        });
         Ok(threads)
+    }
+
+    /// Shows what a sink had prepared for the checkpoint that the job begins from, in one process.
+    fn show_restored(&self, node: u32, sink: &OpenSink) -> Result<(), TaskError> {
+        let Some(restore) = self.restore().filter(|_| self.part.own == 0) else { return Ok(()) };
+        restore.each(&operator_id(self.graph, node), |state| {
+            let transactions = decode_splits(state);
+            let transactions =
+                transactions.ok_or_else(|| TaskError::new("its transactions are damaged"))?;
+            transactions.iter().try_for_each(|transaction| Ok(sink.show(transaction)?))
+        })
     }
 
     pub(super) fn result(
@@ -165,7 +183,7 @@ impl BlockingSink for ResultThread {
         Ok(())
     }
 
-    fn snapshot(&mut self) -> Result<Vec<u8>, TaskError> {
+    fn snapshot(&mut self, _checkpoint: u64) -> Result<Vec<u8>, TaskError> {
         lock(&self.0).snapshot()
     }
 }
