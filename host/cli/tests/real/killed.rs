@@ -32,9 +32,14 @@ impl Dice {
 
 /// The newest complete checkpoint in a directory.
 fn newest(checkpoints: &Path) -> u64 {
+    newest_with(checkpoints, "_metadata")
+}
+
+/// The newest checkpoint in a directory that has a file of this name.
+fn newest_with(checkpoints: &Path, file: &str) -> u64 {
     let jobs = fs::read_dir(checkpoints).into_iter().flatten().flatten();
     let all = jobs.flat_map(|job| fs::read_dir(job.path()).into_iter().flatten().flatten());
-    let complete = all.filter(|checkpoint| checkpoint.path().join("_metadata").exists());
+    let complete = all.filter(|checkpoint| checkpoint.path().join(file).exists());
     let number = |name: &str| name.strip_prefix("chk-")?.parse().ok();
     complete.filter_map(|checkpoint| number(checkpoint.file_name().to_str()?)).max().unwrap_or(0)
 }
@@ -43,6 +48,8 @@ fn newest(checkpoints: &Path) -> u64 {
 enum When {
     /// When this checkpoint is complete.
     Complete(u64),
+    /// A while after this checkpoint has begun: so many looks later.
+    Begun(u64, u64),
     /// As soon as it says that it goes on from a checkpoint.
     Restores,
 }
@@ -86,8 +93,13 @@ impl Run {
 
     /// Waits until the time has come, or the run is over; whether the time has come.
     fn wait(&mut self, when: &When, checkpoints: &Path) -> bool {
+        let mut looks = 0;
         loop {
             let now = match when {
+                When::Begun(checkpoint, later) => {
+                    looks += u64::from(newest_with(checkpoints, "") >= *checkpoint);
+                    looks > *later
+                }
                 When::Complete(checkpoint) => newest(checkpoints) >= *checkpoint,
                 When::Restores => self.restores.try_recv().is_ok(),
             };
@@ -157,8 +169,9 @@ fn survives(case: &Case<'_>, scratch: &Scratch, seed: u64) {
         let mut run = Run::start(&arguments);
         if kills < KILLS {
             let before = newest(&checkpoints);
-            let when = match dice.below(4) {
+            let when = match dice.below(5) {
                 0 if before > 0 => When::Restores,
+                1 | 2 => When::Begun(before + 1 + dice.below(12), dice.below(300)),
                 _ => When::Complete(before + 1 + dice.below(12)),
             };
             if run.wait(&when, &checkpoints) {
@@ -207,11 +220,14 @@ fn twenty_kills_change_nothing() {
 fn twenty_kills_write_each_row_to_files_once() {
     let flights = some_flights();
     let mut hours: BTreeMap<String, u32> = BTreeMap::new();
+    let mut expected = Vec::new();
     for line in flights.lines().skip(1) {
         let fields: Vec<&str> = line.split(',').collect();
         *hours.entry(format!("{},{}:00:00", fields[4], &fields[0][..13])).or_default() += 1;
+        expected.push(format!("{},{},{}", fields[0], fields[4], fields[2]));
     }
-    let expected = hours.iter().map(|(hour, flights)| format!("{hour},{flights}")).collect();
+    expected.extend(hours.iter().map(|(hour, flights)| format!("{hour},{flights}")));
+    expected.sort();
     let scratch = Scratch::new("killed-files");
     let input = scratch.file("flights.csv", shuffled(&flights).as_bytes());
     let to = PathBuf::from(scratch.path("out"));
@@ -221,7 +237,8 @@ fn twenty_kills_write_each_row_to_files_once() {
         library: &build_library("filed"),
         arguments: arguments.map(String::from).into(),
         shown: Box::new(move |_| {
-            let files = fs::read_dir(&to).into_iter().flatten().flatten();
+            let of = |name| fs::read_dir(to.join(name)).into_iter().flatten().flatten();
+            let files = of("hours").chain(of("flights"));
             let shown = files.filter(|file| !file.file_name().to_string_lossy().starts_with('.'));
             let texts = shown.map(|file| fs::read_to_string(file.path()).expect("a file"));
             texts

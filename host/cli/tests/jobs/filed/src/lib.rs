@@ -1,11 +1,12 @@
-//! Flights by airport and hour, to files.
+//! Flights by airport and hour, to files; and each flight as it comes, to others.
 
 use millstream_sdk::prelude::*;
 
 #[derive(Clone, Record)]
 struct Flight {
-    scheduled_departure: Timestamp,
+    scheduled_departure: Timestamp<0>,
     origin: String,
+    flight: i64,
 }
 
 #[derive(Clone, Record)]
@@ -53,14 +54,21 @@ impl Job for Filed {
 
     fn build(env: &Environment, options: &Options) -> Result<(), Error> {
         let hours = Tumbling::of(3_600_000).map_err(|error| Error::new(error.to_string()))?;
-        let input = Connector::new("filesystem").option("path", options.string("input")?);
-        let output = Connector::new("filesystem").option("path", options.string("to")?);
-        env.source::<Flight>("flights", input)
+        // Several splits, so that several subtasks read at a time, each as fast as it can.
+        let input = Connector::new("filesystem")
+            .option("path", options.string("input")?)
+            .option("split-size", "100 KiB");
+        let to = options.string("to")?;
+        let output = |name| Connector::new("filesystem").option("path", format!("{to}/{name}"));
+        let [hourly, all] = env.source::<Flight>("flights", input).fork();
+        // Rows are shown all the time, those of an hour only when time goes on.
+        all.shuffle().sink("flights", output("flights"));
+        hourly
             .assign_watermarks(Bounded::new(30 * 60_000), |row| row.scheduled_departure.millis())
             .key_by::<String, _>(|flight| flight.origin)
             .window(hours, |flight| flight.scheduled_departure.millis())
             .aggregate(Count)
-            .sink("hours", output);
+            .sink("hours", output("hours"));
         Ok(())
     }
 }
