@@ -11,13 +11,18 @@ use millstream_data::{Key, hash::SEED, row::RowLayout, row::RowValue, value::Rec
 use millstream_memory::Segment;
 use millstream_state::{
     Backend, Column, KeyGroups, Keys, Lease, MemoryBackend, MemoryConfig, Owned, StateError,
-    StateId, StateSpec, Stopped, restore,
+    StateId, StateSpec, Stopped,
+    format::{Chunk, ReadChunk},
+    restore,
+    time::WATERMARK_MIN,
 };
 
 use crate::chain::{OpenInfo, StateMemory, TaskError};
 
 /// Bytes of a hash in front of a key's row.
 const HASH: usize = 8;
+/// The number under which a snapshot has the watermark, beside those of states.
+const WATERMARK: u16 = u16::MAX;
 
 /// The memory of a chain as a backend leases it.
 pub(crate) struct ChainLease(Arc<dyn StateMemory>);
@@ -55,7 +60,10 @@ pub(crate) struct KeyedState {
     backend: Store,
     owned: Owned,
     states: Vec<StateId>,
-    /// Chunks of the open snapshot that had to be taken before their page could change.
+    /// The watermark of the chain. It is part of a snapshot, so that a window that has ended does not
+    /// begin anew for a row that was late: at a barrier all subtasks have the same one.
+    pub(crate) watermark: i64,
+    /// Chunks of the open snapshot that are there already: the watermark, and pages that were to change.
     urgent: Vec<u8>,
 }
 
@@ -70,7 +78,8 @@ impl KeyedState {
             Owned { first: groups.start, end: groups.end, max_parallelism: info.max_parallelism };
         let config = MemoryConfig::default();
         let backend = MemoryBackend::new(ChainLease(memory), owned, hash_of, config);
-        Ok(Self { backend, owned, states: Vec::new(), urgent: Vec::new() })
+        let (states, watermark) = (Vec::new(), WATERMARK_MIN);
+        Ok(Self { backend, owned, states, watermark, urgent: Vec::new() })
     }
 
     /// Adds a state. They must be added in the same order whenever the chain is opened.
@@ -149,6 +158,12 @@ impl KeyedState {
 
     /// See [`Chain::begin_snapshot`](crate::Chain::begin_snapshot).
     pub(crate) fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+        // In each key group, for whoever will own it.
+        for group in self.groups() {
+            let mut chunk = Chunk::begin(WATERMARK, group, &mut self.urgent);
+            chunk.whole(&[], &[], &self.watermark.to_le_bytes());
+            chunk.end();
+        }
         self.backend.open_snapshot().map_err(failure)
     }
 
@@ -169,8 +184,23 @@ impl KeyedState {
 
     /// See [`Chain::restore`](crate::Chain::restore).
     pub(crate) fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        let restored = restore(&mut self.backend, self.owned, hash_of, &self.states, chunks);
-        restored.map(|_| ()).map_err(|error| TaskError::new(format!("{error}")))
+        let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
+        let (mut offset, owned) = (0, self.owned);
+        while offset < chunks.len() {
+            let read = ReadChunk::read(chunks, offset);
+            let (chunk, next) = read.map_err(|error| wrong(&error))?;
+            let bytes = chunks.get(offset..next).unwrap_or(&[]);
+            offset = next;
+            if chunk.state != WATERMARK {
+                let restored = restore(&mut self.backend, owned, hash_of, &self.states, bytes);
+                restored.map_err(|error| wrong(&error))?;
+            } else if self.groups().contains(&chunk.group) {
+                let times = chunk.entries().filter_map(|entry| entry.value.try_into().ok());
+                let latest = times.map(i64::from_le_bytes).max();
+                self.watermark = self.watermark.max(latest.unwrap_or(WATERMARK_MIN));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -109,9 +109,11 @@ fn config(matches: &clap::ArgMatches) -> Result<Config, Box<dyn Error>> {
         let value = parallelism.to_string();
         config.insert("parallelism.default", value, Origin::CommandLine)?;
     }
-    for (argument, key) in
-        [("checkpoint-dir", "checkpoint.dir"), ("checkpoint-interval", "checkpoint.interval")]
-    {
+    for (argument, key) in [
+        ("checkpoint-dir", "checkpoint.dir"),
+        ("checkpoint-interval", "checkpoint.interval"),
+        ("restore", "checkpoint.restore"),
+    ] {
         if let Some(value) = matches.try_get_one::<String>(argument).unwrap_or_default() {
             config.insert(key, value.clone(), Origin::CommandLine)?;
         }
@@ -222,6 +224,12 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .long("checkpoint-interval")
                 .value_name("TIME")
                 .help("From one checkpoint to the next, e.g. 500ms [default: 10 s]"),
+        )
+        .arg(
+            Arg::new("restore")
+                .long("restore")
+                .value_name("latest|none|PATH")
+                .help("What to begin from, with --checkpoint-dir [default: latest]"),
         )
         .arg(
             Arg::new("metrics")

@@ -269,7 +269,7 @@ impl Runtime {
         let result = Arc::new(Mutex::new(result));
         let mut attempts = Attempts::new(self.checkpoints.as_ref());
         loop {
-            match self.attempt(program, &result, begin, watch) {
+            match self.attempt(program, &result, &attempts, begin, watch) {
                 Ok(summary) => return Ok(Summary { elapsed: begin.elapsed(), ..summary }),
                 Err(ended) => attempts.again(ended)?,
             }
@@ -280,11 +280,12 @@ impl Runtime {
         &self,
         program: &dyn JobProgram,
         result: &SharedResult,
+        attempts: &Attempts,
         begin: Instant,
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
     ) -> Result<Summary, Ended> {
         let graph = program.graph()?;
-        let checkpointed = Checkpointed::open(self.checkpoints.as_ref(), &graph)?;
+        let checkpointed = Checkpointed::open(self.checkpoints.as_ref(), &graph, attempts)?;
         let participation = checkpointed.as_ref().map(Checkpointed::participation);
         let part = Part { checkpoints: participation, ..Part::whole() };
         let splits = Arc::clone(&part.enumerated);

@@ -45,6 +45,20 @@ pub struct CheckpointOptions {
     /// How often the job begins anew when a task fails, without having gone well for an hour. When a
     /// process dies it always does.
     pub restarts: u32,
+    /// What the job begins from.
+    pub restore: RestoreFrom,
+}
+
+/// What a job begins from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RestoreFrom {
+    /// Its latest checkpoint; if there is none, its beginning.
+    #[default]
+    Latest,
+    /// Its beginning; checkpoints that it has are removed.
+    Nothing,
+    /// The checkpoint in this directory, `DIR/JOB/chk-7` for instance; wherever that is.
+    Path(PathBuf),
 }
 
 impl CheckpointOptions {
@@ -58,6 +72,7 @@ impl CheckpointOptions {
             tolerable_failures: 0,
             retained: 2,
             restarts: 3,
+            restore: RestoreFrom::Latest,
         }
     }
 }

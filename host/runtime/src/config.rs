@@ -21,7 +21,9 @@ use millstream_sdk::options::{parse_bytes, parse_duration};
 
 pub use options::{ConfigKind, ConfigOption, OPTIONS};
 
-use crate::{Builder, CheckpointOptions, ExchangeOptions, RunError, spill::LocalFiles};
+use crate::{
+    Builder, CheckpointOptions, ExchangeOptions, RestoreFrom, RunError, spill::LocalFiles,
+};
 
 /// Network memory if nothing says otherwise: the classic 2048 segments of 32 KiB.
 const NETWORK_BYTES_DEFAULT: u64 = 64 << 20;
@@ -234,6 +236,11 @@ impl Config {
             tolerable_failures: number("checkpoint.tolerable-failures"),
             retained: number("checkpoint.retained") as usize,
             restarts: number("restart.attempts"),
+            restore: match self.value("checkpoint.restore") {
+                "" | "latest" => RestoreFrom::Latest,
+                "none" => RestoreFrom::Nothing,
+                path => RestoreFrom::Path(path.into()),
+            },
             ..CheckpointOptions::new(self.value("checkpoint.dir"))
         }
     }

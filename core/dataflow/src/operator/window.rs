@@ -9,6 +9,8 @@ mod aggregate;
 mod assigner;
 mod co_group;
 mod panes;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use aggregate::Windowing;
 pub use aggregate::{WindowAggregate, WindowChain};

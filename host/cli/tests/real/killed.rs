@@ -303,6 +303,39 @@ fn a_damaged_checkpoint_is_passed_over() {
     assert_eq!(rows, reference(&data("flights.csv.gz"), &data("weather.csv.gz")));
 }
 
+/// A checkpoint that was put aside is begun from where it lies, and one's own are left behind.
+#[test]
+fn a_job_begins_from_what_it_is_told() {
+    let scratch = Scratch::new("told");
+    let checkpoints = PathBuf::from(scratch.path("checkpoints"));
+    let arguments = |directory: &str, restore: &str| -> Vec<String> {
+        let library = library().to_str().expect("UTF-8");
+        let interval = ["--checkpoint-interval", "5ms", "--restore", restore];
+        let run = ["run", library, "--checkpoint-dir", directory];
+        run.into_iter().chain(interval).map(String::from).collect()
+    };
+    let own = checkpoints.to_str().expect("UTF-8");
+    let mut run = Run::start(&arguments(own, "latest"));
+    assert!(run.wait(&When::Complete(3), &checkpoints), "it is not over so soon");
+    kill(run.child.id() as i32);
+    run.finish();
+    let number = newest(&checkpoints);
+    let checkpoint = checkpoints.join(format!("flights_hourly/chk-{number}"));
+    let expected = reference(&data("flights.csv.gz"), &data("weather.csv.gz"));
+    let elsewhere = scratch.path("elsewhere");
+    let from = checkpoint.to_str().expect("UTF-8");
+    for (directory, restore, goes_on) in [(&*elsewhere, from, true), (own, "none", false)] {
+        let (printed, said, went_well) = Run::start(&arguments(directory, restore)).finish();
+        assert!(went_well, "{said}");
+        let mut rows: Vec<String> = printed.lines().skip(1).map(str::to_owned).collect();
+        rows.sort();
+        assert_eq!(rows, expected, "{said}");
+        assert_eq!(said.contains(&format!("going on from checkpoint {number}")), goes_on, "{said}");
+    }
+    let (_, said, went_well) = Run::start(&arguments(own, "/no/such/chk-1")).finish();
+    assert!(!went_well && said.contains("/no/such"), "{said}");
+}
+
 /// Neither a directory that cannot be written to nor the checkpoints of another job are begun with.
 #[test]
 fn what_cannot_be_used_is_refused() {

@@ -1,6 +1,7 @@
 //! Running a job as often as it takes.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, mpsc::Sender},
     thread,
     time::{Duration, Instant},
@@ -9,7 +10,7 @@ use std::{
 use millstream_checkpoint::{
     Restart, TaskId,
     restart::{Decision, Strategy},
-    storage::CheckpointStorage,
+    storage::{CheckpointStorage, StorageError},
 };
 use millstream_checkpoint_files::Storage;
 use millstream_dataflow::{StreamGraph, TaskError, task::Order};
@@ -17,7 +18,7 @@ use millstream_executor::Outcome;
 
 use super::{
     CheckpointOptions, Coordinating, Directory, Keeper, Participation, Restore, Setup, Store,
-    coordinate, keeper,
+    keeper, restore,
 };
 use crate::{RunError, threads::Splits};
 
@@ -29,6 +30,8 @@ pub(crate) struct Attempts {
     restart: Restart,
     begin: Instant,
     checkpoints: bool,
+    /// Attempts that failed.
+    failed: u32,
 }
 
 /// Why an attempt ended.
@@ -66,7 +69,7 @@ impl Attempts {
             _ => Strategy::None,
         };
         let begin = Instant::now();
-        Self { restart: Restart::new(strategy), begin, checkpoints: options.is_some() }
+        Self { restart: Restart::new(strategy), begin, checkpoints: options.is_some(), failed: 0 }
     }
 
     /// Waits until the job may begin anew.
@@ -90,6 +93,7 @@ impl Attempts {
                 Decision::GiveUp(_) => return Err(error),
             }
         };
+        self.failed += 1;
         eprintln!("the job failed and begins anew in {wait:?}: {error}");
         thread::sleep(wait);
         Ok(())
@@ -115,9 +119,11 @@ impl Checkpointed {
     pub(crate) fn open(
         options: Option<&CheckpointOptions>,
         graph: &StreamGraph,
+        attempts: &Attempts,
     ) -> Result<Option<Self>, RunError> {
         let Some(options) = options else { return Ok(None) };
-        let (store, restore) = coordinate::open(options, graph)?;
+        let opened = restore::open(options, graph, attempts.failed > 0);
+        let (store, restore) = opened.map_err(RunError::Task)?;
         let coordinating = Coordinating::start();
         let keeper = Keeper::start(Arc::clone(&store), coordinating.reporter());
         let (options, directory) = (options.clone(), Arc::default());
@@ -131,9 +137,9 @@ impl Checkpointed {
         Participation { keeper, directory, restore }
     }
 
-    /// The checkpoint that the job begins from.
-    pub(crate) fn restored(&self) -> Option<u64> {
-        self.restore.as_ref().map(Restore::checkpoint)
+    /// The directory of the checkpoint that the job begins from.
+    pub(crate) fn restored(&self) -> Option<PathBuf> {
+        self.restore.as_ref().map(Restore::directory)
     }
 
     /// Where other processes report to.
@@ -165,7 +171,7 @@ impl Checkpointed {
             graph,
             default_parallelism,
             splits: splits.all(),
-            restored: self.restored(),
+            restored: self.restore.as_ref().map(Restore::checkpoint),
             order: Box::new(order),
             outcome: Arc::clone(outcome),
         });
@@ -199,22 +205,14 @@ impl TakingPart {
     pub(crate) fn open(
         options: Option<&CheckpointOptions>,
         graph: &StreamGraph,
-        restore: Option<u64>,
+        restore: Option<PathBuf>,
         report: impl Fn(super::Report) + Send + 'static,
     ) -> Result<Option<Self>, RunError> {
         let Some(options) = options else { return Ok(None) };
-        let wrong =
-            |error: &dyn std::fmt::Display| RunError::Task(TaskError::new(error.to_string()));
-        let store = Storage::open(&options.directory, &graph.name);
-        let store = Arc::new(store.map_err(|error| wrong(&error))?);
-        let restore = match restore {
-            Some(checkpoint) => {
-                let restored = store.restore(checkpoint).map_err(|refused| wrong(&refused))?;
-                let restore = Restore::new(Arc::clone(&store), restored.manifest, graph);
-                Some(restore.map_err(RunError::Task)?)
-            }
-            None => None,
-        };
+        let failed = |error: StorageError| RunError::Task(TaskError::new(error.to_string()));
+        let store = Arc::new(Storage::open(&options.directory, &graph.name).map_err(failed)?);
+        let restore = restore.map(|path| Restore::from_path(&path, graph)).transpose();
+        let restore = restore.map_err(RunError::Task)?;
         let keeper = Keeper::start(store, report);
         Ok(Some(Self { keeper, directory: Arc::default(), restore }))
     }

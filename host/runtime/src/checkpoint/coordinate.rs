@@ -27,7 +27,6 @@ use super::{
     CheckpointOptions, Part, Report, Store,
     restore::{encode_splits, operator_id, split_list},
 };
-use crate::RunError;
 
 /// What the coordinator of a job's checkpoints has to know.
 pub(crate) struct Setup {
@@ -314,29 +313,4 @@ fn place(part: Part, files: &mut Vec<File>) -> Option<Place> {
             Some(Place::File(Handle { file: name, offset: 0, length }))
         }
     }
-}
-
-/// Opens where the checkpoints of a job are kept, and what it begins from.
-///
-/// # Errors
-/// If the directory cannot be used.
-pub(crate) fn open(
-    options: &CheckpointOptions,
-    graph: &StreamGraph,
-) -> Result<(Store, Option<super::Restore>), RunError> {
-    let wrong = |error: &dyn std::fmt::Display| RunError::Task(TaskError::new(error.to_string()));
-    // If that fails, opening says what is wrong.
-    let _ = std::fs::create_dir_all(&options.directory);
-    let store = millstream_checkpoint_files::Storage::open(&options.directory, &graph.name);
-    let store = Arc::new(store.map_err(|error| wrong(&error))?);
-    store.clean().map_err(|error| wrong(&error))?;
-    let latest = store.latest().map_err(|error| wrong(&error))?;
-    for refused in &latest.refused {
-        eprintln!("warning: {refused}");
-    }
-    let Some(restored) = latest.restored else { return Ok((store, None)) };
-    let restore = super::Restore::new(Arc::clone(&store), restored.manifest, graph);
-    let restore = restore.map_err(RunError::Task)?;
-    eprintln!("going on from checkpoint {} of {}", restore.checkpoint(), graph.name);
-    Ok((store, Some(restore)))
 }

@@ -1,16 +1,22 @@
 //! What a job begins from.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use millstream_checkpoint::{
     Manifest,
     manifest::{Operator, Place},
-    storage::CheckpointStorage,
+    storage::{CheckpointStorage, Restored},
 };
+use millstream_checkpoint_files::Storage;
 use millstream_dataflow::{StreamGraph, TaskError};
 use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::{CheckpointOptions, RestoreFrom, Store};
 use crate::threads::Split;
 
 /// State that is written up to so many bytes at a time into memory.
@@ -41,6 +47,37 @@ impl Restore {
             )));
         }
         Ok(Self { store, manifest: Arc::new(manifest) })
+    }
+
+    /// Begins from the checkpoint in a directory.
+    ///
+    /// # Errors
+    /// If there is none that is whole, or it is of another job.
+    pub(crate) fn from_path(path: &Path, graph: &StreamGraph) -> Result<Self, TaskError> {
+        if !path.is_dir() {
+            let path = path.display();
+            return Err(TaskError::new(format!(
+                "there is no checkpoint to begin from in {path}: name the directory of one, such as \
+                 DIR/JOB/chk-7"
+            )));
+        }
+        let number =
+            path.file_name().and_then(|name| name.to_str()?.strip_prefix("chk-")?.parse().ok());
+        let job = path.parent().and_then(|job| Some((job.parent()?, job.file_name()?.to_str()?)));
+        let (Some(number), Some((directory, job))) = (number, job) else {
+            return Err(TaskError::new(format!(
+                "{} is not the directory of a checkpoint: it ends in the job's name and chk-7, say",
+                path.display()
+            )));
+        };
+        let store = Arc::new(Storage::open(directory, job).map_err(failed)?);
+        let restored = store.restore(number).map_err(failed)?;
+        Self::new(store, restored.manifest, graph)
+    }
+
+    /// The checkpoint's directory.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.store.directory(self.checkpoint())
     }
 
     /// The checkpoint's number.
@@ -91,7 +128,7 @@ impl Restore {
     /// # Errors
     /// If the checkpoint has none, or they are damaged.
     pub(crate) fn splits(&self, source: &str) -> Result<Vec<Vec<u8>>, TaskError> {
-        let damaged = |error: &dyn std::fmt::Display| {
+        let damaged = |error: &dyn fmt::Display| {
             let checkpoint = self.checkpoint();
             TaskError::new(format!("checkpoint {checkpoint}: the splits of {source}: {error}"))
         };
@@ -115,6 +152,50 @@ impl Restore {
         let begun = begun.into_iter().map(|(_, split)| split);
         Ok(begun.chain(unread.into_values()).collect())
     }
+}
+
+/// Opens where the checkpoints of a job are kept, and what it begins from: the first time what was asked
+/// for, and its latest checkpoint when it begins anew.
+///
+/// # Errors
+/// If the directory cannot be used, or there is no such checkpoint.
+pub(super) fn open(
+    options: &CheckpointOptions,
+    graph: &StreamGraph,
+    anew: bool,
+) -> Result<(Store, Option<Restore>), TaskError> {
+    // If that fails, opening says what is wrong.
+    let _ = fs::create_dir_all(&options.directory);
+    let store = Arc::new(Storage::open(&options.directory, &graph.name).map_err(failed)?);
+    store.clean().map_err(failed)?;
+    if options.restore == RestoreFrom::Nothing && !anew {
+        for checkpoint in store.list().map_err(failed)? {
+            store.discard(checkpoint).map_err(failed)?;
+        }
+    }
+    let named = match &options.restore {
+        RestoreFrom::Path(path) => Some(path),
+        _ => None,
+    };
+    let mut restore = None;
+    if named.is_none() || anew {
+        let latest = store.latest().map_err(failed)?;
+        latest.refused.iter().for_each(|refused| eprintln!("warning: {refused}"));
+        if let Some(Restored { manifest, .. }) = latest.restored {
+            restore = Some(Restore::new(Arc::clone(&store), manifest, graph)?);
+        }
+    }
+    if let (None, Some(path)) = (&restore, named) {
+        restore = Some(Restore::from_path(path, graph)?);
+    }
+    if let Some(restore) = &restore {
+        eprintln!("going on from checkpoint {} of {}", restore.checkpoint(), graph.name);
+    }
+    Ok((store, restore))
+}
+
+fn failed(error: impl fmt::Display) -> TaskError {
+    TaskError::new(error.to_string())
 }
 
 /// Where a subtask of a source is.

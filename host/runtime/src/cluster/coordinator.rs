@@ -3,6 +3,7 @@
 use std::{
     io::BufReader,
     os::unix::process::{CommandExt, ExitStatusExt},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -75,23 +76,28 @@ pub fn coordinate(
     }
     let mut attempts = Attempts::new(runtime.checkpoints.as_ref());
     loop {
-        match attempt(runtime, &mut job, &transport, program, &result, begin, watch) {
+        let attempt =
+            attempt(runtime, &mut job, &transport, program, &result, &attempts, begin, watch);
+        match attempt {
             Ok(summary) => return Ok(Summary { elapsed: begin.elapsed(), ..summary }),
             Err(ended) => attempts.again(ended)?,
         }
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "it is one attempt in two parts")]
 fn attempt(
     runtime: &Runtime,
     job: &mut Coordinated,
     transport: &Chosen,
     program: &dyn JobProgram,
     result: &SharedResult,
+    attempts: &Attempts,
     begin: Instant,
     watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
 ) -> Result<Summary, Ended> {
-    let checkpointed = Checkpointed::open(runtime.checkpoints.as_ref(), &program.graph()?)?;
+    let graph = program.graph()?;
+    let checkpointed = Checkpointed::open(runtime.checkpoints.as_ref(), &graph, attempts)?;
     let restore = checkpointed.as_ref().and_then(Checkpointed::restored);
     let mut workers = Workers::start(job, transport, restore)?;
     let done = run(
@@ -213,7 +219,7 @@ impl Workers {
     fn start(
         job: &mut Coordinated,
         transport: &Chosen,
-        restore: Option<u64>,
+        restore: Option<PathBuf>,
     ) -> Result<Self, RunError> {
         let Coordinated { spec, processes, command } = job;
         let processes = *processes;
@@ -242,7 +248,7 @@ impl Workers {
                 worker: worker.number,
                 processes,
                 transport: transport.transport.to_string(),
-                restore,
+                restore: restore.clone(),
             })?;
         }
         Ok(workers)

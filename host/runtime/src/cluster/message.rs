@@ -1,6 +1,9 @@
 //! What coordinator and workers say to each other.
 
-use std::io::{self, BufRead, Write};
+use std::{
+    io::{self, BufRead, Write},
+    path::PathBuf,
+};
 
 use millstream_dataflow::{graph::execution::Subtask, task::TaskCounts};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -25,8 +28,8 @@ pub(super) enum ToWorker {
         processes: u32,
         /// How bytes are moved: `tcp` or `uring`.
         transport: String,
-        /// The checkpoint to begin from.
-        restore: Option<u64>,
+        /// The directory of the checkpoint to begin from.
+        restore: Option<PathBuf>,
     },
     /// Everybody listens.
     Connect {

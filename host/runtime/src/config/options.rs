@@ -19,8 +19,10 @@ pub struct ConfigOption {
 /// What the values of an option look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigKind {
-    /// A whole number.
+    /// A whole number above 0.
     Integer,
+    /// A whole number, which may be 0.
+    Count,
     /// `true` or `false`.
     Boolean,
     /// A number of bytes, such as `64 MiB`.
@@ -136,7 +138,7 @@ pub const OPTIONS: &[ConfigOption] = &[
     },
     ConfigOption {
         key: "checkpoint.tolerable-failures",
-        kind: ConfigKind::Integer,
+        kind: ConfigKind::Count,
         default: "0",
         doc: "Checkpoints that may fail one after the other without failing the job",
     },
@@ -147,8 +149,14 @@ pub const OPTIONS: &[ConfigOption] = &[
         doc: "Complete checkpoints that are kept: if one is damaged, the one before is gone on from",
     },
     ConfigOption {
+        key: "checkpoint.restore",
+        kind: ConfigKind::Text,
+        default: "latest",
+        doc: "What a job begins from: its latest checkpoint, if there is one; none; or the directory of one",
+    },
+    ConfigOption {
         key: "restart.attempts",
-        kind: ConfigKind::Integer,
+        kind: ConfigKind::Count,
         default: "3",
         doc: "How often a job with checkpoints begins anew when a task of it fails, without having \
               gone well for an hour; when a process of it dies, it always does",
@@ -223,6 +231,7 @@ impl ConfigKind {
     pub(super) fn mismatch(self, value: &str) -> Option<&'static str> {
         let (good, expected) = match self {
             Self::Integer => (value.parse::<u32>().is_ok_and(|n| n > 0), "a whole number above 0"),
+            Self::Count => (value.parse::<u32>().is_ok(), "a whole number"),
             Self::Boolean => (value.parse::<bool>().is_ok(), "`true` or `false`"),
             Self::Bytes => (parse_bytes(value).is_some(), "a number of bytes such as `64 MiB`"),
             Self::SegmentSize => {

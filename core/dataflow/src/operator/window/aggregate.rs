@@ -11,7 +11,6 @@ use millstream_data::{
 };
 use millstream_state::{
     Backend, Column, Kind, StateId, StateSpec,
-    time::WATERMARK_MIN,
     window::{Lateness, Window},
 };
 
@@ -81,7 +80,6 @@ pub struct WindowChain<A: WindowAggregate, S, F, W, N> {
     /// Windows that have ended and stay for rows that are late, and where that is kept.
     fired: BTreeSet<i64>,
     fired_state: Option<StateId>,
-    watermark: i64,
     sweep: Option<Sweep>,
     /// Keys at hand.
     batch: KeyBatch<A::Key>,
@@ -156,7 +154,6 @@ where
             fired: BTreeSet::new(),
             fired_state: fired_state.transpose()?,
             state,
-            watermark: WATERMARK_MIN,
             sweep: None,
             batch,
             scratch: Scratch::default(),
@@ -224,14 +221,13 @@ where
 
     /// The next pane that has ended; slices first, since windows are made of them.
     fn next_ended(&self) -> Option<(Ended, i64)> {
-        let ended = |end: &i64| end.saturating_sub(1) <= self.watermark;
+        let ended = |end: &i64| end.saturating_sub(1) <= self.state.watermark;
         let slice = self.slices.as_ref().and_then(|slices| slices.ends.first().copied());
         let window = self.windows.ends.first().copied();
-        let clean = self
-            .fired
-            .first()
-            .copied()
-            .filter(|end| self.lateness.is_late(&self.assigner.ending(*end), self.watermark));
+        let clean =
+            self.fired.first().copied().filter(|end| {
+                self.lateness.is_late(&self.assigner.ending(*end), self.state.watermark)
+            });
         match (slice.filter(ended), window.filter(ended)) {
             (Some(slice), window) if window.is_none_or(|window| slice <= window) => {
                 Some((Ended::Slice, slice))
@@ -383,7 +379,7 @@ where
         context: &mut Context<'_>,
     ) -> Result<bool, TaskError> {
         let mut targets = Vec::new();
-        let (lateness, watermark) = (self.lateness, self.watermark);
+        let (lateness, watermark) = (self.lateness, self.state.watermark);
         self.assigner.windows(slice, &mut |window| {
             if !lateness.is_late(&window, watermark) {
                 targets.push(window);
@@ -456,7 +452,7 @@ where
                 let view = A::In::at(&columns, row);
                 let time = (self.time)(Row::new(view));
                 let slice = self.assigner.slice(time);
-                if slice.max_time() > self.watermark {
+                if slice.max_time() > self.state.watermark {
                     self.batch.push((self.key)(Row::new(view)));
                     self.scratch.rows.push(row as u32);
                     self.scratch.ends.extend(namespace(slice.end));
@@ -517,7 +513,7 @@ where
             return false;
         }
         if let Signal::Watermark(time) = signal {
-            self.watermark = self.watermark.max(time);
+            self.state.watermark = self.state.watermark.max(time);
             match self.advance(context) {
                 Ok(true) => {}
                 Ok(false) => return false,

@@ -9,9 +9,7 @@ use millstream_data::{
     row::{RowLayout, RowValue},
     value::Record,
 };
-use millstream_state::{
-    Backend, Column, Kind, StateId, StateSpec, list, time::WATERMARK_MIN, window::Window,
-};
+use millstream_state::{Backend, Column, Kind, StateId, StateSpec, list, window::Window};
 
 use super::{
     WindowAssigner,
@@ -99,7 +97,6 @@ pub struct CoGroupChain<C: CoGroupFunction, S, R, F, G, W, N> {
     windows: Panes,
     /// By key and window: the rows of each stream.
     rows: [StateId; 2],
-    watermark: i64,
     sweep: Option<Sweep>,
     /// Keys of the window that has ended, and how many of them were handed over.
     ready: KeyBatch<C::Key>,
@@ -140,7 +137,6 @@ impl<C: CoGroupFunction, S, R, F, G, W, N> CoGroupChain<C, S, R, F, G, W, N> {
             state,
             windows,
             rows,
-            watermark: WATERMARK_MIN,
             sweep: None,
             ready: KeyBatch::new(),
             handed_over: 0,
@@ -159,10 +155,11 @@ where
 {
     /// Adds the row in `scratch` to the windows of its time.
     fn add(&mut self, stream: usize, time: i64) -> Result<(), TaskError> {
-        let Self { state, windows, rows, batch, scratch, watermark, windowing, .. } = self;
+        let Self { state, windows, rows, batch, scratch, windowing, .. } = self;
+        let watermark = state.watermark;
         let (slice, mut ends) = (windowing.assigner.slice(time), Vec::new());
         windowing.assigner.windows(slice, &mut |window| {
-            if window.max_time() > *watermark {
+            if window.max_time() > watermark {
                 ends.push(window.end);
             }
         });
@@ -180,7 +177,7 @@ where
     /// all is done.
     fn advance(&mut self, context: &mut Context<'_>) -> Result<bool, TaskError> {
         while let Some(end) = self.windows.ends.first().copied()
-            && end.saturating_sub(1) <= self.watermark
+            && end.saturating_sub(1) <= self.state.watermark
         {
             let mut sweep = match self.sweep.take() {
                 Some(sweep) => sweep,
@@ -308,7 +305,7 @@ where
             return false;
         }
         if let Signal::Watermark(time) = signal {
-            self.watermark = self.watermark.max(time);
+            self.state.watermark = self.state.watermark.max(time);
             match self.advance(context) {
                 Ok(true) => {}
                 Ok(false) => return false,
