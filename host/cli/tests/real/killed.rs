@@ -132,13 +132,16 @@ fn kill(process: i32) {
     unsafe { libc::kill(process, libc::SIGKILL) };
 }
 
+/// The rows that a run has shown, of what it printed.
+type Shown = dyn Fn(&str) -> Vec<String>;
+
 /// A job that is killed, and what it must come to.
 struct Case<'a> {
     library: &'a Path,
     /// Its own arguments.
     arguments: Vec<String>,
     /// The rows that it has shown, of what it printed.
-    shown: Box<dyn Fn(&str) -> Vec<String>>,
+    shown: Box<Shown>,
     expected: Vec<String>,
     /// Takes back what it has shown.
     reset: Box<dyn Fn()>,
