@@ -9,6 +9,7 @@
 mod inputs;
 pub mod mutate;
 mod rows;
+mod sorted;
 mod sorting;
 mod state;
 mod text;
@@ -19,6 +20,7 @@ use millstream_dataflow::{StreamGraph, graph::decode_schema};
 use millstream_memory::view::{Input, SliceReader};
 pub use millstream_simulation::fuzz::{connection, event, frame, payload};
 pub use rows::{migration, page, snapshot};
+pub use sorted::{block, index, manifest};
 pub use state::state;
 pub use text::{csv, json};
 
@@ -51,6 +53,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "json", run: json, inputs: inputs::json },
     Target { name: "snapshot", run: snapshot, inputs: inputs::snapshots },
     Target { name: "state", run: state, inputs: state::snapshots },
+    Target { name: "block", run: block, inputs: sorted::blocks },
+    Target { name: "index", run: index, inputs: sorted::indexes },
+    Target { name: "manifest", run: manifest, inputs: sorted::manifests },
     Target { name: "migration", run: migration, inputs: inputs::pages },
 ];
 

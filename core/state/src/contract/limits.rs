@@ -12,7 +12,7 @@ use super::{
 use crate::{Column, Key, Keys, Kind, Owned, StateError, StateId, Stopped};
 
 /// Batches that a backend gets whose budget is never used up.
-const SPILLED: u32 = 200;
+const SPILLED: u32 = 100;
 
 /// What is served before the budget is used up stays; with less state there is room again.
 pub(super) fn out_of_budget<B: Driven>(open: &impl Fn(Owned, u64) -> B) {

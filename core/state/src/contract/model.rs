@@ -96,14 +96,14 @@ impl Model {
     }
 }
 
-/// All entries of a group, with a cursor that is put down at every third.
+/// All entries of a group, with a cursor that is put down after three, six more, and so on.
 fn scan<B: Driven>(
     backend: &mut B,
     state: StateId,
     group: u32,
 ) -> Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> {
     let mut found = Vec::new();
-    let mut cursor = Cursor::default();
+    let (mut cursor, mut count) = (Cursor::default(), 3);
     loop {
         let before = found.len();
         let scanned = patient(backend, |backend| {
@@ -111,13 +111,14 @@ fn scan<B: Driven>(
             reader.scan(state, group, &mut cursor, &mut |entry| {
                 let bytes = bytes_of(reader, entry.value);
                 found.push((entry.key.to_vec(), entry.namespace.to_vec(), bytes));
-                found.len() < before + 3
+                found.len() < before + count
             })
         });
         assert_eq!(scanned, Ok(()));
-        if found.len() < before + 3 {
+        if found.len() < before + count {
             return found;
         }
+        count *= 2;
     }
 }
 
