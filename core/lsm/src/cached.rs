@@ -33,6 +33,11 @@ impl RunCursor {
     /// In front of the first entry that is not below a name.
     pub(crate) fn new(run: &Arc<Run>, order: Order, state: u16, rank: u64, name: &[u8]) -> Self {
         let end = run.index.section(state).end;
+        // Entries of key groups that are not seen are passed over.
+        let (rank, name) = match run.ranks().start {
+            first if first > rank => (first, &[][..]),
+            _ => (rank, name),
+        };
         let block = run.index.locate(state, rank, name).unwrap_or(end);
         let (cursor, from) = (BlockCursor::default(), Some((rank, name.to_vec())));
         let run = run.clone();
@@ -58,7 +63,7 @@ impl RunCursor {
                 let rank = self.order.rank_of(self.cursor.name());
                 let what = "an entry has a name that is none";
                 self.rank = rank.ok_or_else(|| wrong(BlockError { at: 0, what }))?;
-                if self.rank >= self.order.ranks().end {
+                if self.rank >= self.run.ranks().end {
                     self.block = self.end;
                     return Ok(false);
                 }
@@ -107,7 +112,7 @@ impl<L: Lease> Source for Cached<'_, L> {
         self.cursor.has_entry = false;
     }
 
-    fn hides(&self, namespace: &[u8]) -> bool {
-        self.cursor.run.index.hides(self.cursor.state, namespace)
+    fn hides(&self, rank: u64, namespace: &[u8]) -> bool {
+        self.cursor.run.hides(self.cursor.state, rank, namespace)
     }
 }

@@ -5,9 +5,11 @@
 //! states u16 | runs u32 | states | runs | checksum u64
 //! state: kind u8 | widths u8 | key u32 | namespace u32 | value u32 | name u16 and bytes
 //! run: file u64 | length u64 | checksum u64 | index at u64 | index bytes u32 | index checksum u64
+//!      first group u32 | end u32
 //! ```
 //!
-//! Runs are in order, the newest first. The bits of `widths` say which of the three are fixed. Numbers are
+//! Runs are in order, the newest first. Of a run those key groups are seen that it is listed with: after
+//! rescaling it is a file of several subtasks. The bits of `widths` say which of the three are fixed. Numbers are
 //! little-endian, the checksum is that of everything in front of it. There is no log: a manifest exists
 //! only when all its files are written and synchronised, so a run that is half-written is never seen.
 
@@ -71,6 +73,8 @@ impl Manifest {
             }
             out.extend_from_slice(&run.index_bytes.to_le_bytes());
             out.extend_from_slice(&run.index_sum.to_le_bytes());
+            out.extend_from_slice(&run.first_group.to_le_bytes());
+            out.extend_from_slice(&run.end_group.to_le_bytes());
         }
         let sum = Sum::of(&out);
         out.extend_from_slice(&sum.to_le_bytes());
@@ -135,6 +139,8 @@ fn read(bytes: &[u8]) -> Result<Manifest, IndexError> {
             index_at: reader.u64()?,
             index_bytes: reader.u32()?,
             index_sum: reader.u64()?,
+            first_group: reader.u32()?,
+            end_group: reader.u32()?,
         };
         let filter = run.index_at.checked_add(u64::from(run.index_bytes));
         let filter = filter.and_then(|filter| run.length.checked_sub(filter));
@@ -187,6 +193,8 @@ mod tests {
             index_at: 800,
             index_bytes: 40,
             index_sum: 3,
+            first_group: 3,
+            end_group: 9,
         };
         Manifest {
             owned: Owned { first: 3, end: 9, max_parallelism: 128 },

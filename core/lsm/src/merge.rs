@@ -28,8 +28,8 @@ pub(crate) trait Source {
     /// Goes on behind it.
     fn take(&mut self);
 
-    /// Whether older sources have nothing of a namespace.
-    fn hides(&self, namespace: &[u8]) -> bool;
+    /// Whether older sources have nothing of a namespace, at a rank.
+    fn hides(&self, rank: u64, namespace: &[u8]) -> bool;
 }
 
 /// A piece that counts: the [entry](Source::entry) of a source, which is to be [taken](Source::take).
@@ -177,7 +177,7 @@ impl Merge {
     /// The oldest source that may have something of the name.
     fn last_that_counts<S: Source>(&self, sources: &[S]) -> usize {
         let namespace = split(&self.name).map_or(&[][..], |parts| parts.namespace);
-        let hides = sources.iter().position(|source| source.hides(namespace));
+        let hides = sources.iter().position(|source| source.hides(self.rank, namespace));
         let cut = self.cut.as_ref().filter(|cut| cut.0 == whole(&self.name)).map(|cut| cut.1);
         hides.unwrap_or(usize::MAX).min(cut.unwrap_or(usize::MAX))
     }

@@ -40,6 +40,10 @@ pub struct RunFile {
     pub index_bytes: u32,
     /// The checksum of the index and the filter.
     pub index_sum: u64,
+    /// The first key group that is seen; others were somebody else's when the run was taken over.
+    pub first_group: u32,
+    /// The key group behind the last that is seen.
+    pub end_group: u32,
 }
 
 /// What the index of a run says.
@@ -143,4 +147,16 @@ pub(crate) struct Run {
     pub(crate) reserved: u64,
     /// Whether somebody else has written it, who may still need it.
     pub(crate) is_restored: bool,
+}
+
+impl Run {
+    /// The ranks that are seen.
+    pub(crate) fn ranks(&self) -> Range<u64> {
+        u64::from(self.place.first_group) << 48..u64::from(self.place.end_group) << 48
+    }
+
+    /// Whether older runs have nothing of a namespace, at a rank.
+    pub(crate) fn hides(&self, state: u16, rank: u64, namespace: &[u8]) -> bool {
+        self.index.hides(state, namespace) && self.ranks().contains(&rank)
+    }
 }

@@ -64,11 +64,11 @@ impl Stream {
         self.number
     }
 
-    /// Goes to the first entry of a state that belongs to a key group that is owned.
+    /// Goes to the first entry of a state that belongs to a key group that is seen.
     pub(crate) fn begin(&mut self, state: u16) {
         self.state = state;
         self.section = self.run.index.section(state);
-        let first = self.run.index.locate(state, self.order.ranks().start, &[]);
+        let first = self.run.index.locate(state, self.run.ranks().start, &[]);
         self.block = first.unwrap_or(self.section.end);
         self.has_entry = false;
         self.cursor.rewind();
@@ -145,7 +145,7 @@ impl Source for Stream {
                     let what = "an entry has a name that is none";
                     let wrong = crate::block::BlockError { at: 0, what };
                     self.rank = rank.ok_or_else(|| damaged(&self.run, self.block, wrong))?;
-                    let ranks = self.order.ranks();
+                    let ranks = self.run.ranks();
                     if self.rank >= ranks.end {
                         self.block = self.section.end;
                         return Ok(false);
@@ -176,8 +176,8 @@ impl Source for Stream {
         self.has_entry = false;
     }
 
-    fn hides(&self, namespace: &[u8]) -> bool {
-        self.run.index.hides(self.state, namespace)
+    fn hides(&self, rank: u64, namespace: &[u8]) -> bool {
+        self.run.hides(self.state, rank, namespace)
     }
 }
 

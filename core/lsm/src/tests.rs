@@ -2,6 +2,8 @@
 
 extern crate std;
 
+mod crash;
+
 use std::{boxed::Box, vec::Vec};
 
 use millstream_memory::ManagedMemory;

@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use millstream_memory::Segment;
-use millstream_state::{Lease, StateError};
+use millstream_state::{Lease, Owned, StateError};
 use millstream_storage::{FileId, Request};
 
 use crate::{
@@ -280,7 +280,7 @@ impl Writer {
     }
 
     /// The run, when it is done.
-    pub(crate) fn into_parts(self) -> (RunFile, Index, Filter) {
+    pub(crate) fn into_parts(self, owned: Owned) -> (RunFile, Index, Filter) {
         let place = RunFile {
             file: self.file,
             length: self.offset,
@@ -288,6 +288,8 @@ impl Writer {
             index_at: self.index_at,
             index_bytes: self.index_bytes,
             index_sum: self.index_sum.value(),
+            first_group: owned.first,
+            end_group: owned.end,
         };
         (place, self.index, self.filter)
     }

@@ -132,6 +132,8 @@ pub(crate) fn manifests() -> Vec<Vec<u8>> {
             index_at: 500,
             index_bytes: 136,
             index_sum: 2,
+            first_group: 0,
+            end_group: 4,
         }],
     };
     let mut bytes = manifest.encode();

@@ -37,15 +37,20 @@ pub(super) struct Compaction {
     has_ended: bool,
 }
 
-/// Which runs are merged next, of runs of these sizes, the newest first.
-fn choose(sizes: &[u64], fan_in: usize, runs_max: usize) -> Option<Range<usize>> {
+/// Which runs are merged next, of runs of these sizes, the newest first, that may be merged.
+fn choose(
+    sizes: &[u64],
+    fan_in: usize,
+    runs_max: usize,
+    may: impl Fn(&Range<usize>) -> bool,
+) -> Option<Range<usize>> {
     for first in 0..sizes.len() {
         let (mut sum, mut end) = (0, first);
         while end < sizes.len() && end - first < fan_in && (end == first || sizes[end] <= 2 * sum) {
             sum += sizes[end];
             end += 1;
         }
-        if end - first >= RUNS_MIN.min(fan_in) {
+        if end - first >= RUNS_MIN.min(fan_in) && may(&(first..end)) {
             return Some(first..end);
         }
     }
@@ -54,7 +59,8 @@ fn choose(sizes: &[u64], fan_in: usize, runs_max: usize) -> Option<Range<usize>>
     }
     let count = fan_in.min(sizes.len());
     let sum = |first: &usize| sizes[*first..*first + count].iter().sum::<u64>();
-    (0..=sizes.len() - count).min_by_key(sum).map(|first| first..first + count)
+    let firsts = (0..=sizes.len() - count).filter(|first| may(&(*first..*first + count)));
+    firsts.min_by_key(sum).map(|first| first..first + count)
 }
 
 impl<L: Lease> LsmBackend<L> {
@@ -78,7 +84,8 @@ impl<L: Lease> LsmBackend<L> {
     fn begin_compaction(&mut self) -> bool {
         let sizes: Vec<u64> = self.runs.iter().map(|run| run.place.length).collect();
         let (runs_max, _) = self.shares.runs(&self.config, self.cache.blocks_max());
-        let chosen = choose(&sizes, self.shares.fan_in(), runs_max);
+        let may = |chosen: &Range<usize>| self.may_merge(chosen);
+        let chosen = choose(&sizes, self.shares.fan_in(), runs_max, may);
         let Some(chosen) = chosen.filter(|chosen| chosen.len() > 1) else { return false };
         let is_all = chosen.end == self.runs.len();
         let inputs: Vec<_> = self.runs.get(chosen).unwrap_or(&[]).to_vec();
@@ -102,6 +109,14 @@ impl<L: Lease> LsmBackend<L> {
             has_ended: false,
         });
         true
+    }
+
+    /// Whether runs may become one. What one of them has cleared would be cleared in all key groups.
+    fn may_merge(&self, chosen: &Range<usize>) -> bool {
+        let runs = self.runs.get(chosen.clone()).unwrap_or(&[]);
+        let is_all = chosen.end == self.runs.len();
+        let clears = runs.iter().any(|run| !run.index.cleared.is_empty());
+        is_all || !clears || runs.windows(2).all(|pair| pair[0].ranks() == pair[1].ranks())
     }
 
     fn go_on_merging(
@@ -202,13 +217,16 @@ mod tests {
 
     #[test]
     fn runs_of_one_size_are_merged() {
-        assert_eq!(choose(&[], 8, 12), None);
-        assert_eq!(choose(&[1, 1, 1], 8, 12), None);
-        assert_eq!(choose(&[1, 1, 1, 1], 8, 12), Some(0..4));
-        assert_eq!(choose(&[1, 10, 10, 11, 9, 300], 8, 12), Some(1..5));
-        assert_eq!(choose(&[1, 1, 1, 1, 100], 8, 12), Some(0..4));
-        assert_eq!(choose(&[1, 1], 2, 12), Some(0..2));
-        assert_eq!(choose(&[1, 10, 100, 1000], 8, 3), Some(0..4));
-        assert_eq!(choose(&[1, 10, 100, 1000, 10_000], 2, 3), Some(0..2));
+        let all = |_: &Range<usize>| true;
+        assert_eq!(choose(&[], 8, 12, all), None);
+        assert_eq!(choose(&[1, 1, 1], 8, 12, all), None);
+        assert_eq!(choose(&[1, 1, 1, 1], 8, 12, all), Some(0..4));
+        assert_eq!(choose(&[1, 10, 10, 11, 9, 300], 8, 12, all), Some(1..5));
+        assert_eq!(choose(&[1, 1, 1, 1, 100], 8, 12, all), Some(0..4));
+        assert_eq!(choose(&[1, 1], 2, 12, all), Some(0..2));
+        assert_eq!(choose(&[1, 10, 100, 1000], 8, 3, all), Some(0..4));
+        assert_eq!(choose(&[1, 10, 100, 1000, 10_000], 2, 3, all), Some(0..2));
+        let last = |chosen: &Range<usize>| chosen.end == 5;
+        assert_eq!(choose(&[1, 10, 100, 1000, 10_000], 2, 3, last), Some(3..5));
     }
 }

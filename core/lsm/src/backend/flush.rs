@@ -119,7 +119,7 @@ impl<L: Lease> LsmBackend<L> {
 
     /// A run from what was written, whose filter is paid for.
     pub(super) fn new_run(&mut self, writer: Writer, filter: u64) -> Result<Arc<Run>, StateError> {
-        let (place, index, filter_words) = writer.into_parts();
+        let (place, index, filter_words) = writer.into_parts(self.order.owned());
         let bytes = index.bytes();
         if !self.reserve(bytes) {
             return Err(self.out_of_budget("index of a file"));

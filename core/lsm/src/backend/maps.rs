@@ -46,10 +46,10 @@ impl<L: Lease> Source for Either<'_, L> {
         }
     }
 
-    fn hides(&self, namespace: &[u8]) -> bool {
+    fn hides(&self, rank: u64, namespace: &[u8]) -> bool {
         match self {
-            Self::Buffer { source, .. } => source.hides(namespace),
-            Self::Run(source) => source.hides(namespace),
+            Self::Buffer { source, .. } => source.hides(rank, namespace),
+            Self::Run(source) => source.hides(rank, namespace),
         }
     }
 }
@@ -197,14 +197,14 @@ impl<L: Lease> LsmBackend<L> {
         let print = fingerprint(number, key.hash, key.namespace);
         let Some(name) = Name::new(key.key, key.namespace, Some(from)) else { return Ok(None) };
         for run in &self.runs {
-            if run.filter.may_have(print) {
+            if run.ranks().contains(&rank) && run.filter.may_have(print) {
                 let cursor = RunCursor::new(run, self.order, number, rank, name.bytes());
                 cursors.runs.push(cursor);
                 if self.is_cut_in_run(run, number, key)? {
                     break;
                 }
             }
-            if run.index.hides(number, key.namespace) {
+            if run.hides(number, rank, key.namespace) {
                 break;
             }
         }

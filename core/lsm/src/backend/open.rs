@@ -102,9 +102,12 @@ impl<L: Lease> LsmBackend<L> {
                 backend.states.iter_mut().for_each(|state| state.is_registered = false);
             }
             let is_seen = manifest.owned.first < owned.end && owned.first < manifest.owned.end;
-            for run in manifest.runs.into_iter().filter(|_| is_seen) {
+            for mut run in manifest.runs.into_iter().filter(|_| is_seen) {
                 backend.next_file = backend.next_file.max(run.file.0.saturating_add(1));
-                if !files.contains(&run) {
+                let first = manifest.owned.first.max(owned.first);
+                run.first_group = run.first_group.max(first);
+                run.end_group = run.end_group.min(manifest.owned.end.min(owned.end));
+                if run.first_group < run.end_group {
                     files.push_back(run);
                 }
             }
@@ -163,6 +166,7 @@ impl<L: Lease> LsmBackend<L> {
         let run = Arc::new(Run { number, place: file, index, filter, reserved, is_restored });
         self.cache.add_run(&run);
         self.runs.push(run);
+        self.listed.push(file.file);
         Ok(())
     }
 }

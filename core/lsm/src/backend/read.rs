@@ -112,7 +112,7 @@ impl<L: Lease> LsmBackend<L> {
             return Ok(Place::ABSENT);
         };
         for run in &self.runs {
-            if run.filter.may_have(print) {
+            if run.ranks().contains(&rank) && run.filter.may_have(print) {
                 match self.find_in_run(run, number, rank, name.bytes())? {
                     InRun::Here { place, more: More::No, .. } => return Ok(place),
                     InRun::Here { more: More::InNextBlock, place, block, .. }
@@ -135,7 +135,7 @@ impl<L: Lease> LsmBackend<L> {
                     InRun::Nothing => {}
                 }
             }
-            if run.index.hides(number, key.namespace) {
+            if run.hides(number, rank, key.namespace) {
                 return Ok(Place::ABSENT);
             }
         }
@@ -233,7 +233,7 @@ impl<L: Lease> LsmBackend<L> {
         let print = fingerprint(number, key.hash, key.namespace);
         let Some(name) = Name::new(key.key, key.namespace, None) else { return Ok(true) };
         for run in &self.runs {
-            if run.filter.may_have(print) {
+            if run.ranks().contains(&rank) && run.filter.may_have(print) {
                 match self.find_in_run(run, number, rank, name.bytes())? {
                     InRun::Here { op, .. } => {
                         let mut pieces = Vec::new();
@@ -247,7 +247,7 @@ impl<L: Lease> LsmBackend<L> {
                     InRun::Nothing => {}
                 }
             }
-            if run.index.hides(number, key.namespace) {
+            if run.hides(number, rank, key.namespace) {
                 return Ok(true);
             }
         }

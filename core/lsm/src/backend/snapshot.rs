@@ -130,7 +130,10 @@ impl<L: Lease> LsmBackend<L> {
             checksum: run.place.checksum,
             is_new: !self.listed.contains(&run.place.file),
         };
-        let files = runs.iter().map(file).collect();
+        // A file may be seen twice, with different key groups.
+        let mut files: Vec<SnapshotFile> = runs.iter().map(file).collect();
+        files.sort_unstable_by_key(|file| file.file);
+        files.dedup_by_key(|file| file.file);
         self.listed = runs.iter().map(|run| run.place.file).collect();
         self.last_snapshot += 1;
         let number = self.last_snapshot;

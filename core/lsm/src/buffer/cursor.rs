@@ -395,7 +395,7 @@ impl<L: Lease> Source for BufferSource<'_, L> {
         self.cursor.has_entry = false;
     }
 
-    fn hides(&self, namespace: &[u8]) -> bool {
+    fn hides(&self, _: u64, namespace: &[u8]) -> bool {
         self.buffer.hides(self.cursor.state, namespace)
     }
 }

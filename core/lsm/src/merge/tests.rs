@@ -35,7 +35,7 @@ impl Source for Listed {
         self.waits = true;
     }
 
-    fn hides(&self, _: &[u8]) -> bool {
+    fn hides(&self, _: u64, _: &[u8]) -> bool {
         self.hides
     }
 }
