@@ -64,7 +64,8 @@ impl Snapshot {
 /// A snapshot as files.
 #[derive(Clone, Debug)]
 pub struct SnapshotFiles {
-    /// What [`release_snapshot`](LsmBackend::release_snapshot) takes.
+    /// What [`release_snapshot`](LsmBackend::release_snapshot) takes: of this backend, which counts its
+    /// own snapshots from 1 on.
     pub number: u64,
     /// The [manifest](crate::manifest), to be stored with the checkpoint: what
     /// [`open`](LsmBackend::open) takes.

@@ -237,8 +237,10 @@ impl World {
         self.opened += 1;
         let seed = self.opened;
         let mut storage = surviving(&mut self.machine.storage, self.opened * FILES, seed);
-        let manifests = match &self.last {
+        let manifests = match &mut self.last {
             Some((files, model)) => {
+                // Another backend counts its snapshots from one again.
+                files.number = 0;
                 self.model = model.clone();
                 vec![files.manifest.clone()]
             }
