@@ -60,6 +60,9 @@ pub struct LsmBackend<L: Lease> {
     transfers: Transfers,
     /// Blocks that are being read for the cache. Their runs are not deleted meanwhile.
     reading: Vec<Wanted>,
+    /// Of the call that waited last: the keys behind the one that waits, and those of them that were not
+    /// looked at yet.
+    asked: (usize, usize),
     /// Bytes that indexes and filters take.
     indexes: u64,
     next_file: u64,
@@ -120,6 +123,7 @@ impl<L: Lease> LsmBackend<L> {
             budget,
             transfers: Transfers::default(),
             reading: Vec::new(),
+            asked: (0, 0),
             indexes: 0,
             next_file: config.first_file.0,
             flush: None,

@@ -31,12 +31,18 @@ pub(crate) struct WriteBuffer<L: Lease> {
     pub(crate) memory: MemoryBackend<Share<L>>,
     /// States and namespaces of which nothing older counts, in order.
     cleared: Vec<(u16, Box<[u8]>)>,
+    /// Whether anything was ever cut off or removed from what is older.
+    has_marks: bool,
 }
 
 impl<L: Lease> WriteBuffer<L> {
     pub(crate) fn new(share: Share<L>, owned: Owned, hash: KeyHash) -> Self {
         let config = MemoryConfig { copies_max: 0 };
-        Self { memory: MemoryBackend::new(share, owned, hash, config), cleared: Vec::new() }
+        Self {
+            memory: MemoryBackend::new(share, owned, hash, config),
+            cleared: Vec::new(),
+            has_marks: false,
+        }
     }
 
     /// Adds the tables of a state. The same states in the same order have the same tables in all
@@ -73,6 +79,7 @@ impl<L: Lease> WriteBuffer<L> {
 
     /// Nothing older counts for a key.
     pub(crate) fn cut(&mut self, tables: &Tables, key: &Key<'_>) -> Result<(), StateError> {
+        self.has_marks = true;
         let cut = self.memory.put(tables.cut, &key.batch(), Column::Same(&[]));
         cut.map_err(|stopped| stopped.error)
     }
@@ -83,10 +90,34 @@ impl<L: Lease> WriteBuffer<L> {
     }
 
     pub(crate) fn is_cut(&self, tables: &Tables, key: &Key<'_>) -> Result<bool, StateError> {
-        if self.memory.entries(tables.cut) == 0 {
-            return Ok(false);
+        Ok(self.has_marks && !self.memory.find(tables.cut, key)?.is_absent())
+    }
+
+    /// Removes an entry of a map from what older buffers and files have.
+    pub(crate) fn remove_older(
+        &mut self,
+        tables: &Tables,
+        key: &Key<'_>,
+        map_key: &[u8],
+    ) -> Result<(), StateError> {
+        let Some(removed) = tables.removed else { return Ok(()) };
+        self.has_marks = true;
+        let (map_key, nothing) = (Column::Same(map_key), Column::Same(&[]));
+        let put = self.memory.put_entries(removed, &key.batch(), map_key, nothing);
+        put.map_err(|stopped| stopped.error)
+    }
+
+    /// Whether an entry of a map is removed from what older buffers and files have.
+    pub(crate) fn is_removed(
+        &self,
+        tables: &Tables,
+        key: &Key<'_>,
+        map_key: &[u8],
+    ) -> Result<bool, StateError> {
+        match tables.removed.filter(|_| self.has_marks) {
+            Some(removed) => Ok(!self.memory.find_entry(removed, key, map_key)?.is_absent()),
+            None => Ok(false),
         }
-        Ok(!self.memory.find(tables.cut, key)?.is_absent())
     }
 
     /// Removes what is here of a key.

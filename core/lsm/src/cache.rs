@@ -178,9 +178,9 @@ impl<L: Lease> Cache<L> {
         }
     }
 
-    /// Whether more blocks may be wanted before those so far are read.
-    pub(crate) fn has_room_to_want(&self) -> bool {
-        self.wanted.borrow().len() < self.wanted_max.get()
+    /// Whether more blocks may be wanted while so many are being read.
+    pub(crate) fn has_room_to_want(&self, reading: usize) -> bool {
+        self.wanted.borrow().len() + reading < self.wanted_max.get()
     }
 
     /// Whether there is anything to read.

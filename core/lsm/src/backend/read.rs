@@ -82,11 +82,9 @@ impl<L: Lease> LsmBackend<L> {
             if !place.is_absent() {
                 return Ok(buffered(place, at));
             }
-            let is_removed = match (map_key, tables.removed) {
-                (Some(map_key), Some(removed)) if buffer.memory.entries(removed) > 0 => {
-                    !buffer.memory.find_entry(removed, key, map_key)?.is_absent()
-                }
-                _ => false,
+            let is_removed = match map_key {
+                Some(map_key) => buffer.is_removed(tables, key, map_key)?,
+                None => false,
             };
             let hides = buffer.hides(number, key.namespace);
             if is_removed || hides || buffer.is_cut(tables, key)? {

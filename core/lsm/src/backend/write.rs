@@ -196,16 +196,20 @@ impl<L: Lease> LsmBackend<L> {
         put.map_err(|stopped| stopped.error)
     }
 
-    /// Asks for what the next keys need, so that it is read together.
-    fn ask_ahead(&self, state: StateId, keys: &Keys<'_>) {
-        let Ok(found) = self.state(state) else { return };
-        for index in 0..keys.len().min(LOOK_AHEAD) {
-            if !self.cache.has_room_to_want() {
-                return;
+    /// Asks for what the next keys need, so that it is read together. A call that is repeated for the rest
+    /// of its keys goes on behind those that were asked for.
+    fn ask_ahead(&mut self, state: StateId, keys: &Keys<'_>) {
+        let left = keys.len();
+        let (last_left, asked) = self.asked;
+        let mut index = if left <= last_left { left.saturating_sub(asked) } else { 0 };
+        if let Ok(found) = self.state(state) {
+            while index < left.min(LOOK_AHEAD) && self.cache.has_room_to_want(self.reading.len()) {
+                // What is wrong with a key is said when it is its turn.
+                let _ = self.find_value(state.0, found, &keys.at(index), None);
+                index += 1;
             }
-            // What is wrong with a key is said when it is its turn.
-            let _ = self.find_value(state.0, found, &keys.at(index), None);
         }
+        self.asked = (left, left - index.min(left));
     }
 
     /// Removes what a key has.
@@ -251,14 +255,10 @@ impl<L: Lease> LsmBackend<L> {
         let found = self.state_of(state, Kind::Map)?;
         let tables = found.tables;
         self.active.memory.find(tables.present, key)?;
-        let map_key = Column::Same(map_key);
-        if let Some(removed) = tables.removed
-            && self.may_be_older(state.0, found, key)?
-        {
-            let put =
-                self.active.memory.put_entries(removed, &key.batch(), map_key, Column::Same(&[]));
-            put.map_err(|stopped| stopped.error)?;
+        if self.may_be_older(state.0, found, key)? {
+            self.active.remove_older(&tables, key, map_key)?;
         }
+        let map_key = Column::Same(map_key);
         let removed = self.active.memory.remove_entries(tables.present, &key.batch(), map_key);
         removed.map_err(|stopped| stopped.error)
     }
