@@ -9,9 +9,12 @@ use std::{boxed::Box, vec::Vec};
 use millstream_memory::ManagedMemory;
 use millstream_segments::HeapArena;
 use millstream_state::{
-    Backend, Column, Cursor, Entry, Key, Keys, ManagedLease, Merge, Owned, Place, StateError,
-    StateId, StateSpec, Stopped,
+    Backend, Column, Cursor, Entry, Key, Keys, Kind, ManagedLease, MemoryBackend, MemoryConfig,
+    Merge, Owned, Place, StateError, StateId, StateSpec, Stopped,
     contract::{self, Driven},
+    format::ReadChunk,
+    restore_driven,
+    ttl::Ttl,
 };
 use millstream_storage::{MemoryStorage, Storage};
 
@@ -255,4 +258,105 @@ fn contract_with_a_tiny_budget() {
         let machine = Machine::new(owned, bytes.min(8 << 20), 4 << 10, storage);
         Machine { freeze_after: 3, entries: 5, ..machine }
     });
+}
+
+fn spec(name: &str, kind: Kind, value: Option<usize>) -> StateSpec {
+    StateSpec { name: name.into(), kind, key: Some(4), namespace: Some(0), value }
+}
+
+#[test]
+fn what_expired_is_dropped_when_runs_are_merged() {
+    let owned = Owned { first: 0, end: 8, max_parallelism: 8 };
+    let mut machine = Machine::new(owned, 1 << 20, 4 << 10, MemoryStorage::new());
+    let state = machine.register(&spec("seen", Kind::Value, Some(8))).expect("registered");
+    machine.lsm.set_ttl(state, Ttl::new(100));
+    machine.lsm.set_time(50);
+    for round in 0..4u32 {
+        for number in 0..500 {
+            let key = (round * 1000 + number).to_le_bytes();
+            let key = Key { hash: contract::hash(&key), key: &key, namespace: &[] };
+            // Those of the last round were seen later.
+            let seen = i64::from(round / 3 * 1000).to_le_bytes();
+            let put = machine.put(state, &key.batch(), Column::Same(&seen));
+            assert_eq!(put, Ok(()));
+        }
+        if round == 3 {
+            machine.lsm.set_time(1050);
+        }
+        assert_eq!(machine.open_snapshot(), Ok(()));
+        while matches!(machine.lsm.snapshot_files(), Err(StateError::Waits)) {
+            machine.drive();
+        }
+    }
+    while machine.step().expect("a storage without faults") {}
+    assert_eq!(machine.lsm.metrics().runs, 1);
+    assert_eq!((machine.lsm.metrics().merged, machine.entries(state)), (500, 500));
+}
+
+/// A savepoint of one kind of backend is restored by the other.
+#[test]
+fn memory_and_files_have_one_format() {
+    let owned = Owned { first: 0, end: 8, max_parallelism: 8 };
+    let lease = lease(16 << 20, 32 << 10);
+    let mut memory = MemoryBackend::new(lease, owned, contract::hash, MemoryConfig::default());
+    let specs = [
+        spec("counts", Kind::Value, Some(8)),
+        spec("texts", Kind::Value, None),
+        spec("lists", Kind::List, None),
+        spec("maps", Kind::Map, None),
+    ];
+    let states = specs.each_ref().map(|spec| memory.register(spec).expect("registered"));
+    for number in 0..1000u32 {
+        let (bytes, text) = (number.to_le_bytes(), std::vec![7; number as usize * 3]);
+        let key = Key { hash: contract::hash(&bytes), key: &bytes, namespace: &[] };
+        let keys = key.batch();
+        let (number, text) = (Column::Same(&bytes), Column::Same(&text));
+        let served = [
+            memory.put(states[0], &keys, Column::Same(&[bytes, bytes].concat())),
+            memory.put(states[1], &keys, text),
+            memory.append(states[2], &keys, text),
+            memory.append(states[2], &keys, number),
+            memory.put_entries(states[3], &keys, number, text),
+            memory.put_entries(states[3], &keys, Column::Same(b""), number),
+        ];
+        assert!(served.into_iter().all(|served| served.is_ok()), "room for {bytes:?}");
+    }
+    let first = chunks_of(&mut memory);
+    let mut machine = Machine::new(owned, 2 << 20, 4 << 10, MemoryStorage::new());
+    assert_eq!(specs.each_ref().map(|spec| machine.register(spec).expect("registered")), states);
+    restore_driven(&mut machine, owned, contract::hash, &states, &first, Machine::drive)
+        .expect("restored");
+    assert!(machine.lsm.metrics().runs > 0, "more than a buffer");
+    let second = chunks_of(&mut machine);
+    let lease = self::lease(16 << 20, 32 << 10);
+    let mut again = MemoryBackend::new(lease, owned, contract::hash, MemoryConfig::default());
+    assert_eq!(specs.each_ref().map(|spec| again.register(spec).expect("registered")), states);
+    restore_driven(&mut again, owned, contract::hash, &states, &second, |_| ()).expect("restored");
+    assert!(entries_of(&first) == entries_of(&chunks_of(&mut again)));
+}
+
+fn chunks_of(backend: &mut impl Driven) -> Vec<u8> {
+    let mut out = Vec::new();
+    assert_eq!(backend.open_snapshot(), Ok(()));
+    loop {
+        match backend.next_chunk(&mut out) {
+            Ok(true) => {}
+            Ok(false) => return out,
+            Err(StateError::Waits) => backend.drive(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// State, key and value of all entries, in order.
+fn entries_of(snapshot: &[u8]) -> Vec<(u16, Vec<u8>, Vec<u8>)> {
+    let (mut found, mut offset) = (Vec::new(), 0);
+    while offset < snapshot.len() {
+        let (chunk, next) = ReadChunk::read(snapshot, offset).expect("a chunk");
+        let entries = chunk.entries();
+        found.extend(entries.map(|it| (chunk.state, it.key.to_vec(), it.value.to_vec())));
+        offset = next;
+    }
+    found.sort();
+    found
 }

@@ -197,8 +197,7 @@ impl<L: Lease> LsmBackend<L> {
     ) -> Result<Place, StateError> {
         // The newest part first; each with its pieces in order.
         let mut parts: Vec<Vec<Place>> = Vec::new();
-        let is_all = self.collect_list(number, state, key, &mut parts)?;
-        debug_assert!(is_all || !parts.is_empty() || self.runs.is_empty() || parts.is_empty());
+        self.collect_list(number, state, key, &mut parts)?;
         let mut places: Vec<Place> = parts.into_iter().rev().flatten().collect();
         match (places.pop(), places.is_empty()) {
             (None, _) => Ok(Place::ABSENT),
@@ -210,26 +209,26 @@ impl<L: Lease> LsmBackend<L> {
         }
     }
 
-    /// Collects the parts of a list down to the one that is whole; whether there was one.
+    /// Collects the parts of a list down to the one that is whole.
     fn collect_list(
         &self,
         number: u16,
         state: &State,
         key: &Key<'_>,
         parts: &mut Vec<Vec<Place>>,
-    ) -> Result<bool, StateError> {
+    ) -> Result<(), StateError> {
         for (at, buffer) in self.buffers() {
             let place = buffer.memory.find(state.tables.present, key)?;
             if !place.is_absent() {
                 parts.push([buffered(place, at)].into());
             }
             if buffer.is_cut(&state.tables, key)? || buffer.hides(number, key.namespace) {
-                return Ok(true);
+                return Ok(());
             }
         }
         let rank = self.order.rank(key.hash, key.namespace);
         let print = fingerprint(number, key.hash, key.namespace);
-        let Some(name) = Name::new(key.key, key.namespace, None) else { return Ok(true) };
+        let Some(name) = Name::new(key.key, key.namespace, None) else { return Ok(()) };
         for run in &self.runs {
             if run.ranks().contains(&rank) && run.filter.may_have(print) {
                 match self.find_in_run(run, number, rank, name.bytes())? {
@@ -238,18 +237,18 @@ impl<L: Lease> LsmBackend<L> {
                         self.pieces_in_run(run, number, rank, name.bytes(), &mut pieces)?;
                         parts.push(pieces);
                         if op == Op::Whole {
-                            return Ok(true);
+                            return Ok(());
                         }
                     }
-                    InRun::Gone => return Ok(true),
+                    InRun::Gone => return Ok(()),
                     InRun::Nothing => {}
                 }
             }
             if run.hides(number, rank, key.namespace) {
-                return Ok(true);
+                return Ok(());
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Whether what a run has of a map is cut off from what older ones have.
