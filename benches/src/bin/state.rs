@@ -196,7 +196,7 @@ impl Table {
                 Ok(()) => return,
                 Err(Stopped { done: served, error: StateError::SnapshotFirst }) => {
                     done += served;
-                    self.backend.next_chunk(&mut self.chunks);
+                    self.backend.next_chunk(&mut self.chunks).expect("memory");
                 }
                 Err(stopped) => panic!("{stopped}"),
             }
@@ -246,7 +246,7 @@ impl Table {
     fn write(&mut self) -> bool {
         let mut more = true;
         while more && self.chunks.len() < BETWEEN {
-            more = self.backend.next_chunk(&mut self.chunks);
+            more = self.backend.next_chunk(&mut self.chunks).expect("memory");
         }
         self.written += self.chunks.len() as u64;
         black_box(&self.chunks);

@@ -51,9 +51,12 @@ pub trait Chain: Send {
     }
 
     /// Appends a part of the frozen state to `out`; `false` if that was all of it.
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+    ///
+    /// # Errors
+    /// If it cannot be read; the snapshot is worth nothing then.
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
         let _ = out;
-        false
+        Ok(false)
     }
 
     /// The snapshot is not wanted any more.

@@ -199,9 +199,9 @@ impl<T: Value, S: Stage<T>> Chain for PageChain<T, S> {
         Ok(())
     }
 
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
         out.append(&mut self.frozen);
-        false
+        Ok(false)
     }
 
     fn abort_snapshot(&mut self) {

@@ -111,7 +111,7 @@ impl KeyedState {
                 Ok(()) => return Ok(()),
                 Err(Stopped { done, error: StateError::SnapshotFirst }) => {
                     served += done;
-                    self.backend.next_chunk(&mut self.urgent);
+                    self.backend.next_chunk(&mut self.urgent).map_err(failure)?;
                 }
                 Err(Stopped { error, .. }) => return Err(failure(error)),
             }
@@ -136,7 +136,7 @@ impl KeyedState {
                 Ok(()) => return Ok(()),
                 Err(Stopped { done, error: StateError::SnapshotFirst }) => {
                     served += done;
-                    self.backend.next_chunk(&mut self.urgent);
+                    self.backend.next_chunk(&mut self.urgent).map_err(failure)?;
                 }
                 Err(Stopped { error, .. }) => return Err(failure(error)),
             }
@@ -168,12 +168,12 @@ impl KeyedState {
     }
 
     /// See [`Chain::next_chunk`](crate::Chain::next_chunk).
-    pub(crate) fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
         if !self.urgent.is_empty() {
             out.append(&mut self.urgent);
-            return true;
+            return Ok(true);
         }
-        self.backend.next_chunk(out)
+        self.backend.next_chunk(out).map_err(failure)
     }
 
     /// See [`Chain::abort_snapshot`](crate::Chain::abort_snapshot).

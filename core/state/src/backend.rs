@@ -7,6 +7,12 @@
 //!
 //! **Out of budget** is an error, [`StateError::OutOfBudget`]: a backend never takes more than it was
 //! given. **A call that stops** says how many keys were served, and may be repeated from there.
+//!
+//! **A backend with files** never blocks: a call that needs what is not in memory stops with
+//! [`StateError::Waits`]. Its driver lets it work, feeds it what the storage has completed, and repeats
+//! the call for the keys that were not served. Reading stops in the same way: places that were pushed
+//! are those of the first keys and good until the backend works again, and a scan is repeated from
+//! behind the last entry that it has shown.
 
 use alloc::{string::String, vec::Vec};
 
@@ -252,7 +258,11 @@ pub trait Backend {
 
     /// Appends the next chunk of the open snapshot to `out`, in the [canonical
     /// format](crate::format); `false` if there was no more, and the snapshot is closed.
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool;
+    ///
+    /// # Errors
+    /// [`StateError::Waits`], with nothing appended; [`StateError::Storage`] and
+    /// [`StateError::DamagedFile`]: the snapshot is not to be used.
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, StateError>;
 
     /// Closes a snapshot that is not wanted any more.
     fn abort_snapshot(&mut self);
@@ -260,7 +270,8 @@ pub trait Backend {
     /// What a state was registered as; `None` if there is no such state.
     fn spec(&self, state: StateId) -> Option<&StateSpec>;
 
-    /// How many keys and namespaces have a value.
+    /// How many keys and namespaces have a value. A backend that writes without reading what was there
+    /// cannot know: it then answers how many entries it keeps, those that others replace included.
     fn entries(&self, state: StateId) -> u64;
 
     /// Bytes of the budget that are held.

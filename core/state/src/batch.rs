@@ -1,5 +1,7 @@
 //! A page of keys: what every call of a backend is for.
 
+use millstream_data::hash;
+
 use crate::StateError;
 
 /// Byte strings, one for each key of a batch.
@@ -160,6 +162,15 @@ impl Owned {
     pub(crate) fn place(&self, hash: u64) -> (u32, u64) {
         let product = u128::from(hash) * u128::from(self.max_parallelism);
         ((product >> 64) as u32, product as u64)
+    }
+
+    /// The key group of a key and its position there, a fraction of 2^64. The group is the key's alone;
+    /// the position depends on the namespace, too, so that a key may have many. Tables and sorted files
+    /// are in this order.
+    #[inline(always)]
+    pub fn position(&self, hash: u64, namespace: &[u8]) -> (u32, u64) {
+        let (group, position) = self.place(hash);
+        if namespace.is_empty() { (group, position) } else { (group, hash::bytes(hash, namespace)) }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,9 +1,10 @@
 //! Why state cannot be read or written.
 
-use alloc::string::String;
+use alloc::{boxed::Box, string::String};
 use core::fmt;
 
 use millstream_data::row::RowError;
+use millstream_storage::StorageError;
 
 /// Why a call of a backend failed. The state is as if the failing key had not been part of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,20 @@ pub enum StateError {
     },
     /// A snapshot is open already.
     SnapshotOpen,
+    /// Something has to be read from a file or written to one first. Let the backend work, feed it
+    /// what the storage has completed, and repeat the call from where it stopped.
+    Waits,
+    /// A file of the state could not be read or written. The state is not to be used any more.
+    Storage(Box<StorageError>),
+    /// A file of the state is not as it was written.
+    DamagedFile {
+        /// The file, by its number in the storage.
+        file: u64,
+        /// Where, in bytes from the beginning.
+        offset: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
 }
 
 /// A call for many keys that stopped at one of them.
@@ -105,6 +120,16 @@ impl fmt::Display for StateError {
             ),
             Self::SnapshotOpen => f.write_str(
                 "a snapshot is open already; finish or abort it before the next one is taken",
+            ),
+            Self::Waits => f.write_str(
+                "a file of the state has to be read or written first; let the backend work and \
+                 repeat the call",
+            ),
+            Self::Storage(error) => write!(f, "the state's files: {error}"),
+            Self::DamagedFile { file, offset, what } => write!(
+                f,
+                "file {file} of the state is damaged at byte {offset}: {what}; restore an older \
+                 checkpoint"
             ),
         }
     }

@@ -69,4 +69,4 @@ pub use error::{StateError, Stopped};
 pub use key_group::{KeyGroups, MAX_PARALLELISM_LIMIT, default_max_parallelism};
 pub use lease::{Lease, ManagedLease};
 pub use memory::{MemoryBackend, MemoryConfig};
-pub use restore::{RestoreError, restore};
+pub use restore::{RestoreError, restore, restore_driven};

@@ -23,6 +23,34 @@ pub fn restore<B: Backend>(
     states: &[StateId],
     snapshot: &[u8],
 ) -> Result<u64, RestoreError> {
+    restore_with(backend, owned, hash, states, snapshot, None)
+}
+
+/// As [`restore`], for a backend with files: `drive` lets it work where it [waits](StateError::Waits).
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_driven<B: Backend>(
+    backend: &mut B,
+    owned: Owned,
+    hash: KeyHash,
+    states: &[StateId],
+    snapshot: &[u8],
+    mut drive: impl FnMut(&mut B),
+) -> Result<u64, RestoreError> {
+    restore_with(backend, owned, hash, states, snapshot, Some(&mut drive))
+}
+
+type Drive<'a, B> = Option<&'a mut dyn FnMut(&mut B)>;
+
+fn restore_with<B: Backend>(
+    backend: &mut B,
+    owned: Owned,
+    hash: KeyHash,
+    states: &[StateId],
+    snapshot: &[u8],
+    mut drive: Drive<'_, B>,
+) -> Result<u64, RestoreError> {
     let (mut offset, mut restored) = (0, 0);
     while offset < snapshot.len() {
         let (chunk, next) = ReadChunk::read(snapshot, offset)?;
@@ -44,10 +72,30 @@ pub fn restore<B: Backend>(
                 let key = Key { hash, key: entry.key, namespace: entry.namespace };
                 match kind {
                     Kind::Value => {
-                        backend.put(state, &key.batch(), Column::Same(entry.value))?;
+                        served(backend, &mut drive, |backend| {
+                            Ok(backend.put(state, &key.batch(), Column::Same(entry.value))?)
+                        })?;
                     }
-                    Kind::List => restore_list(backend, state, &key, entry.value, width, offset)?,
-                    Kind::Map => restore_map(backend, state, &key, entry.value, offset)?,
+                    Kind::List => {
+                        check_list(entry.value, width, offset)?;
+                        served(backend, &mut drive, |backend| {
+                            Ok(backend.put_list(state, &key, entry.value)?)
+                        })?;
+                    }
+                    Kind::Map => {
+                        for entry in format::map_entries(entry.value) {
+                            let Some((map_key, value)) = entry else {
+                                return Err(damaged(
+                                    offset,
+                                    "it has a map that ends within an entry",
+                                ));
+                            };
+                            let (map_key, value) = (Column::Same(map_key), Column::Same(value));
+                            served(backend, &mut drive, |backend| {
+                                Ok(backend.put_entries(state, &key.batch(), map_key, value)?)
+                            })?;
+                        }
+                    }
                 }
                 restored += 1;
             }
@@ -57,39 +105,29 @@ pub fn restore<B: Backend>(
     Ok(restored)
 }
 
-fn restore_list<B: Backend>(
+/// Calls again as long as the backend waits, if it can be driven.
+fn served<B: Backend>(
     backend: &mut B,
-    state: StateId,
-    key: &Key<'_>,
-    value: &[u8],
-    width: Option<usize>,
-    offset: usize,
+    drive: &mut Drive<'_, B>,
+    mut call: impl FnMut(&mut B) -> Result<(), RestoreError>,
 ) -> Result<(), RestoreError> {
+    loop {
+        match (call(backend), &mut *drive) {
+            (Err(RestoreError::State(StateError::Waits)), Some(drive)) => drive(backend),
+            (outcome, _) => return outcome,
+        }
+    }
+}
+
+fn check_list(value: &[u8], width: Option<usize>, offset: usize) -> Result<(), RestoreError> {
     let mut rest = value;
     while let Some((_, behind)) = list::split_first(rest, width) {
         rest = behind;
     }
-    if !rest.is_empty() {
-        return Err(damaged(offset, "it has a list that ends within an element"));
+    match rest.is_empty() {
+        true => Ok(()),
+        false => Err(damaged(offset, "it has a list that ends within an element")),
     }
-    backend.put_list(state, key, value)?;
-    Ok(())
-}
-
-fn restore_map<B: Backend>(
-    backend: &mut B,
-    state: StateId,
-    key: &Key<'_>,
-    value: &[u8],
-    offset: usize,
-) -> Result<(), RestoreError> {
-    for entry in format::map_entries(value) {
-        let Some((map_key, value)) = entry else {
-            return Err(damaged(offset, "it has a map that ends within an entry"));
-        };
-        backend.put_entries(state, &key.batch(), Column::Same(map_key), Column::Same(value))?;
-    }
-    Ok(())
 }
 
 fn damaged(offset: usize, what: &'static str) -> RestoreError {

@@ -10,6 +10,7 @@ mod inputs;
 mod manifest;
 pub mod mutate;
 mod rows;
+mod sorted;
 mod sorting;
 mod state;
 mod text;
@@ -21,6 +22,7 @@ use millstream_dataflow::{StreamGraph, graph::decode_schema};
 use millstream_memory::view::{Input, SliceReader};
 pub use millstream_simulation::fuzz::{connection, event, frame, payload};
 pub use rows::{migration, page, snapshot};
+pub use sorted::{block, index, runs};
 pub use state::state;
 pub use text::{csv, json};
 
@@ -54,6 +56,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "snapshot", run: snapshot, inputs: inputs::snapshots },
     Target { name: "state", run: state, inputs: state::snapshots },
     Target { name: "manifest", run: manifest, inputs: manifest::manifests },
+    Target { name: "block", run: block, inputs: sorted::blocks },
+    Target { name: "index", run: index, inputs: sorted::indexes },
+    Target { name: "runs", run: runs, inputs: sorted::manifests },
     Target { name: "migration", run: migration, inputs: inputs::pages },
 ];
 

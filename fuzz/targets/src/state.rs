@@ -71,7 +71,7 @@ fn backend() -> (MemoryBackend<ManagedLease>, Vec<StateId>) {
 fn snapshot_of(backend: &mut MemoryBackend<ManagedLease>) -> Vec<u8> {
     let mut snapshot = Vec::new();
     backend.open_snapshot().expect("none is open");
-    while backend.next_chunk(&mut snapshot) {}
+    while backend.next_chunk(&mut snapshot).expect("memory") {}
     snapshot
 }
 

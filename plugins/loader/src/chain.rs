@@ -149,12 +149,12 @@ impl Chain for PluginChain {
         self.call_state(|chain, errors| unsafe { begin(chain, errors) }).map(|_| ())
     }
 
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
         let next = self.job.table.next_chunk;
         let chunk = append(out);
         // SAFETY: the chain is open and used by one thread, and `out` outlives the call.
-        let more = self.call_state(|chain, errors| unsafe { next(chain, chunk, errors) });
-        matches!(more, Ok(MORE))
+        let more = self.call_state(|chain, errors| unsafe { next(chain, chunk, errors) })?;
+        Ok(more == MORE)
     }
 
     fn abort_snapshot(&mut self) {

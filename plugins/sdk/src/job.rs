@@ -233,7 +233,7 @@ unsafe extern "C" fn next_chunk(chain: *mut c_void, sink: BytesSink, errors: Byt
     thunk::status(errors, || {
         let mut chunk = Vec::new();
         // SAFETY: the host passes what `open_chain` gave.
-        let more = unsafe { thunk::exclusive::<OpenChain>(chain)? }.next_chunk(&mut chunk);
+        let more = unsafe { thunk::exclusive::<OpenChain>(chain)? }.next_chunk(&mut chunk)?;
         thunk::give(sink, &chunk);
         Ok(if more { MORE } else { DONE })
     })

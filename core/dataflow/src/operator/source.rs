@@ -127,14 +127,14 @@ impl<T: Value, I: Iterator<Item = T> + Send, S: Stage<T>> Chain for SourceChain<
         Ok(())
     }
 
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
         if let Some(made) = self.frozen.take() {
             let (subtask, parallelism) = self.place;
             let mut chunk = Chunk::begin(0, subtask, out);
             chunk.whole(&parallelism.to_le_bytes(), &[], &made.to_le_bytes());
             chunk.end();
         }
-        false
+        Ok(false)
     }
 
     fn abort_snapshot(&mut self) {

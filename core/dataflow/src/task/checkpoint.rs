@@ -189,7 +189,7 @@ impl Checkpointing {
     pub(super) fn write(
         &mut self,
         waker: &Waker,
-        mut next: impl FnMut(&mut Vec<u8>) -> bool,
+        mut next: impl FnMut(&mut Vec<u8>) -> Result<bool, TaskError>,
     ) -> bool {
         let (Some(checkpoint), Some(writer)) = (self.open, &mut self.writer) else { return false };
         for _ in 0..CHUNKS_PER_STEP {
@@ -199,7 +199,14 @@ impl Checkpointing {
             let mut chunk = Vec::new();
             let mut more = true;
             while more && chunk.len() < CHUNK_BYTES {
-                more = next(&mut chunk);
+                match next(&mut chunk) {
+                    Ok(there_is_more) => more = there_is_more,
+                    Err(error) => {
+                        writer.decline(checkpoint, alloc::format!("{error}"));
+                        self.open = None;
+                        return false;
+                    }
+                }
             }
             if !chunk.is_empty() {
                 writer.write(checkpoint, chunk);

@@ -265,7 +265,7 @@ fn cleanups_and_snapshots_leave_out_what_expired() {
 
     let mut snapshot = Vec::new();
     first.open_snapshot().unwrap();
-    while first.next_chunk(&mut snapshot) {}
+    while first.next_chunk(&mut snapshot).expect("memory") {}
     for (now, expected) in [(0, [200, 4000, 4000]), (120, [100, 2000, 2000]), (999, [0, 0, 0])] {
         let mut clean = Vec::new();
         let living = |number: u16| {

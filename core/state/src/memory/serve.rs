@@ -250,8 +250,8 @@ impl<L: Lease> Backend for MemoryBackend<L> {
         self.open()
     }
 
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
-        self.chunk(out)
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, StateError> {
+        Ok(self.chunk(out))
     }
 
     fn abort_snapshot(&mut self) {

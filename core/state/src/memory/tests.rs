@@ -72,10 +72,14 @@ fn keys_of_one_hash() {
             let value = value(number, round);
             while let Err(stopped) = backend.put(state, &key.batch(), Column::Same(&value)) {
                 assert_eq!(stopped.error, StateError::SnapshotFirst);
-                assert!(backend.next_chunk(&mut snapshot), "the page that is waited for");
+                assert_eq!(
+                    backend.next_chunk(&mut snapshot),
+                    Ok(true),
+                    "the page that is waited for"
+                );
             }
         }
-        while backend.next_chunk(&mut snapshot) {}
+        while backend.next_chunk(&mut snapshot).expect("memory") {}
         let (mut before, id) = open();
         restore(&mut before, owned, hash, &[id], &snapshot).expect("restored");
         assert_eq!(before.entries(id), if round == 0 { 0 } else { 400 });

@@ -330,7 +330,7 @@ where
         self.state.begin_snapshot()
     }
 
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
         self.state.next_chunk(out)
     }
 

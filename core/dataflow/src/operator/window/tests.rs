@@ -191,7 +191,7 @@ impl Bench {
     fn snapshot(&mut self) -> Vec<u8> {
         self.chain.begin_snapshot().unwrap();
         let mut chunks = Vec::new();
-        while self.chain.next_chunk(&mut chunks) {}
+        while self.chain.next_chunk(&mut chunks).unwrap() {}
         chunks
     }
 }

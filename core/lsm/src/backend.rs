@@ -1,0 +1,242 @@
+//! The backend: what it is made of, and how state is written and found.
+
+mod compaction;
+mod flush;
+mod maps;
+mod open;
+mod read;
+mod serve;
+mod snapshot;
+mod work;
+mod write;
+
+use alloc::{sync::Arc, vec::Vec};
+use core::cell::RefCell;
+
+use millstream_state::{
+    KeyHash, Kind, Lease, Owned, Place, StateError, StateId, StateSpec, ttl::Ttl,
+};
+use millstream_storage::FileId;
+
+use crate::{
+    budget::{Budget, Staging},
+    buffer::{Tables, WriteBuffer, other_kind, unknown},
+    cache::{Cache, Wanted},
+    config::{LsmConfig, Shares},
+    name::Order,
+    run::Run,
+    transfers::Transfers,
+};
+use compaction::Compaction;
+use flush::Flush;
+use maps::Resume;
+pub use open::OpenError;
+use open::Opening;
+use snapshot::Snapshot;
+pub use snapshot::{SnapshotFile, SnapshotFiles};
+
+/// Write buffers that wait to be written to files, at most: their numbers are part of a [`Place`].
+const FROZEN_MAX: usize = 8;
+
+/// State in a write buffer and in sorted files. See the [crate].
+#[derive(Debug)]
+pub struct LsmBackend<L: Lease> {
+    config: LsmConfig,
+    shares: Shares,
+    budget: Budget<L>,
+    order: Order,
+    hash: KeyHash,
+    states: Vec<State>,
+    /// What is written to.
+    active: WriteBuffer<L>,
+    /// What waits to be written to files, the newest first.
+    frozen: Vec<WriteBuffer<L>>,
+    /// The files, the newest first.
+    runs: Vec<Arc<Run>>,
+    /// Runs that are replaced, but may still be read.
+    obsolete: Vec<Arc<Run>>,
+    cache: Cache<L>,
+    staging: Staging<L>,
+    transfers: Transfers,
+    /// Blocks that are being read for the cache. Their runs are not deleted meanwhile.
+    reading: Vec<Wanted>,
+    /// Of the call that waited last: the keys behind the one that waits, and those of them that were not
+    /// looked at yet.
+    asked: (usize, usize),
+    /// Bytes that indexes and filters take.
+    indexes: u64,
+    next_file: u64,
+    flush: Option<Flush>,
+    compaction: Option<Compaction>,
+    snapshot: Option<Snapshot>,
+    /// What snapshots keep, by their numbers.
+    kept: Vec<(u64, Vec<Arc<Run>>)>,
+    last_snapshot: u64,
+    /// Files of the last snapshot.
+    listed: Vec<FileId>,
+    opening: Option<Opening>,
+    failed: Option<StateError>,
+    /// Pieces of values that are not in one place; each list ends with `None`.
+    gathered: RefCell<Vec<Option<Place>>>,
+    /// The scan of a map that waits, and the map key it goes on with.
+    resume: RefCell<Option<(Resume, Vec<u8>)>>,
+    now: i64,
+    merged: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    spec: StateSpec,
+    tables: Tables,
+    ttl: Option<Ttl>,
+    /// Whether somebody has registered it since the backend was opened.
+    is_registered: bool,
+}
+
+impl<L: Lease> LsmBackend<L> {
+    /// A backend without states for the key groups `owned`, whose keys have the hash `hash`.
+    ///
+    /// # Errors
+    /// [`StateError::OutOfBudget`] if the budget is below 16 segments.
+    pub fn new(
+        lease: L,
+        owned: Owned,
+        hash: KeyHash,
+        config: LsmConfig,
+    ) -> Result<Self, StateError> {
+        let shares = Shares::new(config.budget, lease.segment_size());
+        let too_small = || StateError::OutOfBudget { state: "all".into(), held: 0 };
+        let cache = shares.cache(0).ok_or_else(too_small)?;
+        let budget = Budget::new(lease, config.budget, shares.buffers);
+        Ok(Self {
+            config,
+            shares,
+            order: Order::new(hash, owned),
+            hash,
+            states: Vec::new(),
+            active: WriteBuffer::new(budget.share(shares.buffer()), owned, hash),
+            frozen: Vec::new(),
+            runs: Vec::new(),
+            obsolete: Vec::new(),
+            cache: Cache::new(budget.clone(), cache),
+            staging: Staging::new(budget.clone(), shares.staging as usize),
+            budget,
+            transfers: Transfers::default(),
+            reading: Vec::new(),
+            asked: (0, 0),
+            indexes: 0,
+            next_file: config.first_file.0,
+            flush: None,
+            compaction: None,
+            snapshot: None,
+            kept: Vec::new(),
+            last_snapshot: 0,
+            listed: Vec::new(),
+            opening: None,
+            failed: None,
+            gathered: RefCell::new(Vec::new()),
+            resume: RefCell::new(None),
+            now: i64::MIN,
+            merged: 0,
+        })
+    }
+
+    /// Lets compaction drop what has expired of a state whose values begin with their
+    /// [time](millstream_state::ttl).
+    pub fn set_ttl(&mut self, state: StateId, ttl: Ttl) {
+        if let Some(state) = self.states.get_mut(usize::from(state.0)) {
+            state.ttl = Some(ttl);
+        }
+    }
+
+    /// Tells the processing time, in milliseconds since the epoch.
+    pub fn set_time(&mut self, now: i64) {
+        self.now = now;
+    }
+
+    /// What the backend has in files.
+    pub fn metrics(&self) -> LsmMetrics {
+        LsmMetrics {
+            runs: self.runs.len(),
+            bytes: self.runs.iter().map(|run| run.place.length).sum(),
+            indexes: self.indexes,
+            merged: self.merged,
+        }
+    }
+
+    /// A state, if it can be used.
+    fn state(&self, state: StateId) -> Result<&State, StateError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        if self.opening.is_some() {
+            return Err(StateError::Waits);
+        }
+        let known = self.states.get(usize::from(state.0)).filter(|state| state.is_registered);
+        known.ok_or_else(|| unknown(state))
+    }
+
+    fn state_of(&self, state: StateId, kind: Kind) -> Result<&State, StateError> {
+        let found = self.state(state)?;
+        if found.spec.kind == kind { Ok(found) } else { Err(other_kind(&found.spec)) }
+    }
+
+    /// Whether all state is in the buffer that is written to.
+    fn is_all_active(&self) -> bool {
+        self.frozen.is_empty() && self.runs.is_empty()
+    }
+
+    fn take_file(&mut self) -> FileId {
+        let file = FileId(self.next_file);
+        self.next_file += 1;
+        file
+    }
+
+    /// What was found, or is being looked for, may be another now.
+    fn changes(&mut self) {
+        self.gathered.get_mut().clear();
+        *self.resume.get_mut() = None;
+    }
+
+    /// Takes bytes for indexes and filters, from the cache; `false` if it has none.
+    fn reserve(&mut self, bytes: u64) -> bool {
+        let Some(cache) = self.shares.cache(self.indexes + bytes) else { return false };
+        self.cache.limit(cache);
+        if !self.budget.reserve(bytes) {
+            return false;
+        }
+        self.indexes += bytes;
+        true
+    }
+
+    fn release(&mut self, bytes: u64) {
+        self.budget.release(bytes);
+        self.indexes -= bytes;
+        if let Some(cache) = self.shares.cache(self.indexes) {
+            self.cache.limit(cache);
+        }
+    }
+
+    fn out_of_budget(&self, what: &str) -> StateError {
+        StateError::OutOfBudget { state: what.into(), held: self.budget.held() }
+    }
+}
+
+impl<L: Lease> Drop for LsmBackend<L> {
+    fn drop(&mut self) {
+        self.budget.release(self.indexes);
+    }
+}
+
+/// What a backend has in files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LsmMetrics {
+    /// Files that a value may be in.
+    pub runs: usize,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Bytes of memory for their indexes and filters.
+    pub indexes: u64,
+    /// Entries that compaction has written.
+    pub merged: u64,
+}

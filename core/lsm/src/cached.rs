@@ -1,0 +1,118 @@
+//! Reading a state of a run through the cache.
+
+use alloc::{sync::Arc, vec::Vec};
+use core::ops::Range;
+
+use millstream_state::{Lease, StateError};
+
+use crate::{
+    block::{BlockCursor, BlockError},
+    cache::{Cache, damaged},
+    merge::Source,
+    name::Order,
+    run::Run,
+    writer::Entry,
+};
+
+/// Where in a state of a run a reader stands.
+#[derive(Debug)]
+pub(crate) struct RunCursor {
+    run: Arc<Run>,
+    order: Order,
+    state: u16,
+    block: u32,
+    end: u32,
+    /// The rank and name to begin at, as long as the cursor is not there.
+    from: Option<(u64, Vec<u8>)>,
+    cursor: BlockCursor,
+    has_entry: bool,
+    rank: u64,
+}
+
+impl RunCursor {
+    /// In front of the first entry that is not below a name.
+    pub(crate) fn new(run: &Arc<Run>, order: Order, state: u16, rank: u64, name: &[u8]) -> Self {
+        let end = run.index.section(state).end;
+        // Entries of key groups that are not seen are passed over.
+        let (rank, name) = match run.ranks().start {
+            first if first > rank => (first, &[][..]),
+            _ => (rank, name),
+        };
+        let block = run.index.locate(state, rank, name).unwrap_or(end);
+        let (cursor, from) = (BlockCursor::default(), Some((rank, name.to_vec())));
+        let run = run.clone();
+        Self { run, order, state, block, end, from, cursor, has_entry: false, rank: 0 }
+    }
+
+    fn fill<L: Lease>(&mut self, cache: &Cache<L>) -> Result<bool, StateError> {
+        loop {
+            if self.block >= self.end {
+                return Ok(false);
+            }
+            // The block of an entry that was not taken may have been evicted meanwhile.
+            let (_, block) = cache.block_and_next(&self.run, self.block)?;
+            if self.has_entry {
+                return Ok(true);
+            }
+            let wrong = |error| damaged(&self.run, self.block, error);
+            let found = match self.from.take() {
+                Some((rank, name)) => self.cursor.seek(&block, &self.order, rank, &name),
+                None => self.cursor.advance(&block),
+            };
+            if found.map_err(wrong)? {
+                let rank = self.order.rank_of(self.cursor.name());
+                let what = "an entry has a name that is none";
+                self.rank = rank.ok_or_else(|| wrong(BlockError { at: 0, what }))?;
+                if self.rank >= self.run.ranks().end {
+                    self.block = self.end;
+                    return Ok(false);
+                }
+                self.has_entry = true;
+            } else {
+                self.block += 1;
+                self.cursor.rewind();
+            }
+        }
+    }
+}
+
+/// A run as a source of one state.
+#[derive(Debug)]
+pub(crate) struct Cached<'a, L: Lease> {
+    pub(crate) cache: &'a Cache<L>,
+    pub(crate) cursor: &'a mut RunCursor,
+}
+
+impl<L: Lease> Cached<'_, L> {
+    /// Where the value of the entry is: its frame, from which byte to which.
+    pub(crate) fn place(&self) -> Result<(u32, Range<usize>), StateError> {
+        let (frame, _) = self.cache.block(&self.cursor.run, self.cursor.block)?;
+        Ok((frame, self.cursor.cursor.value()))
+    }
+}
+
+impl<L: Lease> Source for Cached<'_, L> {
+    fn fill(&mut self) -> Result<bool, StateError> {
+        self.cursor.fill(self.cache)
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        let RunCursor { run, block, cursor, rank, .. } = &*self.cursor;
+        let block = self.cache.block(run, *block);
+        Entry {
+            rank: *rank,
+            name: cursor.name(),
+            piece: cursor.piece(),
+            op: cursor.op(),
+            value: block.map_or(&[], |(_, block)| block.value(cursor.value())),
+        }
+    }
+
+    fn take(&mut self) {
+        self.cursor.has_entry = false;
+    }
+
+    fn hides(&self, rank: u64, namespace: &[u8]) -> bool {
+        self.cursor.run.hides(self.cursor.state, rank, namespace)
+    }
+}

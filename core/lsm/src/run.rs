@@ -1,0 +1,162 @@
+//! A sorted file: what is known of it without reading blocks.
+//!
+//! ```text
+//! blocks | index | words of the filter
+//! index: magic "MSLR" | version u16 | states u16 | blocks u32 | spans u32 | cleared u32 | entries u64
+//!        states: number u16 | blocks u32       blocks: end u64 | rank of the last entry u64
+//!        spans: block u32 | length u16 | name  cleared: state u16 | length u16 | namespace
+//! ```
+//!
+//! Sections of states are in the order of their numbers. A **span** is a block whose last entry has the
+//! rank with which the next block begins, with the name of that entry: so a search for one name ends in
+//! one block, even within a map that fills many. **Cleared** namespaces have nothing in older files.
+//! Numbers are little-endian. Index and filter have a checksum in the [manifest](crate::manifest).
+
+mod codec;
+#[cfg(test)]
+mod tests;
+
+use alloc::{boxed::Box, vec::Vec};
+use core::ops::Range;
+
+use millstream_storage::FileId;
+
+pub use codec::{IndexError, decode, encode};
+
+use crate::filter::Filter;
+
+/// Where in storage a run is, as the manifest has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunFile {
+    /// The file.
+    pub file: FileId,
+    /// Its bytes.
+    pub length: u64,
+    /// The [checksum](crate::sum) of all of them.
+    pub checksum: u64,
+    /// Where the index begins: bytes of all blocks.
+    pub index_at: u64,
+    /// Bytes of the index.
+    pub index_bytes: u32,
+    /// The checksum of the index and the filter.
+    pub index_sum: u64,
+    /// The first key group that is seen; others were somebody else's when the run was taken over.
+    pub first_group: u32,
+    /// The key group behind the last that is seen.
+    pub end_group: u32,
+}
+
+/// What the index of a run says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    /// Number of each state, and its first block and the one behind its last.
+    pub sections: Vec<(u16, Range<u32>)>,
+    /// By block: where it ends in the file.
+    pub ends: Vec<u64>,
+    /// By block: the rank of its last entry.
+    pub last: Vec<u64>,
+    /// Blocks whose last rank goes on in the next, in order.
+    pub spans: Vec<Span>,
+    /// States and namespaces of which older runs have nothing, in order.
+    pub cleared: Vec<(u16, Box<[u8]>)>,
+    /// How many keys and namespaces it has, gone ones included.
+    pub entries: u64,
+}
+
+/// A block whose last rank goes on in the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The block.
+    pub block: u32,
+    /// The name of its last entry.
+    pub name: Box<[u8]>,
+}
+
+impl Index {
+    /// The blocks of a state.
+    #[inline]
+    pub fn section(&self, state: u16) -> Range<u32> {
+        let at = self.sections.binary_search_by_key(&state, |section| section.0);
+        at.ok().and_then(|at| self.sections.get(at)).map_or(0..0, |section| section.1.clone())
+    }
+
+    /// The block with the first entry that is not below a name; `None` if there is none.
+    #[inline]
+    pub fn locate(&self, state: u16, rank: u64, name: &[u8]) -> Option<u32> {
+        let section = self.section(state);
+        let last = self.last.get(section.start as usize..section.end as usize)?;
+        let block = section.start + last.partition_point(|last| *last < rank) as u32;
+        if block >= section.end {
+            return None;
+        }
+        let first = self.spans.partition_point(|span| span.block < block);
+        let of_rank = |span: &Span| {
+            span.block < section.end && self.last.get(span.block as usize) == Some(&rank)
+        };
+        let spans = self.spans.get(first..).unwrap_or(&[]);
+        if spans.first().is_none_or(|span| span.block != block || !of_rank(span)) {
+            return Some(block);
+        }
+        let spans = spans.get(..spans.partition_point(of_rank)).unwrap_or(&[]);
+        match spans.get(spans.partition_point(|span| &*span.name < name)) {
+            Some(span) => Some(span.block),
+            None => spans.last().map(|span| span.block + 1),
+        }
+    }
+
+    /// Whether the last rank of a block goes on in the next.
+    pub fn goes_on(&self, block: u32) -> bool {
+        self.spans.binary_search_by_key(&block, |span| span.block).is_ok()
+    }
+
+    /// Where in the file a block is.
+    #[inline]
+    pub fn place(&self, block: u32) -> Option<Range<u64>> {
+        let begin = match block.checked_sub(1) {
+            Some(before) => *self.ends.get(before as usize)?,
+            None => 0,
+        };
+        Some(begin..*self.ends.get(block as usize)?)
+    }
+
+    /// Whether older runs have nothing of a namespace.
+    #[inline]
+    pub fn hides(&self, state: u16, namespace: &[u8]) -> bool {
+        let compared = |at: &(u16, Box<[u8]>)| (at.0, &*at.1).cmp(&(state, namespace));
+        !self.cleared.is_empty() && self.cleared.binary_search_by(compared).is_ok()
+    }
+
+    /// Bytes in memory, about, with what a cache keeps for each block.
+    pub fn bytes(&self) -> u64 {
+        let names = self.spans.iter().map(|span| 32 + span.name.len()).sum::<usize>();
+        let cleared = self.cleared.iter().map(|cleared| 32 + cleared.1.len()).sum::<usize>();
+        (self.sections.len() * 16 + self.ends.len() * 20 + names + cleared) as u64
+    }
+}
+
+/// A sorted file, never changed. It is read by whoever has a reference to it, and deleted when nobody
+/// has.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// Its number in the backend: no two runs that are there at a time have the same.
+    pub(crate) number: u32,
+    pub(crate) place: RunFile,
+    pub(crate) index: Index,
+    pub(crate) filter: Filter,
+    /// Bytes of the budget that index and filter take.
+    pub(crate) reserved: u64,
+    /// Whether somebody else has written it, who may still need it.
+    pub(crate) is_restored: bool,
+}
+
+impl Run {
+    /// The ranks that are seen.
+    pub(crate) fn ranks(&self) -> Range<u64> {
+        u64::from(self.place.first_group) << 48..u64::from(self.place.end_group) << 48
+    }
+
+    /// Whether older runs have nothing of a namespace, at a rank.
+    pub(crate) fn hides(&self, state: u16, rank: u64, namespace: &[u8]) -> bool {
+        self.index.hides(state, namespace) && self.ranks().contains(&rank)
+    }
+}

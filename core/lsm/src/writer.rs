@@ -1,0 +1,296 @@
+//! Writing a run: entries in order become blocks, blocks become writes.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use millstream_memory::Segment;
+use millstream_state::{Lease, Owned, StateError};
+use millstream_storage::{FileId, Request};
+
+use crate::{
+    block::{BLOCK_MAX, BlockBuilder, Op},
+    budget::Staging,
+    filter::{Filter, fingerprint},
+    name::{Order, split, whole},
+    run::{Index, RunFile, Span, encode},
+    sum::Sum,
+    transfers::{Ticket, Transfers},
+};
+
+/// Writes in flight of one writer.
+const WRITES_MAX: usize = 8;
+
+/// An entry, as sources give it and writers take it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) rank: u64,
+    pub(crate) name: &'a [u8],
+    pub(crate) piece: u32,
+    pub(crate) op: Op,
+    pub(crate) value: &'a [u8],
+}
+
+/// A run that is being written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    number: u32,
+    file: FileId,
+    phase: Phase,
+    is_created: bool,
+    writes: usize,
+    segment: Option<Segment>,
+    used: usize,
+    /// Bytes in front of the segment.
+    offset: u64,
+    block: BlockBuilder,
+    state: Option<u16>,
+    /// Rank of the last entry, and its name if its block was ended.
+    last_rank: u64,
+    ended: Vec<u8>,
+    /// The last key and namespace.
+    whole: Vec<u8>,
+    index: Index,
+    filter: Filter,
+    sum: Sum,
+    index_sum: Sum,
+    index_at: u64,
+    index_bytes: u32,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Blocks,
+    /// Index and filter: bytes of the index, and how many of both were written.
+    Index {
+        bytes: Vec<u8>,
+        at: usize,
+    },
+    /// Waits for the writes, then for the file to be durable.
+    Ending,
+    Syncing,
+    Done,
+}
+
+impl Writer {
+    /// Begins a file, with a filter for some keys.
+    pub(crate) fn new(file: FileId, filter: Filter, transfers: &mut Transfers) -> Self {
+        let number = transfers.number();
+        transfers.start(Ticket::Create { writer: number }, Request::Create { file });
+        Self {
+            number,
+            file,
+            phase: Phase::Blocks,
+            is_created: false,
+            writes: 0,
+            segment: None,
+            used: 0,
+            offset: 0,
+            block: BlockBuilder::default(),
+            state: None,
+            last_rank: 0,
+            ended: Vec::new(),
+            whole: Vec::new(),
+            index: Index::default(),
+            filter,
+            sum: Sum::default(),
+            index_sum: Sum::default(),
+            index_at: 0,
+            index_bytes: 0,
+        }
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Bytes so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.offset + self.used as u64
+    }
+
+    /// Whether an entry may be [pushed](Self::push), or a part of the index written.
+    pub(crate) fn is_ready<L: Lease>(
+        &mut self,
+        staging: &mut Staging<L>,
+        transfers: &mut Transfers,
+    ) -> bool {
+        if let Some(segment) = &self.segment {
+            if segment.len() - self.used >= BLOCK_MAX {
+                return true;
+            }
+            if self.writes >= WRITES_MAX {
+                return false;
+            }
+            self.flush(transfers);
+        }
+        if !self.is_created {
+            return false;
+        }
+        self.segment = staging.take();
+        self.segment.is_some()
+    }
+
+    /// Adds an entry of a state behind all others. The writer must be [ready](Self::is_ready).
+    ///
+    /// # Errors
+    /// [`StateError::DamagedFile`] if the entry is not behind the last one: what was merged is not
+    /// sorted.
+    pub(crate) fn push(
+        &mut self,
+        state: u16,
+        order: &Order,
+        entry: &Entry<'_>,
+    ) -> Result<(), StateError> {
+        if self.state != Some(state) {
+            self.end_block();
+            let first = self.index.ends.len() as u32;
+            self.index.sections.push((state, first..first));
+            (self.state, self.last_rank) = (Some(state), 0);
+            self.whole.clear();
+            self.ended.clear();
+        } else if !self.block.has_room(entry.name, entry.value) {
+            self.ended.clear();
+            self.ended.extend_from_slice(self.block.last_name());
+            self.end_block();
+        }
+        if entry.rank < self.last_rank {
+            let (file, offset) = (self.file.0, self.bytes());
+            let what = "entries that were merged into it are not in order";
+            return Err(StateError::DamagedFile { file, offset, what });
+        }
+        if self.block.is_empty() && !self.ended.is_empty() && entry.rank == self.last_rank {
+            let block = self.index.ends.len() as u32 - 1;
+            self.index.spans.push(Span { block, name: self.ended.as_slice().into() });
+        }
+        self.block.push(entry.name, entry.piece, entry.op, entry.value);
+        self.last_rank = entry.rank;
+        let name = whole(entry.name);
+        if name != self.whole {
+            self.whole.clear();
+            self.whole.extend_from_slice(name);
+            self.index.entries += 1;
+            if let Some(parts) = split(name) {
+                let hash = order.hash(parts.key);
+                self.filter.add(fingerprint(state, hash, parts.namespace));
+            }
+        }
+        Ok(())
+    }
+
+    fn end_block(&mut self) {
+        if self.block.is_empty() {
+            return;
+        }
+        let bytes = self.block.finish();
+        if let Some(segment) = &mut self.segment
+            && let Some(place) = segment.get_mut(self.used..self.used + bytes.len())
+        {
+            place.copy_from_slice(bytes);
+        }
+        self.sum.add(bytes);
+        self.used += bytes.len();
+        self.block.clear();
+        self.index.ends.push(self.offset + self.used as u64);
+        self.index.last.push(self.last_rank);
+        if let Some(section) = self.index.sections.last_mut() {
+            section.1.end += 1;
+        }
+    }
+
+    fn flush(&mut self, transfers: &mut Transfers) {
+        let Some(segment) = self.segment.take() else { return };
+        let data = segment.freeze(self.used);
+        self.writes += 1;
+        transfers.write(self.number, self.file, self.offset, data);
+        self.offset += self.used as u64;
+        self.used = 0;
+    }
+
+    /// There are no more entries; older runs have nothing of the namespaces `cleared`. The writer must
+    /// be [ready](Self::is_ready).
+    pub(crate) fn finish(&mut self, cleared: Vec<(u16, Box<[u8]>)>) {
+        self.end_block();
+        self.index_at = self.bytes();
+        self.index.cleared = cleared;
+        let mut bytes = Vec::new();
+        encode(&self.index, &mut bytes);
+        self.index_bytes = bytes.len() as u32;
+        self.phase = Phase::Index { bytes, at: 0 };
+    }
+
+    /// Goes on after [`finish`](Self::finish).
+    pub(crate) fn go_on<L: Lease>(&mut self, staging: &mut Staging<L>, transfers: &mut Transfers) {
+        while matches!(self.phase, Phase::Index { .. }) {
+            if !self.is_ready(staging, transfers) {
+                return;
+            }
+            self.write_index(transfers);
+        }
+        if matches!(self.phase, Phase::Ending) && self.writes == 0 {
+            let request = Request::Sync { file: self.file };
+            transfers.start(Ticket::Sync { writer: self.number }, request);
+            self.phase = Phase::Syncing;
+        }
+    }
+
+    /// Whether the file is complete and durable.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done)
+    }
+
+    /// Fills the segment with the next bytes of the index and the filter.
+    fn write_index(&mut self, transfers: &mut Transfers) {
+        let (Phase::Index { bytes, at }, Some(segment)) = (&mut self.phase, &mut self.segment)
+        else {
+            return;
+        };
+        let room = segment.get_mut(self.used..).unwrap_or_default();
+        let begun = *at;
+        let mut filled = 0;
+        if let Some(rest) = bytes.get(begun..)
+            && !rest.is_empty()
+        {
+            filled = rest.len().min(room.len());
+            room[..filled].copy_from_slice(&rest[..filled]);
+            self.index_sum.add(&room[..filled]);
+        } else {
+            let words = self.filter.words().get((begun - bytes.len()) / 8..).unwrap_or(&[]);
+            for (word, place) in words.iter().zip(room.as_chunks_mut::<8>().0) {
+                *place = word.to_le_bytes();
+                filled += 8;
+            }
+            self.index_sum.add(&room[..filled]);
+        }
+        self.sum.add(&room[..filled]);
+        self.used += filled;
+        *at += filled;
+        if *at == bytes.len() + 8 * self.filter.words().len() {
+            self.phase = Phase::Ending;
+            self.flush(transfers);
+        }
+    }
+
+    /// A request of this writer has completed.
+    pub(crate) fn landed(&mut self, ticket: Ticket) {
+        match ticket {
+            Ticket::Create { .. } => self.is_created = true,
+            Ticket::Write { .. } => self.writes = self.writes.saturating_sub(1),
+            Ticket::Sync { .. } => self.phase = Phase::Done,
+            _ => {}
+        }
+    }
+
+    /// The run, when it is done.
+    pub(crate) fn into_parts(self, owned: Owned) -> (RunFile, Index, Filter) {
+        let place = RunFile {
+            file: self.file,
+            length: self.offset,
+            checksum: self.sum.value(),
+            index_at: self.index_at,
+            index_bytes: self.index_bytes,
+            index_sum: self.index_sum.value(),
+            first_group: owned.first,
+            end_group: owned.end,
+        };
+        (place, self.index, self.filter)
+    }
+}
