@@ -373,3 +373,24 @@ fn what_cannot_be_used_is_refused() {
     assert!(!went_well && printed.is_empty(), "{said}");
     assert!(said.contains("is of the job flights_hourly as it was"), "{said}");
 }
+
+/// A checkpoint that finds no room is given up, and after as many as may be the job: one error, no result.
+#[test]
+fn a_full_disk_ends_the_job_with_one_error() {
+    let scratch = Scratch::new("full");
+    let directory = scratch.path("");
+    let script = format!(
+        "mount -t tmpfs -o size=64k tmpfs {directory} && exec {} run {} --checkpoint-dir {directory} \
+         --checkpoint-interval 5ms --set restart.attempts=0",
+        env!("CARGO_BIN_EXE_millstream"),
+        library().display()
+    );
+    let Some(mut command) = crate::sorted::shell_with_mounts(&script) else {
+        return eprintln!("not tested: the system lets nobody mount a small file system");
+    };
+    let output = command.output().expect("a shell");
+    let said = crate::program::stderr(&output);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{said}");
+    assert!(said.contains("no space is left in"), "{said}");
+    assert!(said.contains("error: a checkpoint failed"), "{said}");
+}

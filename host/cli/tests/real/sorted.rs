@@ -87,7 +87,7 @@ fn assert_one_error(output: &Output, words: &[&str]) {
 }
 
 /// A shell with root's rights over mounts that only it sees; `None` where the system forbids that.
-fn shell_with_mounts(script: &str) -> Option<Command> {
+pub(crate) fn shell_with_mounts(script: &str) -> Option<Command> {
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
