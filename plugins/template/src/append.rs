@@ -68,6 +68,9 @@ impl PageWriter for AppendWriter {
         Ok(())
     }
 
+    // Without `prepare` and `show` a sink says that jobs which write to it take no checkpoints: lines that
+    // were appended cannot be appended once more without being there twice.
+
     fn finish(&mut self) -> Result<(), Error> {
         lock(&self.finished).push_str(&self.text);
         Ok(())

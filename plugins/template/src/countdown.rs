@@ -37,14 +37,19 @@ impl Source for Countdown {
     }
 
     fn splits(&self) -> Result<Vec<Vec<u8>>, Error> {
-        // What a split says is up to the source. Here: the first of its numbers.
+        // What a split says is up to the source. Here: the first of its numbers, and that of the next.
         let firsts = (0..self.from.div_ceil(SPLIT_NUMBERS)).map(|n| self.from - n * SPLIT_NUMBERS);
-        Ok(firsts.map(|first| first.to_le_bytes().to_vec()).collect())
+        Ok(firsts.map(|first| split(first, first.saturating_sub(SPLIT_NUMBERS))).collect())
     }
 
     fn reader(&self, _subtask: Subtask) -> Result<CountdownReader, Error> {
         Ok(CountdownReader::default())
     }
+}
+
+/// The numbers from `first` down to just before `end`.
+fn split(first: u64, end: u64) -> Vec<u8> {
+    [first.to_le_bytes(), end.to_le_bytes()].concat()
 }
 
 /// Reads the splits of one subtask.
@@ -57,10 +62,16 @@ pub struct CountdownReader {
 
 impl SplitReader for CountdownReader {
     fn begin(&mut self, split: &[u8]) -> Result<(), Error> {
-        let first = split.try_into().map_err(|_| Error::new("a split is damaged"))?;
-        self.next = u64::from_le_bytes(first);
-        self.end = self.next.saturating_sub(SPLIT_NUMBERS);
+        let (numbers, []) = split.as_chunks() else { return Err(Error::new("a split is damaged")) };
+        let [first, end] = numbers else { return Err(Error::new("a split is damaged")) };
+        (self.next, self.end) = (u64::from_le_bytes(*first), u64::from_le_bytes(*end));
         Ok(())
+    }
+
+    /// With this, jobs that read from the source can take checkpoints: after a failure some reader goes on
+    /// with what is left here.
+    fn rest(&self) -> Result<Vec<u8>, Error> {
+        Ok(split(self.next, self.end))
     }
 
     fn fill(&mut self, rows: &mut Rows<'_>) -> Result<Filled, Error> {
