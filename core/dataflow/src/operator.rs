@@ -6,12 +6,16 @@
 //! just made by the stage before.
 
 mod aggregate;
+#[cfg(test)]
+mod bench;
 mod connected;
+pub mod process;
 mod side;
 mod source;
 mod stateless;
 mod table;
 mod time;
+mod timers;
 pub mod window;
 
 use alloc::vec::Vec;

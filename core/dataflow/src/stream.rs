@@ -25,6 +25,7 @@ mod connected;
 mod fork;
 mod keyed;
 mod pipeline;
+mod processed;
 mod windowed;
 
 use alloc::{boxed::Box, format, rc::Rc, string::String, vec, vec::Vec};
@@ -35,6 +36,7 @@ use millstream_data::{Key, Value, types::Schema, value::Record};
 pub use connected::ConnectedStreams;
 pub use keyed::KeyedStream;
 pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
+pub use processed::ProcessPages;
 pub use windowed::{CoGroupPages, WindowPages, WindowedStream};
 
 use crate::{
