@@ -26,6 +26,7 @@ mod fork;
 mod keyed;
 mod pipeline;
 mod processed;
+mod sessions;
 mod windowed;
 
 use alloc::{boxed::Box, format, rc::Rc, string::String, vec, vec::Vec};
@@ -37,6 +38,7 @@ pub use connected::ConnectedStreams;
 pub use keyed::KeyedStream;
 pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
 pub use processed::ProcessPages;
+pub use sessions::{SessionPages, SessionStream};
 pub use windowed::{CoGroupPages, WindowPages, WindowedStream};
 
 use crate::{

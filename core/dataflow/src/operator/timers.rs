@@ -47,6 +47,11 @@ impl Timer {
     pub(crate) fn key(&self) -> &[u8] {
         self.entry.get(TIME..self.key_end).unwrap_or(&[])
     }
+
+    /// The namespace that it was registered in.
+    pub(crate) fn namespace(&self) -> &[u8] {
+        self.entry.get(self.key_end..).unwrap_or(&[])
+    }
 }
 
 impl Timers {

@@ -84,6 +84,7 @@ fn timers_fire_once_in_the_order_of_time() {
     bench.watermark(i64::MAX);
     let last = [(1, 12), (7, 20), (7, 19)].map(|(key, time)| (key, time, i64::MAX));
     assert_eq!(bench.rows(), last, "and what a timer registers fires with it");
+    assert_eq!(bench.snapshot(|_| {}), [], "no timer is left");
 }
 
 #[test]
