@@ -23,6 +23,7 @@
 
 mod connected;
 mod fork;
+mod interval_join;
 mod keyed;
 mod pipeline;
 mod processed;
@@ -35,6 +36,7 @@ use core::{cell::RefCell, fmt, marker::PhantomData};
 use millstream_data::{Key, Value, types::Schema, value::Record};
 
 pub use connected::ConnectedStreams;
+pub use interval_join::{IntervalJoinPages, IntervalJoinStream};
 pub use keyed::KeyedStream;
 pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
 pub use processed::ProcessPages;

@@ -147,16 +147,21 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
     }
 
     pub(crate) fn push(&mut self, rows: &[T]) {
-        let sizing = Sizing::new(Arc::new(Shape::new(&T::schema())), SEGMENT).unwrap();
+        self.push_to(0, rows);
+    }
+
+    /// Gives rows to an input of a chain that reads more than one.
+    pub(crate) fn push_to<R: Value + Record>(&mut self, input: u16, rows: &[R]) {
+        let sizing = Sizing::new(Arc::new(Shape::new(&R::schema())), SEGMENT).unwrap();
         for rows in rows.chunks(50) {
             let segment = self.io.pages.lease().unwrap();
-            let mut page = PageBuilder::<T, _>::new(segment, sizing.shape(), sizing.layout());
+            let mut page = PageBuilder::<R, _>::new(segment, sizing.shape(), sizing.layout());
             rows.iter().for_each(|row| page.append(row.view()).unwrap());
             let sealed = page.seal(sizing.shape(), false);
             let page = ValidPage::trusted(&sealed.buffer[..sealed.length]).unwrap();
             let mut row = 0;
             while row < page.rows() {
-                row = self.call(|chain, context| chain.process(0, &page, row, context));
+                row = self.call(|chain, context| chain.process(input, &page, row, context));
             }
         }
     }
