@@ -25,12 +25,12 @@ type Measured = (u64, i64, u64);
 type Summed = (u64, i64, i64, u64, u64);
 
 const ROWS: u64 = 20_000;
-const KEYS: u64 = 100;
+const KEYS: u64 = 20;
 /// No row is behind another by more.
 const DISORDER: i64 = 100;
 /// Odd, where times are even: no session begins just where another one ends. Whether those two become
 /// one would depend on whether the watermark between them comes first.
-const GAP: i64 = 41;
+const GAP: i64 = 15;
 
 /// Rows whose times go up, each out of order by up to [`DISORDER`]. Keys come and go.
 fn measured(number: u64) -> Measured {
