@@ -96,6 +96,9 @@ pub enum Signal {
     Active,
     /// The source begins another split; times begin anew.
     SplitBegins,
+    /// A snapshot is about to be taken: what was kept back, since there was no room for it, comes first. It
+    /// is of rows that were processed already.
+    Barrier,
     /// The split that the source reads is the last one that it or any other subtask will begin.
     LastSplit,
 }

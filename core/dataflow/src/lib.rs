@@ -6,7 +6,8 @@
 //!   chained form, the job graph, and its parallel form, the execution graph.
 //! - [`operator`] holds the operators, [`chain`] the border between a chain and whoever runs it,
 //!   [`writer`] the end of a chain: rows go straight into the page of their subpartition.
-//! - [`operator::window`] takes rows together by key and time, in state of managed memory.
+//! - [`operator::window`] takes rows together by key and time, in state of managed memory;
+//!   [`operator::process`] hands rows to functions with state and timers of their own.
 //! - [`sort`] is a chain of the engine's own, which sorts more than fits in memory.
 //! - [`task`] runs one chain between its input channels and its result partitions.
 //!

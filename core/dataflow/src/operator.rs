@@ -6,12 +6,17 @@
 //! just made by the stage before.
 
 mod aggregate;
+#[cfg(test)]
+mod bench;
 mod connected;
+mod interval_join;
+pub mod process;
 mod side;
 mod source;
 mod stateless;
 mod table;
 mod time;
+mod timers;
 pub mod window;
 
 use alloc::vec::Vec;
@@ -21,6 +26,8 @@ use millstream_data::{Value, page::ValidPage, value::Record};
 
 pub use aggregate::{Aggregate, AggregateAtEnd, AggregateFunction, Reduce, ReduceAtEnd};
 pub use connected::{CoChain, CoFlatMap, CoFunction, CoMap};
+pub(crate) use interval_join::Interval;
+pub use interval_join::IntervalJoinChain;
 pub use side::{EmitSide, ProcessSide, Split};
 pub use source::SourceChain;
 pub use stateless::{Emit, Filter, FlatMap, ForEach, Inspect, Map, Process};

@@ -13,6 +13,7 @@ use millstream_state::{
     Backend, Column, KeyGroups, Keys, Lease, MemoryBackend, MemoryConfig, Owned, StateError,
     StateId, StateSpec, Stopped,
     format::{Chunk, ReadChunk},
+    keyed::Access,
     restore,
     time::WATERMARK_MIN,
 };
@@ -22,7 +23,7 @@ use crate::chain::{OpenInfo, StateMemory, TaskError};
 /// Bytes of a hash in front of a key's row.
 const HASH: usize = 8;
 /// The number under which a snapshot has the watermark, beside those of states.
-const WATERMARK: u16 = u16::MAX;
+pub(crate) const WATERMARK: u16 = u16::MAX;
 
 /// The memory of a chain as a backend leases it.
 pub(crate) struct ChainLease(Arc<dyn StateMemory>);
@@ -89,6 +90,17 @@ impl KeyedState {
         Ok(id)
     }
 
+    /// Adds the state of a typed handle, as [`register`](Self::register) does; `id` is its number.
+    pub(crate) fn handle<H>(
+        &mut self,
+        register: impl FnOnce(&mut Store) -> Result<H, StateError>,
+        id: impl FnOnce(&H) -> StateId,
+    ) -> Result<H, TaskError> {
+        let handle = register(&mut self.backend).map_err(failure)?;
+        self.states.push(id(&handle));
+        Ok(handle)
+    }
+
     /// The backend, to read from.
     pub(crate) fn store(&self) -> &Store {
         &self.backend
@@ -143,6 +155,29 @@ impl KeyedState {
         }
     }
 
+    /// Reads or changes the state of one key with typed handles. `work` is called again when a page had
+    /// to be written to the open snapshot first, so it has to be one call of a handle.
+    pub(crate) fn access<R>(
+        &mut self,
+        key: millstream_state::Key<'_>,
+        mut work: impl FnMut(&mut Access<'_, Store>) -> Result<R, StateError>,
+    ) -> Result<R, TaskError> {
+        loop {
+            // No state of a chain has a time to live yet, so that the time does not matter.
+            match work(&mut Access { backend: &mut self.backend, key, now: 0 }) {
+                Err(StateError::SnapshotFirst) => {
+                    self.backend.next_chunk(&mut self.urgent).map_err(failure)?;
+                }
+                worked => return worked.map_err(failure),
+            }
+        }
+    }
+
+    /// The key group of a hash.
+    pub(crate) fn group_of(&self, hash: u64) -> u32 {
+        ((u128::from(hash) * u128::from(self.owned.max_parallelism)) >> 64) as u32
+    }
+
     /// The key that stands for a key group as a whole.
     pub(crate) fn group_key(&self, group: u32) -> GroupKey {
         let hash =
@@ -152,8 +187,7 @@ impl KeyedState {
 
     /// The key that stands for the key group of a hash.
     pub(crate) fn group_key_of(&self, hash: u64) -> GroupKey {
-        let group = (u128::from(hash) * u128::from(self.owned.max_parallelism)) >> 64;
-        self.group_key(group as u32)
+        self.group_key(self.group_of(hash))
     }
 
     /// See [`Chain::begin_snapshot`](crate::Chain::begin_snapshot).
@@ -208,7 +242,7 @@ fn hash_of(key: &[u8]) -> u64 {
     key.first_chunk().map_or(0, |hash| u64::from_le_bytes(*hash))
 }
 
-fn failure(error: StateError) -> TaskError {
+pub(crate) fn failure(error: StateError) -> TaskError {
     TaskError::new(format!("{error}"))
 }
 

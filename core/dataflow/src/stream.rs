@@ -23,8 +23,11 @@
 
 mod connected;
 mod fork;
+mod interval_join;
 mod keyed;
 mod pipeline;
+mod processed;
+mod sessions;
 mod windowed;
 
 use alloc::{boxed::Box, format, rc::Rc, string::String, vec, vec::Vec};
@@ -33,8 +36,11 @@ use core::{cell::RefCell, fmt, marker::PhantomData};
 use millstream_data::{Key, Value, types::Schema, value::Record};
 
 pub use connected::ConnectedStreams;
+pub use interval_join::{IntervalJoinPages, IntervalJoinStream};
 pub use keyed::KeyedStream;
 pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
+pub use processed::ProcessPages;
+pub use sessions::{SessionPages, SessionStream};
 pub use windowed::{CoGroupPages, WindowPages, WindowedStream};
 
 use crate::{

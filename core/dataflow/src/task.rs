@@ -102,6 +102,8 @@ pub struct Task {
     ended: bool,
     /// Those who read from no task: the coordinator said that all is done.
     dismissed: bool,
+    /// The snapshot at this barrier is taken before anything else.
+    barrier: Option<Barrier>,
     checkpoints: Checkpointing,
     phase: Phase,
     metrics: Arc<TaskMetrics>,
@@ -164,6 +166,7 @@ impl Task {
             debloating: None,
             ended: false,
             dismissed: false,
+            barrier: None,
             checkpoints,
             phase: Phase::Running,
             metrics: Arc::default(),
@@ -230,6 +233,9 @@ impl Task {
                 return Ok(TaskPoll::Idle);
             }
             match self.phase {
+                Phase::Running | Phase::Lingering if self.barrier.is_some() => {
+                    self.snapshot(now)?;
+                }
                 Phase::Running | Phase::Lingering => {
                     if !self.obey(now, waker)? && !self.step(now)? {
                         self.flush_if_due(now, waker)?;
@@ -324,7 +330,7 @@ impl Task {
             self.inputs.swap_remove(index);
         }
         self.checkpoints.on_event(now, number, event);
-        self.take_steps(now)?;
+        self.take_steps();
         if self.inputs.is_empty() && self.phase == Phase::Lingering {
             self.leave();
         }
@@ -368,15 +374,15 @@ impl Task {
             }
             Some(order) => self.checkpoints.on_order(now, order),
         }
-        self.take_steps(now)?;
+        self.take_steps();
         Ok(true)
     }
 
     /// Does what follows from barriers.
-    fn take_steps(&mut self, now: u64) -> Result<(), TaskError> {
+    fn take_steps(&mut self) {
         while let Some(step) = self.checkpoints.next_step() {
             match step {
-                Step::Snapshot(barrier) => self.snapshot(now, barrier)?,
+                Step::Snapshot(barrier) => self.barrier = Some(barrier),
                 Step::Resume(number) => {
                     let channel = self.inputs.iter().find(|channel| channel.number == number);
                     if let Some(channel) = channel {
@@ -393,11 +399,16 @@ impl Task {
                 }
             }
         }
-        Ok(())
     }
 
-    /// Freezes the chain's state, and sends the barrier on behind the rows that belong to it.
-    fn snapshot(&mut self, now: u64, barrier: Barrier) -> Result<(), TaskError> {
+    /// Freezes the chain's state, and sends the barrier on behind the rows that belong to it; unless the
+    /// chain has to wait for room first.
+    fn snapshot(&mut self, now: u64) -> Result<(), TaskError> {
+        let Some(barrier) = self.barrier else { return Ok(()) };
+        if !self.call(now, |chain, context| chain.signal(Signal::Barrier, context))? {
+            return Ok(());
+        }
+        self.barrier = None;
         self.call(now, |chain, context| chain.flush(true, context))?;
         self.flush_at = None;
         if let Some(older) = self.checkpoints.open()

@@ -473,6 +473,10 @@ pub const SIGNAL_SPLIT_BEGINS: u32 = 4;
 /// No subtask of the source will begin another split. Only for [`JobTable::signal`].
 pub const SIGNAL_LAST_SPLIT: u32 = 5;
 
+/// A snapshot is about to be taken: what the chain has kept back comes first. Only for
+/// [`JobTable::signal`].
+pub const SIGNAL_BARRIER: u32 = 6;
+
 /// Managed memory for a chain's state; good as long as the chain is open, from any thread.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

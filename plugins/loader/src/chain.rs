@@ -4,7 +4,8 @@ use std::{ffi::c_void, ptr, sync::Arc};
 
 use millstream_abi::{
     BorrowedBytes, BytesSink, ChainHost, DONE, FAILED, FilledPage, IDLE, LentSegment, MORE, OK,
-    SIGNAL_ACTIVE, SIGNAL_IDLE, SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS, SIGNAL_WATERMARK, Status,
+    SIGNAL_ACTIVE, SIGNAL_BARRIER, SIGNAL_IDLE, SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS,
+    SIGNAL_WATERMARK, Status,
 };
 use millstream_data::page::ValidPage;
 use millstream_dataflow::{
@@ -135,6 +136,7 @@ impl Chain for PluginChain {
             Signal::Active => (SIGNAL_ACTIVE, 0),
             Signal::SplitBegins => (SIGNAL_SPLIT_BEGINS, 0),
             Signal::LastSplit => (SIGNAL_LAST_SPLIT, 0),
+            Signal::Barrier => (SIGNAL_BARRIER, 0),
             // Only operators within a chain say so.
             Signal::Late => return true,
         };

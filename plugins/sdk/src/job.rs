@@ -4,8 +4,8 @@ use std::{ffi::c_void, marker::PhantomData, mem, ptr::NonNull, slice};
 
 use millstream_abi::{
     BLOCKED, BorrowedBytes, BorrowedOptions, BytesSink, ChainHost, ChainInfo, DONE, FilledPage,
-    IDLE, JobTable, LentSegment, MORE, OK, SIGNAL_ACTIVE, SIGNAL_IDLE, SIGNAL_LAST_SPLIT,
-    SIGNAL_SPLIT_BEGINS, SIGNAL_WATERMARK, Status, VERSION,
+    IDLE, JobTable, LentSegment, MORE, OK, SIGNAL_ACTIVE, SIGNAL_BARRIER, SIGNAL_IDLE,
+    SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS, SIGNAL_WATERMARK, Status, VERSION,
 };
 use millstream_data::page::ValidPage;
 use millstream_dataflow::{
@@ -212,6 +212,7 @@ unsafe extern "C" fn signal(
             SIGNAL_ACTIVE => Signal::Active,
             SIGNAL_SPLIT_BEGINS => Signal::SplitBegins,
             SIGNAL_LAST_SPLIT => Signal::LastSplit,
+            SIGNAL_BARRIER => Signal::Barrier,
             // A newer host may have signals that mean nothing to this chain.
             _ => return Ok(DONE),
         };

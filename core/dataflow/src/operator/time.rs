@@ -185,7 +185,7 @@ where
                 self.say(context);
                 true
             }
-            Signal::Idle | Signal::Active => self.next.signal(signal, context),
+            Signal::Idle | Signal::Active | Signal::Barrier => self.next.signal(signal, context),
         }
     }
 

@@ -14,7 +14,7 @@ use millstream_data::{
     page::{PageBuilder, Shape, Sizing, ValidPage},
     value::Record,
 };
-use millstream_exchange::event::Event;
+use millstream_exchange::event::{Alignment, Barrier, Event, Purpose};
 use millstream_memory::{JumboBudget, LocalPool, NetworkPool};
 use millstream_segments::HeapArena;
 
@@ -22,7 +22,7 @@ use super::*;
 use crate::{
     chain::{OpenInfo, OutputInfo},
     channel::{Receiver, Sender, channel},
-    operator::PageChain,
+    operator::{FlatMap, Operator, PageChain},
     writer::{PartitionWriter, Single},
 };
 
@@ -38,6 +38,14 @@ struct Bench {
 }
 
 fn bench(timeout: BufferTimeout) -> Bench {
+    bench_of(timeout, |writer, _| Box::new(PageChain::<u64, _>::new(writer)))
+}
+
+/// A bench whose task runs another chain.
+fn bench_of(
+    timeout: BufferTimeout,
+    chain: impl FnOnce(PartitionWriter<u64, Single>, &OpenInfo) -> Box<dyn Chain>,
+) -> Bench {
     let network = NetworkPool::new(Box::new(HeapArena::new(SEGMENT, 64).unwrap()));
     let (input, receiver) = channel(Waker::noop().clone());
     let (sender, output) = channel(Waker::noop().clone());
@@ -50,7 +58,7 @@ fn bench(timeout: BufferTimeout) -> Bench {
         outputs: vec![OutputInfo { subpartitions: 1, max_parallelism: 128, compact: false }],
     };
     let writer = PartitionWriter::<u64, Single>::new(&Single, 0, &info).unwrap();
-    let chain = Box::new(PageChain::<u64, _>::new(writer));
+    let chain = chain(writer, &info);
     let partition = ResultPartition::new(network.create_local(2, 10).unwrap(), vec![sender]);
     let outputs = Outputs::new(vec![partition], JumboBudget::new(1 << 20, 1 << 20));
     let inputs = vec![Input { receiver, port: 0 }];
@@ -188,4 +196,38 @@ fn a_producer_that_goes_without_a_word_is_a_failure() {
     drop(input);
     let error = task.poll(0, Waker::noop()).unwrap_err();
     assert_eq!(alloc::format!("{error}"), "test: a task upstream ended before its partition did");
+}
+
+/// A row of which much is made finds no room for all of it. What is kept back is of a row that was
+/// processed, and so belongs in front of the barrier, which is in the next element.
+#[test]
+fn what_is_kept_back_goes_in_front_of_a_barrier() {
+    const MADE: u64 = 20_000;
+    let mut bench = bench_of(BufferTimeout::OnlyFull, |writer, info| {
+        let stage = FlatMap::new(|_: u64| 0..MADE).attach(writer, info).expect("a stage");
+        Box::new(PageChain::<u64, _>::new(stage))
+    });
+    bench.feed(1);
+    let barrier = Barrier {
+        checkpoint: 1,
+        timestamp_ms: 0,
+        alignment: Alignment::Aligned,
+        purpose: Purpose::Checkpoint,
+    };
+    bench.input.push(Element::Event(Event::Barrier(barrier))).expect("room");
+    let mut rows = 0;
+    loop {
+        bench.poll(0);
+        match bench.output.pop() {
+            Some(Element::Page(page)) => {
+                rows += ValidPage::trusted(&page).expect("a page").rows() as u64;
+            }
+            Some(Element::Event(event)) => {
+                assert_eq!(event, Event::Barrier(barrier));
+                break;
+            }
+            _ => assert!(rows < MADE, "the barrier never comes"),
+        }
+    }
+    assert_eq!(rows, MADE);
 }

@@ -42,7 +42,7 @@ pub trait WindowAggregate: Clone + Send + Sync + 'static {
     /// Folds a row into the accumulator.
     fn add(&self, accumulator: &mut Self::Accumulator, row: <Self::In as Value>::View<'_>);
 
-    /// Folds an accumulator into another: a window is made of slices.
+    /// Folds an accumulator into another: a window is made of slices, and sessions may become one.
     fn merge(
         &self,
         accumulator: &mut Self::Accumulator,

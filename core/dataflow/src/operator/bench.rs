@@ -1,0 +1,229 @@
+//! A keyed chain on a bench: rows and watermarks go in, rows and watermarks come out, and its state
+//! can be taken out and put into another. After every page that is full the chain is held back, so
+//! that it has to stop in the middle of whatever it does.
+
+extern crate std;
+
+use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
+use core::marker::PhantomData;
+
+use millstream_data::{
+    Key, Value,
+    hash::SEED,
+    page::{PageBuilder, Shape, Sizing, ValidPage},
+    value::Record,
+};
+use millstream_exchange::event::Event;
+use millstream_memory::{ManagedMemory, Segment, managed::Owner};
+use millstream_segments::HeapArena;
+use millstream_state::{KeyGroups, format::ReadChunk};
+
+use super::Stage;
+use crate::{
+    chain::{Chain, ChainIo, Context, Lease, OpenInfo, OutputInfo, PageInfo, Signal, StateMemory},
+    state::WATERMARK,
+    stream::Pipeline,
+    writer::{PartitionWriter, Single},
+};
+
+const SEGMENT: usize = 4096;
+pub(crate) const MAX_PARALLELISM: u32 = 16;
+
+/// Segments of the state, and those of pages.
+#[derive(Clone)]
+struct Memory {
+    memory: ManagedMemory,
+    owner: Owner,
+}
+
+impl Memory {
+    fn new(segments: usize) -> Self {
+        let memory = ManagedMemory::new(Box::new(HeapArena::new(SEGMENT, segments).unwrap()));
+        let owner = memory.open("bench").unwrap();
+        Self { memory, owner }
+    }
+}
+
+impl StateMemory for Memory {
+    fn segment_size(&self) -> usize {
+        SEGMENT
+    }
+
+    fn lease(&self) -> Option<Segment> {
+        self.memory.allocate_pages(self.owner, 1).ok()?.pop()
+    }
+
+    fn reserve(&self, bytes: u64) -> bool {
+        self.memory.reserve(self.owner, bytes).is_ok()
+    }
+
+    fn release(&self, bytes: u64) {
+        self.memory.release_reservation(self.owner, bytes).unwrap();
+    }
+}
+
+/// What came out of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Out<T> {
+    Row(T),
+    Watermark(i64),
+}
+
+struct Io<T> {
+    pages: Memory,
+    out: Vec<Out<T>>,
+}
+
+impl<T: Value + Record> ChainIo for Io<T> {
+    fn now(&self) -> u64 {
+        0
+    }
+
+    fn lease(&mut self, _: u16, _: u32) -> Result<Lease, crate::TaskError> {
+        Ok(Lease { segment: self.pages.lease().unwrap(), page_bytes: u32::MAX })
+    }
+
+    fn lease_jumbo(&mut self, _: u16, _: usize) -> Result<Segment, crate::TaskError> {
+        Err(crate::TaskError::new("no row of a test is so large"))
+    }
+
+    fn submit(&mut self, _: u16, _: u32, segment: Segment, page: PageInfo) {
+        let page = ValidPage::trusted(&segment[..page.length as usize]).unwrap();
+        let columns = T::bind(&page);
+        let rows = (0..page.rows()).map(|row| Out::Row(T::own(T::at(&columns, row))));
+        self.out.extend(rows);
+    }
+
+    fn event(&mut self, _: u16, _: u32, event: Event) {
+        if let Event::Watermark(time) = event {
+            self.out.push(Out::Watermark(time));
+        }
+    }
+
+    fn ready(&mut self) -> bool {
+        false
+    }
+
+    fn wants_flush(&mut self, _: u16, _: u32) -> bool {
+        true
+    }
+}
+
+/// A chain that reads rows of `T` and emits rows of `U`.
+pub(crate) struct Bench<T, U> {
+    chain: Box<dyn Chain>,
+    io: Io<U>,
+    /// How often it was held back.
+    pub(crate) stops: usize,
+    of: PhantomData<fn(T)>,
+}
+
+impl<T: Value + Record, U: Value + Record> Bench<T, U> {
+    /// One subtask of a chain, with memory for so many segments of state.
+    pub(crate) fn open<P>(head: &P, subtask: u32, parallelism: u32, segments: usize) -> Self
+    where
+        P: Pipeline<Out = U>,
+        PartitionWriter<U, Single>: Stage<U>,
+    {
+        let info = OpenInfo {
+            subtask,
+            parallelism,
+            max_parallelism: MAX_PARALLELISM,
+            state: Some(Arc::new(Memory::new(segments))),
+            segment_size: SEGMENT as u32,
+            outputs: vec![OutputInfo { subpartitions: 1, max_parallelism: 1, compact: false }],
+        };
+        let writer = PartitionWriter::<U, Single>::new(&Single, 0, &info).unwrap();
+        let chain = head.chain(writer, &info).unwrap();
+        let io = Io { pages: Memory::new(64), out: Vec::new() };
+        Self { chain, io, stops: 0, of: PhantomData }
+    }
+
+    fn call<R>(&mut self, act: impl FnOnce(&mut dyn Chain, &mut Context<'_>) -> R) -> R {
+        let mut context = Context::new(&mut self.io);
+        let answer = act(&mut *self.chain, &mut context);
+        self.stops += usize::from(context.is_blocked());
+        assert_eq!(context.take_error(), None);
+        answer
+    }
+
+    pub(crate) fn push(&mut self, rows: &[T]) {
+        self.push_to(0, rows);
+    }
+
+    /// Gives rows to an input of a chain that reads more than one.
+    pub(crate) fn push_to<R: Value + Record>(&mut self, input: u16, rows: &[R]) {
+        let sizing = Sizing::new(Arc::new(Shape::new(&R::schema())), SEGMENT).unwrap();
+        for rows in rows.chunks(50) {
+            let segment = self.io.pages.lease().unwrap();
+            let mut page = PageBuilder::<R, _>::new(segment, sizing.shape(), sizing.layout());
+            rows.iter().for_each(|row| page.append(row.view()).unwrap());
+            let sealed = page.seal(sizing.shape(), false);
+            let page = ValidPage::trusted(&sealed.buffer[..sealed.length]).unwrap();
+            let mut row = 0;
+            while row < page.rows() {
+                row = self.call(|chain, context| chain.process(input, &page, row, context));
+            }
+        }
+    }
+
+    pub(crate) fn watermark(&mut self, time: i64) {
+        while !self.call(|chain, context| chain.signal(Signal::Watermark(time), context)) {}
+        self.call(|chain, context| chain.flush(true, context));
+    }
+
+    /// What came out since last asked.
+    pub(crate) fn take(&mut self) -> Vec<Out<U>> {
+        self.call(|chain, context| chain.flush(true, context));
+        core::mem::take(&mut self.io.out)
+    }
+
+    /// The rows that came out since last asked.
+    pub(crate) fn rows(&mut self) -> Vec<U> {
+        let row = |out| match out {
+            Out::Row(row) => Some(row),
+            Out::Watermark(_) => None,
+        };
+        self.take().into_iter().filter_map(row).collect()
+    }
+
+    /// Freezes the state, and gives what was frozen; `meanwhile` is called before each chunk is read.
+    pub(crate) fn snapshot(&mut self, mut meanwhile: impl FnMut(&mut Self)) -> Vec<u8> {
+        self.chain.begin_snapshot().unwrap();
+        let mut chunks = Vec::new();
+        meanwhile(self);
+        while self.chain.next_chunk(&mut chunks).expect("a part of the state") {
+            meanwhile(self);
+        }
+        without_watermarks(&chunks)
+    }
+
+    pub(crate) fn restore(&mut self, chunks: &[u8]) {
+        self.chain.restore(chunks).unwrap();
+    }
+}
+
+/// The chunks of states: a snapshot has the watermark in every key group, whatever else there is.
+fn without_watermarks(chunks: &[u8]) -> Vec<u8> {
+    let (mut states, mut offset) = (Vec::new(), 0);
+    while offset < chunks.len() {
+        let (chunk, next) = ReadChunk::read(chunks, offset).expect("a chunk");
+        if chunk.state != WATERMARK {
+            states.extend_from_slice(&chunks[offset..next]);
+        }
+        offset = next;
+    }
+    states
+}
+
+/// The rows that a subtask is given, by their key.
+pub(crate) fn routed<T: Clone, K: Key>(
+    rows: &[T],
+    subtask: u32,
+    parallelism: u32,
+    key: impl Fn(&T) -> K,
+) -> Vec<T> {
+    let groups = KeyGroups::new(parallelism, MAX_PARALLELISM);
+    let owned = |row: &&T| groups.owner(K::hash(key(row).view(), SEED)) == subtask;
+    rows.iter().filter(owned).cloned().collect()
+}

@@ -1,0 +1,214 @@
+//! Process functions: rows of a key one after another, with state and timers of that key.
+//!
+//! A [`KeyedProcessFunction`] is given each row with a [`ProcessContext`]: the key, its state, the
+//! watermark, timers and where to emit. State belongs to the key at hand; the function itself should
+//! keep nothing between calls that must outlive a failure.
+//!
+//! Time is event time. A timer fires when the watermark has reached it, and the watermark goes on
+//! downstream once all timers that it made due have fired. Timers of processing time are left out: a
+//! chain has no wall clock yet. State has no time to live here for the same reason; a timer that clears
+//! it does.
+//!
+//! ```
+//! use millstream_dataflow::{
+//!     Environment, TaskError,
+//!     operator::process::{KeyedProcessFunction, ProcessContext, StateRegistry, ValueState},
+//! };
+//! use millstream_state::time::Bounded;
+//!
+//! /// Emits how often a key was seen, once it was not seen for a minute.
+//! #[derive(Clone)]
+//! struct Visits;
+//!
+//! struct Seen {
+//!     count: ValueState<u64>,
+//!     last: ValueState<i64>,
+//! }
+//!
+//! const MINUTE: i64 = 60_000;
+//!
+//! impl KeyedProcessFunction for Visits {
+//!     type Key = u64;
+//!     type In = (u64, i64);
+//!     type Out = (u64, u64);
+//!     type States = Seen;
+//!
+//!     fn open(&mut self, states: &mut StateRegistry<'_>) -> Result<Seen, TaskError> {
+//!         Ok(Seen { count: states.value("count")?, last: states.value("last")? })
+//!     }
+//!
+//!     fn process(
+//!         &mut self,
+//!         seen: &mut Seen,
+//!         (_, time): (u64, i64),
+//!         context: &mut ProcessContext<'_, Self>,
+//!     ) -> Result<(), TaskError> {
+//!         seen.count.replace(context, |count| count.unwrap_or(0) + 1)?;
+//!         seen.last.replace(context, |last| last.unwrap_or(time).max(time))?;
+//!         context.register_timer(time + MINUTE)
+//!     }
+//!
+//!     fn on_timer(
+//!         &mut self,
+//!         seen: &mut Seen,
+//!         time: i64,
+//!         context: &mut ProcessContext<'_, Self>,
+//!     ) -> Result<(), TaskError> {
+//!         if seen.last.get(context)?.is_none_or(|last| last + MINUTE > time) {
+//!             return Ok(());
+//!         }
+//!         let count = seen.count.get(context)?.unwrap_or(0);
+//!         context.emit((context.key(), count));
+//!         seen.count.clear(context)?;
+//!         seen.last.clear(context)
+//!     }
+//! }
+//!
+//! let env = Environment::new("visits");
+//! env.generate(|_, _| (0..1000u64).map(|number| (number % 7, number as i64 * 100)))
+//!     .assign_watermarks(Bounded::new(0), |row| row.1)
+//!     .key_by::<u64, _>(|row| row.0)
+//!     .process(Visits)
+//!     .result();
+//! ```
+
+mod chain;
+mod states;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+
+use millstream_data::{Key, Value, row::RowValue, value::Record};
+use millstream_state::Key as StateKey;
+
+pub use chain::ProcessChain;
+pub use states::{ListState, MapState, StateRegistry, ValueState};
+
+use super::{Emit, timers::Timers};
+use crate::{chain::TaskError, state::KeyedState};
+
+/// What is done with the rows of each key. Each subtask works with a clone of its own.
+pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
+    /// The key of the rows. Its row has at most 504 bytes, 496 where timers are registered.
+    type Key: Key + RowValue + Record;
+    /// The rows that it takes.
+    type In: Value;
+    /// What it emits.
+    type Out: Value;
+    /// The handles of the states that it keeps for each key; `()` if it keeps none.
+    type States: Send + 'static;
+
+    /// Adds its states, before the first row: `states.value("count")?`. A job that goes on from a
+    /// checkpoint must add the same ones in the same order.
+    ///
+    /// # Errors
+    /// What the registry says, or the function's own. The task fails with it.
+    fn open(&mut self, states: &mut StateRegistry<'_>) -> Result<Self::States, TaskError>;
+
+    /// Takes a row. What is emitted has to find room at once.
+    ///
+    /// # Errors
+    /// What a state or a timer says, or the function's own. The task fails with it.
+    fn process(
+        &mut self,
+        states: &mut Self::States,
+        row: <Self::In as Value>::View<'_>,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError>;
+
+    /// A timer of the key at hand fires: the watermark has reached `time`, in milliseconds. The timer
+    /// is gone. Timers fire in the order of time; one that is registered here and is due already, too,
+    /// fires before the watermark goes on.
+    ///
+    /// # Errors
+    /// As [`process`](Self::process).
+    fn on_timer(
+        &mut self,
+        states: &mut Self::States,
+        time: i64,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        let _ = (states, time, context);
+        Ok(())
+    }
+}
+
+/// The key at hand: where [states](ValueState) are read and changed, and timers registered.
+pub struct KeyContext<'a> {
+    state: &'a mut KeyedState,
+    timers: &'a mut Timers,
+    key: StateKey<'a>,
+    watermark: i64,
+}
+
+impl KeyContext<'_> {
+    /// The watermark: rows at or before it, in milliseconds, that still come are late.
+    /// [`WATERMARK_MIN`](millstream_state::time::WATERMARK_MIN) before the first one.
+    pub fn watermark(&self) -> i64 {
+        self.watermark
+    }
+
+    /// Has the key called when the watermark reaches `time`, in milliseconds; at the next watermark if
+    /// it has already. A key has one timer of a time, however often it is registered.
+    ///
+    /// # Errors
+    /// If the managed memory is used up, or the key's row has more than 496 bytes.
+    pub fn register_timer(&mut self, time: i64) -> Result<(), TaskError> {
+        self.timers.register(self.state, &self.key, time)
+    }
+
+    /// Deletes the key's timer of a time, if there is one.
+    ///
+    /// # Errors
+    /// If the managed memory is used up: an open snapshot may need some.
+    pub fn delete_timer(&mut self, time: i64) -> Result<(), TaskError> {
+        self.timers.delete(self.state, &self.key, time)
+    }
+}
+
+impl fmt::Debug for KeyContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyContext(watermark {})", self.watermark)
+    }
+}
+
+/// What a [`KeyedProcessFunction`] is given beside a row or a timer. It is a [`KeyContext`], by which
+/// states are reached: `states.count.get(context)?`.
+pub struct ProcessContext<'a, F: KeyedProcessFunction> {
+    keyed: KeyContext<'a>,
+    key: <F::Key as Value>::View<'a>,
+    out: &'a mut dyn Emit<F::Out>,
+}
+
+impl<'a, F: KeyedProcessFunction> ProcessContext<'a, F> {
+    /// The key at hand.
+    pub fn key(&self) -> <F::Key as Value>::View<'a> {
+        self.key
+    }
+
+    /// Emits a row.
+    pub fn emit(&mut self, row: <F::Out as Value>::View<'_>) {
+        self.out.emit(row);
+    }
+}
+
+impl<'a, F: KeyedProcessFunction> core::ops::Deref for ProcessContext<'a, F> {
+    type Target = KeyContext<'a>;
+
+    fn deref(&self) -> &KeyContext<'a> {
+        &self.keyed
+    }
+}
+
+impl<'a, F: KeyedProcessFunction> core::ops::DerefMut for ProcessContext<'a, F> {
+    fn deref_mut(&mut self) -> &mut KeyContext<'a> {
+        &mut self.keyed
+    }
+}
+
+impl<F: KeyedProcessFunction> fmt::Debug for ProcessContext<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProcessContext(watermark {})", self.keyed.watermark)
+    }
+}

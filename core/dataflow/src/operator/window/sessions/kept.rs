@@ -1,0 +1,240 @@
+//! What is kept of sessions: for each key its windows, for each window an accumulator and its timers.
+//!
+//! An accumulator stays under the begin of the window that it was first kept for while the session
+//! around it grows; only when two sessions become one is an accumulator merged into another.
+
+use alloc::vec::Vec;
+
+use millstream_data::Value;
+use millstream_state::{
+    Key as StateKey,
+    keyed::{Descriptor, ListState, ValueState},
+    window::{Lateness, Merged, Sessions, Window},
+};
+
+use crate::{
+    chain::TaskError,
+    operator::{
+        timers::{Timer, Timers},
+        window::WindowAggregate,
+    },
+    state::{KeyedState, damaged},
+};
+
+/// Bytes of the namespace of an accumulator: the begin of a window.
+const BEGIN: usize = 8;
+
+/// The namespaces of timers: a session has ended, and the time for rows that are late has.
+const ENDED: [u8; 1] = [0];
+const CLEANED: [u8; 1] = [1];
+
+/// The sessions of all keys of a subtask.
+pub(super) struct Kept<A: WindowAggregate> {
+    /// Begin and end of each session of a key, by begin, and under which begin its accumulator is.
+    windows: ListState<(i64, i64, i64)>,
+    accumulators: ValueState<A::Accumulator>,
+    timers: Timers,
+    lateness: Lateness,
+    /// Those of the key at hand, as [`Sessions`] has them.
+    known: Vec<(Window, Window)>,
+}
+
+/// A session that has ended, where its accumulator is, and whether it stays for rows that are late.
+pub(super) struct Ended {
+    pub(super) window: Window,
+    pub(super) state: Window,
+    pub(super) keep: bool,
+}
+
+impl<A: WindowAggregate> Kept<A> {
+    /// Nothing yet, for keys of `key` bytes, if all have the same.
+    pub(super) fn open(
+        state: &mut KeyedState,
+        key: Option<usize>,
+        lateness: Lateness,
+    ) -> Result<Self, TaskError> {
+        let timers = Timers::open(state, ENDED.len())?;
+        let sessions = Descriptor { key, ..Descriptor::new("sessions") };
+        let windows = state.handle(|store| ListState::register(store, &sessions), ListState::id)?;
+        let values =
+            Descriptor { key, namespace: Some(BEGIN), ..Descriptor::new("session-accumulators") };
+        let accumulators =
+            state.handle(|store| ValueState::register(store, &values), ValueState::id)?;
+        Ok(Self { windows, accumulators, timers, lateness, known: Vec::new() })
+    }
+
+    /// Adds the window of a row to the sessions of its key; `None` if the session that it would be part
+    /// of is late, and then nothing has changed.
+    pub(super) fn enter(
+        &mut self,
+        state: &mut KeyedState,
+        key: &StateKey<'_>,
+        own: Window,
+        watermark: i64,
+    ) -> Result<Option<Merged>, TaskError> {
+        self.load(state, key)?;
+        // The usual case costs no more than this: a session that is there already does not grow.
+        let around = |(known, _): &&(Window, Window)| known.cover(&own) == *known;
+        if let Some((window, at)) = self.known.iter().find(around).copied() {
+            let (gone, states) = (Vec::new(), Vec::new());
+            return Ok(Some(Merged { window, state: at, gone, states }));
+        }
+        let sessions = Sessions::restore(core::mem::take(&mut self.known));
+        let mut sessions = sessions
+            .ok_or_else(|| damaged("list of sessions", &"they overlap or are not in order"))?;
+        let merged = sessions.add(own);
+        if self.lateness.is_late(&merged.window, watermark) {
+            return Ok(None);
+        }
+        self.known.extend_from_slice(sessions.windows());
+        self.store(state, key)?;
+        for gone in &merged.gone {
+            self.delete_timers(state, key, gone)?;
+        }
+        if merged.window.max_time() > watermark {
+            let ended = StateKey { namespace: &ENDED, ..*key };
+            self.timers.register(state, &ended, merged.window.max_time())?;
+        }
+        if self.keeps() {
+            let cleaned = StateKey { namespace: &CLEANED, ..*key };
+            self.timers.register(state, &cleaned, self.lateness.cleanup_time(&merged.window))?;
+        }
+        Ok(Some(merged))
+    }
+
+    /// Merges the accumulators of sessions that became one, and folds a row into it.
+    pub(super) fn fold(
+        &mut self,
+        state: &mut KeyedState,
+        key: &StateKey<'_>,
+        session: &Merged,
+        function: &A,
+        row: <A::In as Value>::View<'_>,
+    ) -> Result<(), TaskError> {
+        let accumulators = &mut self.accumulators;
+        let begin = namespace(&session.state);
+        let at = StateKey { namespace: &begin, ..*key };
+        let found = state.access(at, |access| accumulators.get(access))?;
+        let mut accumulator = found.unwrap_or_else(|| function.create());
+        for other in &session.states {
+            let begin = namespace(other);
+            let other = StateKey { namespace: &begin, ..*key };
+            if let Some(found) = state.access(other, |access| accumulators.get(access))? {
+                function.merge(&mut accumulator, found.view());
+                state.access(other, |access| accumulators.clear(access))?;
+            }
+        }
+        function.add(&mut accumulator, row);
+        state.access(at, |access| accumulators.set(access, accumulator.view()))
+    }
+
+    /// Reads the accumulator that is kept under a window.
+    pub(super) fn read(
+        &mut self,
+        state: &mut KeyedState,
+        key: &StateKey<'_>,
+        at: Window,
+        mut read: impl FnMut(<A::Accumulator as Value>::View<'_>),
+    ) -> Result<(), TaskError> {
+        let begin = namespace(&at);
+        let at = StateKey { namespace: &begin, ..*key };
+        let found = state.access(at, |access| self.accumulators.read(access, &mut read))?;
+        found.ok_or_else(|| damaged("session", &"it has no accumulator"))
+    }
+
+    /// See [`Timers::next_due`].
+    pub(super) fn next_due(
+        &mut self,
+        state: &mut KeyedState,
+        watermark: i64,
+        timer: &mut Timer,
+    ) -> Result<bool, TaskError> {
+        self.timers.next_due(state, watermark, timer)
+    }
+
+    /// What a timer of a key says: the session that has ended, if one has. Those whose time for rows that
+    /// are late has ended, too, are removed.
+    pub(super) fn ended(
+        &mut self,
+        state: &mut KeyedState,
+        key: &StateKey<'_>,
+        timer: &Timer,
+    ) -> Result<Option<Ended>, TaskError> {
+        self.load(state, key)?;
+        if timer.namespace() == ENDED {
+            let is = |(known, _): &&(Window, Window)| known.max_time() == timer.time;
+            let (keep, found) = (self.keeps(), self.known.iter().find(is).copied());
+            return Ok(found.map(|(window, state)| Ended { window, state, keep }));
+        }
+        let lateness = self.lateness;
+        let cleaned = |(known, _): &&(Window, Window)| lateness.is_late(known, timer.time);
+        let cleaned: Vec<Window> = self.known.iter().filter(cleaned).map(|known| known.0).collect();
+        cleaned.into_iter().try_for_each(|window| self.remove(state, key, window))?;
+        Ok(None)
+    }
+
+    /// Forgets a session of the key whose sessions were asked for last.
+    pub(super) fn remove(
+        &mut self,
+        state: &mut KeyedState,
+        key: &StateKey<'_>,
+        window: Window,
+    ) -> Result<(), TaskError> {
+        let Some(index) = self.known.iter().position(|(known, _)| *known == window) else {
+            return Ok(());
+        };
+        let begin = namespace(&self.known.remove(index).1);
+        let at = StateKey { namespace: &begin, ..*key };
+        state.access(at, |access| self.accumulators.clear(access))?;
+        self.store(state, key)
+    }
+
+    /// Finds out what is due, after state was put back.
+    pub(super) fn restored(&mut self, state: &KeyedState) -> Result<(), TaskError> {
+        self.timers.restored(state)
+    }
+
+    /// Whether sessions stay after their end.
+    fn keeps(&self) -> bool {
+        self.lateness != Lateness::default()
+    }
+
+    fn load(&mut self, state: &mut KeyedState, key: &StateKey<'_>) -> Result<(), TaskError> {
+        let Self { windows, known, .. } = self;
+        state.access(*key, |access| {
+            known.clear();
+            windows.read(access, |(start, end, at)| {
+                known.push((Window { start, end }, Window { start: at, end: at }));
+            })
+        })?;
+        Ok(())
+    }
+
+    fn store(&mut self, state: &mut KeyedState, key: &StateKey<'_>) -> Result<(), TaskError> {
+        let Self { windows, known, .. } = self;
+        state.access(*key, |access| {
+            let each = known.iter().map(|(window, at)| (window.start, window.end, at.start));
+            windows.set(access, each)
+        })
+    }
+
+    fn delete_timers(
+        &mut self,
+        state: &mut KeyedState,
+        key: &StateKey<'_>,
+        gone: &Window,
+    ) -> Result<(), TaskError> {
+        let ended = StateKey { namespace: &ENDED, ..*key };
+        self.timers.delete(state, &ended, gone.max_time())?;
+        if self.keeps() {
+            let cleaned = StateKey { namespace: &CLEANED, ..*key };
+            self.timers.delete(state, &cleaned, self.lateness.cleanup_time(gone))?;
+        }
+        Ok(())
+    }
+}
+
+/// The begin of a window as a namespace: its bytes are in the order of time.
+fn namespace(window: &Window) -> [u8; BEGIN] {
+    (window.start ^ i64::MIN).to_be_bytes()
+}

@@ -1,0 +1,69 @@
+//! Streams whose rows are handed to a process function, key by key.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use millstream_data::{Key, Value};
+
+use super::{KeyedStream, Pipeline, Stream};
+use crate::{
+    chain::{Chain, OpenInfo, TaskError},
+    operator::{
+        Row, Stage,
+        process::{KeyedProcessFunction, ProcessChain},
+    },
+};
+
+/// The head of a chain that begins with a process function.
+#[derive(Clone)]
+pub struct ProcessPages<F, S> {
+    function: F,
+    key: S,
+}
+
+impl<F, S> ProcessPages<F, S> {
+    pub(crate) fn new(function: F, key: S) -> Self {
+        Self { function, key }
+    }
+}
+
+impl<F, S> fmt::Debug for ProcessPages<F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProcessPages")
+    }
+}
+
+impl<F, S> Pipeline for ProcessPages<F, S>
+where
+    F: KeyedProcessFunction,
+    S: for<'a> Fn(Row<'a, F::In>) -> <F::Key as Value>::View<'a> + Clone + Send + Sync + 'static,
+{
+    type Out = F::Out;
+
+    fn chain<N: Stage<F::Out>>(
+        &self,
+        next: N,
+        info: &OpenInfo,
+    ) -> Result<Box<dyn Chain>, TaskError> {
+        let (function, key) = (self.function.clone(), self.key.clone());
+        Ok(Box::new(ProcessChain::new(function, key, info, next)?))
+    }
+}
+
+impl<T, P, K, S> KeyedStream<T, P, K, S>
+where
+    T: Value,
+    P: Pipeline<Out = T>,
+    K: Key,
+    S: for<'a> Fn(Row<'a, T>) -> K::View<'a> + Clone + Send + Sync + 'static,
+{
+    /// Hands each row to a function that keeps state for its key and is called by timers, see
+    /// [`process`](crate::operator::process).
+    pub fn process<F>(self, function: F) -> Stream<F::Out, ProcessPages<F, S>>
+    where
+        F: KeyedProcessFunction<In = T, Key = K>,
+    {
+        let key = self.selector();
+        self.exchange().begin_stateful("process", ProcessPages::new(function, key))
+    }
+}

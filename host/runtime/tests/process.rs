@@ -1,0 +1,156 @@
+//! Keyed process functions, through the runtime.
+
+use std::collections::BTreeMap;
+
+use millstream::{
+    Record, Runtime,
+    dataflow::{
+        Environment, TaskError,
+        operator::process::{
+            KeyedProcessFunction, MapState, ProcessContext, StateRegistry, ValueState,
+        },
+    },
+    result::Collected,
+    state::time::Bounded,
+};
+
+/// A key, a time and a number.
+type Measured = (String, i64, u64);
+
+const ROWS: u64 = 20_000;
+const KEYS: u64 = 100;
+/// No row is behind another by more.
+const DISORDER: i64 = 50;
+
+fn measured(number: u64) -> Measured {
+    let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let back = (mixed >> 40) as i64 % (DISORDER + 1);
+    (format!("key {}", (mixed >> 20 & 0xFFFF) % KEYS), (number / 3) as i64 - back, number)
+}
+
+fn rows(subtask: u32, parallelism: u32) -> impl Iterator<Item = Measured> + Send {
+    (0..ROWS).skip(subtask as usize).step_by(parallelism as usize).map(measured)
+}
+
+/// Runs a program with so many subtasks; its result is sorted.
+fn run<T: Record + Ord>(
+    parallelism: u32,
+    build: impl FnOnce(&Environment),
+) -> Result<Vec<T>, String> {
+    let env = Environment::new("process");
+    build(&env);
+    let rows = Collected::new();
+    let runtime = Runtime::builder().parallelism(parallelism).workers(2).segment_size(4096).build();
+    let run = runtime.expect("a runtime").run(env.build(), rows.sink());
+    run.map_err(|error| error.to_string())?;
+    let mut rows = rows.take();
+    rows.sort();
+    Ok(rows)
+}
+
+/// Brings the rows of each key into the order of their times, and emits the sum of the numbers up to
+/// each time.
+#[derive(Clone)]
+struct RunningSum;
+
+struct Sums {
+    waiting: MapState<i64, u64>,
+    total: ValueState<u64>,
+}
+
+impl KeyedProcessFunction for RunningSum {
+    type Key = String;
+    type In = Measured;
+    type Out = Measured;
+    type States = Sums;
+
+    fn open(&mut self, states: &mut StateRegistry<'_>) -> Result<Sums, TaskError> {
+        Ok(Sums { waiting: states.map("waiting")?, total: states.value("total")? })
+    }
+
+    fn process(
+        &mut self,
+        sums: &mut Sums,
+        (_, time, number): (&str, i64, u64),
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        if time <= context.watermark() {
+            return Err(TaskError::new("a row is late"));
+        }
+        let waiting = sums.waiting.get(context, time)?.unwrap_or(0);
+        sums.waiting.put(context, time, waiting + number)?;
+        context.register_timer(time)
+    }
+
+    fn on_timer(
+        &mut self,
+        sums: &mut Sums,
+        time: i64,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        let waiting = sums.waiting.get(context, time)?.unwrap_or(0);
+        sums.waiting.remove(context, time)?;
+        sums.total.replace(context, |total| total.unwrap_or(0) + waiting)?;
+        let total = sums.total.get(context)?.unwrap_or(0);
+        context.emit((context.key(), time, total));
+        Ok(())
+    }
+}
+
+#[test]
+fn rows_of_a_key_come_into_the_order_of_time() {
+    let mut times: BTreeMap<(String, i64), u64> = BTreeMap::new();
+    for (key, time, number) in (0..ROWS).map(measured) {
+        *times.entry((key, time)).or_default() += number;
+    }
+    let mut totals: BTreeMap<String, u64> = BTreeMap::new();
+    let each = |((key, time), sum): ((String, i64), u64)| {
+        let total = totals.entry(key.clone()).or_default();
+        *total += sum;
+        (key, time, *total)
+    };
+    let expected: Vec<Measured> = times.into_iter().map(each).collect();
+    for parallelism in [1, 2, 4] {
+        let found: Vec<Measured> = run(parallelism, |env| {
+            env.generate(rows)
+                .assign_watermarks(Bounded::new(DISORDER), |row| row.1)
+                .key_by::<String, _>(|row| row.0)
+                .process(RunningSum)
+                .result();
+        })
+        .expect("the job runs");
+        assert_eq!(found, expected, "parallelism {parallelism}");
+    }
+}
+
+/// What comes out of timers is in time for windows behind: the watermark waits for it.
+#[test]
+fn the_watermark_waits_for_timers() {
+    let found: Vec<(String, i64, u64)> = run(2, |env| {
+        env.generate(rows)
+            .assign_watermarks(Bounded::new(DISORDER), |row| row.1)
+            .key_by::<String, _>(|row| row.0)
+            .process(RunningSum)
+            .key_by::<String, _>(|row| row.0)
+            // It fails where a row is late.
+            .process(RunningSum)
+            .result();
+    })
+    .expect("no row is late");
+    let times: std::collections::BTreeSet<_> =
+        (0..ROWS).map(measured).map(|(key, time, _)| (key, time)).collect();
+    assert_eq!(found.len(), times.len());
+}
+
+#[test]
+fn a_state_that_fails_fails_the_job() {
+    let failed = run::<Measured>(2, |env| {
+        env.generate(rows)
+            .map(|(key, time, number)| (key.repeat(100), time, number))
+            .key_by::<String, _>(|row| row.0)
+            .process(RunningSum)
+            .result();
+    });
+    let error = failed.expect_err("keys are too long");
+    assert!(error.contains("`waiting` was given") && error.contains("at most 512"), "{error}");
+}
