@@ -347,8 +347,11 @@ impl Deployer<'_> {
             let chain = program.chain(node, &info);
             let mut chain = chain.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
             if let Some(restore) = self.restore() {
+                let operator = operator_id(self.graph, node);
+                let groups = self.graph.max_parallelism(node, self.runtime.parallelism);
+                let restored = restore.check_key_groups(&operator, groups);
                 let restored =
-                    restore.each(&operator_id(self.graph, node), |chunks| chain.restore(chunks));
+                    restored.and_then(|()| restore.each(&operator, |chunks| chain.restore(chunks)));
                 restored.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
             }
             self.place(subtask, chain)?;

@@ -101,6 +101,25 @@ impl Restore {
         Ok(())
     }
 
+    /// Checks that an operator has as many key groups as it had, since that is how its state is divided.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub(crate) fn check_key_groups(&self, operator: &str, found: u32) -> Result<(), TaskError> {
+        let Some(operator) = self.manifest.operator(operator) else { return Ok(()) };
+        let has_state = operator.subtasks.iter().any(|subtask| !subtask.states.is_empty());
+        let was = operator.max_parallelism;
+        if !has_state || was == found {
+            return Ok(());
+        }
+        Err(TaskError::new(format!(
+            "its state in checkpoint {} is divided into {was} key groups, and now there would be {found}, \
+             which follows from the parallelism if the program does not say so: run it with a parallelism \
+             near that which it had",
+            self.checkpoint()
+        )))
+    }
+
     fn states<'a>(
         &'a self,
         operator: &'a Operator,
@@ -241,7 +260,38 @@ pub(crate) fn decode_splits(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use millstream_checkpoint::manifest::{Kind, Purpose, State, Subtask};
+
     use super::*;
+
+    #[test]
+    fn another_number_of_key_groups_is_refused() {
+        let directory =
+            std::env::temp_dir().join(format!("millstream-groups-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let store = Arc::new(Storage::open(&directory, "job").unwrap());
+        let state = State { kind: Kind::Operator, place: Place::Inline([1].into()) };
+        let operator = |id: &str, states| Operator {
+            id: id.into(),
+            max_parallelism: 128,
+            subtasks: vec![Subtask { finished: false, states }],
+        };
+        let manifest = Manifest {
+            checkpoint: 7,
+            timestamp_ms: 0,
+            purpose: Purpose::Checkpoint,
+            job: "job".into(),
+            graph_hash: StreamGraph::default().fingerprint(),
+            files: Vec::new(),
+            operators: vec![operator("counts", vec![state]), operator("maps", Vec::new())],
+        };
+        let restore = Restore::new(store, manifest, &StreamGraph::default()).unwrap();
+        assert_eq!(restore.check_key_groups("counts", 128), Ok(()));
+        assert_eq!(restore.check_key_groups("maps", 256), Ok(()), "there is nothing to divide");
+        let refused = restore.check_key_groups("counts", 256).unwrap_err().to_string();
+        assert!(refused.contains("128 key groups") && refused.contains("256"), "{refused}");
+        fs::remove_dir_all(directory).unwrap();
+    }
 
     #[test]
     fn splits_round_trip_and_damage_is_seen() {
