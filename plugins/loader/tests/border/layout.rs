@@ -139,12 +139,12 @@ fn another_layout_is_refused_with_the_difference_before_the_entry_is_called() {
         "{said}"
     );
     let added = (
-        "    /// Closes a writer; what was not finished",
+        "    /// Closes a writer; what was neither finished",
         "    /// New.\n    pub sync: unsafe extern \"C\" fn(writer: *mut c_void) -> Status,\n    \
-         /// Closes a writer; what was not finished",
+         /// Closes a writer; what was neither finished",
     );
     let said = difference("added", added);
-    assert!(said.contains("`SinkTable`: ") && said.contains("(expected 9, found 10)"), "{said}");
+    assert!(said.contains("`SinkTable`: ") && said.contains("(expected 11, found 12)"), "{said}");
     let format = (
         "    pub consumed: usize,\n    /// After a failure: lines",
         "    pub eaten: usize,\n    /// After a failure: lines",
