@@ -34,7 +34,7 @@ pub enum Element {
 
 /// Elements that a channel holds at most. Ten of them is where a producer stops on its own; the rest is
 /// for the overdraft of the row at hand and for events.
-pub const CHANNEL_CAPACITY: usize = 32;
+pub const CHANNEL_CAPACITY: usize = 16;
 
 /// Full pages that wait in a subpartition before its producer is held back, as in Flink.
 pub const PAGES_PER_SUBPARTITION_MAX: usize = 10;
