@@ -19,9 +19,6 @@ use serde::{Deserialize, Serialize};
 use super::{CheckpointOptions, RestoreFrom, Store};
 use crate::threads::Split;
 
-/// State that is written up to so many bytes at a time into memory.
-const READ_BYTES: u64 = 1 << 30;
-
 /// A checkpoint that a job begins from.
 #[derive(Clone)]
 pub(crate) struct Restore {
@@ -127,17 +124,21 @@ impl Restore {
         let states = operator.subtasks.iter().flat_map(|subtask| &subtask.states);
         states.map(move |state| match &state.place {
             Place::Inline(bytes) => Ok(bytes.to_vec()),
-            Place::File(handle) if handle.length <= READ_BYTES => {
-                let mut bytes = vec![0; handle.length as usize];
+            Place::File(handle) => {
+                let mut bytes = Vec::new();
+                let length = usize::try_from(handle.length).unwrap_or(usize::MAX);
+                bytes.try_reserve_exact(length).map_err(|_| {
+                    TaskError::new(format!(
+                        "the state {} of checkpoint {} has {length} bytes, for which there is no memory: \
+                         it is read as a whole",
+                        handle.file,
+                        self.checkpoint()
+                    ))
+                })?;
+                bytes.resize(length, 0);
                 let read = self.store.read(self.checkpoint(), handle, 0, &mut bytes);
-                read.map(|()| bytes).map_err(|error| TaskError::new(error.to_string()))
+                read.map(|()| bytes).map_err(failed)
             }
-            Place::File(handle) => Err(TaskError::new(format!(
-                "the state {} of checkpoint {} has {} bytes, more than can be read at once",
-                handle.file,
-                self.checkpoint(),
-                handle.length
-            ))),
         })
     }
 
