@@ -103,6 +103,8 @@ pub struct CoGroupChain<C: CoGroupFunction, S, R, F, G, W, N> {
     handed_over: usize,
     batch: KeyBatch<C::Key>,
     scratch: Vec<u8>,
+    /// The ends of the windows of the row at hand.
+    ends: Vec<i64>,
     next: N,
 }
 
@@ -142,6 +144,7 @@ impl<C: CoGroupFunction, S, R, F, G, W, N> CoGroupChain<C, S, R, F, G, W, N> {
             handed_over: 0,
             batch,
             scratch: Vec::new(),
+            ends: Vec::new(),
             next,
         })
     }
@@ -155,16 +158,17 @@ where
 {
     /// Adds the row in `scratch` to the windows of its time.
     fn add(&mut self, stream: usize, time: i64) -> Result<(), TaskError> {
-        let Self { state, windows, rows, batch, scratch, windowing, .. } = self;
+        let Self { state, windows, rows, batch, scratch, windowing, ends, .. } = self;
         let watermark = state.watermark;
-        let (slice, mut ends) = (windowing.assigner.slice(time), Vec::new());
+        let slice = windowing.assigner.slice(time);
+        ends.clear();
         windowing.assigner.windows(slice, &mut |window| {
             if window.max_time() > watermark {
                 ends.push(window.end);
             }
         });
-        for end in ends {
-            let namespace = namespace(end);
+        for end in ends.iter() {
+            let namespace = namespace(*end);
             windows.fold(state, batch, Column::Same(&namespace), |_, _, _| {})?;
             let keys = batch.keys().within(Column::Same(&namespace));
             let element = Column::Same(scratch);
