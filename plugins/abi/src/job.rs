@@ -146,7 +146,7 @@ pub struct ChainInfo {
 pub struct JobTable {
     /// Bytes of this struct.
     pub size: u32,
-    /// [`VERSION`] of the plugin.
+    /// [`VERSION`](crate::VERSION) of the plugin.
     pub version: u32,
     /// Builds the job's program. Null is failure.
     pub open: unsafe extern "C" fn(options: BorrowedOptions, errors: BytesSink) -> *mut c_void,
