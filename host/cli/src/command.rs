@@ -113,6 +113,7 @@ fn config(matches: &clap::ArgMatches) -> Result<Config, Box<dyn Error>> {
         ("checkpoint-dir", "checkpoint.dir"),
         ("checkpoint-interval", "checkpoint.interval"),
         ("restore", "checkpoint.restore"),
+        ("state", "state.backend.type"),
     ] {
         if let Some(value) = matches.try_get_one::<String>(argument).unwrap_or_default() {
             config.insert(key, value.clone(), Origin::CommandLine)?;
@@ -212,6 +213,12 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .value_name("FORMAT")
                 .value_parser(ValueParser::new(Output::parse))
                 .help("How the result is printed: csv, none [default: csv]"),
+        )
+        .arg(
+            Arg::new("state")
+                .long("state")
+                .value_name("memory|lsm")
+                .help("Where state is kept; lsm is for more than fits in memory [default: memory]"),
         )
         .arg(
             Arg::new("checkpoint-dir")

@@ -34,6 +34,16 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
+/// Where jobs keep their state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StateBackend {
+    /// In managed memory, all of it.
+    #[default]
+    Memory,
+    /// In sorted files and, as far as there is room, in managed memory: for state that is larger.
+    Lsm,
+}
+
 /// Puts a [`Runtime`] together. Every part has a default.
 pub struct Builder {
     arena: Option<Box<dyn Arena>>,
@@ -48,6 +58,7 @@ pub struct Builder {
     transport: Transport,
     managed_bytes: usize,
     spill: Arc<dyn SpillStorage>,
+    state: StateBackend,
     checkpoints: Option<CheckpointOptions>,
     registry: Registry,
 }
@@ -68,6 +79,7 @@ impl Default for Builder {
             transport: Transport::default(),
             managed_bytes: MANAGED_BYTES_DEFAULT,
             spill: Arc::new(LocalFiles::default()),
+            state: StateBackend::default(),
             checkpoints: None,
             registry: Registry::new(),
         }
@@ -128,7 +140,7 @@ impl Builder {
         Self { transport, ..self }
     }
 
-    /// Sets how many bytes of segments there are for sorting, and later for state.
+    /// Sets how many bytes of segments there are for sorting and for state.
     pub fn managed_memory(self, bytes: usize) -> Self {
         Self { managed_bytes: bytes, ..self }
     }
@@ -136,6 +148,11 @@ impl Builder {
     /// Spills to this storage instead of local files.
     pub fn storage(self, storage: impl SpillStorage + 'static) -> Self {
         Self { spill: Arc::new(storage), ..self }
+    }
+
+    /// Sets where jobs keep their state. Files are where sorting [spills](Self::storage) to, too.
+    pub fn state(self, backend: StateBackend) -> Self {
+        Self { state: backend, ..self }
     }
 
     /// Takes checkpoints, and begins from the last one if there is one: a job that failed or was killed
@@ -187,6 +204,7 @@ impl Builder {
             transport: self.transport,
             managed_bytes: self.managed_bytes,
             spill: self.spill,
+            state: self.state,
             checkpoints: self.checkpoints,
             registry: Arc::new(self.registry),
         })
@@ -225,6 +243,7 @@ pub struct Runtime {
     pub(crate) transport: Transport,
     pub(crate) managed_bytes: usize,
     pub(crate) spill: Arc<dyn SpillStorage>,
+    pub(crate) state: StateBackend,
     pub(crate) checkpoints: Option<CheckpointOptions>,
     pub(crate) registry: Arc<Registry>,
 }

@@ -22,7 +22,8 @@ use millstream_sdk::options::{parse_bytes, parse_duration};
 pub use options::{ConfigKind, ConfigOption, OPTIONS};
 
 use crate::{
-    Builder, CheckpointOptions, ExchangeOptions, RestoreFrom, RunError, spill::LocalFiles,
+    Builder, CheckpointOptions, ExchangeOptions, RestoreFrom, RunError, StateBackend,
+    spill::LocalFiles,
 };
 
 /// Network memory if nothing says otherwise: the classic 2048 segments of 32 KiB.
@@ -214,6 +215,10 @@ impl Config {
             .segment_size(self.bytes("memory.segment-size"))
             .exchange(self.exchange())
             .storage(LocalFiles::new(self.spill_directories(), self.spill_storage()))
+            .state(match self.value("state.backend.type") {
+                "lsm" => StateBackend::Lsm,
+                _ => StateBackend::Memory,
+            })
             .network_memory(self.network()?)
             .buffer_timeout(self.timeout("exchange.buffer-timeout"));
         if !self.value("checkpoint.dir").is_empty() {

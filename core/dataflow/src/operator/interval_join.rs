@@ -273,7 +273,7 @@ where
 
     fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
         self.state.restore(chunks)?;
-        self.timers.restored(&self.state)
+        self.timers.restored(&mut self.state)
     }
 }
 

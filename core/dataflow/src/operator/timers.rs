@@ -12,7 +12,7 @@ use millstream_state::{Backend, Column, Key as StateKey, Kind, StateId, StateSpe
 
 use crate::{
     chain::TaskError,
-    state::{KeyedState, damaged, failure},
+    state::{KeyedState, damaged},
 };
 
 /// Bytes of the time in front of an entry.
@@ -120,7 +120,7 @@ impl Timers {
             && time <= watermark
         {
             let (mut first, mut second) = (None, None);
-            let each = &mut |entry: &[u8], _| {
+            let each = |entry: &[u8]| {
                 if first.is_some() {
                     second = Some(time_of(entry));
                     return false;
@@ -131,8 +131,7 @@ impl Timers {
                 true
             };
             let owner = state.group_key(group);
-            let scanned = state.store().scan_entries(self.state, &owner.within(&[]), &[], each);
-            scanned.map_err(failure)?;
+            state.scan_keys(self.state, &owner.within(&[]), each)?;
             let first = first.transpose()?;
             if first != Some(time) {
                 // The one of this time was deleted, and other groups may have earlier ones.
@@ -150,18 +149,16 @@ impl Timers {
     }
 
     /// Finds out the first timer of each key group, after state was put back.
-    pub(crate) fn restored(&mut self, state: &KeyedState) -> Result<(), TaskError> {
+    pub(crate) fn restored(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
         state.groups().try_for_each(|group| self.find_earliest(state, group))
     }
 
-    fn find_earliest(&mut self, state: &KeyedState, group: u32) -> Result<(), TaskError> {
+    fn find_earliest(&mut self, state: &mut KeyedState, group: u32) -> Result<(), TaskError> {
         let (owner, mut first) = (state.group_key(group), None);
-        let each = &mut |entry: &[u8], _| {
+        state.scan_keys(self.state, &owner.within(&[]), |entry| {
             first = Some(time_of(entry));
             false
-        };
-        let scanned = state.store().scan_entries(self.state, &owner.within(&[]), &[], each);
-        scanned.map_err(failure)?;
+        })?;
         self.set_earliest(group, first.transpose()?);
         Ok(())
     }

@@ -140,6 +140,8 @@ struct Case<'a> {
     library: &'a Path,
     /// Its own arguments.
     arguments: Vec<String>,
+    /// Of these one is chosen for each run, beside parallelism and processes.
+    engine: &'a [&'a [&'a str]],
     /// The rows that it has shown, of what it printed.
     shown: Box<Shown>,
     expected: Vec<String>,
@@ -169,6 +171,8 @@ fn survives(case: &Case<'_>, scratch: &Scratch, seed: u64) {
         let job = ["run", case.library.to_str().expect("UTF-8")];
         let mut arguments: Vec<String> = job.into_iter().chain(engine).map(String::from).collect();
         arguments.extend(case.arguments.iter().cloned());
+        let engine = case.engine.get(dice.below(case.engine.len().max(1) as u64) as usize);
+        arguments.extend(engine.copied().unwrap_or(&[]).iter().map(|&text| text.to_owned()));
         let mut run = Run::start(&arguments);
         if kills < KILLS {
             let before = newest(&checkpoints);
@@ -204,19 +208,39 @@ fn some_flights() -> String {
     flights.join("\n") + "\n"
 }
 
+/// State in files, and so little memory that much of it is there.
+const IN_FILES: &[&str] =
+    &["--state", "lsm", "--set", "memory.segment-size=8KiB", "--set", "memory.managed.size=3MiB"];
+
 #[test]
 fn twenty_kills_change_nothing() {
+    hours_survive("killed", &[], 1);
+}
+
+#[test]
+fn twenty_kills_change_nothing_with_state_in_files() {
+    hours_survive("killed-lsm", &[IN_FILES], 3);
+}
+
+/// What one backend has written the other reads.
+#[test]
+fn twenty_kills_change_nothing_with_another_backend_each_time() {
+    hours_survive("killed-either", &[IN_FILES, &["--state", "memory"]], 4);
+}
+
+fn hours_survive(name: &str, engine: &[&[&str]], seed: u64) {
     let flights = some_flights();
-    let scratch = Scratch::new("killed");
+    let scratch = Scratch::new(name);
     let input = scratch.file("flights.csv", shuffled(&flights).as_bytes());
     let case = Case {
         library: library(),
         arguments: ["--output", "csv", "--input", &input].map(String::from).into(),
         shown: Box::new(|printed| printed.lines().skip(1).map(str::to_owned).collect()),
+        engine,
         expected: reference(&flights, &data("weather.csv.gz")),
         reset: Box::new(|| ()),
     };
-    survives(&case, &scratch, 1);
+    survives(&case, &scratch, seed);
 }
 
 #[test]
@@ -239,6 +263,7 @@ fn twenty_kills_write_each_row_to_files_once() {
     let case = Case {
         library: &build_library("filed"),
         arguments: arguments.map(String::from).into(),
+        engine: &[],
         shown: Box::new(move |_| {
             let of = |name| fs::read_dir(to.join(name)).into_iter().flatten().flatten();
             let files = of("hours").chain(of("flights"));

@@ -37,6 +37,8 @@ pub enum ConfigKind {
     Text,
     /// A kind of storage.
     Storage,
+    /// A kind of state backend.
+    StateBackend,
     /// `true`, `false` or `auto`.
     ZeroCopy,
 }
@@ -111,6 +113,13 @@ pub const OPTIONS: &[ConfigOption] = &[
         kind: ConfigKind::Storage,
         default: "auto",
         doc: "How spill files are read and written: auto, uring or threads",
+    },
+    ConfigOption {
+        key: "state.backend.type",
+        kind: ConfigKind::StateBackend,
+        default: "memory",
+        doc: "Where state is kept: memory, or lsm, which is files and as much of managed memory as there \
+              is",
     },
     ConfigOption {
         key: "checkpoint.dir",
@@ -244,6 +253,7 @@ impl ConfigKind {
             Self::ZeroCopy => {
                 (matches!(value, "auto" | "true" | "false"), "`auto`, `true` or `false`")
             }
+            Self::StateBackend => (matches!(value, "memory" | "lsm"), "`memory` or `lsm`"),
             Self::Storage => {
                 (matches!(value, "auto" | "uring" | "threads"), "`auto`, `uring` or `threads`")
             }

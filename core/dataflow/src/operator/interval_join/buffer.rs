@@ -140,9 +140,10 @@ impl<T: RowValue + Record> Buffer<T> {
         last: i64,
     ) -> Result<(), TaskError> {
         let Self { times, found, .. } = self;
+        found.clear();
+        let mut position = times.position(first);
         state.access(*key, |access| {
-            found.clear();
-            times.scan(access, first, |time, _| {
+            times.scan_on(access, &mut position, |time, _| {
                 let within = time <= last;
                 found.extend(within.then_some(time));
                 within

@@ -254,7 +254,8 @@ where
         from: Option<M::View<'_>>,
         mut each: impl FnMut(M::View<'_>, V::View<'_>) -> bool,
     ) -> Result<(), TaskError> {
-        at.state.access(at.key, |access| self.handle.scan(access, from, &mut each))
+        let mut position = self.handle.position(from);
+        at.state.access(at.key, |access| self.handle.scan_on(access, &mut position, &mut each))
     }
 
     /// Removes all entries.

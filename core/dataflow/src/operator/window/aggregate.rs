@@ -554,19 +554,18 @@ where
 
     fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
         self.state.restore(chunks)?;
-        self.windows.restored(&self.state)?;
+        self.windows.restored(&mut self.state)?;
         if let Some(slices) = &mut self.slices {
-            slices.restored(&self.state)?;
+            slices.restored(&mut self.state)?;
         }
         let Some(fired) = self.fired_state else { return Ok(()) };
         let windows: Vec<i64> = self.windows.ends.iter().copied().collect();
+        let mut is_fired = Vec::new();
         for end in windows {
             let namespace = namespace(end);
             for group in self.state.groups() {
                 let key = self.state.group_key(group);
-                let found = self.state.store().find(fired, &key.within(&namespace));
-                let found = found.map_err(|error| TaskError::new(format!("{error}")))?;
-                if !found.is_absent() {
+                if self.state.read(fired, &key.within(&namespace), &mut is_fired)? {
                     self.windows.ends.remove(&end);
                     self.fired.insert(end);
                 }

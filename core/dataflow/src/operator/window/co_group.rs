@@ -18,7 +18,7 @@ use super::{
 use crate::{
     chain::{Chain, Context, OpenInfo, Signal, TaskError},
     operator::{Emit, Row, Stage, process_page, stateless::Emitter},
-    state::{KeyBatch, KeyedState, damaged},
+    state::{KeyBatch, KeyedState},
 };
 
 /// What is done with the rows of two streams that have a key and a window in common.
@@ -238,10 +238,7 @@ where
         let keys = ready.keys().within(Column::Same(&end));
         let stored = keys.at(key);
         for (list, id) in lists.iter_mut().zip(*rows) {
-            list.clear();
-            let place = state.store().find(id, &stored);
-            let place = place.map_err(|wrong| damaged("window", &wrong))?;
-            state.store().pieces(place).for_each(|piece| list.extend_from_slice(piece));
+            state.read(id, &stored, list)?;
             state.change(|store, _| store.remove(id, &stored.batch()))?;
         }
         let [first, second] = &*lists;
@@ -344,7 +341,7 @@ where
 
     fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
         self.state.restore(chunks)?;
-        self.windows.restored(&self.state)
+        self.windows.restored(&mut self.state)
     }
 }
 

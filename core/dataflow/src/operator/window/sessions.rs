@@ -232,7 +232,7 @@ where
 
     fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
         self.state.restore(chunks)?;
-        self.kept.restored(&self.state)
+        self.kept.restored(&mut self.state)
     }
 }
 

@@ -190,7 +190,7 @@ impl<A: WindowAggregate> Kept<A> {
     }
 
     /// Finds out what is due, after state was put back.
-    pub(super) fn restored(&mut self, state: &KeyedState) -> Result<(), TaskError> {
+    pub(super) fn restored(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
         self.timers.restored(state)
     }
 
