@@ -35,7 +35,7 @@ pub use format::{
 
 pub use job::{
     ChainHost, ChainInfo, JobTable, LentSegment, OutputInfo, SIGNAL_ACTIVE, SIGNAL_BARRIER,
-    SIGNAL_IDLE, SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS, SIGNAL_WATERMARK, StateHost,
+    SIGNAL_IDLE, SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS, SIGNAL_TIME, SIGNAL_WATERMARK, StateHost,
 };
 
 pub use function::{
