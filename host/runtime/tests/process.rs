@@ -211,6 +211,8 @@ fn a_timer_of_processing_time_fires_while_no_row_comes() {
     };
     let (begin, heard) = (wall(), Arc::new(AtomicBool::new(false)));
     let (hears, ends) = (Arc::clone(&heard), Arc::clone(&heard));
+    let last = Arc::new(AtomicBool::new(false));
+    let saw_last = Arc::clone(&last);
     let fired: Vec<(u64, i64, i64)> = run(2, move |env| {
         env.generate(move |_, _| {
             let ends = Arc::clone(&ends);
@@ -218,6 +220,9 @@ fn a_timer_of_processing_time_fires_while_no_row_comes() {
         })
         .subtasks(1)
         .per_second(200)
+        .inspect(move |tick| {
+            saw_last.fetch_or(tick == TICKS - 1, Ordering::Relaxed);
+        })
         .filter(|tick| tick == 0)
         .key_by::<u64, _>(|_| 7)
         .process(Echo)
@@ -225,6 +230,7 @@ fn a_timer_of_processing_time_fires_while_no_row_comes() {
         .result();
     })
     .expect("the job runs");
+    assert!(!last.load(Ordering::Relaxed), "the timer fired when the source had ended");
     let [(row, time, now)] = fired[..] else { panic!("{fired:?}") };
     assert_eq!(row, 0);
     // The wall clock of the job is that of its begin, and goes on by itself.
