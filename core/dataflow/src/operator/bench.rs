@@ -194,6 +194,11 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
         self.io.time = time;
     }
 
+    /// The time is later before the chain is told anything.
+    pub(crate) fn stand_still_until(&mut self, time: i64) {
+        self.io.time = time;
+    }
+
     /// What came out since last asked.
     pub(crate) fn take(&mut self) -> Vec<Out<U>> {
         self.call(|chain, context| chain.flush(true, context));

@@ -153,9 +153,10 @@ pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
 
 /// The key at hand: where [states](ValueState) are read and changed, and timers registered.
 pub struct KeyContext<'a> {
-    state: &'a mut KeyedState,
-    timers: &'a mut TimerService,
-    key: StateKey<'a>,
+    pub(super) state: &'a mut KeyedState,
+    pub(super) timers: &'a mut TimerService,
+    /// With the namespace in which its states and timers are.
+    pub(super) key: StateKey<'a>,
 }
 
 impl KeyContext<'_> {

@@ -43,7 +43,7 @@ impl<F: KeyedProcessFunction, S, N> ProcessChain<F, S, N> {
         let mut state = KeyedState::open(info)?;
         let timers = TimerService::open(&mut state, 0)?;
         let batch = KeyBatch::new();
-        let states = function.open(&mut StateRegistry::new(&mut state, batch.width()))?;
+        let states = function.open(&mut StateRegistry::new(&mut state, batch.width(), 0))?;
         Ok(Self {
             function,
             states,

@@ -189,8 +189,8 @@ impl Panes {
     }
 }
 
-/// The bytes of a value; `false` if there is none.
-fn read(
+/// The bytes of a value, or of the elements of a list; `false` if there are none.
+pub(super) fn read(
     state: &KeyedState,
     id: StateId,
     key: &StateKey<'_>,
