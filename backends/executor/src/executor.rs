@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Failure, Outcome, Poll, WatchError};
+use crate::{Clock, Failure, Outcome, Poll, WatchError};
 
 /// Makes an executor for each job of a runtime.
 pub trait ExecutorBackend: Send + Sync {
@@ -56,6 +56,9 @@ pub trait Executor {
 
     /// Where failures are reported, by threads that are not workers.
     fn outcome(&self) -> &Arc<Outcome>;
+
+    /// The clock whose time tasks are polled with.
+    fn clock(&self) -> Clock;
 
     /// Starts to run.
     ///

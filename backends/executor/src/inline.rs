@@ -39,7 +39,8 @@ impl Inline {
 impl ExecutorBackend for Inline {
     fn executor(&self) -> Box<dyn Executor> {
         let order = self.seed.map_or(Order::Slots, Order::Seeded);
-        Box::new(InlineExecutor { plan: Plan::default(), outcome: Arc::default(), order })
+        let (plan, outcome, clock) = (Plan::default(), Arc::default(), Clock::start());
+        Box::new(InlineExecutor { plan, outcome, order, clock })
     }
 }
 
@@ -47,6 +48,7 @@ struct InlineExecutor {
     plan: Plan,
     outcome: Arc<Outcome>,
     order: Order,
+    clock: Clock,
 }
 
 impl Executor for InlineExecutor {
@@ -74,9 +76,13 @@ impl Executor for InlineExecutor {
         &self.outcome
     }
 
+    fn clock(&self) -> Clock {
+        self.clock
+    }
+
     fn start(self: Box<Self>) -> Box<dyn Running> {
-        let Self { plan, outcome, order } = *self;
-        let settings = Settings { spin: Duration::ZERO, clock: Clock::start(), order };
+        let Self { plan, outcome, order, clock } = *self;
+        let settings = Settings { spin: Duration::ZERO, clock, order };
         let (worker, thread) = plan.worker(settings, &outcome);
         Box::new(RunningInline { worker: Some(worker), thread, outcome })
     }

@@ -43,6 +43,7 @@ impl ExecutorBackend for ThreadPerCore {
             workers: (0..self.workers).map(|_| Plan::default()).collect(),
             outcome: Arc::default(),
             spin: self.spin,
+            clock: Clock::start(),
         })
     }
 }
@@ -51,6 +52,7 @@ struct Threads {
     workers: Vec<Plan>,
     outcome: Arc<Outcome>,
     spin: Duration,
+    clock: Clock,
 }
 
 impl Executor for Threads {
@@ -79,9 +81,12 @@ impl Executor for Threads {
         &self.outcome
     }
 
+    fn clock(&self) -> Clock {
+        self.clock
+    }
+
     fn start(self: Box<Self>) -> Box<dyn Running> {
-        let Self { workers, outcome, spin } = *self;
-        let clock = Clock::start();
+        let Self { workers, outcome, spin, clock } = *self;
         let threads = workers.into_iter().enumerate().map(|(number, plan)| {
             let settings = Settings { spin, clock, order: Order::Slots };
             let (worker, slot) = plan.worker(settings, &outcome);

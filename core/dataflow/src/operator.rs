@@ -9,6 +9,7 @@ mod aggregate;
 #[cfg(test)]
 mod bench;
 mod connected;
+mod head;
 mod interval_join;
 pub mod process;
 mod side;

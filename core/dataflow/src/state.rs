@@ -64,6 +64,8 @@ pub(crate) struct KeyedState {
     /// The watermark of the chain. It is part of a snapshot, so that a window that has ended does not
     /// begin anew for a row that was late: at a barrier all subtasks have the same one.
     pub(crate) watermark: i64,
+    /// The processing time of the call at hand, in milliseconds since the epoch, by which state expires.
+    pub(crate) time: i64,
     /// Chunks of the open snapshot that are there already: the watermark, and pages that were to change.
     urgent: Vec<u8>,
     scratch: Scratch,
@@ -91,7 +93,7 @@ impl KeyedState {
         let backend = Store::open(ChainLease(memory), files, owned, hash_of).map_err(failure)?;
         let (states, watermark) = (Vec::new(), WATERMARK_MIN);
         let (urgent, scratch) = (Vec::new(), Scratch::default());
-        Ok(Self { backend, owned, states, watermark, urgent, scratch })
+        Ok(Self { backend, owned, states, watermark, time: 0, urgent, scratch })
     }
 
     /// Adds a state. They must be added in the same order whenever the chain is opened.
@@ -154,8 +156,7 @@ impl KeyedState {
         mut work: impl FnMut(&mut Access<'_, Store>) -> Result<R, StateError>,
     ) -> Result<R, TaskError> {
         loop {
-            // No state of a chain has a time to live yet, so that the time does not matter.
-            match work(&mut Access { backend: &mut self.backend, key, now: 0 }) {
+            match work(&mut Access { backend: &mut self.backend, key, now: self.time }) {
                 Ok(worked) => {
                     self.backend.work().map_err(failure)?;
                     return Ok(worked);

@@ -28,6 +28,7 @@ mod keyed;
 mod pipeline;
 mod processed;
 mod sessions;
+mod triggered;
 mod windowed;
 
 use alloc::{boxed::Box, format, rc::Rc, string::String, vec, vec::Vec};
@@ -41,6 +42,7 @@ pub use keyed::KeyedStream;
 pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
 pub use processed::ProcessPages;
 pub use sessions::{SessionPages, SessionStream};
+pub use triggered::{EvictedStream, TriggeredPages, TriggeredStream};
 pub use windowed::{CoGroupPages, WindowPages, WindowedStream};
 
 use crate::{

@@ -28,7 +28,7 @@ use output::Declined;
 pub use output::{Outputs, ResultPartition};
 
 use crate::{
-    chain::{Chain, Context, Produced, Signal, TaskError},
+    chain::{Chain, ChainIo, Context, Produced, Signal, TaskError},
     channel::{Element, Receiver},
 };
 
@@ -95,6 +95,9 @@ pub struct Task {
     overdue: bool,
     /// When the chain has rows to make again.
     produce_at: Option<u64>,
+    /// When the chain wants to be told the time; at first, so that one whose state was put back can say
+    /// what it waits for.
+    wake_at: Option<u64>,
     debloating: Option<Debloating>,
     /// Channels that may still bring data.
     with_data: usize,
@@ -163,6 +166,7 @@ impl Task {
             flush_at: None,
             overdue: false,
             produce_at: None,
+            wake_at: Some(0),
             debloating: None,
             ended: false,
             dismissed: false,
@@ -176,6 +180,13 @@ impl Task {
     /// Keeps what is in flight towards the task to what it processes within a time.
     pub fn debloat(mut self, config: DebloatConfig) -> Self {
         self.debloating = Some(Debloating::new(config));
+        self
+    }
+
+    /// Tells what the wall clock was when the clock that [`Task::poll`] is given began: microseconds since
+    /// the epoch. Without it, processing time begins with that clock.
+    pub fn epoch(mut self, micros: i64) -> Self {
+        self.outputs.set_epoch(micros);
         self
     }
 
@@ -198,8 +209,9 @@ impl Task {
     /// When the task wants to be polled although nothing woke it, in microseconds of the clock that
     /// [`Task::poll`] is given. Changes only in a poll.
     pub fn deadline(&self) -> Option<u64> {
-        let produce_at = self.produce_at.filter(|_| self.phase == Phase::Running);
-        self.flush_at.into_iter().chain(produce_at).min()
+        let own = self.produce_at.into_iter().chain(self.wake_at);
+        let own = own.min().filter(|_| self.phase == Phase::Running);
+        self.flush_at.into_iter().chain(own).min()
     }
 
     /// Works for a bounded time. `waker` wakes the task when what it waits for may be there; a poll
@@ -271,6 +283,12 @@ impl Task {
         }
         if self.ended && self.phase == Phase::Running {
             self.phase = Phase::Finishing;
+            return Ok(true);
+        }
+        if self.phase == Phase::Running && self.wake_at.is_some_and(|at| at <= now) {
+            self.wake_at = None;
+            self.outputs.set_now(now);
+            self.signals.push_back(Signal::Time(self.outputs.time()));
             return Ok(true);
         }
         if self.phase == Phase::Lingering && self.inputs.is_empty() {
@@ -501,7 +519,11 @@ impl Task {
         if let Some(error) = context.take_error() {
             return Err(error.at(&self.name));
         }
-        if context.has_open_rows() && self.flush_at.is_none() {
+        let open_rows = context.has_open_rows();
+        if let Some(at) = self.outputs.take_wake() {
+            self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+        }
+        if open_rows && self.flush_at.is_none() {
             self.flush_at = match self.timeout {
                 BufferTimeout::After(timeout) => Some(now + timeout),
                 BufferTimeout::EachRecord => Some(now),

@@ -219,7 +219,7 @@ impl<T: Value, R: Route<T>> Stage<T> for PartitionWriter<T, R> {
             Signal::Late => self.seal_before_late(),
             Signal::Idle => self.status(StreamStatus::Idle, context),
             Signal::Active => self.status(StreamStatus::Active, context),
-            Signal::SplitBegins | Signal::LastSplit | Signal::Barrier => {}
+            Signal::SplitBegins | Signal::LastSplit | Signal::Barrier | Signal::Time(_) => {}
         }
         true
     }

@@ -386,6 +386,7 @@ impl Deployer<'_> {
         let outputs = Outputs::new(outputs, self.runtime.jumbo.clone());
         let mut task =
             Task::new(name.clone(), chain, inputs.collect(), outputs, self.runtime.timeout);
+        task = task.epoch(self.executor.clock().epoch());
         if let Some(debloat) = self.runtime.exchange.debloat {
             let page_bytes_max = self.runtime.network.segment_size() as u32;
             task = task.debloat(DebloatConfig { page_bytes_max, ..debloat });

@@ -1,6 +1,13 @@
 //! Keyed process functions, through the runtime.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
 
 use millstream::{
     Record, Runtime,
@@ -153,4 +160,79 @@ fn a_state_that_fails_fails_the_job() {
     });
     let error = failed.expect_err("keys are too long");
     assert!(error.contains("`waiting` was given") && error.contains("at most 512"), "{error}");
+}
+
+/// Emits, 30 ms after each row, when a timer was to fire and when it did.
+#[derive(Clone)]
+struct Echo;
+
+impl KeyedProcessFunction for Echo {
+    type Key = u64;
+    type In = u64;
+    type Out = (u64, i64, i64);
+    type States = ValueState<u64>;
+
+    fn open(&mut self, states: &mut StateRegistry<'_>) -> Result<ValueState<u64>, TaskError> {
+        states.value("row")
+    }
+
+    fn process(
+        &mut self,
+        kept: &mut ValueState<u64>,
+        row: u64,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        kept.set(context, row)?;
+        let now = context.processing_time();
+        context.register_processing_timer(now + 30)
+    }
+
+    fn on_processing_timer(
+        &mut self,
+        kept: &mut ValueState<u64>,
+        time: i64,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        let row = kept.get(context)?.unwrap_or(u64::MAX);
+        let now = context.processing_time();
+        context.emit((row, time, now));
+        Ok(())
+    }
+}
+
+/// The source ends when it hears of a timer. Until then nothing comes behind the first row: the clock
+/// alone wakes the task.
+#[test]
+fn a_timer_of_processing_time_fires_while_no_row_comes() {
+    const TICKS: u64 = 1000;
+    let wall = || {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        since.as_millis() as i64
+    };
+    let (begin, heard) = (wall(), Arc::new(AtomicBool::new(false)));
+    let (hears, ends) = (Arc::clone(&heard), Arc::clone(&heard));
+    let last = Arc::new(AtomicBool::new(false));
+    let saw_last = Arc::clone(&last);
+    let fired: Vec<(u64, i64, i64)> = run(2, move |env| {
+        env.generate(move |_, _| {
+            let ends = Arc::clone(&ends);
+            (0..TICKS).take_while(move |_| !ends.load(Ordering::Relaxed))
+        })
+        .subtasks(1)
+        .per_second(200)
+        .inspect(move |tick| {
+            saw_last.fetch_or(tick == TICKS - 1, Ordering::Relaxed);
+        })
+        .filter(|tick| tick == 0)
+        .key_by::<u64, _>(|_| 7)
+        .process(Echo)
+        .inspect(move |_| hears.store(true, Ordering::Relaxed))
+        .result();
+    })
+    .expect("the job runs");
+    assert!(!last.load(Ordering::Relaxed), "the timer fired when the source had ended");
+    let [(row, time, now)] = fired[..] else { panic!("{fired:?}") };
+    assert_eq!(row, 0);
+    // The wall clock of the job is that of its begin, and goes on by itself.
+    assert!(time <= now && begin + 30 <= time && now <= wall() + 1000, "{begin}: {time} {now}");
 }

@@ -71,6 +71,11 @@ pub struct ChainHost {
     pub lender: *mut c_void,
     /// Takes back a lent segment without a page; at any time while the chain is open.
     pub release: unsafe extern "C" fn(lender: *mut c_void, token: u64),
+    /// The processing time when the call began: milliseconds since the epoch.
+    pub time: i64,
+    /// Has the chain told the time (`SIGNAL_TIME`) once this processing time has come; the earliest that
+    /// was asked for counts.
+    pub wake_at: unsafe extern "C" fn(context: *mut c_void, time: i64),
 }
 
 /// Event time has come so far: [`JobTable::signal`] and [`ChainHost::event`].
@@ -87,6 +92,9 @@ pub const SIGNAL_LAST_SPLIT: u32 = 5;
 /// A snapshot is about to be taken: what the chain has kept back comes first. Only for
 /// [`JobTable::signal`].
 pub const SIGNAL_BARRIER: u32 = 6;
+
+/// Processing time has come so far, in milliseconds since the epoch. Only for [`JobTable::signal`].
+pub const SIGNAL_TIME: u32 = 7;
 
 /// Managed memory for a chain's state; good as long as the chain is open, from any thread.
 #[repr(C)]
@@ -242,7 +250,7 @@ pub struct JobTable {
         host: *const ChainHost,
         errors: BytesSink,
     ) -> Status,
-    /// Answers a signal, one of `SIGNAL_…`, with its time if it is a watermark, in milliseconds:
+    /// Answers a signal, one of `SIGNAL_…`, with its time if it has one, in milliseconds:
     /// [`DONE`](crate::DONE), or [`BLOCKED`](crate::BLOCKED) if it has to be given again.
     pub signal: unsafe extern "C" fn(
         chain: *mut c_void,

@@ -5,7 +5,7 @@ use std::{ffi::c_void, ptr, sync::Arc};
 use millstream_abi::{
     BorrowedBytes, BytesSink, ChainHost, DONE, FAILED, FilledPage, IDLE, LentSegment, MORE, OK,
     SIGNAL_ACTIVE, SIGNAL_BARRIER, SIGNAL_IDLE, SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS,
-    SIGNAL_WATERMARK, Status,
+    SIGNAL_TIME, SIGNAL_WATERMARK, Status,
 };
 use millstream_data::page::ValidPage;
 use millstream_dataflow::{
@@ -56,7 +56,7 @@ impl PluginChain {
         context: &mut Context<'_>,
         call: impl FnOnce(*mut c_void, *const ChainHost, BytesSink) -> Status,
     ) -> Option<Status> {
-        let now = context.now();
+        let (now, time) = (context.now(), context.time());
         // The call's frame lives on this stack; the lifetime ends with the call.
         let mut frame = Frame { context: ptr::from_mut(context).cast(), lent: &*self.lent };
         let host = ChainHost {
@@ -70,6 +70,8 @@ impl PluginChain {
             wants_flush,
             lender: ptr::from_ref(&*self.lent).cast_mut().cast(),
             release,
+            time,
+            wake_at,
         };
         let handle = self.handle.0.as_ptr();
         match status(&self.job.name, |errors| call(handle, &raw const host, errors)) {
@@ -137,6 +139,7 @@ impl Chain for PluginChain {
             Signal::SplitBegins => (SIGNAL_SPLIT_BEGINS, 0),
             Signal::LastSplit => (SIGNAL_LAST_SPLIT, 0),
             Signal::Barrier => (SIGNAL_BARRIER, 0),
+            Signal::Time(time) => (SIGNAL_TIME, time),
             // Only operators within a chain say so.
             Signal::Late => return true,
         };
@@ -310,6 +313,12 @@ unsafe extern "C" fn wants_flush(context: *mut c_void, output: u32, subpartition
     // SAFETY: the plugin passes the context of the running call.
     let (context, _) = unsafe { frame(context) };
     i32::from(context.wants_flush(output as u16, subpartition))
+}
+
+unsafe extern "C" fn wake_at(context: *mut c_void, time: i64) {
+    // SAFETY: the plugin passes the context of the running call.
+    let (context, _) = unsafe { frame(context) };
+    context.wake_at(time);
 }
 
 unsafe extern "C" fn release(lender: *mut c_void, token: u64) {

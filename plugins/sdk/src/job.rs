@@ -5,7 +5,7 @@ use std::{ffi::c_void, marker::PhantomData, mem, ptr::NonNull, slice};
 use millstream_abi::{
     BLOCKED, BorrowedBytes, BorrowedOptions, BytesSink, ChainHost, ChainInfo, DONE, FilledPage,
     IDLE, JobTable, LentSegment, MORE, OK, SIGNAL_ACTIVE, SIGNAL_BARRIER, SIGNAL_IDLE,
-    SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS, SIGNAL_WATERMARK, Status, VERSION,
+    SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS, SIGNAL_TIME, SIGNAL_WATERMARK, Status, VERSION,
 };
 use millstream_data::page::ValidPage;
 use millstream_dataflow::{
@@ -213,6 +213,7 @@ unsafe extern "C" fn signal(
             SIGNAL_SPLIT_BEGINS => Signal::SplitBegins,
             SIGNAL_LAST_SPLIT => Signal::LastSplit,
             SIGNAL_BARRIER => Signal::Barrier,
+            SIGNAL_TIME => Signal::Time(time),
             // A newer host may have signals that mean nothing to this chain.
             _ => return Ok(DONE),
         };
@@ -315,6 +316,15 @@ impl HostIo<'_> {
 impl ChainIo for HostIo<'_> {
     fn now(&self) -> u64 {
         self.host.now
+    }
+
+    fn time(&self) -> i64 {
+        self.host.time
+    }
+
+    fn wake_at(&mut self, time: i64) {
+        // SAFETY: the host is valid during the call.
+        unsafe { (self.host.wake_at)(self.host.context, time) }
     }
 
     fn lease(&mut self, output: u16, subpartition: u32) -> Result<Lease, TaskError> {

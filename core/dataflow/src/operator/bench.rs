@@ -72,11 +72,22 @@ pub(crate) enum Out<T> {
 struct Io<T> {
     pages: Memory,
     out: Vec<Out<T>>,
+    /// The processing time, and when the chain wants to be told of it.
+    time: i64,
+    wake_at: Option<i64>,
 }
 
 impl<T: Value + Record> ChainIo for Io<T> {
     fn now(&self) -> u64 {
-        0
+        self.time as u64 * 1000
+    }
+
+    fn time(&self) -> i64 {
+        self.time
+    }
+
+    fn wake_at(&mut self, time: i64) {
+        self.wake_at = Some(self.wake_at.map_or(time, |earlier| earlier.min(time)));
     }
 
     fn lease(&mut self, _: u16, _: u32) -> Result<Lease, crate::TaskError> {
@@ -135,7 +146,7 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
         };
         let writer = PartitionWriter::<U, Single>::new(&Single, 0, &info).unwrap();
         let chain = head.chain(writer, &info).unwrap();
-        let io = Io { pages: Memory::new(64), out: Vec::new() };
+        let io = Io { pages: Memory::new(64), out: Vec::new(), time: 0, wake_at: Some(0) };
         Self { chain, io, stops: 0, of: PhantomData }
     }
 
@@ -170,6 +181,22 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
     pub(crate) fn watermark(&mut self, time: i64) {
         while !self.call(|chain, context| chain.signal(Signal::Watermark(time), context)) {}
         self.call(|chain, context| chain.flush(true, context));
+    }
+
+    /// Processing time goes on to `time`; the chain is told whenever it wants to be, as by a task.
+    pub(crate) fn pass(&mut self, time: i64) {
+        while let Some(at) = self.io.wake_at.filter(|at| *at <= time) {
+            self.io.time = self.io.time.max(at);
+            self.io.wake_at = None;
+            let signal = Signal::Time(self.io.time);
+            while !self.call(|chain, context| chain.signal(signal, context)) {}
+        }
+        self.io.time = time;
+    }
+
+    /// The time is later before the chain is told anything.
+    pub(crate) fn stand_still_until(&mut self, time: i64) {
+        self.io.time = time;
     }
 
     /// What came out since last asked.

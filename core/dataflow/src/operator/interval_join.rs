@@ -76,7 +76,7 @@ where
             )));
         }
         let mut state = KeyedState::open(info)?;
-        let timers = Timers::open(&mut state, SIDE)?;
+        let timers = Timers::open(&mut state, "event-timers", SIDE)?;
         let batch = KeyBatch::<K>::new();
         let key = batch.width();
         let left = Buffer::open(&mut state, key, (0, "left"), upper)?;

@@ -4,10 +4,11 @@
 //! watermark, timers and where to emit. State belongs to the key at hand; the function itself should
 //! keep nothing between calls that must outlive a failure.
 //!
-//! Time is event time. A timer fires when the watermark has reached it, and the watermark goes on
-//! downstream once all timers that it made due have fired. Timers of processing time are left out: a
-//! chain has no wall clock yet. State has no time to live here for the same reason; a timer that clears
-//! it does.
+//! A timer of event time fires when the watermark has reached it, and the watermark goes on downstream
+//! once all timers that it made due have fired. A timer of processing time fires when the wall clock has
+//! reached it, or soon after if the task is busy or held back; those that are left when the input has
+//! ended do not fire, as in Flink. Both are state: a job that goes on from a checkpoint has them, and
+//! those of processing time that came due meanwhile fire at once.
 //!
 //! ```
 //! use millstream_dataflow::{
@@ -85,7 +86,7 @@ use millstream_state::Key as StateKey;
 pub use chain::ProcessChain;
 pub use states::{ListState, MapState, StateRegistry, ValueState};
 
-use super::{Emit, timers::Timers};
+use super::{Emit, timers::TimerService};
 use crate::{chain::TaskError, state::KeyedState};
 
 /// What is done with the rows of each key. Each subtask works with a clone of its own.
@@ -117,7 +118,7 @@ pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
         context: &mut ProcessContext<'_, Self>,
     ) -> Result<(), TaskError>;
 
-    /// A timer of the key at hand fires: the watermark has reached `time`, in milliseconds. The timer
+    /// A timer of event time of the key at hand fires: the watermark has reached `time`, in milliseconds. The timer
     /// is gone. Timers fire in the order of time; one that is registered here and is due already, too,
     /// fires before the watermark goes on.
     ///
@@ -132,21 +133,43 @@ pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
         let _ = (states, time, context);
         Ok(())
     }
+
+    /// A timer of processing time of the key at hand fires: the wall clock has reached `time`, in
+    /// milliseconds since the epoch. The timer is gone. Timers fire in the order of time; one that is
+    /// registered here and is due already fires, too.
+    ///
+    /// # Errors
+    /// As [`process`](Self::process).
+    fn on_processing_timer(
+        &mut self,
+        states: &mut Self::States,
+        time: i64,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        let _ = (states, time, context);
+        Ok(())
+    }
 }
 
 /// The key at hand: where [states](ValueState) are read and changed, and timers registered.
 pub struct KeyContext<'a> {
-    state: &'a mut KeyedState,
-    timers: &'a mut Timers,
-    key: StateKey<'a>,
-    watermark: i64,
+    pub(super) state: &'a mut KeyedState,
+    pub(super) timers: &'a mut TimerService,
+    /// With the namespace in which its states and timers are.
+    pub(super) key: StateKey<'a>,
 }
 
 impl KeyContext<'_> {
     /// The watermark: rows at or before it, in milliseconds, that still come are late.
     /// [`WATERMARK_MIN`](millstream_state::time::WATERMARK_MIN) before the first one.
     pub fn watermark(&self) -> i64 {
-        self.watermark
+        self.state.watermark
+    }
+
+    /// The processing time, in milliseconds since the epoch: that of the wall clock when the page at hand
+    /// was begun. It never goes back as long as the process lives.
+    pub fn processing_time(&self) -> i64 {
+        self.state.time
     }
 
     /// Has the key called when the watermark reaches `time`, in milliseconds; at the next watermark if
@@ -155,7 +178,7 @@ impl KeyContext<'_> {
     /// # Errors
     /// If the managed memory is used up, or the key's row has more than 496 bytes.
     pub fn register_timer(&mut self, time: i64) -> Result<(), TaskError> {
-        self.timers.register(self.state, &self.key, time)
+        self.timers.event.register(self.state, &self.key, time)
     }
 
     /// Deletes the key's timer of a time, if there is one.
@@ -163,13 +186,30 @@ impl KeyContext<'_> {
     /// # Errors
     /// If the managed memory is used up: an open snapshot may need some.
     pub fn delete_timer(&mut self, time: i64) -> Result<(), TaskError> {
-        self.timers.delete(self.state, &self.key, time)
+        self.timers.event.delete(self.state, &self.key, time)
+    }
+
+    /// Has the key called when the wall clock reaches `time`, in milliseconds since the epoch; as soon as
+    /// may be if it has already. A key has one timer of a time, however often it is registered.
+    ///
+    /// # Errors
+    /// As [`register_timer`](Self::register_timer).
+    pub fn register_processing_timer(&mut self, time: i64) -> Result<(), TaskError> {
+        self.timers.processing.register(self.state, &self.key, time)
+    }
+
+    /// Deletes the key's timer of a processing time, if there is one.
+    ///
+    /// # Errors
+    /// As [`delete_timer`](Self::delete_timer).
+    pub fn delete_processing_timer(&mut self, time: i64) -> Result<(), TaskError> {
+        self.timers.processing.delete(self.state, &self.key, time)
     }
 }
 
 impl fmt::Debug for KeyContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyContext(watermark {})", self.watermark)
+        write!(f, "KeyContext(watermark {})", self.watermark())
     }
 }
 
@@ -209,6 +249,6 @@ impl<'a, F: KeyedProcessFunction> core::ops::DerefMut for ProcessContext<'a, F> 
 
 impl<F: KeyedProcessFunction> fmt::Debug for ProcessContext<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProcessContext(watermark {})", self.keyed.watermark)
+        write!(f, "ProcessContext(watermark {})", self.keyed.watermark())
     }
 }

@@ -185,7 +185,9 @@ where
                 self.say(context);
                 true
             }
-            Signal::Idle | Signal::Active | Signal::Barrier => self.next.signal(signal, context),
+            Signal::Idle | Signal::Active | Signal::Barrier | Signal::Time(_) => {
+                self.next.signal(signal, context)
+            }
         }
     }
 

@@ -1,9 +1,9 @@
-//! Timers of event time: a key wants to be called when the watermark has reached a time.
+//! Timers: a key wants to be called when the watermark, or processing time, has reached a time.
 //!
 //! Timers are state like any other: one map for each key group, whose map keys are the time, the key
 //! and a namespace, and whose values are empty. So a timer that is registered twice is one timer, a
 //! snapshot has the timers of each key group, and the first one of a group is the first entry of its
-//! map. Only a time that no timer of a group is before is kept beside the state, so that a watermark
+//! map. Only a time that no timer of a group is before is kept beside the state, so that a time
 //! that makes nothing due costs nothing; it is found out anew when state was put back.
 
 use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
@@ -11,12 +11,74 @@ use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
 use millstream_state::{Backend, Column, Key as StateKey, Kind, StateId, StateSpec};
 
 use crate::{
-    chain::TaskError,
+    chain::{Context, TaskError},
     state::{KeyedState, damaged},
 };
 
 /// Bytes of the time in front of an entry.
 const TIME: usize = 8;
+
+/// What time passes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeKind {
+    /// The watermark.
+    Event,
+    /// The wall clock.
+    Processing,
+}
+
+/// The timers of the keys of one subtask, of both kinds of time.
+#[derive(Debug)]
+pub(crate) struct TimerService {
+    pub(crate) event: Timers,
+    pub(crate) processing: Timers,
+    /// When the chain is told the processing time next, as far as it was asked for.
+    wakes_at: Option<i64>,
+}
+
+impl TimerService {
+    /// Timers without an entry, each in a namespace of so many bytes.
+    pub(crate) fn open(state: &mut KeyedState, namespace: usize) -> Result<Self, TaskError> {
+        let event = Timers::open(state, "event-timers", namespace)?;
+        let processing = Timers::open(state, "processing-timers", namespace)?;
+        Ok(Self { event, processing, wakes_at: None })
+    }
+
+    /// Takes the first timer that is due out of the state, see [`Timers::next_due`].
+    pub(crate) fn next_due(
+        &mut self,
+        kind: TimeKind,
+        state: &mut KeyedState,
+        timer: &mut Timer,
+    ) -> Result<bool, TaskError> {
+        let (timers, now) = match kind {
+            TimeKind::Event => (&mut self.event, state.watermark),
+            TimeKind::Processing => (&mut self.processing, state.time),
+        };
+        timers.next_due(state, now, timer)
+    }
+
+    /// The chain was told the processing time.
+    pub(crate) fn was_told(&mut self) {
+        self.wakes_at = None;
+    }
+
+    /// Asks to be told when the first timer of processing time is due. To be called at the end of each
+    /// call of the chain.
+    pub(crate) fn ask(&mut self, context: &mut Context<'_>) {
+        let Some(first) = self.processing.first() else { return };
+        if self.wakes_at.is_none_or(|asked| first < asked) {
+            self.wakes_at = Some(first);
+            context.wake_at(first);
+        }
+    }
+
+    /// Finds out the first timers, after state was put back.
+    pub(crate) fn restored(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
+        self.event.restored(state)?;
+        self.processing.restored(state)
+    }
+}
 
 /// The timers of the keys of one subtask.
 #[derive(Debug)]
@@ -56,9 +118,13 @@ impl Timer {
 
 impl Timers {
     /// Timers without an entry, each in a namespace of so many bytes.
-    pub(crate) fn open(state: &mut KeyedState, namespace: usize) -> Result<Self, TaskError> {
+    pub(crate) fn open(
+        state: &mut KeyedState,
+        name: &str,
+        namespace: usize,
+    ) -> Result<Self, TaskError> {
         let id = state.register(&StateSpec {
-            name: String::from("event-timers"),
+            name: String::from(name),
             kind: Kind::Map,
             key: Some(8),
             namespace: Some(0),
@@ -107,17 +173,22 @@ impl Timers {
         self.remove(state, state.group_of(key.hash), &self.entry)
     }
 
-    /// Takes the first timer that is due at `watermark` out of the state and puts it into `timer`;
+    /// A time that no timer is before; `None` if there is none.
+    fn first(&self) -> Option<i64> {
+        self.groups.first().map(|(time, _)| *time)
+    }
+
+    /// Takes the first timer that is due at `now` out of the state and puts it into `timer`;
     /// `false` if there is none. Timers come in the order of time, those of one time in an order that
     /// follows from their keys. What was registered or deleted meanwhile counts.
     pub(crate) fn next_due(
         &mut self,
         state: &mut KeyedState,
-        watermark: i64,
+        now: i64,
         timer: &mut Timer,
     ) -> Result<bool, TaskError> {
         while let Some((time, group)) = self.groups.first().copied()
-            && time <= watermark
+            && time <= now
         {
             let (mut first, mut second) = (None, None);
             let each = |entry: &[u8]| {

@@ -6,12 +6,15 @@ use core::fmt;
 use millstream_data::{Key, Value, row::RowValue, value::Record};
 use millstream_state::window::Lateness;
 
-use super::{KeyedStream, Pages, Pipeline, Stream};
+use super::{EvictedStream, KeyedStream, Pages, Pipeline, Stream, TriggeredPages, TriggeredStream};
 use crate::{
     chain::{Chain, OpenInfo, TaskError},
     operator::{
         Row, Stage,
-        window::{SessionChain, SessionWindowing, WindowAggregate},
+        window::{
+            EventTimeTrigger, Evictor, Listing, NoEvictor, ProcessWindowFunction, SessionChain,
+            SessionWindowing, SessionWindows, Trigger, WindowAggregate,
+        },
     },
 };
 
@@ -123,6 +126,40 @@ where
         let (stream, late, output) = stream.side::<T>();
         let windowing = SessionWindowing { late: Some(output), ..windowing };
         (stream.begin_stateful("session", SessionPages::new(function, windowing)), late)
+    }
+
+    /// Emits windows when a trigger says so, not at their end alone.
+    pub fn trigger<R: Trigger<T>>(
+        self,
+        trigger: R,
+    ) -> TriggeredStream<T, P, K, S, SessionWindows<F>, R> {
+        let Self { keyed, time, gap, lateness } = self;
+        TriggeredStream::new(keyed, SessionWindows { gap, time }, trigger, lateness)
+    }
+
+    /// Removes rows from windows when they are emitted. All rows are kept until then.
+    pub fn evictor<E: Evictor<T>>(
+        self,
+        evictor: E,
+    ) -> EvictedStream<T, P, K, S, SessionWindows<F>, EventTimeTrigger, E>
+    where
+        T: RowValue,
+    {
+        self.trigger(EventTimeTrigger).evictor(evictor)
+    }
+
+    /// Hands all rows of a window to a function when the window has ended. Rows that are too late are
+    /// dropped. What can be folded as it comes is better [folded](Self::aggregate): here all rows are
+    /// kept.
+    pub fn process<A>(
+        self,
+        function: A,
+    ) -> Stream<A::Out, TriggeredPages<Listing<A, NoEvictor>, SessionWindows<F>, EventTimeTrigger, S>>
+    where
+        T: RowValue + Record,
+        A: ProcessWindowFunction<Key = K, In = T>,
+    {
+        self.trigger(EventTimeTrigger).process(function)
     }
 
     fn exchange(self) -> (Stream<T, Pages<T>>, SessionWindowing<S, F>) {

@@ -6,14 +6,15 @@ use core::fmt;
 use millstream_data::{Key, Value, row::RowValue, value::Record};
 use millstream_state::window::Lateness;
 
-use super::{KeyedStream, Pages, Pipeline, Stream};
+use super::{EvictedStream, KeyedStream, Pages, Pipeline, Stream, TriggeredPages, TriggeredStream};
 use crate::{
     chain::{Chain, OpenInfo, TaskError},
     operator::{
         Row, Stage,
         window::{
-            CoGroupChain, CoGroupFunction, CoWindowing, WindowAggregate, WindowAssigner,
-            WindowChain, Windowing,
+            CoGroupChain, CoGroupFunction, CoWindowing, EventTimeTrigger, EventTimeWindows,
+            Evictor, Listing, NoEvictor, ProcessWindowFunction, Trigger, WindowAggregate,
+            WindowAssigner, WindowChain, Windowing,
         },
     },
 };
@@ -38,6 +39,12 @@ impl<T, P, K, S, F, W> fmt::Debug for WindowedStream<T, P, K, S, F, W> {
 pub struct WindowPages<A, S, F, W> {
     function: A,
     windowing: Windowing<S, F, W>,
+}
+
+impl<A, S, F, W> WindowPages<A, S, F, W> {
+    pub(crate) fn new(function: A, windowing: Windowing<S, F, W>) -> Self {
+        Self { function, windowing }
+    }
 }
 
 impl<A, S, F, W> fmt::Debug for WindowPages<A, S, F, W> {
@@ -107,7 +114,7 @@ where
     {
         let (stream, key, time, assigner, lateness) = self.exchange();
         let windowing = Windowing { key, time, assigner, lateness, late: None };
-        stream.begin_stateful("window", WindowPages { function, windowing })
+        stream.begin_stateful("window", WindowPages::new(function, windowing))
     }
 
     /// As [`aggregate`](Self::aggregate); rows that are too late for all of their windows are the second
@@ -122,7 +129,44 @@ where
         let (stream, key, time, assigner, lateness) = self.exchange();
         let (stream, late, output) = stream.side::<T>();
         let windowing = Windowing { key, time, assigner, lateness, late: Some(output) };
-        (stream.begin_stateful("window", WindowPages { function, windowing }), late)
+        (stream.begin_stateful("window", WindowPages::new(function, windowing)), late)
+    }
+
+    /// Emits windows when a trigger says so, not at their end alone.
+    pub fn trigger<R: Trigger<T>>(
+        self,
+        trigger: R,
+    ) -> TriggeredStream<T, P, K, S, EventTimeWindows<W, F>, R> {
+        let Self { keyed, time, assigner, lateness } = self;
+        TriggeredStream::new(keyed, EventTimeWindows { assigner, time }, trigger, lateness)
+    }
+
+    /// Removes rows from windows when they are emitted. All rows are kept until then.
+    pub fn evictor<E: Evictor<T>>(
+        self,
+        evictor: E,
+    ) -> EvictedStream<T, P, K, S, EventTimeWindows<W, F>, EventTimeTrigger, E>
+    where
+        T: RowValue,
+    {
+        self.trigger(EventTimeTrigger).evictor(evictor)
+    }
+
+    /// Hands all rows of a window to a function when the window has ended. Rows that are too late are
+    /// dropped. What can be folded as it comes is better [folded](Self::aggregate): here all rows are
+    /// kept.
+    pub fn process<A>(
+        self,
+        function: A,
+    ) -> Stream<
+        A::Out,
+        TriggeredPages<Listing<A, NoEvictor>, EventTimeWindows<W, F>, EventTimeTrigger, S>,
+    >
+    where
+        T: RowValue + Record,
+        A: ProcessWindowFunction<Key = K, In = T>,
+    {
+        self.trigger(EventTimeTrigger).process(function)
     }
 
     fn exchange(self) -> (Stream<T, Pages<T>>, S, F, W, Lateness) {

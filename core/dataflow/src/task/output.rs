@@ -118,6 +118,10 @@ pub struct Outputs {
     sent: Sent,
     /// When the call of the chain began.
     now: u64,
+    /// The wall clock when the clock of `now` began: microseconds since the epoch.
+    epoch: i64,
+    /// The earliest processing time at which the chain wants to be told, in milliseconds.
+    wake_at: Option<i64>,
     /// The pages, by output and subpartition, that were due and stayed open, since their consumers
     /// had others to read.
     declined: Vec<(u16, u32)>,
@@ -127,7 +131,8 @@ impl Outputs {
     /// The outputs of a task. Segments beyond a pool's overdraft come from `jumbo`: the rows that
     /// one input row makes always find room, up to that budget.
     pub fn new(partitions: Vec<ResultPartition>, jumbo: JumboBudget) -> Self {
-        Self { partitions, jumbo, sent: Sent::default(), now: 0, declined: Vec::new() }
+        let (sent, declined) = (Sent::default(), Vec::new());
+        Self { partitions, jumbo, sent, now: 0, epoch: 0, wake_at: None, declined }
     }
 
     /// Whether the chain may run; if not, `waker` is woken when it may.
@@ -179,6 +184,17 @@ impl Outputs {
         self.now = now;
     }
 
+    /// Sets what the wall clock was when that time began, in microseconds since the epoch.
+    pub(super) fn set_epoch(&mut self, epoch: i64) {
+        self.epoch = epoch;
+    }
+
+    /// When the chain wants to be told the time, on the clock of [`set_now`](Self::set_now).
+    pub(super) fn take_wake(&mut self) -> Option<u64> {
+        let since = self.wake_at.take()?.saturating_mul(1000).saturating_sub(self.epoch);
+        Some(u64::try_from(since).unwrap_or(0))
+    }
+
     /// Says on every channel that nothing follows.
     pub(super) fn end(&mut self) {
         self.event_to_all(Event::EndOfPartition);
@@ -205,6 +221,14 @@ impl Outputs {
 impl ChainIo for Outputs {
     fn now(&self) -> u64 {
         self.now
+    }
+
+    fn time(&self) -> i64 {
+        self.epoch.saturating_add_unsigned(self.now).div_euclid(1000)
+    }
+
+    fn wake_at(&mut self, time: i64) {
+        self.wake_at = Some(self.wake_at.map_or(time, |earlier| earlier.min(time)));
     }
 
     fn lease(&mut self, output: u16, subpartition: u32) -> Result<Lease, TaskError> {

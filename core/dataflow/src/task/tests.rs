@@ -7,7 +7,7 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering},
     task::Waker,
 };
-use std::task::Wake;
+use std::{sync::Mutex, task::Wake};
 
 use millstream_data::{
     Value,
@@ -230,4 +230,65 @@ fn what_is_kept_back_goes_in_front_of_a_barrier() {
         }
     }
     assert_eq!(rows, MADE);
+}
+
+/// Writes down the processing time whenever it is told, and asks to be told again.
+struct Told(Arc<Mutex<Vec<i64>>>);
+
+impl Chain for Told {
+    fn process(
+        &mut self,
+        _: u16,
+        page: &ValidPage<'_>,
+        _: usize,
+        context: &mut Context<'_>,
+    ) -> usize {
+        context.wake_at(context.time() + 10);
+        context.wake_at(context.time() + 20);
+        page.rows()
+    }
+
+    fn finish(&mut self, _: &mut Context<'_>) -> bool {
+        true
+    }
+
+    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+        if let Signal::Time(time) = signal {
+            assert_eq!(time, context.time());
+            let mut told = self.0.lock().unwrap();
+            if told.is_empty() {
+                context.wake_at(time + 50);
+            }
+            told.push(time);
+        }
+        true
+    }
+
+    fn flush(&mut self, _: bool, _: &mut Context<'_>) {}
+}
+
+#[test]
+fn a_chain_is_told_the_time_at_first_and_when_it_asks() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let mut bench = bench_of(BufferTimeout::OnlyFull, |_, _| Box::new(Told(Arc::clone(&told))));
+    // The wall clock was at 7.0005 seconds when the task's own began.
+    bench.task = bench.task.epoch(7_000_500);
+    let told = || told.lock().unwrap().clone();
+    assert_eq!(bench.task.deadline(), Some(0));
+    bench.poll(1_499);
+    assert_eq!((told(), bench.task.deadline()), (vec![7001], Some(50_500)));
+    bench.poll(50_499);
+    assert_eq!((told(), bench.task.deadline()), (vec![7001], Some(50_500)));
+    bench.poll(50_500);
+    assert_eq!((told(), bench.task.deadline()), (vec![7001, 7051], None));
+    bench.feed(1);
+    bench.poll(60_000);
+    assert_eq!(bench.task.deadline(), Some(69_500), "the earliest counts");
+    // The time comes before the next page, and not when there will be none.
+    bench.feed(1);
+    bench.poll(70_000);
+    assert_eq!((told(), bench.task.deadline()), (vec![7001, 7051, 7070], Some(79_500)));
+    bench.input.push(Element::Event(Event::EndOfPartition)).expect("room");
+    while bench.poll(75_000) != TaskPoll::Finished {}
+    assert_eq!((told().len(), bench.task.deadline()), (3, None));
 }

@@ -1,17 +1,18 @@
 //! The chain that begins with a process function.
 
-use alloc::vec::Vec;
 use core::fmt;
 
 use millstream_data::{Value, page::ValidPage, value::Record};
 
 use super::{KeyContext, KeyedProcessFunction, ProcessContext, StateRegistry};
 use crate::{
-    chain::{Chain, Context, OpenInfo, Signal, TaskError},
+    chain::{Context, OpenInfo, TaskError},
     operator::{
-        Row, Stage, process_page,
+        Row, Stage,
+        head::KeyedHead,
+        process_page,
         stateless::Emitter,
-        timers::{Timer, Timers},
+        timers::{TimeKind, Timer, TimerService},
     },
     state::{KeyBatch, KeyedState},
 };
@@ -24,7 +25,7 @@ pub struct ProcessChain<F: KeyedProcessFunction, S, N> {
     key: S,
     fingerprint: u64,
     state: KeyedState,
-    timers: Timers,
+    timers: TimerService,
     /// The key at hand.
     batch: KeyBatch<F::Key>,
     timer: Timer,
@@ -40,9 +41,9 @@ impl<F: KeyedProcessFunction, S, N> ProcessChain<F, S, N> {
         next: N,
     ) -> Result<Self, TaskError> {
         let mut state = KeyedState::open(info)?;
-        let timers = Timers::open(&mut state, 0)?;
+        let timers = TimerService::open(&mut state, 0)?;
         let batch = KeyBatch::new();
-        let states = function.open(&mut StateRegistry::new(&mut state, batch.width()))?;
+        let states = function.open(&mut StateRegistry::new(&mut state, batch.width(), 0))?;
         Ok(Self {
             function,
             states,
@@ -63,105 +64,78 @@ where
     S: for<'a> Fn(Row<'a, F::In>) -> <F::Key as Value>::View<'a> + Send + 'static,
     N: Stage<F::Out>,
 {
-    fn take(
+    fn take_row(
         &mut self,
         row: <F::In as Value>::View<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), TaskError> {
         let Self { function, states, state, timers, batch, next, .. } = self;
-        let watermark = state.watermark;
         batch.clear();
         batch.push((self.key)(Row::new(row)));
         let key = batch.decode(batch.at(0))?;
-        let keyed = KeyContext { state, timers, key: batch.keys().at(0), watermark };
+        let keyed = KeyContext { state, timers, key: batch.keys().at(0) };
         let out = &mut Emitter { next, context };
         function.process(states, row, &mut ProcessContext { keyed, key, out })
     }
+}
 
-    /// Fires the timers that the watermark has made due; `false` if the context is blocked before all
-    /// have.
-    fn advance(&mut self, context: &mut Context<'_>) -> Result<bool, TaskError> {
+impl<F, S, N> KeyedHead for ProcessChain<F, S, N>
+where
+    F: KeyedProcessFunction,
+    S: for<'a> Fn(Row<'a, F::In>) -> <F::Key as Value>::View<'a> + Send + 'static,
+    N: Stage<F::Out>,
+{
+    type Out = F::Out;
+    type Next = N;
+
+    fn next(&mut self) -> &mut N {
+        &mut self.next
+    }
+
+    fn state(&mut self) -> &mut KeyedState {
+        &mut self.state
+    }
+
+    fn timers(&mut self) -> Option<&mut TimerService> {
+        Some(&mut self.timers)
+    }
+
+    fn take(
+        &mut self,
+        _input: u16,
+        page: &ValidPage<'_>,
+        start: usize,
+        context: &mut Context<'_>,
+    ) -> Result<usize, TaskError> {
+        Ok(process_page::<F::In>(page, self.fingerprint, start, context, |row, context| {
+            if let Err(error) = self.take_row(row, context) {
+                context.fail(error);
+            }
+        }))
+    }
+
+    /// Fires the timers that are due.
+    fn advance(&mut self, kind: TimeKind, context: &mut Context<'_>) -> Result<bool, TaskError> {
         let Self { function, states, state, timers, batch, timer, next, .. } = self;
-        let watermark = state.watermark;
-        while timers.next_due(state, watermark, timer)? {
+        while timers.next_due(kind, state, timer)? {
             batch.clear();
             batch.push_bytes(timer.key());
             let key = batch.checked(batch.at(0))?;
-            let at = batch.keys().at(0);
-            let keyed = KeyContext { state, timers, key: at, watermark };
+            let keyed = KeyContext { state, timers, key: batch.keys().at(0) };
             let out = &mut Emitter { next, context };
-            function.on_timer(states, timer.time, &mut ProcessContext { keyed, key, out })?;
+            let due = &mut ProcessContext { keyed, key, out };
+            match kind {
+                TimeKind::Event => function.on_timer(states, timer.time, due)?,
+                TimeKind::Processing => function.on_processing_timer(states, timer.time, due)?,
+            }
             if context.is_blocked() {
                 return Ok(false);
             }
         }
         Ok(true)
     }
-}
 
-impl<F, S, N> Chain for ProcessChain<F, S, N>
-where
-    F: KeyedProcessFunction,
-    S: for<'a> Fn(Row<'a, F::In>) -> <F::Key as Value>::View<'a> + Send + 'static,
-    N: Stage<F::Out>,
-{
-    fn process(
-        &mut self,
-        _input: u16,
-        page: &ValidPage<'_>,
-        start: usize,
-        context: &mut Context<'_>,
-    ) -> usize {
-        if !self.next.resume(context) {
-            return start;
-        }
-        process_page::<F::In>(page, self.fingerprint, start, context, |row, context| {
-            if let Err(error) = self.take(row, context) {
-                context.fail(error);
-            }
-        })
-    }
-
-    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
-        if !self.next.resume(context) {
-            return false;
-        }
-        if let Signal::Watermark(time) = signal {
-            self.state.watermark = self.state.watermark.max(time);
-            match self.advance(context) {
-                Ok(true) => {}
-                Ok(false) => return false,
-                Err(error) => {
-                    context.fail(error);
-                    return false;
-                }
-            }
-        }
-        self.next.signal(signal, context)
-    }
-
-    fn finish(&mut self, context: &mut Context<'_>) -> bool {
-        self.next.resume(context) && self.next.finish(context)
-    }
-
-    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
-        self.next.flush(force, context);
-    }
-
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
-        self.state.begin_snapshot()
-    }
-
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
-        self.state.next_chunk(out)
-    }
-
-    fn abort_snapshot(&mut self) {
-        self.state.abort_snapshot();
-    }
-
-    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        self.state.restore(chunks)?;
+    fn restored(&mut self) -> Result<(), TaskError> {
         self.timers.restored(&mut self.state)
     }
 }

@@ -16,16 +16,21 @@ use crate::{chain::TaskError, state::KeyedState};
 pub struct StateRegistry<'a> {
     state: &'a mut KeyedState,
     key: Option<usize>,
+    namespace: usize,
 }
 
 impl<'a> StateRegistry<'a> {
-    /// For keys of `key` bytes, if all have the same.
-    pub(super) fn new(state: &'a mut KeyedState, key: Option<usize>) -> Self {
-        Self { state, key }
+    /// For keys of `key` bytes, if all have the same, in namespaces of `namespace` bytes.
+    pub(in crate::operator) fn new(
+        state: &'a mut KeyedState,
+        key: Option<usize>,
+        namespace: usize,
+    ) -> Self {
+        Self { state, key, namespace }
     }
 
     fn descriptor(&self, name: &str) -> Descriptor {
-        Descriptor { key: self.key, ..Descriptor::new(name) }
+        Descriptor { key: self.key, namespace: Some(self.namespace), ..Descriptor::new(name) }
     }
 
     /// Adds one value for each key.

@@ -1,5 +1,7 @@
 //! Process functions on a bench: timers, being held back, snapshots and restoring.
 
+mod processing_time;
+
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use super::*;

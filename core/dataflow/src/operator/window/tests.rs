@@ -108,6 +108,12 @@ impl ChainIo for Nowhere {
         0
     }
 
+    fn time(&self) -> i64 {
+        0
+    }
+
+    fn wake_at(&mut self, _: i64) {}
+
     fn lease(&mut self, _output: u16, _subpartition: u32) -> Result<Lease, TaskError> {
         Err(TaskError::new("there is no output"))
     }

@@ -53,7 +53,7 @@ impl<A: WindowAggregate> Kept<A> {
         key: Option<usize>,
         lateness: Lateness,
     ) -> Result<Self, TaskError> {
-        let timers = Timers::open(state, ENDED.len())?;
+        let timers = Timers::open(state, "event-timers", ENDED.len())?;
         let sessions = Descriptor { key, ..Descriptor::new("sessions") };
         let windows = state.handle(|store| ListState::register(store, &sessions), ListState::id)?;
         let values =
