@@ -243,10 +243,19 @@ impl Restored {
     /// # Errors
     /// [`Refusal`] if the bytes are no manifest, or another one.
     pub fn read(checkpoint: u64, metadata: &[u8]) -> Result<Self, Refusal> {
-        let (manifest, permit) = Permit::restored(metadata).map_err(Refusal::Manifest)?;
-        if manifest.checkpoint != checkpoint {
-            return Err(Refusal::OtherCheckpoint { found: manifest.checkpoint });
+        let read = Self::read_any(metadata)?;
+        match read.manifest.checkpoint {
+            found if found != checkpoint => Err(Refusal::OtherCheckpoint { found }),
+            _ => Ok(read),
         }
+    }
+
+    /// Reads the manifest of a savepoint, whatever its number is.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the bytes are no manifest.
+    pub fn read_any(metadata: &[u8]) -> Result<Self, Refusal> {
+        let (manifest, permit) = Permit::restored(metadata).map_err(Refusal::Manifest)?;
         Ok(Self { manifest, permit })
     }
 }
