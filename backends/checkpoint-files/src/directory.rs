@@ -59,10 +59,6 @@ impl Job {
         fs::remove_file(&path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn checkpoint(&self, id: u64) -> PathBuf {
         self.path.join(format!("{CHECKPOINT}{id}"))
     }

@@ -122,8 +122,16 @@ pub trait CheckpointStorage {
     /// # Errors
     /// [`StorageError`] if the storage cannot be read.
     fn latest(&self) -> Result<Latest, StorageError> {
+        self.latest_since(0)
+    }
+
+    /// As [`latest`](Self::latest), of those whose id is at least `since`.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the storage cannot be read.
+    fn latest_since(&self, since: u64) -> Result<Latest, StorageError> {
         let mut refused = Vec::new();
-        for checkpoint in self.list()?.into_iter().rev() {
+        for checkpoint in self.list()?.into_iter().rev().filter(|id| *id >= since) {
             let restored = self.metadata(checkpoint).and_then(|restored| {
                 if restored.manifest.purpose == Purpose::Savepoint {
                     return Ok(None);
