@@ -270,7 +270,9 @@ fn stopped(drain: bool) -> (usize, Vec<Event>, Barrier) {
     let made = Arc::new(AtomicUsize::new(0));
     let mut bench = bench_with(BufferTimeout::OnlyFull, false, |writer, info| {
         let counted = Arc::clone(&made);
-        let rows = (0..).inspect(move |_| drop(counted.fetch_add(1, Ordering::Relaxed)));
+        let rows = (0..).inspect(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
         Box::new(SourceChain::new(rows, writer, info))
     });
     let orders = Arc::new(std::sync::Mutex::new(VecDeque::new()));
