@@ -17,7 +17,7 @@ use millstream_dataflow::{
     channel::{Element, Receiver, Sender},
     task::{Checkpointing, Checkpoints, Order, Step, TaskMetrics},
 };
-use millstream_exchange::event::Event;
+use millstream_exchange::event::{Event, Purpose};
 use millstream_memory::{Buffer, LocalPool, Segment};
 
 use crate::{Outcome, park::Unparker, worker::panic_message};
@@ -136,6 +136,8 @@ pub fn spawn_source(
             checkpoints,
             waker: this_thread(),
             pending: None,
+            drains: false,
+            stopped: false,
             dismissed: false,
         };
         let run = || reading.run(&pool, &metrics, &outcome);
@@ -155,6 +157,10 @@ struct Reading {
     waker: Waker,
     /// An order that could not be obeyed at once.
     pending: Option<Order>,
+    /// The end of data goes in front of the next barrier.
+    drains: bool,
+    /// The job stops with the savepoint that was taken: nothing is read any more.
+    stopped: bool,
     /// The coordinator said that all is done.
     dismissed: bool,
 }
@@ -171,7 +177,7 @@ impl Reading {
             if outcome.is_over() || !self.obey(outcome)? {
                 return Ok(());
             }
-            if ended {
+            if ended || self.stopped {
                 if self.checkpoints.is_none() || self.dismissed {
                     self.push(Element::Event(Event::EndOfPartition), outcome);
                     return Ok(());
@@ -227,10 +233,16 @@ impl Reading {
                             continue;
                         }
                     }
+                    let end = Event::EndOfData { drain: true };
+                    if self.drains && !self.push(Element::Event(end), outcome) {
+                        return Ok(false);
+                    }
                     if !self.push(Element::Event(Event::Barrier(barrier)), outcome) {
                         return Ok(false);
                     }
+                    self.stopped |= barrier.purpose == Purpose::StopWithSavepoint;
                 }
+                Some(Order::Drain) => self.drains = true,
                 Some(Order::Abort(_) | Order::Complete(_)) => {}
                 Some(Order::End) => self.dismissed = true,
             }

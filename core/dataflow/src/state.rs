@@ -4,21 +4,28 @@
 //! whatever its type. What belongs to a key group as a whole, the keys of a window for instance, is kept
 //! under a key of the group's own: the least hash that falls into it, without a row.
 
+mod described;
 mod store;
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, marker::PhantomData, ops::Range};
 
-use millstream_data::{Key, hash::SEED, row::RowLayout, row::RowValue, value::Record};
+use millstream_data::{
+    Key, hash::SEED, row::RowLayout, row::RowValue, types::Schema, value::Record,
+};
 use millstream_memory::Segment;
 use millstream_state::{
     Backend, Column, Cursor, Entry, KeyGroups, Keys, Lease, Owned, Place, StateError, StateId,
     StateSpec, Stopped,
+    description::Description,
     format::{Chunk, ReadChunk},
     keyed::Access,
     restore_driven,
     time::WATERMARK_MIN,
 };
+
+pub(crate) use described::{Contents, check};
+pub(crate) use millstream_state::description::DESCRIPTIONS;
 
 use crate::chain::{OpenInfo, StateMemory, TaskError};
 pub(crate) use store::Store;
@@ -61,6 +68,9 @@ pub(crate) struct KeyedState {
     backend: Store,
     owned: Owned,
     states: Vec<StateId>,
+    /// The schema of keys, and what the bytes of each state mean.
+    key: Schema,
+    described: Vec<(StateId, Description)>,
     /// The watermark of the chain. It is part of a snapshot, so that a window that has ended does not
     /// begin anew for a row that was late: at a barrier all subtasks have the same one.
     pub(crate) watermark: i64,
@@ -91,9 +101,17 @@ impl KeyedState {
             Owned { first: groups.start, end: groups.end, max_parallelism: info.max_parallelism };
         let files = memory.files();
         let backend = Store::open(ChainLease(memory), files, owned, hash_of).map_err(failure)?;
-        let (states, watermark) = (Vec::new(), WATERMARK_MIN);
-        let (urgent, scratch) = (Vec::new(), Scratch::default());
-        Ok(Self { backend, owned, states, watermark, time: 0, urgent, scratch })
+        Ok(Self {
+            backend,
+            owned,
+            states: Vec::new(),
+            key: Schema::new(Vec::new()),
+            described: Vec::new(),
+            watermark: WATERMARK_MIN,
+            time: 0,
+            urgent: Vec::new(),
+            scratch: Scratch::default(),
+        })
     }
 
     /// Adds a state. They must be added in the same order whenever the chain is opened.
@@ -291,6 +309,7 @@ impl KeyedState {
 
     /// See [`Chain::begin_snapshot`](crate::Chain::begin_snapshot).
     pub(crate) fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+        self.write_descriptions();
         // In each key group, for whoever will own it.
         for group in self.groups() {
             let mut chunk = Chunk::begin(WATERMARK, group, &mut self.urgent);
@@ -329,16 +348,19 @@ impl KeyedState {
     pub(crate) fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
         let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
         let (mut offset, owned) = (0, self.owned);
+        let mut states = self.states.clone();
         while offset < chunks.len() {
             let read = ReadChunk::read(chunks, offset);
             let (chunk, next) = read.map_err(|error| wrong(&error))?;
             let bytes = chunks.get(offset..next).unwrap_or(&[]);
             offset = next;
-            if chunk.state != WATERMARK {
-                let (states, mut failed) = (&self.states, None);
+            if chunk.state == DESCRIPTIONS {
+                states = self.matched(&chunk)?;
+            } else if chunk.state != WATERMARK {
+                let mut failed = None;
                 let drive = |store: &mut Store| failed = store.wait().err();
                 let restored =
-                    restore_driven(&mut self.backend, owned, hash_of, states, bytes, drive);
+                    restore_driven(&mut self.backend, owned, hash_of, &states, bytes, drive);
                 restored.map_err(|error| wrong(&error))?;
                 // A backend that has failed says so in every call.
                 debug_assert_eq!(failed, None);

@@ -165,6 +165,7 @@ impl Environment {
 #[derive(Clone, Debug, Default)]
 struct Settings {
     name: Option<String>,
+    uid: Option<String>,
     parallelism: Option<u32>,
     max_parallelism: Option<u32>,
     slot_sharing_group: Option<String>,
@@ -177,6 +178,7 @@ impl Settings {
     fn node(self, kind: NodeKind) -> Node {
         Node {
             name: self.name.unwrap_or_default(),
+            uid: self.uid,
             kind,
             parallelism: self.parallelism,
             max_parallelism: self.max_parallelism,
@@ -429,6 +431,15 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
     /// Names the chain that these rows come out of, for plans, metrics and failures.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = Some(name.into());
+        self
+    }
+
+    /// Says what the state of the chain that these rows come out of is called in checkpoints and
+    /// savepoints, so that it is found again in a program that was changed. Without it that follows from
+    /// the chain's name and from what it reads. A chain has one uid: the first that it is given counts,
+    /// which is that of the operator with state, if each operator has one.
+    pub fn uid(mut self, uid: impl Into<String>) -> Self {
+        self.settings.uid.get_or_insert_with(|| uid.into());
         self
     }
 

@@ -16,7 +16,7 @@ use core::{fmt, task::Waker};
 use millstream_data::page::ValidPage;
 use millstream_exchange::{
     debloat::DebloatConfig,
-    event::{Barrier, Event, StreamStatus},
+    event::{Barrier, Event, Purpose, StreamStatus},
 };
 use millstream_memory::Buffer;
 use millstream_state::time::{Valve, ValveOutput, WATERMARK_MAX};
@@ -105,6 +105,10 @@ pub struct Task {
     ended: bool,
     /// Those who read from no task: the coordinator said that all is done.
     dismissed: bool,
+    /// The job stops with the savepoint that was taken: no row follows, and windows stay as they are.
+    stopped: bool,
+    /// The job stops with a savepoint behind all windows: the end of data comes first.
+    drains: bool,
     /// The snapshot at this barrier is taken before anything else.
     barrier: Option<Barrier>,
     checkpoints: Checkpointing,
@@ -170,6 +174,8 @@ impl Task {
             debloating: None,
             ended: false,
             dismissed: false,
+            stopped: false,
+            drains: false,
             barrier: None,
             checkpoints,
             phase: Phase::Running,
@@ -295,6 +301,9 @@ impl Task {
             return Ok(false);
         }
         if self.produces {
+            if self.stopped {
+                return Ok(false);
+            }
             return self.produce(now);
         }
         for offset in 0..self.inputs.len() {
@@ -336,7 +345,7 @@ impl Task {
             Event::Status(StreamStatus::Idle) => valve.idle(number, &mut say),
             Event::Status(StreamStatus::Active) => valve.active(number, &mut say),
             Event::EndOfData { .. } | Event::EndOfPartition
-                if core::mem::take(&mut self.inputs[index].has_data) =>
+                if !self.stopped && core::mem::take(&mut self.inputs[index].has_data) =>
             {
                 valve.end(number, &mut say);
                 self.with_data -= 1;
@@ -349,7 +358,7 @@ impl Task {
         }
         self.checkpoints.on_event(now, number, event);
         self.take_steps();
-        if self.inputs.is_empty() && self.phase == Phase::Lingering {
+        if self.inputs.is_empty() && (self.stopped || self.phase == Phase::Lingering) {
             self.leave();
         }
         Ok(())
@@ -379,15 +388,23 @@ impl Task {
     /// Obeys an order of the coordinator; `false` if there was none. A page is worked off first, and
     /// what the chain has to be told.
     fn obey(&mut self, now: u64, waker: &Waker) -> Result<bool, TaskError> {
-        if self.current.is_some() || !self.signals.is_empty() {
+        let comes_to_its_end = self.drains && self.phase == Phase::Running;
+        if self.current.is_some() || !self.signals.is_empty() || comes_to_its_end {
             return Ok(false);
         }
         match self.checkpoints.next_order(waker) {
             None => return Ok(false),
             Some(Order::End) => {
                 self.dismissed = true;
-                if self.phase == Phase::Lingering && self.produces {
+                if (self.stopped || self.phase == Phase::Lingering) && self.produces {
                     self.leave();
+                }
+            }
+            Some(Order::Drain) => {
+                self.drains = true;
+                if self.produces && self.phase == Phase::Running && !self.ended {
+                    self.signals.push_back(Signal::Watermark(WATERMARK_MAX));
+                    self.ended = true;
                 }
             }
             Some(order) => self.checkpoints.on_order(now, order),
@@ -437,6 +454,7 @@ impl Task {
         let frozen = self.chain.begin_snapshot().map_err(|error| error.at(&self.name));
         self.checkpoints.opened(barrier.checkpoint, frozen);
         self.outputs.event_to_all(Event::Barrier(barrier));
+        self.stopped |= barrier.purpose == Purpose::StopWithSavepoint;
         Ok(())
     }
 

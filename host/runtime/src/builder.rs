@@ -15,7 +15,7 @@ use millstream_net::Preference as Transport;
 use millstream_segments::MmapArena;
 
 use crate::{
-    CheckpointOptions, ExchangeOptions, JobProgram, Progress, RunError, Summary,
+    CheckpointOptions, ExchangeOptions, JobProgram, Progress, RunError, Savepoints, Summary,
     checkpoint::{Attempts, Checkpointed, Ended},
     deploy,
     deploy::{Commits, Deployment, Part},
@@ -206,6 +206,7 @@ impl Builder {
             spill: self.spill,
             state: self.state,
             checkpoints: self.checkpoints,
+            savepoints: Savepoints::default(),
             registry: Arc::new(self.registry),
         })
     }
@@ -245,6 +246,7 @@ pub struct Runtime {
     pub(crate) spill: Arc<dyn SpillStorage>,
     pub(crate) state: StateBackend,
     pub(crate) checkpoints: Option<CheckpointOptions>,
+    pub(crate) savepoints: Savepoints,
     pub(crate) registry: Arc<Registry>,
 }
 
@@ -258,6 +260,13 @@ impl Runtime {
     /// Puts a runtime together.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// Asks the job that this runtime runs for savepoints. It needs
+    /// [checkpoints](Builder::checkpoints), and a directory for
+    /// [savepoints](CheckpointOptions::savepoints).
+    pub fn savepoints(&self) -> Savepoints {
+        self.savepoints.clone()
     }
 
     /// Runs a program to its end.
@@ -286,7 +295,7 @@ impl Runtime {
     ) -> Result<Summary, RunError> {
         let begin = Instant::now();
         let result = Arc::new(Mutex::new(result));
-        let mut attempts = Attempts::new(self.checkpoints.as_ref());
+        let mut attempts = Attempts::new(self.checkpoints.as_ref(), &self.savepoints);
         loop {
             match self.attempt(program, &result, &attempts, begin, watch) {
                 Ok(summary) => return Ok(Summary { elapsed: begin.elapsed(), ..summary }),
@@ -314,11 +323,19 @@ impl Runtime {
             checkpointed.begin(graph, self.parallelism, &splits, outcome, |_, _| ());
         }
         let (summary, commits) = self.finish(deployment, begin, watch).map_err(Ended::Failed)?;
-        commits.commit()?;
+        self.shown(commits).commit()?;
         if let Some(checkpointed) = checkpointed {
             checkpointed.remove();
         }
         Ok(summary)
+    }
+
+    /// What is shown at the end: not the result, if the job stopped with a savepoint from which it goes on.
+    pub(crate) fn shown(&self, commits: Commits) -> Commits {
+        match self.savepoints.stopped() {
+            Some(stopped) if !stopped.drained => commits.without_result(),
+            _ => commits,
+        }
     }
 
     /// Starts what is deployed and waits for its end; gives what is left to do when the other parts

@@ -9,6 +9,7 @@ mod coordinate;
 mod keeper;
 mod orders;
 mod restore;
+mod savepoints;
 
 use std::{
     path::PathBuf,
@@ -26,6 +27,7 @@ pub(crate) use coordinate::{Coordinating, Setup};
 pub(crate) use keeper::{Keeper, Written};
 pub(crate) use orders::Directory;
 pub(crate) use restore::{Position, Restore, decode_splits, encode_splits, operator_id};
+pub use savepoints::Savepoints;
 
 /// How a job is checkpointed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,22 @@ pub struct CheckpointOptions {
     pub restarts: u32,
     /// What the job begins from.
     pub restore: RestoreFrom,
+    /// To whom the checkpoint or savepoint belongs that [`RestoreFrom::Path`] names.
+    pub claim: ClaimMode,
+    /// Begin although what the path names has state that no operator of the job takes: it is left behind.
+    pub allow_non_restored: bool,
+    /// Where [savepoints](Savepoints) go, each into a directory of its own; without it there are none.
+    pub savepoints: Option<PathBuf>,
+}
+
+/// To whom a checkpoint or savepoint belongs that a job begins from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClaimMode {
+    /// To the user: it is read, and never touched.
+    #[default]
+    NoClaim,
+    /// To the engine: it is removed when as many newer checkpoints are complete as are kept.
+    Claim,
 }
 
 /// What a job begins from.
@@ -57,7 +75,9 @@ pub enum RestoreFrom {
     Latest,
     /// Its beginning; checkpoints that it has are removed.
     Nothing,
-    /// The checkpoint in this directory, `DIR/JOB/chk-7` for instance; wherever that is.
+    /// The checkpoint or savepoint in this directory, `DIR/JOB/chk-7` for instance; wherever that is. The
+    /// program may have been changed: state is given to the operators that have the ids of those that it
+    /// was taken from.
     Path(PathBuf),
 }
 
@@ -73,6 +93,9 @@ impl CheckpointOptions {
             retained: 2,
             restarts: 3,
             restore: RestoreFrom::Latest,
+            claim: ClaimMode::NoClaim,
+            allow_non_restored: false,
+            savepoints: None,
         }
     }
 }
@@ -146,6 +169,8 @@ pub(crate) type Store = Arc<Storage>;
 pub(crate) enum OrderMessage {
     /// The barrier, as an event.
     Trigger(Vec<u8>),
+    /// The end of data goes in front of the next barrier.
+    Drain,
     /// A checkpoint will not be complete.
     Abort(u64),
     /// The permit to show what belongs to a checkpoint.
@@ -163,6 +188,7 @@ impl From<Order> for OrderMessage {
                 let length = Event::Barrier(barrier).encode(&mut bytes);
                 Self::Trigger(bytes.get(..length).unwrap_or(&bytes).to_vec())
             }
+            Order::Drain => Self::Drain,
             Order::Abort(checkpoint) => Self::Abort(checkpoint),
             Order::Complete(permit) => Self::Complete(permit.to_bytes()),
             Order::End => Self::End,
@@ -179,6 +205,7 @@ impl OrderMessage {
                 Ok(Event::Barrier(barrier)) => Some(Order::Trigger(barrier)),
                 _ => None,
             },
+            Self::Drain => Some(Order::Drain),
             Self::Abort(checkpoint) => Some(Order::Abort(*checkpoint)),
             Self::Complete(permit) => Permit::from_bytes(permit).map(Order::Complete),
             Self::End => Some(Order::End),

@@ -22,7 +22,7 @@ use millstream_sdk::options::{parse_bytes, parse_duration};
 pub use options::{ConfigKind, ConfigOption, OPTIONS};
 
 use crate::{
-    Builder, CheckpointOptions, ExchangeOptions, RestoreFrom, RunError, StateBackend,
+    Builder, CheckpointOptions, ClaimMode, ExchangeOptions, RestoreFrom, RunError, StateBackend,
     spill::LocalFiles,
 };
 
@@ -245,6 +245,15 @@ impl Config {
                 "" | "latest" => RestoreFrom::Latest,
                 "none" => RestoreFrom::Nothing,
                 path => RestoreFrom::Path(path.into()),
+            },
+            claim: match self.value("checkpoint.claim-mode") {
+                "claim" => ClaimMode::Claim,
+                _ => ClaimMode::NoClaim,
+            },
+            allow_non_restored: self.value("checkpoint.allow-non-restored-state") == "true",
+            savepoints: match self.value("checkpoint.savepoint-dir") {
+                "" => None,
+                path => Some(path.into()),
             },
             ..CheckpointOptions::new(self.value("checkpoint.dir"))
         }

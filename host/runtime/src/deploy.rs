@@ -49,16 +49,32 @@ pub(crate) struct Deployment {
 
 /// What is left to do when every part of the job is done: its results are shown.
 #[derive(Default)]
-pub(crate) struct Commits(Vec<Box<dyn FnOnce() -> Result<(), TaskError>>>);
+pub(crate) struct Commits {
+    sinks: Vec<Commit>,
+    result: Vec<Commit>,
+}
+
+type Commit = Box<dyn FnOnce() -> Result<(), TaskError>>;
 
 impl Commits {
     fn add(&mut self, commit: impl FnOnce() -> Result<(), TaskError> + 'static) {
-        self.0.push(Box::new(commit));
+        self.sinks.push(Box::new(commit));
+    }
+
+    fn add_result(&mut self, commit: impl FnOnce() -> Result<(), TaskError> + 'static) {
+        self.result.push(Box::new(commit));
+    }
+
+    /// The result is kept back: it is part of the savepoint that the job stopped with, and shown when
+    /// whoever goes on from there comes to its end.
+    pub(crate) fn without_result(self) -> Self {
+        Self { result: Vec::new(), ..self }
     }
 
     /// Shows the results. Those of the sinks before one that fails are shown then.
     pub(crate) fn commit(self) -> Result<(), RunError> {
-        self.0.into_iter().try_for_each(|commit| commit()).map_err(RunError::Task)
+        let mut all = self.sinks.into_iter().chain(self.result);
+        all.try_for_each(|commit| commit()).map_err(RunError::Task)
     }
 }
 

@@ -76,6 +76,7 @@ where
             )));
         }
         let mut state = KeyedState::open(info)?;
+        state.keyed_by::<K>();
         let timers = Timers::open(&mut state, "event-timers", SIDE)?;
         let batch = KeyBatch::<K>::new();
         let key = batch.width();

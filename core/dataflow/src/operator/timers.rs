@@ -8,11 +8,13 @@
 
 use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
 
-use millstream_state::{Backend, Column, Key as StateKey, Kind, StateId, StateSpec};
+use millstream_state::{
+    Backend, Column, Key as StateKey, Kind, StateId, StateSpec, description::Part,
+};
 
 use crate::{
     chain::{Context, TaskError},
-    state::{KeyedState, damaged},
+    state::{Contents, KeyedState, damaged},
 };
 
 /// Bytes of the time in front of an entry.
@@ -130,6 +132,9 @@ impl Timers {
             namespace: Some(0),
             value: Some(0),
         })?;
+        let [hash, key] = state.key_parts();
+        let map_key = vec![Part::Time, hash, key, Part::Opaque(Some(namespace as u32))];
+        state.describe(id, Contents { of_group: true, map_key, ..Contents::default() });
         let owned = state.groups();
         Ok(Self {
             state: id,

@@ -14,8 +14,12 @@ use crate::chain::TaskError;
 /// What the coordinator of checkpoints has a task do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Begin a checkpoint: only to those that read from no other task.
+    /// Begin a checkpoint: only to those that read from no other task. Behind the barrier of one to stop
+    /// with nothing follows.
     Trigger(Barrier),
+    /// The end of data goes in front of the barrier that is triggered next, so that windows fire: only to
+    /// those that read from no other task.
+    Drain,
     /// A checkpoint will not be complete.
     Abort(u64),
     /// A checkpoint is complete: sinks show what belongs to it.
@@ -107,12 +111,13 @@ impl Checkpointing {
         self.step(now, input);
     }
 
-    /// Tells the aligner of an order; [`Order::End`] is the task's own affair.
+    /// Tells the aligner of an order; [`Order::Drain`] and [`Order::End`] are the
+    /// task's own affair.
     pub fn on_order(&mut self, now: u64, order: Order) {
         match order {
             Order::Trigger(barrier) => self.step(now, Input::Trigger { barrier }),
             Order::Abort(checkpoint) => self.step(now, Input::Abort { checkpoint }),
-            Order::End | Order::Complete(_) => {}
+            Order::Drain | Order::End | Order::Complete(_) => {}
         }
     }
 

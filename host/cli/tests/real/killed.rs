@@ -31,7 +31,7 @@ impl Dice {
 }
 
 /// The newest complete checkpoint in a directory.
-fn newest(checkpoints: &Path) -> u64 {
+pub(crate) fn newest(checkpoints: &Path) -> u64 {
     newest_with(checkpoints, "_metadata")
 }
 
@@ -45,25 +45,29 @@ fn newest_with(checkpoints: &Path, file: &str) -> u64 {
 }
 
 /// When a process is killed.
-enum When {
+pub(crate) enum When {
     /// When this checkpoint is complete.
     Complete(u64),
     /// A while after this checkpoint has begun: so many looks later.
     Begun(u64, u64),
     /// As soon as it says that it goes on from a checkpoint.
     Restores,
+    /// When it has said a line that begins so.
+    Says(&'static str),
 }
 
 /// A run that writes what it says into a thread's hands.
-struct Run {
-    child: Child,
+pub(crate) struct Run {
+    pub(crate) child: Child,
     printed: thread::JoinHandle<String>,
     said: thread::JoinHandle<String>,
-    restores: std::sync::mpsc::Receiver<()>,
+    lines: std::sync::mpsc::Receiver<String>,
+    /// What it has said so far, as far as somebody waited for it.
+    heard: Vec<String>,
 }
 
 impl Run {
-    fn start(arguments: &[String]) -> Self {
+    pub(crate) fn start(arguments: &[String]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
@@ -75,24 +79,22 @@ impl Run {
             output.read_to_string(&mut printed).expect("text");
             printed
         });
-        let (sender, restores) = std::sync::mpsc::channel();
+        let (sender, lines) = std::sync::mpsc::channel();
         let said = thread::spawn(move || {
             let mut said = String::new();
             for line in BufReader::new(errors).lines() {
                 let Ok(line) = line else { break };
-                if line.starts_with("going on from checkpoint") {
-                    let _ = sender.send(());
-                }
+                let _ = sender.send(line.clone());
                 said.push_str(&line);
                 said.push('\n');
             }
             said
         });
-        Self { child, printed, said, restores }
+        Self { child, printed, said, lines, heard: Vec::new() }
     }
 
     /// Waits until the time has come, or the run is over; whether the time has come.
-    fn wait(&mut self, when: &When, checkpoints: &Path) -> bool {
+    pub(crate) fn wait(&mut self, when: &When, checkpoints: &Path) -> bool {
         let mut looks = 0;
         loop {
             let now = match when {
@@ -101,7 +103,8 @@ impl Run {
                     looks > *later
                 }
                 When::Complete(checkpoint) => newest(checkpoints) >= *checkpoint,
-                When::Restores => self.restores.try_recv().is_ok(),
+                When::Restores => self.has_said("going on from checkpoint"),
+                When::Says(beginning) => self.has_said(beginning),
             };
             if now {
                 return true;
@@ -113,6 +116,12 @@ impl Run {
         }
     }
 
+    /// Whether it has said a line that begins so.
+    fn has_said(&mut self, beginning: &str) -> bool {
+        self.heard.extend(self.lines.try_iter());
+        self.heard.iter().any(|line| line.starts_with(beginning))
+    }
+
     /// A worker process of the run, if there is one.
     fn worker(&self) -> Option<i32> {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
@@ -120,7 +129,7 @@ impl Run {
     }
 
     /// The end of the run: what it printed and said, and whether it went well.
-    fn finish(mut self) -> (String, String, bool) {
+    pub(crate) fn finish(mut self) -> (String, String, bool) {
         let status = self.child.wait().expect("a status");
         let printed = self.printed.join().expect("what it printed");
         (printed, self.said.join().expect("what it said"), status.success())

@@ -35,6 +35,8 @@ pub enum ConfigKind {
     Timeout,
     /// Any text.
     Text,
+    /// `claim` or `no-claim`.
+    Claim,
     /// A kind of storage.
     Storage,
     /// A kind of state backend.
@@ -164,6 +166,25 @@ pub const OPTIONS: &[ConfigOption] = &[
         doc: "What a job begins from: its latest checkpoint, if there is one; none; or the directory of one",
     },
     ConfigOption {
+        key: "checkpoint.claim-mode",
+        kind: ConfigKind::Claim,
+        default: "no-claim",
+        doc: "To whom the checkpoint or savepoint belongs that checkpoint.restore names: no-claim, to the \
+              user, never touched; or claim, to the engine, removed when newer ones are complete",
+    },
+    ConfigOption {
+        key: "checkpoint.allow-non-restored-state",
+        kind: ConfigKind::Boolean,
+        default: "false",
+        doc: "Whether state that no operator of the job takes is left behind, instead of refused",
+    },
+    ConfigOption {
+        key: "checkpoint.savepoint-dir",
+        kind: ConfigKind::Text,
+        default: "",
+        doc: "Where savepoints go, each into a directory of its own; there are none if not set",
+    },
+    ConfigOption {
         key: "restart.attempts",
         kind: ConfigKind::Count,
         default: "3",
@@ -242,6 +263,7 @@ impl ConfigKind {
             Self::Integer => (value.parse::<u32>().is_ok_and(|n| n > 0), "a whole number above 0"),
             Self::Count => (value.parse::<u32>().is_ok(), "a whole number"),
             Self::Boolean => (value.parse::<bool>().is_ok(), "`true` or `false`"),
+            Self::Claim => (["claim", "no-claim"].contains(&value), "`claim` or `no-claim`"),
             Self::Bytes => (parse_bytes(value).is_some(), "a number of bytes such as `64 MiB`"),
             Self::SegmentSize => {
                 let bytes = parse_bytes(value).and_then(|bytes| usize::try_from(bytes).ok());

@@ -55,9 +55,10 @@ impl Deployer<'_> {
         let splits = match &self.part.splits {
             Some(elsewhere) => Arc::clone(elsewhere),
             None => {
-                let splits = match self.restore() {
+                let id = operator_id(self.graph, node);
+                let splits = match self.restore().filter(|restore| restore.knows(&id)) {
                     Some(restore) => {
-                        let splits = restore.splits(&operator_id(self.graph, node));
+                        let splits = restore.splits(&id);
                         splits.map_err(RunError::Task)?
                     }
                     None => source.splits()?,
@@ -143,7 +144,7 @@ impl Deployer<'_> {
         }
         let sink = Box::new(ResultThread(Arc::clone(&result)));
         let thread = self.sink_thread(subtask, Kind::Result, sink);
-        self.commits.add(move || lock(&result).finish());
+        self.commits.add_result(move || lock(&result).finish());
         Ok(Some(thread))
     }
 

@@ -41,6 +41,7 @@ impl<F: KeyedProcessFunction, S, N> ProcessChain<F, S, N> {
         next: N,
     ) -> Result<Self, TaskError> {
         let mut state = KeyedState::open(info)?;
+        state.keyed_by::<F::Key>();
         let timers = TimerService::open(&mut state, 0)?;
         let batch = KeyBatch::new();
         let states = function.open(&mut StateRegistry::new(&mut state, batch.width(), 0))?;

@@ -3,13 +3,19 @@
 //! A handle of [`millstream_state::keyed`] may have to be called again when a page belongs to an open
 //! snapshot; these are, and so a function never sees that there is a snapshot.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use millstream_data::{Value, order::Ordered, row::RowValue, value::Record};
-use millstream_state::keyed::{self, Descriptor};
+use millstream_state::{
+    description::Part,
+    keyed::{self, Descriptor},
+};
 
 use super::KeyContext;
-use crate::{chain::TaskError, state::KeyedState};
+use crate::{
+    chain::TaskError,
+    state::{Contents, KeyedState},
+};
 
 /// Where a process function adds its states.
 #[derive(Debug)]
@@ -40,7 +46,9 @@ impl<'a> StateRegistry<'a> {
     pub fn value<T: RowValue + Record>(&mut self, name: &str) -> Result<ValueState<T>, TaskError> {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::ValueState::register(store, &descriptor);
-        Ok(ValueState { handle: self.state.handle(register, keyed::ValueState::id)? })
+        let handle = self.state.handle(register, keyed::ValueState::id)?;
+        self.state.describe(handle.id(), Contents::rows::<T>().within(self.namespace));
+        Ok(ValueState { handle })
     }
 
     /// Adds a list for each key.
@@ -50,7 +58,9 @@ impl<'a> StateRegistry<'a> {
     pub fn list<T: RowValue + Record>(&mut self, name: &str) -> Result<ListState<T>, TaskError> {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::ListState::register(store, &descriptor);
-        Ok(ListState { handle: self.state.handle(register, keyed::ListState::id)? })
+        let handle = self.state.handle(register, keyed::ListState::id)?;
+        self.state.describe(handle.id(), Contents::rows::<T>().within(self.namespace));
+        Ok(ListState { handle })
     }
 
     /// Adds a map for each key.
@@ -66,7 +76,11 @@ impl<'a> StateRegistry<'a> {
     {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::MapState::register(store, &descriptor);
-        Ok(MapState { handle: self.state.handle(register, keyed::MapState::id)? })
+        let handle = self.state.handle(register, keyed::MapState::id)?;
+        let map_key = vec![Part::Opaque(None)];
+        let contents = Contents { map_key, ..Contents::rows::<(M, V)>() };
+        self.state.describe(handle.id(), contents.within(self.namespace));
+        Ok(MapState { handle })
     }
 }
 

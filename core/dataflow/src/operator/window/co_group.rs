@@ -1,6 +1,6 @@
 //! Windows of two streams: the rows of a key and window of both are handed over together.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use core::{fmt, marker::PhantomData};
 
 use millstream_data::{
@@ -9,7 +9,9 @@ use millstream_data::{
     row::{RowLayout, RowValue},
     value::Record,
 };
-use millstream_state::{Backend, Column, Kind, StateId, StateSpec, list, window::Window};
+use millstream_state::{
+    Backend, Column, Kind, StateId, StateSpec, description::Part, list, window::Window,
+};
 
 use super::{
     WindowAssigner,
@@ -18,7 +20,7 @@ use super::{
 use crate::{
     chain::{Chain, Context, OpenInfo, Signal, TaskError},
     operator::{Emit, Row, Stage, process_page, stateless::Emitter},
-    state::{KeyBatch, KeyedState},
+    state::{Contents, KeyBatch, KeyedState},
 };
 
 /// What is done with the rows of two streams that have a key and a window in common.
@@ -120,6 +122,7 @@ impl<C: CoGroupFunction, S, R, F, G, W, N> CoGroupChain<C, S, R, F, G, W, N> {
         next: N,
     ) -> Result<Self, TaskError> {
         let mut state = KeyedState::open(info)?;
+        state.keyed_by::<C::Key>();
         let schemas = [C::First::schema(), C::Second::schema()];
         let layouts = schemas.each_ref().map(RowLayout::new);
         let batch = KeyBatch::new();
@@ -131,6 +134,12 @@ impl<C: CoGroupFunction, S, R, F, G, W, N> CoGroupChain<C, S, R, F, G, W, N> {
             state.register(&spec)
         };
         let rows = [rows("first", &layouts[0])?, rows("second", &layouts[1])?];
+        windows.describe(&mut state, None);
+        for (id, schema) in rows.iter().zip(&schemas) {
+            let value = vec![Part::Row(schema.clone())];
+            let namespace = vec![Part::Time];
+            state.describe(*id, Contents { namespace, value, ..Contents::default() });
+        }
         Ok(Self {
             function,
             windowing,

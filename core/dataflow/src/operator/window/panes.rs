@@ -1,14 +1,16 @@
 //! What is kept for each key and pane: a window, or a slice of one.
 
-use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 use core::ops::Range;
 
-use millstream_data::{Key, row::RowValue, value::Record};
-use millstream_state::{Backend, Column, Key as StateKey, Keys, Kind, StateId, StateSpec, list};
+use millstream_data::{Key, row::RowValue, types::Schema, value::Record};
+use millstream_state::{
+    Backend, Column, Key as StateKey, Keys, Kind, StateId, StateSpec, description::Part, list,
+};
 
 use crate::{
     chain::TaskError,
-    state::{GroupKey, KeyBatch, KeyedState},
+    state::{Contents, GroupKey, KeyBatch, KeyedState},
 };
 
 /// Bytes of the end of a pane, the namespace of its values.
@@ -77,6 +79,18 @@ impl Panes {
         let initial = flagged.map(|bytes| alloc::vec![0; bytes]);
         let (ends, scratch) = (BTreeSet::new(), Scratch::default());
         Ok(Self { values, members, key, initial, ends, scratch })
+    }
+
+    /// Says that values are rows of a schema, or nothing.
+    pub(super) fn describe(&self, state: &mut KeyedState, row: Option<Schema>) {
+        let namespace = vec![Part::Time];
+        let flag = self.initial.as_ref().map(|_| Part::Flag);
+        let value = flag.into_iter().chain(row.map(Part::Row)).collect();
+        let values = Contents { namespace: namespace.clone(), value, ..Contents::default() };
+        state.describe(self.values, values);
+        let value = state.key_parts().into();
+        let members = Contents { of_group: true, namespace, value, ..Contents::default() };
+        state.describe(self.members, members);
     }
 
     /// Folds into the values of keys in the panes of `namespaces`: `fold` is given the number of the

@@ -69,6 +69,7 @@ impl<A: WindowAggregate, S, F, N> SessionChain<A, S, F, N> {
         }
         let late = late.map(|output| PartitionWriter::new(&Single, output, info));
         let mut state = KeyedState::open(info)?;
+        state.keyed_by::<A::Key>();
         let batch = KeyBatch::new();
         let kept = Kept::open(&mut state, batch.width(), lateness)?;
         Ok(Self {

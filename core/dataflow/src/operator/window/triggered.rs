@@ -126,6 +126,7 @@ where
         }
         let late = late.map(|output| PartitionWriter::new(&Single, output, info));
         let mut state = KeyedState::open(info)?;
+        state.keyed_by::<G::Key>();
         let timers = TimerService::open(&mut state, NAMESPACE)?;
         let batch = KeyBatch::new();
         let width = batch.width();

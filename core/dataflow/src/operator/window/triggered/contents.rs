@@ -1,6 +1,6 @@
 //! What is kept of the rows of a window, and what is made of it when the window is emitted.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use core::marker::PhantomData;
 
 use millstream_data::{
@@ -10,6 +10,7 @@ use millstream_data::{
 };
 use millstream_state::{
     Backend, Column, Key as StateKey, Kind, StateId, StateSpec,
+    description::Part,
     keyed::{Descriptor, ValueState},
     list,
     window::Window,
@@ -24,7 +25,7 @@ use crate::{
             Evictor, ProcessWindowFunction, WindowAggregate, WindowContext, WindowRows, WindowTimes,
         },
     },
-    state::{KeyBatch, KeyedState, damaged},
+    state::{self, KeyBatch, KeyedState, damaged},
 };
 
 /// How the rows of windows are kept: folded, or as they are.
@@ -108,6 +109,8 @@ impl<A: WindowAggregate> Gather for Folding<A> {
             Descriptor { key, namespace: Some(NAMESPACE), ..Descriptor::new("window-contents") };
         let register = |store: &mut _| ValueState::register(store, &values);
         let accumulators = state.handle(register, ValueState::id)?;
+        let contents = state::Contents::rows::<A::Accumulator>();
+        state.describe(accumulators.id(), contents.within(NAMESPACE));
         Ok(Folded { function: self.function, accumulators })
     }
 }
@@ -339,6 +342,9 @@ where
             namespace: Some(NAMESPACE),
             value: width,
         })?;
+        let value = vec![Part::Opaque(Some(TIME as u32)), Part::Row(F::In::schema())];
+        let contents = state::Contents { value, ..state::Contents::default() };
+        state.describe(rows, contents.within(NAMESPACE));
         Ok(Listed { function, evictor, layout, rows, width, element: Vec::new() })
     }
 }
