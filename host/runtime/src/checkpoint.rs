@@ -20,6 +20,7 @@ use std::{
 use millstream_checkpoint::{PERMIT_BYTES, Permit, TaskId};
 use millstream_checkpoint_files::Storage;
 use millstream_dataflow::task::{Checkpoints, Order};
+use millstream_exchange::event::Alignment;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use attempts::{Attempts, Checkpointed, Ended, TakingPart};
@@ -44,6 +45,8 @@ pub struct CheckpointOptions {
     pub tolerable_failures: u32,
     /// Complete checkpoints that are kept.
     pub retained: usize,
+    /// What barriers do at a task with several inputs.
+    pub barriers: Barriers,
     /// How often the job begins anew when a task fails, without having gone well for an hour. When a
     /// process dies it always does.
     pub restarts: u32,
@@ -65,6 +68,43 @@ pub enum ClaimMode {
     NoClaim,
     /// To the engine: it is removed when as many newer checkpoints are complete as are kept.
     Claim,
+}
+
+/// What barriers do at a task with several inputs, and under backpressure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Barriers {
+    /// A channel waits until the barrier has come on the others: exactly once.
+    #[default]
+    Aligned,
+    /// A barrier overtakes what is in front of it, which becomes part of the checkpoint, when it has waited
+    /// so long; at once if that is zero. Exactly once, and checkpoints do not wait for slow tasks.
+    Unaligned {
+        /// How long it waits.
+        after: Duration,
+    },
+    /// Nobody waits: at least once.
+    AtLeastOnce,
+}
+
+impl Barriers {
+    /// As the coordinator has them.
+    pub(crate) fn alignment(self) -> Alignment {
+        match (self, self.overtakes_after()) {
+            (_, Some(timeout_ms)) => Alignment::Timeout { timeout_ms },
+            (Self::AtLeastOnce, _) => Alignment::None,
+            _ => Alignment::Aligned,
+        }
+    }
+
+    /// Milliseconds after which a barrier overtakes, at least 1; `None` if barriers never do.
+    pub(crate) fn overtakes_after(self) -> Option<u32> {
+        match self {
+            Self::Unaligned { after } => {
+                Some(u32::try_from(after.as_millis()).unwrap_or(u32::MAX).max(1))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a job begins from.
@@ -91,6 +131,7 @@ impl CheckpointOptions {
             min_pause: Duration::ZERO,
             tolerable_failures: 0,
             retained: 2,
+            barriers: Barriers::Aligned,
             restarts: 3,
             restore: RestoreFrom::Latest,
             claim: ClaimMode::NoClaim,
@@ -111,6 +152,8 @@ pub(crate) enum Report {
         task: u32,
         /// Where the state is.
         part: Part,
+        /// Where the data are that were in flight towards it.
+        in_flight: Part,
     },
     /// It has no state for a checkpoint.
     Decline {
@@ -152,12 +195,15 @@ pub(crate) struct Participation {
     pub(crate) directory: Arc<Directory>,
     /// What the job begins from.
     pub(crate) restore: Option<Restore>,
+    /// Milliseconds after which a barrier overtakes; `None` if barriers never do.
+    pub(crate) overtakes_after: Option<u32>,
 }
 
 impl Participation {
     /// The end of a task.
     pub(crate) fn task(&self, task: TaskId) -> Box<dyn Checkpoints> {
-        Box::new(Written::new(task, self.keeper.clone(), self.directory.add(task)))
+        let (keeper, orders) = (self.keeper.clone(), self.directory.add(task));
+        Box::new(Written::new(task, keeper, orders, self.overtakes_after))
     }
 }
 

@@ -22,8 +22,8 @@ use millstream_sdk::options::{parse_bytes, parse_duration};
 pub use options::{ConfigKind, ConfigOption, OPTIONS};
 
 use crate::{
-    Builder, CheckpointOptions, ClaimMode, ExchangeOptions, RestoreFrom, RunError, StateBackend,
-    spill::LocalFiles,
+    Barriers, Builder, CheckpointOptions, ClaimMode, ExchangeOptions, RestoreFrom, RunError,
+    StateBackend, spill::LocalFiles,
 };
 
 /// Network memory if nothing says otherwise: the classic 2048 segments of 32 KiB.
@@ -241,6 +241,11 @@ impl Config {
             tolerable_failures: number("checkpoint.tolerable-failures"),
             retained: number("checkpoint.retained") as usize,
             restarts: number("restart.attempts"),
+            barriers: match (self.value("checkpoint.mode"), self.value("checkpoint.unaligned")) {
+                ("at-least-once", _) => Barriers::AtLeastOnce,
+                (_, "true") => Barriers::Unaligned { after: time("checkpoint.aligned-timeout") },
+                _ => Barriers::Aligned,
+            },
             restore: match self.value("checkpoint.restore") {
                 "" | "latest" => RestoreFrom::Latest,
                 "none" => RestoreFrom::Nothing,

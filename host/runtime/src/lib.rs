@@ -66,7 +66,7 @@ pub mod spill;
 mod threads;
 
 pub use builder::{Builder, Runtime, StateBackend};
-pub use checkpoint::{CheckpointOptions, ClaimMode, RestoreFrom, Savepoints};
+pub use checkpoint::{Barriers, CheckpointOptions, ClaimMode, RestoreFrom, Savepoints};
 pub use config::Config;
 pub use error::RunError;
 pub use exchange::ExchangeOptions;

@@ -224,6 +224,15 @@ pub struct JobTable {
         info: *const ChainInfo,
         errors: BytesSink,
     ) -> *mut c_void,
+    /// Opens a chain that takes the rows which an output of a node had written, and divides them as the
+    /// output does, for one subtask. Null is failure. It is closed as the others are.
+    pub open_writer: unsafe extern "C" fn(
+        job: *mut c_void,
+        node: u32,
+        output: u32,
+        info: *const ChainInfo,
+        errors: BytesSink,
+    ) -> *mut c_void,
     /// Processes the rows of a valid page from `start` on, and puts the row to go on with into
     /// `next`.
     pub process: unsafe extern "C" fn(

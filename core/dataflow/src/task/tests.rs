@@ -70,7 +70,7 @@ fn bench_with(
     let chain = chain(writer, &info);
     let partition = ResultPartition::new(network.create_local(2, 10).unwrap(), vec![sender]);
     let outputs = Outputs::new(vec![partition], JumboBudget::new(1 << 20, 1 << 20));
-    let inputs = reads.then_some(Input { receiver, port: 0 }).into_iter().collect();
+    let inputs = reads.then_some(Input { receiver, port: 0, origin: None }).into_iter().collect();
     let task = Task::new(String::from("test"), chain, inputs, outputs, timeout);
     let pool = network.create_local(1, 20).unwrap();
     Bench { task, input, output, pool, _network: network }
@@ -383,3 +383,5 @@ fn behind_a_savepoint_that_the_job_stops_with_nothing_follows() {
     let last = Event::Watermark(WATERMARK_MAX);
     assert_eq!(events, [last, end, Event::Barrier(barrier), Event::EndOfPartition]);
 }
+
+mod overtaking;

@@ -221,6 +221,22 @@ fn some_flights() -> String {
 const IN_FILES: &[&str] =
     &["--state", "lsm", "--set", "memory.segment-size=8KiB", "--set", "memory.managed.size=3MiB"];
 
+/// Barriers that overtake: at once, or when they have waited a little.
+const UNALIGNED: &[&str] = &["--set", "checkpoint.unaligned=true"];
+const WITH_TIMEOUT: &[&str] =
+    &["--set", "checkpoint.unaligned=true", "--set", "checkpoint.aligned-timeout=2ms"];
+
+#[test]
+fn twenty_kills_change_nothing_with_unaligned_barriers() {
+    hours_survive("killed-unaligned", &[UNALIGNED], 5);
+}
+
+#[test]
+fn twenty_kills_change_nothing_with_barriers_that_wait_a_while() {
+    let in_files = [IN_FILES, WITH_TIMEOUT].concat();
+    hours_survive("killed-timeout", &[WITH_TIMEOUT, &in_files], 6);
+}
+
 #[test]
 fn twenty_kills_change_nothing() {
     hours_survive("killed", &[], 1);

@@ -163,7 +163,8 @@ impl Checkpointed {
     pub(crate) fn participation(&self) -> Participation {
         let keeper: Sender<keeper::Message> = self.keeper.sender();
         let (directory, restore) = (Arc::clone(&self.directory), self.restore.clone());
-        Participation { keeper, directory, restore }
+        let overtakes_after = self.options.barriers.overtakes_after();
+        Participation { keeper, directory, restore, overtakes_after }
     }
 
     /// The directory of the checkpoint that the job begins from.
@@ -239,6 +240,7 @@ pub(crate) struct TakingPart {
     keeper: Keeper,
     directory: Arc<Directory>,
     restore: Option<Restore>,
+    overtakes_after: Option<u32>,
 }
 
 impl TakingPart {
@@ -258,13 +260,15 @@ impl TakingPart {
         let restore = restore.map(|path| Restore::from_path(&path)).transpose();
         let restore = restore.map_err(RunError::Task)?;
         let keeper = Keeper::start(store, report);
-        Ok(Some(Self { keeper, directory: Arc::default(), restore }))
+        let overtakes_after = options.barriers.overtakes_after();
+        Ok(Some(Self { keeper, directory: Arc::default(), restore, overtakes_after }))
     }
 
     /// What this process needs.
     pub(crate) fn participation(&self) -> Participation {
         let (directory, restore) = (Arc::clone(&self.directory), self.restore.clone());
-        Participation { keeper: self.keeper.sender(), directory, restore }
+        let (keeper, overtakes_after) = (self.keeper.sender(), self.overtakes_after);
+        Participation { keeper, directory, restore, overtakes_after }
     }
 
     /// The orders of this process's tasks.

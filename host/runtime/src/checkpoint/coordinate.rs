@@ -181,6 +181,7 @@ impl Running {
             min_pause_ms: millis(options.min_pause),
             tolerable_failures: options.tolerable_failures,
             retained: options.retained.max(1),
+            alignment: options.barriers.alignment(),
             ..Config::default()
         };
         let wrong =
@@ -247,10 +248,10 @@ impl Running {
 
     fn report(&mut self, report: Report) {
         self.step(match report {
-            Report::Acknowledge { checkpoint, task, part } => Input::Acknowledge {
+            Report::Acknowledge { checkpoint, task, part, in_flight } => Input::Acknowledge {
                 checkpoint,
                 task: TaskId(task),
-                state: serde_json::to_vec(&part).unwrap_or_default().into(),
+                state: serde_json::to_vec(&(part, in_flight)).unwrap_or_default().into(),
             },
             Report::Decline { checkpoint, task, reason } => {
                 Input::Decline { checkpoint, task: TaskId(task), reason: Decline::Failed(reason) }
@@ -418,10 +419,13 @@ impl Running {
             operator.subtasks.push(match part {
                 TaskSnapshot::Finished => SubtaskState { finished: true, states: Vec::new() },
                 TaskSnapshot::State(part) => {
-                    let part = serde_json::from_slice(part).map_err(|error| error.to_string())?;
-                    let place = place(part, &mut files);
-                    let states = place.into_iter().map(|place| State { kind: kind.clone(), place });
-                    SubtaskState { finished: false, states: states.collect() }
+                    let parts: (Part, Part) =
+                        serde_json::from_slice(part).map_err(|error| error.to_string())?;
+                    let state = place(parts.0, &mut files).map(|place| State { kind, place });
+                    let in_flight = place(parts.1, &mut files);
+                    let in_flight = in_flight.map(|place| State { kind: Kind::InFlight, place });
+                    let states = state.into_iter().chain(in_flight).collect();
+                    SubtaskState { finished: false, states }
                 }
             });
         }

@@ -9,7 +9,7 @@ use std::{
 
 use millstream_checkpoint::{
     Manifest,
-    manifest::{Operator, Place, Purpose},
+    manifest::{Kind, Operator, Place, Purpose, State},
     storage::{CheckpointStorage, Restored},
 };
 use millstream_checkpoint_files::Storage;
@@ -82,6 +82,17 @@ impl Restore {
             operator.subtasks.iter().any(|subtask| !subtask.states.is_empty())
         };
         let path = self.directory();
+        let subtasks = || all().flat_map(|operator| &operator.subtasks);
+        let mut states = subtasks().flat_map(|subtask| &subtask.states);
+        if states.any(|state| state.kind == Kind::InFlight)
+            && self.manifest.graph_hash != graph.fingerprint()
+        {
+            return Err(TaskError::new(format!(
+                "{} has data in flight in it, which only the job as it was can take up again: go on from \
+                 a savepoint, or from an aligned checkpoint",
+                path.display()
+            )));
+        }
         // Sources and sinks of several jobs may be called alike, and a result always is.
         let is_chain = |id: &str| {
             let mut chains = graph.nodes.iter().zip(&there);
@@ -162,10 +173,36 @@ impl Restore {
         mut take: impl FnMut(&[u8]) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
         let Some(operator) = self.manifest.operator(operator) else { return Ok(()) };
-        for bytes in self.states(operator) {
-            take(&bytes?)?;
+        let states = operator.subtasks.iter().flat_map(|subtask| &subtask.states);
+        for state in states.filter(|state| state.kind != Kind::InFlight) {
+            take(&self.bytes(state)?)?;
         }
         Ok(())
+    }
+
+    /// Hands the data that were in flight towards each subtask of an operator to `take`, with the number of
+    /// the subtask and how many there were.
+    ///
+    /// # Errors
+    /// If they cannot be read, or that of `take`.
+    pub(crate) fn each_in_flight(
+        &self,
+        operator: &str,
+        mut take: impl FnMut(u32, u32, &[u8]) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        let Some(operator) = self.manifest.operator(operator) else { return Ok(()) };
+        let parallelism = operator.parallelism();
+        for (subtask, number) in operator.subtasks.iter().zip(0..) {
+            for state in subtask.states.iter().filter(|state| state.kind == Kind::InFlight) {
+                take(number, parallelism, &self.bytes(state)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many subtasks an operator had.
+    pub(crate) fn parallelism(&self, operator: &str) -> Option<u32> {
+        self.manifest.operator(operator).map(Operator::parallelism)
     }
 
     /// Checks that an operator has as many key groups as it had, since that is how its state is divided.
@@ -174,7 +211,8 @@ impl Restore {
     /// If it has not.
     pub(crate) fn check_key_groups(&self, operator: &str, found: u32) -> Result<(), TaskError> {
         let Some(operator) = self.manifest.operator(operator) else { return Ok(()) };
-        let has_state = operator.subtasks.iter().any(|subtask| !subtask.states.is_empty());
+        let mut states = operator.subtasks.iter().flat_map(|subtask| &subtask.states);
+        let has_state = states.any(|state| state.kind != Kind::InFlight);
         let was = operator.max_parallelism;
         if !has_state || was == found {
             return Ok(());
@@ -187,12 +225,8 @@ impl Restore {
         )))
     }
 
-    fn states<'a>(
-        &'a self,
-        operator: &'a Operator,
-    ) -> impl Iterator<Item = Result<Vec<u8>, TaskError>> + 'a {
-        let states = operator.subtasks.iter().flat_map(|subtask| &subtask.states);
-        states.map(move |state| match &state.place {
+    fn bytes(&self, state: &State) -> Result<Vec<u8>, TaskError> {
+        match &state.place {
             Place::Inline(bytes) => Ok(bytes.to_vec()),
             Place::File(handle) => {
                 let mut bytes = Vec::new();
@@ -209,7 +243,7 @@ impl Restore {
                 let read = self.store.read(self.checkpoint(), handle, 0, &mut bytes);
                 read.map(|()| bytes).map_err(failed)
             }
-        })
+        }
     }
 
     /// The splits of a source that are left: those that were begun, as far as they were not read, and

@@ -41,6 +41,8 @@ pub enum ConfigKind {
     Storage,
     /// A kind of state backend.
     StateBackend,
+    /// What a checkpoint guarantees.
+    CheckpointMode,
     /// `true`, `false` or `auto`.
     ZeroCopy,
 }
@@ -160,6 +162,25 @@ pub const OPTIONS: &[ConfigOption] = &[
         doc: "Complete checkpoints that are kept: if one is damaged, the one before is gone on from",
     },
     ConfigOption {
+        key: "checkpoint.mode",
+        kind: ConfigKind::CheckpointMode,
+        default: "exactly-once",
+        doc: "exactly-once, or at-least-once: then tasks with several inputs do not wait for barriers",
+    },
+    ConfigOption {
+        key: "checkpoint.unaligned",
+        kind: ConfigKind::Boolean,
+        default: "false",
+        doc: "Whether barriers overtake rows that wait, which become part of the checkpoint, so that it \
+              does not wait for slow tasks",
+    },
+    ConfigOption {
+        key: "checkpoint.aligned-timeout",
+        kind: ConfigKind::Duration,
+        default: "0 ms",
+        doc: "How long an unaligned checkpoint is tried as an aligned one, at each task",
+    },
+    ConfigOption {
         key: "checkpoint.restore",
         kind: ConfigKind::Text,
         default: "latest",
@@ -274,6 +295,10 @@ impl ConfigKind {
             Self::Text => (true, "text"),
             Self::ZeroCopy => {
                 (matches!(value, "auto" | "true" | "false"), "`auto`, `true` or `false`")
+            }
+            Self::CheckpointMode => {
+                let good = matches!(value, "exactly-once" | "at-least-once");
+                (good, "`exactly-once` or `at-least-once`")
             }
             Self::StateBackend => (matches!(value, "memory" | "lsm"), "`memory` or `lsm`"),
             Self::Storage => {
