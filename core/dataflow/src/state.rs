@@ -31,7 +31,7 @@ use crate::chain::{OpenInfo, StateMemory, TaskError};
 /// Bytes of a hash in front of a key's row.
 const HASH: usize = 8;
 /// The number under which a snapshot has the watermark, beside those of states.
-pub(crate) const WATERMARK: u16 = u16::MAX;
+pub const WATERMARK: u16 = u16::MAX;
 
 /// The memory of a chain as a backend leases it.
 pub(crate) struct ChainLease(Arc<dyn StateMemory>);

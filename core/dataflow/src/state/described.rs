@@ -116,7 +116,7 @@ pub(crate) fn check(old: &Description, new: &Description) -> Result<(), TaskErro
         (&old.map_key, &new.map_key, "map keys"),
         (&old.value, &new.value, "values"),
     ];
-    for (old, new, what) in sides.into_iter().filter(|(old, new, _)| old != new) {
+    if let Some((old, new, what)) = sides.into_iter().find(|(old, new, _)| old != new) {
         for (old, new) in old.iter().zip(new) {
             let (old, new) = match (old, new) {
                 (Part::Key(old), Part::Key(new)) => {

@@ -9,7 +9,7 @@ use std::{
 
 use millstream_checkpoint::{
     Manifest,
-    manifest::{Operator, Place, Purpose},
+    manifest::{Handle, Operator, Place, Purpose},
     storage::{CheckpointStorage, Restored},
 };
 use millstream_checkpoint_files::Storage;
@@ -135,6 +135,24 @@ impl Restore {
         if let Err(error) = self.store.discard(self.checkpoint()) {
             eprintln!("warning: {error}");
         }
+    }
+
+    /// What it consists of.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Fills `into` with bytes of a state, from `offset` in the state on.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) fn read(
+        &self,
+        handle: &Handle,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<(), TaskError> {
+        self.store.read(self.checkpoint(), handle, offset, into).map_err(failed)
     }
 
     /// The checkpoint's directory.
