@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,11 +12,10 @@ use millstream_checkpoint::{
     manifest::{Handle, Operator, Place, Purpose},
     storage::{CheckpointStorage, Restored},
 };
-use millstream_checkpoint_files::Storage;
 use millstream_dataflow::{StreamGraph, TaskError, graph::NodeKind};
 use serde::{Deserialize, Serialize};
 
-use super::{CheckpointOptions, RestoreFrom, Store};
+use super::{CheckpointOptions, RestoreFrom, Store, store::Storage};
 use crate::threads::Split;
 
 /// A checkpoint that a job begins from.
@@ -56,15 +55,7 @@ impl Restore {
     /// # Errors
     /// If there is none that is whole.
     pub(crate) fn from_path(path: &Path) -> Result<Self, TaskError> {
-        if !path.is_dir() {
-            let path = path.display();
-            return Err(TaskError::new(format!(
-                "there is no checkpoint or savepoint to begin from in {path}: name the directory of one, \
-                 such as DIR/JOB/chk-7"
-            )));
-        }
-        let store = Storage::savepoint(path);
-        let Restored { manifest, .. } = store.restore_only().map_err(failed)?;
+        let (store, Restored { manifest, .. }) = Storage::existing(path)?;
         Ok(Self { store: Arc::new(store), manifest: Arc::new(manifest), named: true })
     }
 
@@ -282,8 +273,6 @@ pub(super) fn open(
     graph: &StreamGraph,
     since: Option<u64>,
 ) -> Result<Opened, TaskError> {
-    // If that fails, opening says what is wrong.
-    let _ = fs::create_dir_all(&options.directory);
     let store = Arc::new(Storage::open(&options.directory, &graph.name).map_err(failed)?);
     store.clean().map_err(failed)?;
     if options.restore == RestoreFrom::Nothing && since.is_none() {
@@ -381,6 +370,8 @@ pub(crate) fn decode_splits(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use millstream_checkpoint::manifest::{Kind, Purpose, State, Subtask};
 
     use super::*;
