@@ -36,11 +36,10 @@ impl<'a> Chunks<'a> {
     ) -> Result<(), TaskError> {
         let (mut offset, end) = (0, self.place.length());
         let mut descriptions: Vec<Description> = Vec::new();
-        let mut buffer = Vec::new();
+        let mut window = Window { begin: 0, bytes: Vec::new() };
         while offset < end {
-            let header = (end - offset).min(HEADER as u64);
-            self.read(offset, header, &mut buffer)?;
-            let length = chunk_length(&buffer).filter(|length| *length <= end - offset);
+            let header = self.read(offset, (end - offset).min(HEADER as u64), &mut window)?;
+            let length = chunk_length(header).filter(|length| *length <= end - offset);
             let Some(length) = length else {
                 // What does not begin with a chunk has none; what goes on with none is damaged.
                 return match offset {
@@ -48,11 +47,11 @@ impl<'a> Chunks<'a> {
                     _ => Err(TaskError::new(format!("there is no chunk at byte {offset}"))),
                 };
             };
-            self.read(offset, length, &mut buffer)?;
+            let bytes = self.read(offset, length, &mut window)?;
             let wrong = |error: &dyn std::fmt::Display| {
                 TaskError::new(format!("the chunk at byte {offset}: {error}"))
             };
-            let (chunk, _) = ReadChunk::read(&buffer, 0).map_err(|error| wrong(&error))?;
+            let (chunk, _) = ReadChunk::read(bytes, 0).map_err(|error| wrong(&error))?;
             if describes(chunk.state) {
                 for entry in chunk.entries() {
                     let (_, description) =
@@ -71,23 +70,44 @@ impl<'a> Chunks<'a> {
         Ok(())
     }
 
-    /// Reads bytes from an offset on, as many as there are in any case.
-    fn read(&self, offset: u64, length: u64, into: &mut Vec<u8>) -> Result<(), TaskError> {
-        into.clear();
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        match self.place {
-            Place::Inline(bytes) => {
-                let begin = usize::try_from(offset).unwrap_or(usize::MAX);
-                let end = begin.saturating_add(length);
-                into.extend_from_slice(bytes.get(begin..end).unwrap_or(&[]));
-                Ok(())
-            }
-            Place::File(handle) => {
-                let room = into.try_reserve_exact(length);
-                room.map_err(|_| TaskError::new(format!("a chunk of {length} bytes")))?;
-                into.resize(length, 0);
-                self.restore.read(handle, offset, into)
-            }
+    /// Bytes from an offset on, as many as there are in any case. Those of a file are read in larger pieces:
+    /// in an object store each is a request.
+    fn read<'w>(
+        &'w self,
+        offset: u64,
+        length: u64,
+        window: &'w mut Window,
+    ) -> Result<&'w [u8], TaskError> {
+        let part = |bytes: &'w [u8], begin: u64| {
+            let begin = usize::try_from(offset - begin).unwrap_or(usize::MAX);
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            bytes.get(begin..begin.saturating_add(length)).unwrap_or(&[])
+        };
+        let handle = match self.place {
+            Place::Inline(bytes) => return Ok(part(bytes, 0)),
+            Place::File(handle) => handle,
+        };
+        let end = window.begin + window.bytes.len() as u64;
+        if offset < window.begin || offset + length > end {
+            let piece = length.max(PIECE).min(handle.length - offset);
+            let bytes = usize::try_from(piece).unwrap_or(usize::MAX);
+            *window = Window { begin: offset, bytes: Vec::new() };
+            let room = window.bytes.try_reserve_exact(bytes);
+            room.map_err(|_| {
+                TaskError::new(format!("there is no memory for {bytes} bytes of it"))
+            })?;
+            window.bytes.resize(bytes, 0);
+            self.restore.read(handle, offset, &mut window.bytes)?;
         }
+        Ok(part(&window.bytes, window.begin))
     }
 }
+
+/// What was read of a file.
+struct Window {
+    begin: u64,
+    bytes: Vec<u8>,
+}
+
+/// Bytes of a file that are read at a time, at least.
+const PIECE: u64 = 1 << 20;
