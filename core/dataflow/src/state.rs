@@ -5,6 +5,7 @@
 //! under a key of the group's own: the least hash that falls into it, without a row.
 
 mod described;
+mod rewritten;
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, marker::PhantomData, ops::Range};
@@ -240,14 +241,21 @@ impl KeyedState {
         let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
         let (mut offset, owned) = (0, self.owned);
         let mut states = self.states.clone();
+        let (mut rewritten, mut buffer) = (Vec::new(), Vec::new());
         while offset < chunks.len() {
             let read = ReadChunk::read(chunks, offset);
             let (chunk, next) = read.map_err(|error| wrong(&error))?;
             let bytes = chunks.get(offset..next).unwrap_or(&[]);
             offset = next;
             if chunk.state == DESCRIPTIONS {
-                states = self.matched(&chunk)?;
+                (states, rewritten) = self.matched(&chunk)?;
             } else if chunk.state != WATERMARK {
+                let mut bytes = bytes;
+                if let Some(Some(rewritten)) = rewritten.get_mut(usize::from(chunk.state)) {
+                    buffer.clear();
+                    rewritten.chunk(&chunk, &mut buffer)?;
+                    bytes = &buffer;
+                }
                 let restored = restore(&mut self.backend, owned, hash_of, &states, bytes);
                 restored.map_err(|error| wrong(&error))?;
             } else if self.groups().contains(&chunk.group) {

@@ -221,6 +221,12 @@ fn state_finds_the_operators_of_a_program_that_was_changed() {
     };
     let (rows, said, went_well) = restore("mapped", &[]);
     assert!(went_well && rows == expected, "{said}");
+    let (rows, said, went_well) = restore("wider", &[]);
+    assert!(went_well && rows == expected, "its values are rewritten: {said}");
+    let (rows, said, went_well) = restore("named", &[]);
+    assert!(!went_well && rows.is_empty(), "{said}");
+    assert!(said.contains("its state `windows` cannot be restored: values: "), "{said}");
+    assert!(said.contains("! value BIGINT NOT NULL  | value STRING NOT NULL"), "{said}");
     let (rows, said, went_well) = restore("hours", &[]);
     assert!(!went_well && rows.is_empty(), "{said}");
     assert!(said.contains("that the job does not have: [days]"), "{said}");
