@@ -68,6 +68,7 @@ impl Job for Filed {
             .key_by::<String, _>(|flight| flight.origin)
             .window(hours, |flight| flight.scheduled_departure.millis())
             .aggregate(Count)
+            .uid("hours")
             .sink("hours", output("hours"));
         Ok(())
     }
