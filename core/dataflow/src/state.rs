@@ -237,6 +237,11 @@ impl KeyedState {
         }
         Ok(())
     }
+
+    /// Adds chunks of other state to the snapshot that was just begun.
+    pub(crate) fn add_to_snapshot(&mut self, chunks: &[u8]) {
+        self.urgent.extend_from_slice(chunks);
+    }
 }
 
 fn hash_of(key: &[u8]) -> u64 {

@@ -1,6 +1,7 @@
 //! Process functions on a bench: timers, being held back, snapshots and restoring.
 
 mod processing_time;
+mod two_inputs;
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
