@@ -16,6 +16,7 @@ use millstream_state::{
     keyed::Access,
     restore,
     time::WATERMARK_MIN,
+    ttl::{Cleanup, Ttl, clean_chunks},
 };
 
 use crate::chain::{OpenInfo, StateMemory, TaskError};
@@ -66,6 +67,8 @@ pub(crate) struct KeyedState {
     pub(crate) watermark: i64,
     /// The processing time of the call at hand, in milliseconds since the epoch, by which state expires.
     pub(crate) time: i64,
+    /// States with a time to live.
+    living: Vec<(StateId, Ttl)>,
     /// Chunks of the open snapshot that are there already: the watermark, and pages that were to change.
     urgent: Vec<u8>,
 }
@@ -82,7 +85,8 @@ impl KeyedState {
         let config = MemoryConfig::default();
         let backend = MemoryBackend::new(ChainLease(memory), owned, hash_of, config);
         let (states, watermark) = (Vec::new(), WATERMARK_MIN);
-        Ok(Self { backend, owned, states, watermark, time: 0, urgent: Vec::new() })
+        let (living, urgent) = (Vec::new(), Vec::new());
+        Ok(Self { backend, owned, states, watermark, time: 0, living, urgent })
     }
 
     /// Adds a state. They must be added in the same order whenever the chain is opened.
@@ -208,7 +212,13 @@ impl KeyedState {
             out.append(&mut self.urgent);
             return Ok(true);
         }
-        self.backend.next_chunk(out).map_err(failure)
+        if self.living.is_empty() {
+            return self.backend.next_chunk(out).map_err(failure);
+        }
+        let mut chunks = Vec::new();
+        let more = self.backend.next_chunk(&mut chunks).map_err(failure)?;
+        self.clean_chunks(&chunks, out)?;
+        Ok(more)
     }
 
     /// See [`Chain::abort_snapshot`](crate::Chain::abort_snapshot).
@@ -236,6 +246,35 @@ impl KeyedState {
             }
         }
         Ok(())
+    }
+
+    /// From now on state expires: this one after a time. It is removed by the steps of what this gives, and
+    /// left out of snapshots.
+    pub(crate) fn expires(&mut self, state: StateId, ttl: Ttl) -> Cleanup {
+        self.living.push((state, ttl));
+        Cleanup::new(state, ttl, self.owned, hash_of)
+    }
+
+    /// Removes some of what has expired.
+    pub(crate) fn clean(&mut self, cleanup: &mut Cleanup) -> Result<(), TaskError> {
+        match cleanup.step(&mut self.backend, self.time) {
+            // The entry stays for the next round.
+            Err(StateError::SnapshotFirst) => {
+                self.backend.next_chunk(&mut self.urgent).map_err(failure)?;
+                Ok(())
+            }
+            cleaned => cleaned.map_err(failure),
+        }
+    }
+
+    /// Copies chunks without what has expired.
+    fn clean_chunks(&self, chunks: &[u8], out: &mut Vec<u8>) -> Result<(), TaskError> {
+        let living = |number: u16| {
+            let (id, ttl) = self.living.iter().find(|(id, _)| id.0 == number).copied()?;
+            Some((self.backend.spec(id)?, ttl))
+        };
+        let cleaned = clean_chunks(chunks, living, self.time, out);
+        cleaned.map_err(|error| TaskError::new(format!("{error}")))
     }
 
     /// Adds chunks of other state to the snapshot that was just begun.

@@ -10,6 +10,10 @@
 //! ended do not fire, as in Flink. Both are state: a job that goes on from a checkpoint has them, and
 //! those of processing time that came due meanwhile fire at once.
 //!
+//! State may have a [time to live](StateRegistry::living). Two streams with keys of one type share state and
+//! timers in a [`KeyedCoProcessFunction`]; in a [`KeyedBroadcastProcessFunction`] the second stream's rows
+//! go to every subtask, and say what is done with those of the first.
+//!
 //! ```
 //! use millstream_dataflow::{
 //!     Environment, TaskError,

@@ -6,7 +6,11 @@
 use alloc::vec::Vec;
 
 use millstream_data::{Value, order::Ordered, row::RowValue, value::Record};
-use millstream_state::keyed::{self, Descriptor};
+use millstream_state::{
+    StateId,
+    keyed::{self, Descriptor},
+    ttl::{Cleanup, Ttl},
+};
 
 use super::KeyContext;
 use crate::{chain::TaskError, state::KeyedState};
@@ -17,6 +21,7 @@ pub struct StateRegistry<'a> {
     state: &'a mut KeyedState,
     key: Option<usize>,
     namespace: usize,
+    ttl: Option<Ttl>,
 }
 
 impl<'a> StateRegistry<'a> {
@@ -26,11 +31,26 @@ impl<'a> StateRegistry<'a> {
         key: Option<usize>,
         namespace: usize,
     ) -> Self {
-        Self { state, key, namespace }
+        Self { state, key, namespace, ttl: None }
+    }
+
+    /// Where states are added that are forgotten a while after they were last used:
+    /// `states.living(Ttl::new(60_000)).value("count")?`. Time is processing time. Of a list each element
+    /// lives by itself, and of a map each entry. What has expired is never seen, unless the time to live
+    /// says so; it is removed bit by bit as the state is used, and left out of snapshots.
+    pub fn living(&mut self, ttl: Ttl) -> StateRegistry<'_> {
+        let Self { state, key, namespace, .. } = self;
+        StateRegistry { state, key: *key, namespace: *namespace, ttl: Some(ttl) }
     }
 
     fn descriptor(&self, name: &str) -> Descriptor {
-        Descriptor { key: self.key, namespace: Some(self.namespace), ..Descriptor::new(name) }
+        let namespace = Some(self.namespace);
+        Descriptor { key: self.key, namespace, ttl: self.ttl, ..Descriptor::new(name) }
+    }
+
+    /// What removes a state's contents when they have expired.
+    fn expiry(&mut self, id: StateId) -> Expiry {
+        Expiry(self.ttl.map(|ttl| self.state.expires(id, ttl)))
     }
 
     /// Adds one value for each key.
@@ -40,7 +60,9 @@ impl<'a> StateRegistry<'a> {
     pub fn value<T: RowValue + Record>(&mut self, name: &str) -> Result<ValueState<T>, TaskError> {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::ValueState::register(store, &descriptor);
-        Ok(ValueState { handle: self.state.handle(register, keyed::ValueState::id)? })
+        let handle = self.state.handle(register, keyed::ValueState::id)?;
+        let expiry = self.expiry(handle.id());
+        Ok(ValueState { handle, expiry })
     }
 
     /// Adds a list for each key.
@@ -50,7 +72,9 @@ impl<'a> StateRegistry<'a> {
     pub fn list<T: RowValue + Record>(&mut self, name: &str) -> Result<ListState<T>, TaskError> {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::ListState::register(store, &descriptor);
-        Ok(ListState { handle: self.state.handle(register, keyed::ListState::id)? })
+        let handle = self.state.handle(register, keyed::ListState::id)?;
+        let expiry = self.expiry(handle.id());
+        Ok(ListState { handle, expiry })
     }
 
     /// Adds a map for each key.
@@ -66,7 +90,23 @@ impl<'a> StateRegistry<'a> {
     {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::MapState::register(store, &descriptor);
-        Ok(MapState { handle: self.state.handle(register, keyed::MapState::id)? })
+        let handle = self.state.handle(register, keyed::MapState::id)?;
+        let expiry = self.expiry(handle.id());
+        Ok(MapState { handle, expiry })
+    }
+}
+
+/// Removes what has expired, a few entries with each use of a state.
+#[derive(Debug)]
+struct Expiry(Option<Cleanup>);
+
+impl Expiry {
+    #[inline]
+    fn step(&mut self, at: &mut KeyContext<'_>) -> Result<(), TaskError> {
+        match &mut self.0 {
+            None => Ok(()),
+            Some(cleanup) => at.state.clean(cleanup),
+        }
     }
 }
 
@@ -77,6 +117,7 @@ impl<'a> StateRegistry<'a> {
 #[derive(Debug)]
 pub struct ValueState<T> {
     handle: keyed::ValueState<T>,
+    expiry: Expiry,
 }
 
 impl<T: RowValue + Record> ValueState<T> {
@@ -99,6 +140,7 @@ impl<T: RowValue + Record> ValueState<T> {
     ) -> Result<Option<R>, TaskError> {
         // Only the call that succeeds comes to read.
         let mut read = Some(read);
+        self.expiry.step(at)?;
         let found = at.state.access(at.key, |access| {
             self.handle.read(access, |view| read.take().map(|read| read(view)))
         })?;
@@ -110,6 +152,7 @@ impl<T: RowValue + Record> ValueState<T> {
     /// # Errors
     /// See [`ValueState`].
     pub fn set(&mut self, at: &mut KeyContext<'_>, value: T::View<'_>) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.set(access, value))
     }
 
@@ -145,6 +188,7 @@ impl<T: RowValue + Record> ValueState<T> {
 #[derive(Debug)]
 pub struct ListState<T> {
     handle: keyed::ListState<T>,
+    expiry: Expiry,
 }
 
 impl<T: RowValue + Record> ListState<T> {
@@ -153,6 +197,7 @@ impl<T: RowValue + Record> ListState<T> {
     /// # Errors
     /// See [`ValueState`].
     pub fn add(&mut self, at: &mut KeyContext<'_>, element: T::View<'_>) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.add(access, element))
     }
 
@@ -175,6 +220,7 @@ impl<T: RowValue + Record> ListState<T> {
         at: &mut KeyContext<'_>,
         mut each: impl FnMut(T::View<'_>),
     ) -> Result<bool, TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.read(access, &mut each))
     }
 
@@ -183,6 +229,7 @@ impl<T: RowValue + Record> ListState<T> {
     /// # Errors
     /// See [`ValueState`].
     pub fn set(&mut self, at: &mut KeyContext<'_>, elements: &[T]) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| {
             self.handle.set(access, elements.iter().map(|element| element.view()))
         })
@@ -204,6 +251,7 @@ impl<T: RowValue + Record> ListState<T> {
 #[derive(Debug)]
 pub struct MapState<M, V> {
     handle: keyed::MapState<M, V>,
+    expiry: Expiry,
 }
 
 impl<M: RowValue + Ordered, V: RowValue> MapState<M, V>
@@ -220,6 +268,7 @@ where
         at: &mut KeyContext<'_>,
         map_key: M::View<'_>,
     ) -> Result<Option<V>, TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.get(access, map_key))
     }
 
@@ -233,6 +282,7 @@ where
         map_key: M::View<'v>,
         value: V::View<'v>,
     ) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.put(access, map_key, value))
     }
 
@@ -245,6 +295,7 @@ where
         at: &mut KeyContext<'_>,
         map_key: M::View<'_>,
     ) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.remove(access, map_key))
     }
 
@@ -259,6 +310,7 @@ where
         from: Option<M::View<'_>>,
         mut each: impl FnMut(M::View<'_>, V::View<'_>) -> bool,
     ) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.scan(access, from, &mut each))
     }
 
