@@ -181,3 +181,8 @@ fn restore_with_more(head: &mut impl KeyedHead, chunks: &[u8]) -> Result<(), Tas
     }
     head.state().restore(chunks.get(begin..).unwrap_or(&[]))
 }
+
+/// What is wrong where a chain of two inputs is given a page of a third one.
+pub(super) fn third_input() -> TaskError {
+    TaskError::new("a page arrived at a third input of two streams")
+}

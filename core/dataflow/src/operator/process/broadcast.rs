@@ -15,7 +15,7 @@ use crate::{
     chain::{Context, OpenInfo, TaskError},
     operator::{
         Emit, Row, Stage,
-        head::KeyedHead,
+        head::{KeyedHead, third_input},
         process_page,
         stateless::Emitter,
         timers::{TimeKind, TimerService},
@@ -215,7 +215,7 @@ where
                     context.fail(error);
                 }
             }),
-            _ => process_page::<F::Broadcast>(page, of_all, start, context, |row, context| {
+            1 => process_page::<F::Broadcast>(page, of_all, start, context, |row, context| {
                 let Parts { states, state, next, .. } = parts;
                 let (watermark, time) = (state.watermark, state.time);
                 let out = &mut Emitter { next, context };
@@ -224,6 +224,7 @@ where
                     context.fail(error);
                 }
             }),
+            _ => return Err(third_input()),
         })
     }
 

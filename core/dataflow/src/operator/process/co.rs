@@ -9,7 +9,7 @@ use crate::{
     chain::{Context, OpenInfo, TaskError},
     operator::{
         Row, Stage,
-        head::KeyedHead,
+        head::{KeyedHead, third_input},
         process_page,
         timers::{TimeKind, TimerService},
     },
@@ -158,7 +158,7 @@ where
                     context.fail(error);
                 }
             }),
-            _ => process_page::<F::Second>(page, second, start, context, |row, context| {
+            1 => process_page::<F::Second>(page, second, start, context, |row, context| {
                 let key = keys.1(Row::new(row));
                 let taken = parts
                     .with_key(key, context, |states, keyed| function.second(states, row, keyed));
@@ -166,6 +166,7 @@ where
                     context.fail(error);
                 }
             }),
+            _ => return Err(third_input()),
         })
     }
 

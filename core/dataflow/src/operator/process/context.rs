@@ -11,7 +11,7 @@ use crate::{
     state::KeyedState,
 };
 
-/// The key at hand: where [states](ValueState) are read and changed, and timers registered.
+/// The key at hand: where [states](super::ValueState) are read and changed, and timers registered.
 pub struct KeyContext<'a> {
     pub(in crate::operator) state: &'a mut KeyedState,
     pub(in crate::operator) timers: &'a mut TimerService,
