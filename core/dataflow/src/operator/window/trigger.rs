@@ -4,6 +4,7 @@
 //! remembers of a window is keyed state of that window. The engine itself forgets a window at its end, and
 //! tells the trigger so that it [clears](Trigger::clear) what it kept.
 
+mod continuous;
 mod kinds;
 
 use core::fmt;
@@ -11,9 +12,9 @@ use core::fmt;
 use millstream_data::Value;
 use millstream_state::{Key as StateKey, window::Window};
 
+pub use continuous::{ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger};
 pub use kinds::{
-    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, EventTimeTrigger,
-    NeverTrigger, ProcessingTimeTrigger, PurgingTrigger,
+    CountTrigger, EventTimeTrigger, NeverTrigger, ProcessingTimeTrigger, PurgingTrigger,
 };
 
 use super::triggered::namespace;
