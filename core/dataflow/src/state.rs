@@ -65,7 +65,8 @@ pub(crate) struct KeyedState {
     /// The watermark of the chain. It is part of a snapshot, so that a window that has ended does not
     /// begin anew for a row that was late: at a barrier all subtasks have the same one.
     pub(crate) watermark: i64,
-    /// The processing time of the call at hand, in milliseconds since the epoch, by which state expires.
+    /// The processing time of the call at hand, in milliseconds since the epoch, by which state
+    /// expires.
     pub(crate) time: i64,
     /// States with a time to live.
     living: Vec<(StateId, Ttl)>,
@@ -248,8 +249,8 @@ impl KeyedState {
         Ok(())
     }
 
-    /// From now on state expires: this one after a time. It is removed by the steps of what this gives, and
-    /// left out of snapshots.
+    /// From now on state expires: this one after a time. It is removed by the steps of what this
+    /// gives, and left out of snapshots.
     pub(crate) fn expires(&mut self, state: StateId, ttl: Ttl) -> Cleanup {
         self.living.push((state, ttl));
         Cleanup::new(state, ttl, self.owned, hash_of)

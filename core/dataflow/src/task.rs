@@ -95,8 +95,8 @@ pub struct Task {
     overdue: bool,
     /// When the chain has rows to make again.
     produce_at: Option<u64>,
-    /// When the chain wants to be told the time; at first, so that one whose state was put back can say
-    /// what it waits for.
+    /// When the chain wants to be told the time; at first, so that one whose state was put back can
+    /// say what it waits for.
     wake_at: Option<u64>,
     debloating: Option<Debloating>,
     /// Channels that may still bring data.
@@ -183,8 +183,8 @@ impl Task {
         self
     }
 
-    /// Tells what the wall clock was when the clock that [`Task::poll`] is given began: microseconds since
-    /// the epoch. Without it, processing time begins with that clock.
+    /// Tells what the wall clock was when the clock that [`Task::poll`] is given began:
+    /// microseconds since the epoch. Without it, processing time begins with that clock.
     pub fn epoch(mut self, micros: i64) -> Self {
         self.outputs.set_epoch(micros);
         self

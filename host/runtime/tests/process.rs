@@ -200,8 +200,8 @@ impl KeyedProcessFunction for Echo {
     }
 }
 
-/// The source ends when it hears of a timer. Until then nothing comes behind the first row: the clock
-/// alone wakes the task.
+/// The source ends when it hears of a timer. Until then nothing comes behind the first row: the
+/// clock alone wakes the task.
 #[test]
 fn a_timer_of_processing_time_fires_while_no_row_comes() {
     const TICKS: u64 = 1000;

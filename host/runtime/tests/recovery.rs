@@ -1,5 +1,5 @@
-//! Windows with triggers and process functions of two inputs, through a failure: the job goes on from a
-//! checkpoint as if nothing had happened.
+//! Windows with triggers and process functions of two inputs, through a failure: the job goes on
+//! from a checkpoint as if nothing had happened.
 
 use std::{
     collections::BTreeMap,
@@ -135,8 +135,8 @@ impl KeyedBroadcastProcessFunction for Ruled {
     }
 }
 
-/// Adds to each sum those of its key before it, and what the second stream says. Emits when all is there;
-/// fails once, as soon as there is a checkpoint.
+/// Adds to each sum those of its key before it, and what the second stream says. Emits when all is
+/// there; fails once, as soon as there is a checkpoint.
 #[derive(Clone)]
 struct Total {
     checkpoints: PathBuf,

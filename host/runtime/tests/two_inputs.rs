@@ -34,8 +34,8 @@ fn numbers(subtask: u32, parallelism: u32) -> impl Iterator<Item = (u64, u64)> +
     own.map(|number| (number % KEYS, number))
 }
 
-/// Joins numbers with the names of their keys, whichever comes first. What has no name in the end is
-/// emitted without.
+/// Joins numbers with the names of their keys, whichever comes first. What has no name in the end
+/// is emitted without.
 #[derive(Clone)]
 struct Name;
 
@@ -118,8 +118,8 @@ fn rows_of_two_streams_with_a_key_meet() {
     }
 }
 
-/// Emits the numbers that are multiples of a rule, each with the rule. Numbers wait for the last rule,
-/// which is 0.
+/// Emits the numbers that are multiples of a rule, each with the rule. Numbers wait for the last
+/// rule, which is 0.
 #[derive(Clone)]
 struct Multiples;
 

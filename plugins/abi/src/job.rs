@@ -73,8 +73,8 @@ pub struct ChainHost {
     pub release: unsafe extern "C" fn(lender: *mut c_void, token: u64),
     /// The processing time when the call began: milliseconds since the epoch.
     pub time: i64,
-    /// Has the chain told the time (`SIGNAL_TIME`) once this processing time has come; the earliest that
-    /// was asked for counts.
+    /// Has the chain told the time (`SIGNAL_TIME`) once this processing time has come; the earliest
+    /// that was asked for counts.
     pub wake_at: unsafe extern "C" fn(context: *mut c_void, time: i64),
 }
 
@@ -154,7 +154,7 @@ pub struct ChainInfo {
 pub struct JobTable {
     /// Bytes of this struct.
     pub size: u32,
-    /// [`VERSION`] of the plugin.
+    /// [`VERSION`](crate::VERSION) of the plugin.
     pub version: u32,
     /// Builds the job's program. Null is failure.
     pub open: unsafe extern "C" fn(options: BorrowedOptions, errors: BytesSink) -> *mut c_void,

@@ -14,8 +14,8 @@ use crate::{
     state::KeyedState,
 };
 
-/// An operator with keyed state, at the head of its chain. It is a [`Chain`]: rows, time, snapshots and
-/// what follows are brought together here.
+/// An operator with keyed state, at the head of its chain. It is a [`Chain`]: rows, time, snapshots
+/// and what follows are brought together here.
 pub(crate) trait KeyedHead: Send {
     /// What it emits.
     type Out: Value;
@@ -45,8 +45,8 @@ pub(crate) trait KeyedHead: Send {
         context: &mut Context<'_>,
     ) -> Result<usize, TaskError>;
 
-    /// Does what a kind of time, as the state has it, has made due; `false` if the context is blocked
-    /// before all is done.
+    /// Does what a kind of time, as the state has it, has made due; `false` if the context is
+    /// blocked before all is done.
     fn advance(&mut self, kind: TimeKind, context: &mut Context<'_>) -> Result<bool, TaskError>;
 
     /// The state was put back.

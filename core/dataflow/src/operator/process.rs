@@ -4,15 +4,15 @@
 //! watermark, timers and where to emit. State belongs to the key at hand; the function itself should
 //! keep nothing between calls that must outlive a failure.
 //!
-//! A timer of event time fires when the watermark has reached it, and the watermark goes on downstream
-//! once all timers that it made due have fired. A timer of processing time fires when the wall clock has
-//! reached it, or soon after if the task is busy or held back; those that are left when the input has
-//! ended do not fire, as in Flink. Both are state: a job that goes on from a checkpoint has them, and
-//! those of processing time that came due meanwhile fire at once.
+//! A timer of event time fires when the watermark has reached it, and the watermark goes on
+//! downstream once all timers that it made due have fired. A timer of processing time fires when
+//! the wall clock has reached it, or soon after if the task is busy or held back; those that are
+//! left when the input has ended do not fire, as in Flink. Both are state: a job that goes on from
+//! a checkpoint has them, and those of processing time that came due meanwhile fire at once.
 //!
-//! State may have a [time to live](StateRegistry::living). Two streams with keys of one type share state and
-//! timers in a [`KeyedCoProcessFunction`]; in a [`KeyedBroadcastProcessFunction`] the second stream's rows
-//! go to every subtask, and say what is done with those of the first.
+//! State may have a [time to live](StateRegistry::living). Two streams with keys of one type share
+//! state and timers in a [`KeyedCoProcessFunction`]; in a [`KeyedBroadcastProcessFunction`] the
+//! second stream's rows go to every subtask, and say what is done with those of the first.
 //!
 //! ```
 //! use millstream_dataflow::{
@@ -132,9 +132,9 @@ pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
         context: &mut ProcessContext<'_, Self>,
     ) -> Result<(), TaskError>;
 
-    /// A timer of event time of the key at hand fires: the watermark has reached `time`, in milliseconds. The timer
-    /// is gone. Timers fire in the order of time; one that is registered here and is due already, too,
-    /// fires before the watermark goes on.
+    /// A timer of event time of the key at hand fires: the watermark has reached `time`, in
+    /// milliseconds. The timer is gone. Timers fire in the order of time; one that is registered
+    /// here and is due already, too, fires before the watermark goes on.
     ///
     /// # Errors
     /// As [`process`](Self::process).
@@ -149,8 +149,8 @@ pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
     }
 
     /// A timer of processing time of the key at hand fires: the wall clock has reached `time`, in
-    /// milliseconds since the epoch. The timer is gone. Timers fire in the order of time; one that is
-    /// registered here and is due already fires, too.
+    /// milliseconds since the epoch. The timer is gone. Timers fire in the order of time; one that
+    /// is registered here and is due already fires, too.
     ///
     /// # Errors
     /// As [`process`](Self::process).

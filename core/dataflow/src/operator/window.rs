@@ -5,8 +5,9 @@
 //! slice, however many windows it is in, and a slice that has ended is merged into its windows. Where
 //! each window is one slice, rows go into windows directly. **Sessions** are windows of each key's own.
 //!
-//! What cannot be folded so has **triggers**, which say when a window is emitted, **evictors**, which
-//! say what of it is left out, and functions that see all of its rows ([`ProcessWindowFunction`]).
+//! What cannot be folded so has **triggers**, which say when a window is emitted, **evictors**,
+//! which say what of it is left out, and functions that see all of its rows
+//! ([`ProcessWindowFunction`]).
 //!
 //! ```
 //! use millstream_dataflow::{

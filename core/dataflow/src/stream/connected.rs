@@ -57,8 +57,9 @@ impl<A: Value, P: Pipeline<Out = A>> Stream<A, P> {
         ConnectedStreams::new(first.env, first.upstreams, second.upstreams, ())
     }
 
-    /// This stream and another of which every subtask gets every row: rules, or a small table. Nothing
-    /// is promised about which stream's rows come first: a rule may come after rows that it is for.
+    /// This stream and another of which every subtask gets every row: rules, or a small table.
+    /// Nothing is promised about which stream's rows come first: a rule may come after rows that it
+    /// is for.
     pub fn connect_broadcast<B: Value, Q>(self, other: Stream<B, Q>) -> ConnectedStreams<A, B>
     where
         Q: Pipeline<Out = B>,
@@ -93,8 +94,8 @@ where
         ConnectedStreams::new(first.env, first.upstreams, second.upstreams, keys)
     }
 
-    /// This stream and another of which every subtask gets every row: rules, or a small table. Nothing
-    /// is promised about which stream's rows come first.
+    /// This stream and another of which every subtask gets every row: rules, or a small table.
+    /// Nothing is promised about which stream's rows come first.
     pub fn connect_broadcast<B: Value, Q>(
         self,
         other: Stream<B, Q>,

@@ -112,7 +112,8 @@ where
     }
 }
 
-/// The head of a chain that begins with a process function of a stream with keys and a broadcast one.
+/// The head of a chain that begins with a process function of a stream with keys and a broadcast
+/// one.
 #[derive(Clone)]
 pub struct BroadcastProcessPages<F, S> {
     function: F,

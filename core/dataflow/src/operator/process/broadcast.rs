@@ -23,12 +23,12 @@ use crate::{
     state::KeyedState,
 };
 
-/// What is done with the rows of each key, by what the rows of another stream say, of which every subtask
-/// gets all: rules, for instance. Each subtask works with a clone of its own.
+/// What is done with the rows of each key, by what the rows of another stream say, of which every
+/// subtask gets all: rules, for instance. Each subtask works with a clone of its own.
 ///
-/// What the broadcast rows say is [broadcast state](BroadcastStates). Only they can change it, and each
-/// subtask has to make the same of them: it must not depend on the subtask or on the clock. Nothing is
-/// promised about which stream's rows come first.
+/// What the broadcast rows say is [broadcast state](BroadcastStates). Only they can change it, and
+/// each subtask has to make the same of them: it must not depend on the subtask or on the clock.
+/// Nothing is promised about which stream's rows come first.
 pub trait KeyedBroadcastProcessFunction: Clone + Send + Sync + 'static {
     /// The key of the rows. Its row has at most 504 bytes, 496 where timers are registered.
     type Key: Key + RowValue + Record;
@@ -41,8 +41,8 @@ pub trait KeyedBroadcastProcessFunction: Clone + Send + Sync + 'static {
     /// The handles of the states that it keeps, for each key and of the broadcast rows.
     type States: Send + 'static;
 
-    /// Adds its states, before the first row. A job that goes on from a checkpoint must add the same ones
-    /// in the same order.
+    /// Adds its states, before the first row. A job that goes on from a checkpoint must add the
+    /// same ones in the same order.
     ///
     /// # Errors
     /// What a registry says, or the function's own. The task fails with it.
@@ -64,8 +64,8 @@ pub trait KeyedBroadcastProcessFunction: Clone + Send + Sync + 'static {
         context: &mut KeyedBroadcastContext<'_, Self>,
     ) -> Result<(), TaskError>;
 
-    /// Takes a broadcast row. There is no key at hand. What is emitted, each subtask emits; it has to find
-    /// room at once.
+    /// Takes a broadcast row. There is no key at hand. What is emitted, each subtask emits; it has
+    /// to find room at once.
     ///
     /// # Errors
     /// As [`process`](Self::process).
@@ -92,7 +92,8 @@ pub trait KeyedBroadcastProcessFunction: Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// As [`KeyedProcessFunction::on_processing_timer`](super::KeyedProcessFunction::on_processing_timer).
+    /// As
+    /// [`KeyedProcessFunction::on_processing_timer`](super::KeyedProcessFunction::on_processing_timer).
     ///
     /// # Errors
     /// As [`process`](Self::process).

@@ -1,4 +1,5 @@
-//! Process functions with two inputs: rows of a key of either stream, with state and timers in common.
+//! Process functions with two inputs: rows of a key of either stream, with state and timers in
+//! common.
 
 use core::fmt;
 
@@ -16,11 +17,11 @@ use crate::{
     state::KeyedState,
 };
 
-/// What is done with the rows of each key of two streams. State and timers of a key are the same for both.
-/// Each subtask works with a clone of its own.
+/// What is done with the rows of each key of two streams. State and timers of a key are the same
+/// for both. Each subtask works with a clone of its own.
 ///
-/// The watermark is the lesser one of both streams. Nothing is promised about which stream's rows come
-/// first.
+/// The watermark is the lesser one of both streams. Nothing is promised about which stream's rows
+/// come first.
 pub trait KeyedCoProcessFunction: Clone + Send + Sync + 'static {
     /// The key of the rows of both. Its row has at most 504 bytes, 496 where timers are registered.
     type Key: Key + RowValue + Record;
@@ -33,8 +34,8 @@ pub trait KeyedCoProcessFunction: Clone + Send + Sync + 'static {
     /// The handles of the states that it keeps for each key; `()` if it keeps none.
     type States: Send + 'static;
 
-    /// Adds its states, before the first row. A job that goes on from a checkpoint must add the same ones
-    /// in the same order.
+    /// Adds its states, before the first row. A job that goes on from a checkpoint must add the
+    /// same ones in the same order.
     ///
     /// # Errors
     /// What the registry says, or the function's own. The task fails with it.
@@ -76,7 +77,8 @@ pub trait KeyedCoProcessFunction: Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// As [`KeyedProcessFunction::on_processing_timer`](super::KeyedProcessFunction::on_processing_timer).
+    /// As
+    /// [`KeyedProcessFunction::on_processing_timer`](super::KeyedProcessFunction::on_processing_timer).
     ///
     /// # Errors
     /// As [`first`](Self::first).

@@ -26,14 +26,14 @@ impl KeyContext<'_> {
         self.state.watermark
     }
 
-    /// The processing time, in milliseconds since the epoch: that of the wall clock when the page at hand
-    /// was begun. It never goes back as long as the process lives.
+    /// The processing time, in milliseconds since the epoch: that of the wall clock when the page
+    /// at hand was begun. It never goes back as long as the process lives.
     pub fn processing_time(&self) -> i64 {
         self.state.time
     }
 
-    /// Has the key called when the watermark reaches `time`, in milliseconds; at the next watermark if
-    /// it has already. A key has one timer of a time, however often it is registered.
+    /// Has the key called when the watermark reaches `time`, in milliseconds; at the next watermark
+    /// if it has already. A key has one timer of a time, however often it is registered.
     ///
     /// # Errors
     /// If the managed memory is used up, or the key's row has more than 496 bytes.
@@ -49,8 +49,9 @@ impl KeyContext<'_> {
         self.timers.event.delete(self.state, &self.key, time)
     }
 
-    /// Has the key called when the wall clock reaches `time`, in milliseconds since the epoch; as soon as
-    /// may be if it has already. A key has one timer of a time, however often it is registered.
+    /// Has the key called when the wall clock reaches `time`, in milliseconds since the epoch; as
+    /// soon as may be if it has already. A key has one timer of a time, however often it is
+    /// registered.
     ///
     /// # Errors
     /// As [`register_timer`](Self::register_timer).
@@ -73,8 +74,8 @@ impl fmt::Debug for KeyContext<'_> {
     }
 }
 
-/// What a function with keys is given beside a row or a timer. It is a [`KeyContext`], by which states are
-/// reached: `states.count.get(context)?`.
+/// What a function with keys is given beside a row or a timer. It is a [`KeyContext`], by which
+/// states are reached: `states.count.get(context)?`.
 pub struct FunctionContext<'a, K: Value, O: Value> {
     pub(super) keyed: KeyContext<'a>,
     pub(super) key: K::View<'a>,

@@ -56,8 +56,8 @@ impl<K: Key + RowValue + Record, T, N> Parts<K, T, N> {
         call(states, &mut FunctionContext { keyed, key, out: &mut Emitter { next, context } })
     }
 
-    /// Calls a function with the time of each timer of a kind that is due; `false` if the context is
-    /// blocked before all were.
+    /// Calls a function with the time of each timer of a kind that is due; `false` if the context
+    /// is blocked before all were.
     pub(super) fn fire<O: Value>(
         &mut self,
         kind: TimeKind,

@@ -35,9 +35,10 @@ impl<'a> StateRegistry<'a> {
     }
 
     /// Where states are added that are forgotten a while after they were last used:
-    /// `states.living(Ttl::new(60_000)).value("count")?`. Time is processing time. Of a list each element
-    /// lives by itself, and of a map each entry. What has expired is never seen, unless the time to live
-    /// says so; it is removed bit by bit as the state is used, and left out of snapshots.
+    /// `states.living(Ttl::new(60_000)).value("count")?`. Time is processing time. Of a list each
+    /// element lives by itself, and of a map each entry. What has expired is never seen, unless the
+    /// time to live says so; it is removed bit by bit as the state is used, and left out of
+    /// snapshots.
     pub fn living(&mut self, ttl: Ttl) -> StateRegistry<'_> {
         let Self { state, key, namespace, .. } = self;
         StateRegistry { state, key: *key, namespace: *namespace, ttl: Some(ttl) }

@@ -1,9 +1,10 @@
 //! Windows with triggers: for what cannot be folded into slices.
 //!
-//! For each key and window there are contents, an accumulator or a list of rows, the states of the trigger,
-//! and timers: Flink's `WindowOperator` and `EvictingWindowOperator`. Each row costs a few calls of the
-//! state for each of its windows, where [`WindowChain`](super::WindowChain) has one for many rows: that
-//! one does tumbling, sliding and cumulating windows that are folded and emitted at their end.
+//! For each key and window there are contents, an accumulator or a list of rows, the states of the
+//! trigger, and timers: Flink's `WindowOperator` and `EvictingWindowOperator`. Each row costs a few
+//! calls of the state for each of its windows, where [`WindowChain`](super::WindowChain) has one
+//! for many rows: that one does tumbling, sliding and cumulating windows that are folded and
+//! emitted at their end.
 
 mod contents;
 mod merging;

@@ -1,8 +1,8 @@
 //! Broadcast state: maps that every subtask has whole.
 //!
-//! All subtasks get the same rows and keep the same, so that a snapshot has what the first one keeps, and
-//! all begin from that. The maps are small, as rules are: they are on the heap, and their bytes are
-//! reserved out of the budget of the chain's state.
+//! All subtasks get the same rows and keep the same, so that a snapshot has what the first one
+//! keeps, and all begin from that. The maps are small, as rules are: they are on the heap, and
+//! their bytes are reserved out of the budget of the chain's state.
 
 use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, marker::PhantomData};

@@ -6,8 +6,8 @@ use super::*;
 
 const LIFE: i64 = 100;
 
-/// Keeps the time of each row, 0 keeps none, and emits what it finds: the value, the elements of the list
-/// and the keys of the map.
+/// Keeps the time of each row, 0 keeps none, and emits what it finds: the value, the elements of
+/// the list and the keys of the map.
 #[derive(Clone)]
 struct Recent(TtlUpdate);
 

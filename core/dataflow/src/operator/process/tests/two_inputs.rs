@@ -133,8 +133,8 @@ fn they_move_with_their_keys() {
     assert_eq!(found, expected);
 }
 
-/// Emits a row for each limit that the sum of its key has passed with it. A limit of 0 is taken back.
-/// Timers emit how many limits there are.
+/// Emits a row for each limit that the sum of its key has passed with it. A limit of 0 is taken
+/// back. Timers emit how many limits there are.
 #[derive(Clone)]
 struct Limits;
 
@@ -276,8 +276,8 @@ fn the_first_subtask_writes_broadcast_state_and_all_read_it() {
     }
 }
 
-/// So many bytes of entries go into a few segments only if those that are replaced and removed give theirs
-/// back.
+/// So many bytes of entries go into a few segments only if those that are replaced and removed give
+/// theirs back.
 #[test]
 fn broadcast_state_gives_back_what_it_does_not_need() {
     let mut bench = limits(0, 1, 12);

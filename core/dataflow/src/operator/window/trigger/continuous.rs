@@ -43,8 +43,8 @@ fn earliest(
     Ok(first)
 }
 
-/// Fires at every interval of event time as long as the window has not ended, and when it has. Intervals
-/// begin at the epoch; the first that counts is the one of the window's first row.
+/// Fires at every interval of event time as long as the window has not ended, and when it has.
+/// Intervals begin at the epoch; the first that counts is the one of the window's first row.
 #[derive(Clone, Copy, Debug)]
 pub struct ContinuousEventTimeTrigger {
     millis: i64,
@@ -147,8 +147,8 @@ impl<T: Value> Trigger<T> for ContinuousEventTimeTrigger {
     }
 }
 
-/// Fires at every interval of the wall clock in which the window has rows, old or new. Intervals begin at
-/// the epoch. Those that have passed while nothing ran are one.
+/// Fires at every interval of the wall clock in which the window has rows, old or new. Intervals
+/// begin at the epoch. Those that have passed while nothing ran are one.
 #[derive(Clone, Copy, Debug)]
 pub struct ContinuousProcessingTimeTrigger {
     millis: i64,

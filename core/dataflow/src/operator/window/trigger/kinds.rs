@@ -12,7 +12,8 @@ use crate::{
     operator::process::{StateRegistry, ValueState},
 };
 
-/// Fires when the watermark has reached the end of the window, and again for each row that comes later.
+/// Fires when the watermark has reached the end of the window, and again for each row that comes
+/// later.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EventTimeTrigger;
 

@@ -1,5 +1,5 @@
-//! Several jobs in one library: one without an end, one with a sink and a result, one that waits for a
-//! timer, and two with mistakes.
+//! Several jobs in one library: one without an end, one with a sink and a result, one that waits
+//! for a timer, and two with mistakes.
 
 use std::sync::{
     Arc,
