@@ -98,6 +98,9 @@ pub struct Task {
     /// When the chain wants to be told the time; at first, so that one whose state was put back can
     /// say what it waits for.
     wake_at: Option<u64>,
+    /// The last poll ended for want of room, or of something of the chain's own: until that is there
+    /// and wakes the task, no deadline matters.
+    held_back: bool,
     debloating: Option<Debloating>,
     /// Channels that may still bring data.
     with_data: usize,
@@ -167,6 +170,7 @@ impl Task {
             overdue: false,
             produce_at: None,
             wake_at: Some(0),
+            held_back: false,
             debloating: None,
             ended: false,
             dismissed: false,
@@ -209,6 +213,9 @@ impl Task {
     /// When the task wants to be polled although nothing woke it, in microseconds of the clock that
     /// [`Task::poll`] is given. Changes only in a poll.
     pub fn deadline(&self) -> Option<u64> {
+        if self.held_back {
+            return None;
+        }
         let own = self.produce_at.into_iter().chain(self.wake_at);
         let own = own.min().filter(|_| self.phase == Phase::Running);
         self.flush_at.into_iter().chain(own).min()
@@ -232,6 +239,7 @@ impl Task {
     }
 
     fn work(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError> {
+        self.held_back = false;
         for _ in 0..ELEMENTS_PER_POLL {
             let writes = self.write_snapshot(waker);
             let may_go_on = match self.phase {
@@ -239,9 +247,11 @@ impl Task {
                 _ => self.outputs.is_ready_or_notifies(waker),
             };
             if !may_go_on {
+                self.held_back = true;
                 return Ok(if writes { TaskPoll::Again } else { TaskPoll::Backpressured });
             }
             if matches!(self.phase, Phase::Running | Phase::Finishing) && self.chain.waits(waker) {
+                self.held_back = true;
                 return Ok(TaskPoll::Idle);
             }
             match self.phase {
