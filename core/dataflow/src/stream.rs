@@ -43,7 +43,7 @@ pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
 pub use processed::{BroadcastProcessPages, CoProcessPages, ProcessPages};
 pub use sessions::{SessionPages, SessionStream};
 pub use triggered::{EvictedStream, TriggeredPages, TriggeredStream};
-pub use windowed::{CoGroupPages, WindowPages, WindowedStream};
+pub use windowed::{CoGroupPages, WindowJoinPages, WindowPages, WindowedStream};
 
 use crate::{
     chain::{Chain, OpenInfo, TaskError},

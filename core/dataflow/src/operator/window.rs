@@ -61,6 +61,7 @@ mod assigner;
 mod co_group;
 mod evictor;
 mod function;
+mod join;
 mod panes;
 mod sessions;
 #[cfg(test)]
@@ -75,6 +76,7 @@ pub(crate) use co_group::CoWindowing;
 pub use co_group::{CoGroupChain, CoGroupFunction, Group};
 pub use evictor::{CountEvictor, Evictor, NoEvictor, TimeEvictor};
 pub use function::{ProcessWindowFunction, WindowContext, WindowRows, WindowTimes};
+pub use join::WindowJoin;
 pub use sessions::SessionChain;
 pub(crate) use sessions::SessionWindowing;
 pub use trigger::{
