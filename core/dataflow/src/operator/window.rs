@@ -85,6 +85,7 @@ pub use trigger::{
 };
 pub use triggered::{
     AtOnce, CountWindows, EventTimeWindows, Folding, FoldingThen, GLOBAL_WINDOW, Gathering,
-    GlobalWindows, Listing, ProcessingTimeWindows, SessionWindows, Windows,
+    GlobalWindows, Listing, ProcessingTimeSessionWindows, ProcessingTimeWindows, SessionWindows,
+    Windows,
 };
 pub(crate) use triggered::{Gather, TriggeredChain, Triggering};

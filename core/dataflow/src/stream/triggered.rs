@@ -14,8 +14,9 @@ use crate::{
         window::{
             AtOnce, CountEvictor, CountTrigger, CountWindows, Evictor, Folding, FoldingThen,
             Gather, GlobalWindows, Listing, NeverTrigger, NoEvictor, ProcessWindowFunction,
-            ProcessingTimeTrigger, ProcessingTimeWindows, PurgingTrigger, Trigger, TriggeredChain,
-            Triggering, WindowAggregate, WindowAssigner, Windows,
+            ProcessingTimeSessionWindows, ProcessingTimeTrigger, ProcessingTimeWindows,
+            PurgingTrigger, Trigger, TriggeredChain, Triggering, WindowAggregate, WindowAssigner,
+            Windows,
         },
     },
 };
@@ -124,6 +125,17 @@ where
         assigner: W,
     ) -> TriggeredStream<T, P, K, S, ProcessingTimeWindows<W>, ProcessingTimeTrigger> {
         let windows = ProcessingTimeWindows { assigner };
+        TriggeredStream::new(self, windows, ProcessingTimeTrigger, Lateness::default())
+    }
+
+    /// Takes the rows of each key together that come less than `gap` milliseconds apart, by the
+    /// wall clock. A session ends `gap` behind its last row; one that has not ended when the input
+    /// does is not emitted. A gap below 1 fails the job when it starts.
+    pub fn processing_time_session_window(
+        self,
+        gap: i64,
+    ) -> TriggeredStream<T, P, K, S, ProcessingTimeSessionWindows, ProcessingTimeTrigger> {
+        let windows = ProcessingTimeSessionWindows { gap };
         TriggeredStream::new(self, windows, ProcessingTimeTrigger, Lateness::default())
     }
 }

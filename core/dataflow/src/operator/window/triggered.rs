@@ -25,8 +25,8 @@ pub use contents::{AtOnce, Folding, FoldingThen, Gathering, Listing};
 pub(crate) use contents::{Contents, Gather};
 pub(crate) use windows::is_global;
 pub use windows::{
-    CountWindows, EventTimeWindows, GLOBAL_WINDOW, GlobalWindows, ProcessingTimeWindows,
-    SessionWindows, Windows,
+    CountWindows, EventTimeWindows, GLOBAL_WINDOW, GlobalWindows, ProcessingTimeSessionWindows,
+    ProcessingTimeWindows, SessionWindows, Windows,
 };
 
 use super::{Trigger, TriggerContext, TriggerResult};
