@@ -7,6 +7,7 @@
 //! emitted at their end.
 
 mod contents;
+mod listed;
 mod merging;
 #[cfg(test)]
 mod tests;
@@ -21,8 +22,9 @@ use millstream_state::{
     window::{Lateness, Window},
 };
 
-pub use contents::{AtOnce, Folding, FoldingThen, Gathering, Listing};
 pub(crate) use contents::{Contents, Gather};
+pub use contents::{Folding, FoldingThen, Gathering};
+pub use listed::{AtOnce, Listing};
 pub(crate) use windows::is_global;
 pub use windows::{
     CountWindows, EventTimeWindows, GLOBAL_WINDOW, GlobalWindows, ProcessingTimeSessionWindows,
