@@ -337,4 +337,17 @@ fn what_cannot_work_fails_the_job_when_it_starts() {
     });
     let error = failed.expect_err("there is no interval of 0");
     assert!(error.contains("the interval of a continuous trigger is 0 ms"), "{error}");
+    // A text has eight bytes more in a row.
+    for (bytes, fits) in [(472, true), (473, false)] {
+        let ran = run::<Summed>(1, move |env| {
+            env.generate(rows)
+                .map(move |(_, time, number)| ("k".repeat(bytes), time, number))
+                .key_by::<String, _>(|row| row.0)
+                .window(Tumbling::of(SIZE).expect("a size"), |row| row.1)
+                .trigger(EventTimeTrigger)
+                .aggregate(Sum)
+                .result();
+        });
+        assert_eq!(ran.is_ok(), fits, "{bytes} bytes");
+    }
 }

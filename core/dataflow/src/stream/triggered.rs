@@ -21,7 +21,8 @@ use crate::{
     },
 };
 
-/// Rows of a key in windows that are emitted when a trigger says so.
+/// Rows of a key in windows that are emitted when a trigger says so. The row of a key has at
+/// most 480 bytes.
 pub struct TriggeredStream<T, P, K, S, W, R> {
     keyed: KeyedStream<T, P, K, S>,
     windows: W,
