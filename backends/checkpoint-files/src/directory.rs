@@ -1,4 +1,4 @@
-//! The directory of a job: which checkpoints are there.
+//! Directories: that of a job with its checkpoints, and that of one savepoint.
 
 use std::{
     fs::{self, File},
@@ -8,7 +8,7 @@ use std::{
 
 use millstream_checkpoint::{
     manifest::is_file_name,
-    storage::{Cause, METADATA, Operation, StorageError},
+    storage::{Cause, METADATA, Operation, Restored, StorageError},
 };
 
 use crate::error::error;
@@ -59,10 +59,6 @@ impl Job {
         fs::remove_file(&path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn checkpoint(&self, id: u64) -> PathBuf {
         self.path.join(format!("{CHECKPOINT}{id}"))
     }
@@ -87,17 +83,7 @@ impl Job {
 
     /// Takes the name of a checkpoint away, then its files.
     pub(crate) fn discard(&self, id: u64) -> Result<(), StorageError> {
-        let directory = self.checkpoint(id);
-        let fail = |io: &io::Error| error(Operation::Discard, &directory, io);
-        let discarded = self.path.join(format!("{DISCARDED}{id}"));
-        remove(&discarded).map_err(|io| fail(&io))?;
-        match fs::rename(&directory, &discarded) {
-            Ok(()) => {}
-            Err(io) if io.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(io) => return Err(fail(&io)),
-        }
-        sync(&self.path).map_err(|io| fail(&io))?;
-        remove(&discarded).map_err(|io| fail(&io))
+        discard(&self.checkpoint(id), &self.path.join(format!("{DISCARDED}{id}")))
     }
 
     /// Removes what was to be removed when its process ended.
@@ -120,6 +106,49 @@ impl Job {
         }
         Ok(names)
     }
+}
+
+/// The directory of one savepoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Savepoint {
+    path: PathBuf,
+}
+
+impl Savepoint {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.into() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its number, if it is complete and its manifest can be read.
+    pub(crate) fn number(&self) -> Option<u64> {
+        let metadata = fs::read(self.path.join(METADATA)).ok()?;
+        Some(Restored::read_any(&metadata).ok()?.manifest.checkpoint)
+    }
+
+    /// Takes its name away, then its files.
+    pub(crate) fn discard(&self) -> Result<(), StorageError> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        discard(&self.path, &self.path.with_file_name(format!("{DISCARDED}{name}")))
+    }
+}
+
+/// Takes the name of a directory away, then what is in it.
+fn discard(directory: &Path, discarded: &Path) -> Result<(), StorageError> {
+    let fail = |io: &io::Error| error(Operation::Discard, directory, io);
+    remove(discarded).map_err(|io| fail(&io))?;
+    match fs::rename(directory, discarded) {
+        Ok(()) => {}
+        Err(io) if io.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(io) => return Err(fail(&io)),
+    }
+    if let Some(parent) = directory.parent() {
+        sync(parent).map_err(|io| fail(&io))?;
+    }
+    remove(discarded).map_err(|io| fail(&io))
 }
 
 /// Makes the names in a directory durable.

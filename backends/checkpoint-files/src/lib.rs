@@ -37,6 +37,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A savepoint is a directory of its own, wherever its user wants it ([`Storage::savepoint`]): the same
+//! files, and nothing else is needed to read it.
+//!
 //! # In which order
 //!
 //! A file of state is synchronised when it is finished. The manifest is written under another name and
@@ -66,7 +69,7 @@ use millstream_checkpoint::{
     storage::{Cause, METADATA, Operation, Refusal, Refused, Restored, StorageError},
 };
 
-use directory::Job;
+use directory::{Job, Savepoint};
 use error::{cause, error};
 
 pub use file::StateFile;
@@ -82,7 +85,16 @@ const CHUNK: usize = 256 << 10;
 /// Clones are the same storage, and several threads may use it. Calls block.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    job: Job,
+    place: Place,
+}
+
+/// Where checkpoints are.
+#[derive(Clone, Debug)]
+enum Place {
+    /// Each in a directory below that of the job.
+    Job(Job),
+    /// One, whatever its number is, in a directory of its own.
+    Savepoint(Savepoint),
 }
 
 impl Storage {
@@ -92,12 +104,42 @@ impl Storage {
     /// # Errors
     /// [`StorageError`] if checkpoints cannot be written there.
     pub fn open(directory: &Path, job: &str) -> Result<Self, StorageError> {
-        Ok(Self { job: Job::open(directory, job)? })
+        Ok(Self { place: Place::Job(Job::open(directory, job)?) })
+    }
+
+    /// The storage of one savepoint, or of one checkpoint of any job, in this directory, which need not
+    /// exist. Nothing is written to find out whether it can be.
+    pub fn savepoint(directory: &Path) -> Self {
+        Self { place: Place::Savepoint(Savepoint::new(directory)) }
+    }
+
+    /// Reads the [savepoint](Self::savepoint), and verifies all its files.
+    ///
+    /// # Errors
+    /// [`Refused`] if there is none, or it is not whole.
+    pub fn restore_only(&self) -> Result<Restored, Refused> {
+        let directory = self.directory(0);
+        let read = self.read_manifest(&directory);
+        let restored = read.and_then(|bytes| Restored::read_any(&bytes));
+        let restored = restored.map_err(|reason| refused(0, &directory, reason))?;
+        for file in &restored.manifest.files {
+            self.verify(restored.manifest.checkpoint, file)?;
+        }
+        Ok(restored)
     }
 
     /// The directory of a checkpoint.
     pub fn directory(&self, checkpoint: u64) -> PathBuf {
-        self.job.checkpoint(checkpoint)
+        match &self.place {
+            Place::Job(job) => job.checkpoint(checkpoint),
+            Place::Savepoint(savepoint) => savepoint.path().into(),
+        }
+    }
+
+    fn read_manifest(&self, directory: &Path) -> Result<Vec<u8>, Refusal> {
+        let path = directory.join(METADATA);
+        let read = fs::read(&path).map_err(|io| error(Operation::Read, &path, &io));
+        read.map_err(Refusal::Storage)
     }
 
     /// Whether all that the manifest lists is there, by its length.
@@ -130,7 +172,9 @@ impl Storage {
             file.write_all(bytes)?;
             file.sync_all()?;
             directory::sync(directory)?;
-            directory::sync(self.job.path())?;
+            if let Some(parent) = directory.parent() {
+                directory::sync(parent)?;
+            }
             fs::rename(&unfinished, &metadata)
         })();
         if let Err(error) = written {
@@ -176,18 +220,23 @@ impl CheckpointStorage for Storage {
     }
 
     fn list(&self) -> Result<Vec<u64>, StorageError> {
-        self.job.list(true)
+        match &self.place {
+            Place::Job(job) => job.list(true),
+            Place::Savepoint(savepoint) => Ok(savepoint.number().into_iter().collect()),
+        }
     }
 
     fn unfinished(&self) -> Result<Vec<u64>, StorageError> {
-        self.job.list(false)
+        match &self.place {
+            Place::Job(job) => job.list(false),
+            // Its number is not known before there is a manifest.
+            Place::Savepoint(_) => Ok(Vec::new()),
+        }
     }
 
     fn metadata(&self, checkpoint: u64) -> Result<Restored, Refused> {
         let directory = self.directory(checkpoint);
-        let path = directory.join(METADATA);
-        let read = fs::read(&path).map_err(|io| error(Operation::Read, &path, &io));
-        let read = read.map_err(Refusal::Storage);
+        let read = self.read_manifest(&directory);
         let restored = read.and_then(|bytes| Restored::read(checkpoint, &bytes));
         restored.map_err(|reason| refused(checkpoint, &directory, reason))
     }
@@ -231,11 +280,16 @@ impl CheckpointStorage for Storage {
     }
 
     fn discard(&self, checkpoint: u64) -> Result<(), StorageError> {
-        self.job.discard(checkpoint)
+        match &self.place {
+            Place::Job(job) => job.discard(checkpoint),
+            Place::Savepoint(savepoint) => savepoint.discard(),
+        }
     }
 
     fn clean(&self) -> Result<Vec<u64>, StorageError> {
-        self.job.remove_discarded()?;
+        if let Place::Job(job) = &self.place {
+            job.remove_discarded()?;
+        }
         let unfinished = self.unfinished()?;
         for checkpoint in &unfinished {
             self.discard(*checkpoint)?;

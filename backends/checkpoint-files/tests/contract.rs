@@ -178,3 +178,30 @@ fn a_file_that_may_not_grow_is_an_error() {
     assert_eq!(error.cause, Cause::TooLarge);
     assert!(error.to_string().contains("chk-1/large: "), "{error}");
 }
+
+#[test]
+fn a_savepoint_needs_nothing_but_its_directory() {
+    let scratch = Scratch::new("savepoint");
+    let path = scratch.0.join("mine");
+    let storage = Storage::savepoint(&path);
+    let refused = storage.restore_only().unwrap_err().to_string();
+    assert!(refused.starts_with("the savepoint in ") && refused.contains("not there"), "{refused}");
+    storage.begin(7).unwrap();
+    assert_eq!(storage.begin(8).unwrap_err().cause, Cause::Exists, "a directory has one savepoint");
+    let mut file = storage.create(7, "state").unwrap();
+    file.append(b"what was counted").unwrap();
+    let manifest = scratch::manifest(7, vec![file.finish().unwrap()]);
+    assert!(storage.restore_only().is_err(), "it is not complete");
+    storage.complete(&manifest).unwrap();
+    assert_eq!(storage.list().unwrap(), [7]);
+    // Wherever it is, and whatever it is called.
+    let moved = scratch.0.join("archive");
+    fs::rename(&path, &moved).unwrap();
+    let storage = Storage::savepoint(&moved);
+    assert_eq!(storage.restore_only().unwrap().manifest, manifest);
+    assert!(damage(&moved.join("state"), Damage::Flip(3)));
+    let refused = storage.restore_only().unwrap_err().to_string();
+    assert!(refused.contains("file state ") && refused.contains("archive"), "{refused}");
+    storage.discard(7).unwrap();
+    assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 0);
+}

@@ -9,15 +9,16 @@ use std::{
     sync::Arc,
     task::{Wake, Waker},
     thread::{self, JoinHandle, Thread},
+    time::{Duration, Instant},
 };
 
 use millstream_checkpoint::Permit;
 use millstream_dataflow::{
     TaskError,
     channel::{Element, Receiver, Sender},
-    task::{Checkpointing, Checkpoints, Order, Step, TaskMetrics},
+    task::{Checkpointing, Checkpoints, Order, Step, TaskMetrics, in_flight::Origin},
 };
-use millstream_exchange::event::Event;
+use millstream_exchange::event::{Event, Purpose};
 use millstream_memory::{Buffer, LocalPool, Segment};
 
 use crate::{Outcome, park::Unparker, worker::panic_message};
@@ -136,6 +137,8 @@ pub fn spawn_source(
             checkpoints,
             waker: this_thread(),
             pending: None,
+            drains: false,
+            stopped: false,
             dismissed: false,
         };
         let run = || reading.run(&pool, &metrics, &outcome);
@@ -155,6 +158,10 @@ struct Reading {
     waker: Waker,
     /// An order that could not be obeyed at once.
     pending: Option<Order>,
+    /// The end of data goes in front of the next barrier.
+    drains: bool,
+    /// The job stops with the savepoint that was taken: nothing is read any more.
+    stopped: bool,
     /// The coordinator said that all is done.
     dismissed: bool,
 }
@@ -171,7 +178,7 @@ impl Reading {
             if outcome.is_over() || !self.obey(outcome)? {
                 return Ok(());
             }
-            if ended {
+            if ended || self.stopped {
                 if self.checkpoints.is_none() || self.dismissed {
                     self.push(Element::Event(Event::EndOfPartition), outcome);
                     return Ok(());
@@ -227,10 +234,16 @@ impl Reading {
                             continue;
                         }
                     }
+                    let end = Event::EndOfData { drain: true };
+                    if self.drains && !self.push(Element::Event(end), outcome) {
+                        return Ok(false);
+                    }
                     if !self.push(Element::Event(Event::Barrier(barrier)), outcome) {
                         return Ok(false);
                     }
+                    self.stopped |= barrier.purpose == Purpose::StopWithSavepoint;
                 }
+                Some(Order::Drain) => self.drains = true,
                 Some(Order::Abort(_) | Order::Complete(_)) => {}
                 Some(Order::End) => self.dismissed = true,
             }
@@ -260,14 +273,15 @@ fn push(channel: &mut Sender, element: Element, outcome: &Outcome, waker: &Waker
     }
 }
 
-/// Starts a thread that writes what arrives on `channels` to `sink`. The channels ring `doorbell`.
+/// Starts a thread that writes what arrives on `channels`, from where each says, to `sink`. The channels
+/// ring `doorbell`.
 ///
 /// # Panics
 /// If the system gives no thread.
 pub fn spawn_sink(
     name: String,
     sink: Box<dyn BlockingSink>,
-    channels: Vec<Receiver>,
+    channels: Vec<(Receiver, Option<Origin>)>,
     doorbell: &Doorbell,
     metrics: Arc<TaskMetrics>,
     outcome: Arc<Outcome>,
@@ -289,18 +303,20 @@ pub fn spawn_sink(
 
 fn run_sink(
     mut sink: Box<dyn BlockingSink>,
-    channels: Vec<Receiver>,
+    channels: Vec<(Receiver, Option<Origin>)>,
     metrics: &TaskMetrics,
     outcome: &Outcome,
     checkpoints: Option<Box<dyn Checkpoints>>,
 ) -> Result<(), TaskError> {
     let mut checkpointing = Checkpointing::new(channels.len());
     if let Some(writer) = checkpoints {
-        checkpointing.write_to(writer);
+        checkpointing.write_to(writer, channels.iter().map(|(_, origin)| *origin));
     }
-    let waker = this_thread();
-    let mut channels: Vec<(usize, Receiver)> = channels.into_iter().enumerate().collect();
+    let (waker, begun) = (this_thread(), Instant::now());
+    let channels = channels.into_iter().enumerate();
+    let mut channels: Vec<_> = channels.map(|(number, (channel, _))| (number, channel)).collect();
     while !channels.is_empty() {
+        let now = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         if outcome.is_over() {
             return Ok(());
         }
@@ -308,9 +324,16 @@ fn run_sink(
         while let Some(order) = checkpointing.next_order(&waker) {
             match order {
                 Order::Complete(permit) => sink.complete(permit)?,
-                order => checkpointing.on_order(0, order),
+                order => checkpointing.on_order(now, order),
             }
             any = true;
+        }
+        if checkpointing.overtakes() {
+            for (number, channel) in &mut channels {
+                checkpointing.look(now, *number, channel);
+            }
+            checkpointing.on_time(now);
+            any |= take_steps(&mut *sink, &mut channels, &mut checkpointing, now);
         }
         let mut index = 0;
         while let Some((number, channel)) = channels.get_mut(index) {
@@ -319,16 +342,22 @@ fn run_sink(
             if checkpointing.is_blocked(number) {
                 continue;
             }
+            let mut wrote = false;
             match channel.pop() {
+                Some(element) if checkpointing.popped(number, &element) => {
+                    channel.resume();
+                    any = true;
+                }
                 Some(Element::Page(page)) => {
                     sink.write(&page)?;
+                    wrote = true;
                     metrics.consumed(rows(&page), page.len());
                     channel.give_back(page);
                     any = true;
                 }
                 Some(Element::Event(event)) => {
                     any = true;
-                    checkpointing.on_event(0, number, event);
+                    checkpointing.on_event(now, number, event);
                     if event == Event::EndOfPartition {
                         index -= 1;
                         channels.swap_remove(index);
@@ -341,28 +370,53 @@ fn run_sink(
                 }
                 None => {}
             }
-            while let Some(step) = checkpointing.next_step() {
-                match step {
-                    Step::Snapshot(barrier) => {
-                        let state = sink.snapshot(barrier.checkpoint);
-                        checkpointing.hand_over(barrier.checkpoint, state);
-                    }
-                    Step::Resume(number) => {
-                        any = true;
-                        let resumed = channels.iter().find(|(other, _)| *other == number);
-                        if let Some((_, channel)) = resumed {
-                            channel.resume();
-                        }
-                    }
-                    Step::Abort { .. } => {}
-                }
+            any |= take_steps(&mut *sink, &mut channels, &mut checkpointing, now);
+            // A page may take long to write, and a barrier should not wait for those of other channels.
+            if wrote && checkpointing.overtakes() {
+                channels.rotate_left(index);
+                break;
             }
         }
         if !any {
-            thread::park();
+            match checkpointing.deadline() {
+                Some(at) => thread::park_timeout(Duration::from_micros(at.saturating_sub(now))),
+                None => thread::park(),
+            }
         }
     }
     sink.finish()
+}
+
+/// Does what follows from barriers at a sink; whether there was anything.
+fn take_steps(
+    sink: &mut dyn BlockingSink,
+    channels: &mut [(usize, Receiver)],
+    checkpointing: &mut Checkpointing,
+    now: u64,
+) -> bool {
+    let mut any = false;
+    while let Some(step) = checkpointing.next_step(now) {
+        any = true;
+        match step {
+            Step::Snapshot { barrier, .. } => {
+                let state = sink.snapshot(barrier.checkpoint);
+                checkpointing.hand_over(barrier.checkpoint, state);
+            }
+            Step::Capture(number) => {
+                if let Some((_, channel)) = channels.iter_mut().find(|(other, _)| *other == number)
+                {
+                    checkpointing.capture(now, number, channel);
+                }
+            }
+            Step::Resume(number) => {
+                if let Some((_, channel)) = channels.iter().find(|(other, _)| *other == number) {
+                    channel.resume();
+                }
+            }
+            Step::Abort { checkpoint, .. } => checkpointing.forget(checkpoint),
+        }
+    }
+    any
 }
 
 /// Wakes a thread that does not exist yet: the wakers of its channels are made first.

@@ -93,6 +93,8 @@ pub enum Kind {
     Source,
     /// The open transactions of a sink.
     Sink,
+    /// What the subtask's channels held in front of an unaligned barrier.
+    InFlight,
 }
 
 /// Where in a keyed state the bytes of a key group are.

@@ -122,8 +122,16 @@ pub trait CheckpointStorage {
     /// # Errors
     /// [`StorageError`] if the storage cannot be read.
     fn latest(&self) -> Result<Latest, StorageError> {
+        self.latest_since(0)
+    }
+
+    /// As [`latest`](Self::latest), of those whose id is at least `since`.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the storage cannot be read.
+    fn latest_since(&self, since: u64) -> Result<Latest, StorageError> {
         let mut refused = Vec::new();
-        for checkpoint in self.list()?.into_iter().rev() {
+        for checkpoint in self.list()?.into_iter().rev().filter(|id| *id >= since) {
             let restored = self.metadata(checkpoint).and_then(|restored| {
                 if restored.manifest.purpose == Purpose::Savepoint {
                     return Ok(None);
@@ -243,10 +251,19 @@ impl Restored {
     /// # Errors
     /// [`Refusal`] if the bytes are no manifest, or another one.
     pub fn read(checkpoint: u64, metadata: &[u8]) -> Result<Self, Refusal> {
-        let (manifest, permit) = Permit::restored(metadata).map_err(Refusal::Manifest)?;
-        if manifest.checkpoint != checkpoint {
-            return Err(Refusal::OtherCheckpoint { found: manifest.checkpoint });
+        let read = Self::read_any(metadata)?;
+        match read.manifest.checkpoint {
+            found if found != checkpoint => Err(Refusal::OtherCheckpoint { found }),
+            _ => Ok(read),
         }
+    }
+
+    /// Reads the manifest of a savepoint, whatever its number is.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the bytes are no manifest.
+    pub fn read_any(metadata: &[u8]) -> Result<Self, Refusal> {
+        let (manifest, permit) = Permit::restored(metadata).map_err(Refusal::Manifest)?;
         Ok(Self { manifest, permit })
     }
 }

@@ -4,12 +4,13 @@
 //! compiled job that was loaded; either way its runner calls it once a page, and it calls back once
 //! a page: to lease a segment and to submit a page that is full. No call crosses per record.
 
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, task::Waker};
 
 use millstream_data::page::ValidPage;
 use millstream_exchange::event::Event;
 use millstream_memory::Segment;
+use millstream_storage::BlockingStorage;
 
 /// A chain of operators, ready to run as one subtask.
 pub trait Chain: Send {
@@ -300,6 +301,26 @@ pub trait StateMemory: Send + Sync + 'static {
 
     /// Ends a reservation of so many bytes.
     fn release(&self, bytes: u64);
+
+    /// Files for state that is larger than memory; `None` if all of it is to stay in memory. Asked once,
+    /// when the chain is opened.
+    fn files(&self) -> Option<StateFiles> {
+        None
+    }
+}
+
+/// Files that a chain keeps its state in, and how much memory that may take.
+pub struct StateFiles {
+    /// The files, which nobody else sees.
+    pub storage: Box<dyn BlockingStorage + Send>,
+    /// Bytes of managed memory for write buffers, caches and indexes.
+    pub budget: u64,
+}
+
+impl fmt::Debug for StateFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateFiles").field("budget", &self.budget).finish_non_exhaustive()
+    }
 }
 
 /// What a chain must know when it is made for a subtask.

@@ -162,6 +162,11 @@ impl Receiver {
         Some(element)
     }
 
+    /// An element that waits, by its distance from the next one; it stays where it is.
+    pub fn peek_at(&mut self, distance: usize) -> Option<&Element> {
+        self.ring.peek_at(distance)
+    }
+
     /// Goes on behind an event that [stops the producer](Event::blocks_upstream), when the other channels
     /// have brought it, too. Within a process nobody was stopped; a connection was.
     pub fn resume(&self) {

@@ -8,6 +8,7 @@
 pub mod chaining;
 mod codec;
 pub mod execution;
+mod identity;
 
 use alloc::{string::String, vec::Vec};
 use core::fmt;
@@ -34,6 +35,9 @@ pub struct StreamGraph {
 pub struct Node {
     /// Its name in plans and metrics.
     pub name: String,
+    /// What its state is called in checkpoints, see [`StreamGraph::operator_id`]; `None` if that follows
+    /// from the graph.
+    pub uid: Option<String>,
     /// What it does.
     pub kind: NodeKind,
     /// How many subtasks it has; `None` for the job's default.
@@ -218,6 +222,7 @@ impl StreamGraph {
                 return Err(GraphError::Dangling { node: node.name.clone() });
             }
         }
+        self.check_uids()?;
         self.edges.iter().try_for_each(|edge| self.check_edge(edge, default_parallelism))
     }
 
@@ -291,6 +296,11 @@ pub enum GraphError {
         /// Why.
         what: String,
     },
+    /// Two nodes have one uid, or it is empty.
+    Uid {
+        /// The uid.
+        uid: String,
+    },
     /// A forward edge between different numbers of subtasks.
     Forward {
         /// The producer.
@@ -321,6 +331,11 @@ impl fmt::Display for GraphError {
                 f,
                 "{node} has an output that nobody reads, or an input from nowhere: each stream, \
                  and each side output, ends in exactly one sink or operator"
+            ),
+            Self::Uid { uid } => write!(
+                f,
+                "the uid `{uid}` is given to two operators, or has no letters: state is found again by \
+                 it, so give each a uid of its own"
             ),
             Self::Sort { node, what } => write!(f, "{node}: {what}"),
             Self::Forward { from, producers, to, consumers } => write!(

@@ -16,7 +16,7 @@ use millstream_data::{
 };
 use millstream_memory::Segment;
 use millstream_sort::{ByFields, Lease, Next, Progress, Push, Rows, SortConfig, SortError, Sorter};
-use millstream_storage::{Completion, Refused, Request, Storage, Submit};
+use millstream_storage::{BlockingStorage, Completion, Refused, Request, Storage, Submit};
 
 use crate::chain::{Chain, Context, OpenInfo, PageInfo, Signal, TaskError};
 
@@ -82,7 +82,7 @@ pub(crate) fn order(
 }
 
 /// Where a task spills to, and how it hears of it.
-pub trait Spill: Storage + Send {
+pub trait Spill: BlockingStorage + Send {
     /// Asks to be woken at the next completion. Look for completions after this call.
     fn notify(&mut self, waker: &Waker);
 }
@@ -100,6 +100,12 @@ impl Storage for Box<dyn Spill> {
 
     fn in_flight(&self) -> usize {
         (**self).in_flight()
+    }
+}
+
+impl BlockingStorage for Box<dyn Spill> {
+    fn wait(&mut self) -> Option<Completion> {
+        (**self).wait()
     }
 }
 

@@ -4,22 +4,32 @@
 //! whatever its type. What belongs to a key group as a whole, the keys of a window for instance, is kept
 //! under a key of the group's own: the least hash that falls into it, without a row.
 
+mod described;
+mod store;
+
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, marker::PhantomData, ops::Range};
 
-use millstream_data::{Key, hash::SEED, row::RowLayout, row::RowValue, value::Record};
+use millstream_data::{
+    Key, hash::SEED, row::RowLayout, row::RowValue, types::Schema, value::Record,
+};
 use millstream_memory::Segment;
 use millstream_state::{
-    Backend, Column, KeyGroups, Keys, Lease, MemoryBackend, MemoryConfig, Owned, StateError,
-    StateId, StateSpec, Stopped,
+    Backend, Column, Cursor, Entry, KeyGroups, Keys, Lease, Owned, Place, StateError, StateId,
+    StateSpec, Stopped,
+    description::Description,
     format::{Chunk, ReadChunk},
     keyed::Access,
-    restore,
+    restore_driven,
     time::WATERMARK_MIN,
     ttl::{Cleanup, Ttl, clean_chunks},
 };
 
+pub(crate) use described::{Contents, check};
+pub(crate) use millstream_state::description::DESCRIPTIONS;
+
 use crate::chain::{OpenInfo, StateMemory, TaskError};
+pub(crate) use store::Store;
 
 /// Bytes of a hash in front of a key's row.
 const HASH: usize = 8;
@@ -53,15 +63,15 @@ impl Lease for ChainLease {
     }
 }
 
-/// Where the bytes of the state are.
-pub(crate) type Store = MemoryBackend<ChainLease>;
-
 /// The state of one subtask's keys.
 #[derive(Debug)]
 pub(crate) struct KeyedState {
     backend: Store,
     owned: Owned,
     states: Vec<StateId>,
+    /// The schema of keys, and what the bytes of each state mean.
+    key: Schema,
+    described: Vec<(StateId, Description)>,
     /// The watermark of the chain. It is part of a snapshot, so that a window that has ended does not
     /// begin anew for a row that was late: at a barrier all subtasks have the same one.
     pub(crate) watermark: i64,
@@ -72,6 +82,16 @@ pub(crate) struct KeyedState {
     living: Vec<(StateId, Ttl)>,
     /// Chunks of the open snapshot that are there already: the watermark, and pages that were to change.
     urgent: Vec<u8>,
+    scratch: Scratch,
+}
+
+/// Space that is used again in each call.
+#[derive(Debug, Default)]
+struct Scratch {
+    places: Vec<Place>,
+    value: Vec<u8>,
+    /// Where a scan goes on.
+    from: Vec<u8>,
 }
 
 impl KeyedState {
@@ -83,11 +103,20 @@ impl KeyedState {
         let groups = KeyGroups::new(info.parallelism, info.max_parallelism).range(info.subtask);
         let owned =
             Owned { first: groups.start, end: groups.end, max_parallelism: info.max_parallelism };
-        let config = MemoryConfig::default();
-        let backend = MemoryBackend::new(ChainLease(memory), owned, hash_of, config);
-        let (states, watermark) = (Vec::new(), WATERMARK_MIN);
-        let (living, urgent) = (Vec::new(), Vec::new());
-        Ok(Self { backend, owned, states, watermark, time: 0, living, urgent })
+        let files = memory.files();
+        let backend = Store::open(ChainLease(memory), files, owned, hash_of).map_err(failure)?;
+        Ok(Self {
+            backend,
+            owned,
+            states: Vec::new(),
+            key: Schema::new(Vec::new()),
+            described: Vec::new(),
+            watermark: WATERMARK_MIN,
+            time: 0,
+            living: Vec::new(),
+            urgent: Vec::new(),
+            scratch: Scratch::default(),
+        })
     }
 
     /// Adds a state. They must be added in the same order whenever the chain is opened.
@@ -108,33 +137,23 @@ impl KeyedState {
         Ok(handle)
     }
 
-    /// The backend, to read from.
-    pub(crate) fn store(&self) -> &Store {
-        &self.backend
-    }
-
     /// The key groups of this subtask.
     pub(crate) fn groups(&self) -> Range<u32> {
         self.owned.first..self.owned.end
     }
 
     /// Changes state. `change` is given the number of keys that were served before, and is called again
-    /// from there when a page had to be written to the open snapshot first.
+    /// from there when something else had to be done first.
     pub(crate) fn change(
         &mut self,
         mut change: impl FnMut(&mut Store, usize) -> Result<(), Stopped>,
     ) -> Result<(), TaskError> {
         let mut served = 0;
-        loop {
-            match change(&mut self.backend, served) {
-                Ok(()) => return Ok(()),
-                Err(Stopped { done, error: StateError::SnapshotFirst }) => {
-                    served += done;
-                    self.backend.next_chunk(&mut self.urgent).map_err(failure)?;
-                }
-                Err(Stopped { error, .. }) => return Err(failure(error)),
-            }
+        while let Err(Stopped { done, error }) = change(&mut self.backend, served) {
+            served += done;
+            self.relieve(error)?;
         }
+        self.backend.work().map_err(failure)
     }
 
     /// Changes values of fixed size in place, as [`Backend::update`] does.
@@ -145,25 +164,15 @@ impl KeyedState {
         initial: &[u8],
         mut each: impl FnMut(usize, &mut [u8]),
     ) -> Result<(), TaskError> {
-        let mut served = 0;
-        loop {
-            let updated =
-                self.backend.update(state, &keys.skip(served), initial, |index, value| {
-                    each(served + index, value);
-                });
-            match updated {
-                Ok(()) => return Ok(()),
-                Err(Stopped { done, error: StateError::SnapshotFirst }) => {
-                    served += done;
-                    self.backend.next_chunk(&mut self.urgent).map_err(failure)?;
-                }
-                Err(Stopped { error, .. }) => return Err(failure(error)),
-            }
-        }
+        self.change(|store, served| {
+            store.update(state, &keys.skip(served), initial, |index, value| {
+                each(served + index, value);
+            })
+        })
     }
 
-    /// Reads or changes the state of one key with typed handles. `work` is called again when a page had
-    /// to be written to the open snapshot first, so it has to be one call of a handle.
+    /// Reads or changes the state of one key with typed handles. `work` is called again when something
+    /// else had to be done first, so it has to be one call of a handle.
     pub(crate) fn access<R>(
         &mut self,
         key: millstream_state::Key<'_>,
@@ -171,12 +180,119 @@ impl KeyedState {
     ) -> Result<R, TaskError> {
         loop {
             match work(&mut Access { backend: &mut self.backend, key, now: self.time }) {
-                Err(StateError::SnapshotFirst) => {
-                    self.backend.next_chunk(&mut self.urgent).map_err(failure)?;
+                Ok(worked) => {
+                    self.backend.work().map_err(failure)?;
+                    return Ok(worked);
                 }
-                worked => return worked.map_err(failure),
+                Err(error) => self.relieve(error)?,
             }
         }
+    }
+
+    /// Reads the value of a key as a whole; `false` if there is none.
+    pub(crate) fn read(
+        &mut self,
+        state: StateId,
+        key: &millstream_state::Key<'_>,
+        value: &mut Vec<u8>,
+    ) -> Result<bool, TaskError> {
+        value.clear();
+        loop {
+            match self.backend.find(state, key) {
+                Ok(place) => {
+                    self.backend.pieces(place).for_each(|piece| value.extend_from_slice(piece));
+                    return Ok(!place.is_absent());
+                }
+                Err(error) => self.relieve(error)?,
+            }
+        }
+    }
+
+    /// Calls `each` with the number and the value of each key, in order, until it answers `false`; how many
+    /// keys that were.
+    pub(crate) fn read_each(
+        &mut self,
+        state: StateId,
+        keys: &Keys<'_>,
+        mut each: impl FnMut(usize, Option<&[u8]>) -> Result<bool, TaskError>,
+    ) -> Result<usize, TaskError> {
+        let mut done = 0;
+        while done < keys.len() {
+            let Self { backend, scratch: Scratch { places, value, .. }, .. } = self;
+            places.clear();
+            let found = backend.lookup(state, &keys.skip(done), places);
+            for place in places.iter() {
+                value.clear();
+                backend.pieces(*place).for_each(|piece| value.extend_from_slice(piece));
+                let number = done;
+                done += 1;
+                if !each(number, (!place.is_absent()).then_some(value))? {
+                    return Ok(done);
+                }
+            }
+            found.or_else(|error| self.relieve(error))?;
+        }
+        Ok(done)
+    }
+
+    /// Calls `each` for all entries of a key group.
+    pub(crate) fn scan(
+        &mut self,
+        state: StateId,
+        group: u32,
+        mut each: impl FnMut(Entry<'_>),
+    ) -> Result<(), TaskError> {
+        let mut cursor = Cursor::default();
+        while !cursor.is_done {
+            let each = &mut |entry: Entry<'_>| {
+                each(entry);
+                true
+            };
+            let scanned = self.backend.scan(state, group, &mut cursor, each);
+            scanned.or_else(|error| self.relieve(error))?;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` for the map keys of a key's map, in their order, until it answers `false`.
+    pub(crate) fn scan_keys(
+        &mut self,
+        state: StateId,
+        key: &millstream_state::Key<'_>,
+        mut each: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), TaskError> {
+        let mut from = core::mem::take(&mut self.scratch.from);
+        from.clear();
+        let mut begin = Vec::new();
+        loop {
+            let may_wait = self.backend.may_wait();
+            let each = &mut |map_key: &[u8], _| {
+                if may_wait {
+                    // The next map key that there can be.
+                    from.clear();
+                    from.extend_from_slice(map_key);
+                    from.push(0);
+                }
+                each(map_key)
+            };
+            let scanned = self.backend.scan_entries(state, key, &begin, each);
+            let Err(error) = scanned else { break };
+            self.relieve(error)?;
+            begin.clone_from(&from);
+        }
+        self.scratch.from = from;
+        Ok(())
+    }
+
+    /// Does what has to be done before a call that stopped with `error` can go on.
+    #[cold]
+    fn relieve(&mut self, error: StateError) -> Result<(), TaskError> {
+        let relieved = match error {
+            StateError::SnapshotFirst => self.backend.next_chunk(&mut self.urgent).map(|_| ()),
+            StateError::Waits => self.backend.wait(),
+            error => Err(error),
+        };
+        relieved.map_err(failure)
     }
 
     /// The key group of a hash.
@@ -198,13 +314,20 @@ impl KeyedState {
 
     /// See [`Chain::begin_snapshot`](crate::Chain::begin_snapshot).
     pub(crate) fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+        self.write_descriptions();
         // In each key group, for whoever will own it.
         for group in self.groups() {
             let mut chunk = Chunk::begin(WATERMARK, group, &mut self.urgent);
             chunk.whole(&[], &[], &self.watermark.to_le_bytes());
             chunk.end();
         }
-        self.backend.open_snapshot().map_err(failure)
+        while let Err(error) = self.backend.open_snapshot() {
+            match error {
+                StateError::Waits => self.relieve(error)?,
+                error => return Err(failure(error)),
+            }
+        }
+        Ok(())
     }
 
     /// See [`Chain::next_chunk`](crate::Chain::next_chunk).
@@ -214,12 +337,21 @@ impl KeyedState {
             return Ok(true);
         }
         if self.living.is_empty() {
-            return self.backend.next_chunk(out).map_err(failure);
+            return self.read_snapshot(out);
         }
         let mut chunks = Vec::new();
-        let more = self.backend.next_chunk(&mut chunks).map_err(failure)?;
+        let more = self.read_snapshot(&mut chunks)?;
         self.clean_chunks(&chunks, out)?;
         Ok(more)
+    }
+
+    /// Appends a part of the frozen state to `out`; `false` if that was all of it.
+    fn read_snapshot(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
+        match self.backend.next_chunk(out) {
+            // There is more, but not yet.
+            Err(StateError::Waits) => self.backend.wait().map(|()| true).map_err(failure),
+            next => next.map_err(failure),
+        }
     }
 
     /// See [`Chain::abort_snapshot`](crate::Chain::abort_snapshot).
@@ -232,14 +364,22 @@ impl KeyedState {
     pub(crate) fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
         let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
         let (mut offset, owned) = (0, self.owned);
+        let mut states = self.states.clone();
         while offset < chunks.len() {
             let read = ReadChunk::read(chunks, offset);
             let (chunk, next) = read.map_err(|error| wrong(&error))?;
             let bytes = chunks.get(offset..next).unwrap_or(&[]);
             offset = next;
-            if chunk.state != WATERMARK {
-                let restored = restore(&mut self.backend, owned, hash_of, &self.states, bytes);
+            if chunk.state == DESCRIPTIONS {
+                states = self.matched(&chunk)?;
+            } else if chunk.state != WATERMARK {
+                let mut failed = None;
+                let drive = |store: &mut Store| failed = store.wait().err();
+                let restored =
+                    restore_driven(&mut self.backend, owned, hash_of, &states, bytes, drive);
                 restored.map_err(|error| wrong(&error))?;
+                // A backend that has failed says so in every call.
+                debug_assert_eq!(failed, None);
             } else if self.groups().contains(&chunk.group) {
                 let times = chunk.entries().filter_map(|entry| entry.value.try_into().ok());
                 let latest = times.map(i64::from_le_bytes).max();
@@ -249,23 +389,18 @@ impl KeyedState {
         Ok(())
     }
 
-    /// From now on state expires: this one after a time. It is removed by the steps of what this
-    /// gives, and left out of snapshots.
+    /// From now on state expires: this one after a time. It is removed by the steps of what this gives,
+    /// or as files are merged, and left out of snapshots.
     pub(crate) fn expires(&mut self, state: StateId, ttl: Ttl) -> Cleanup {
         self.living.push((state, ttl));
+        self.backend.set_ttl(state, ttl);
         Cleanup::new(state, ttl, self.owned, hash_of)
     }
 
     /// Removes some of what has expired.
     pub(crate) fn clean(&mut self, cleanup: &mut Cleanup) -> Result<(), TaskError> {
-        match cleanup.step(&mut self.backend, self.time) {
-            // The entry stays for the next round.
-            Err(StateError::SnapshotFirst) => {
-                self.backend.next_chunk(&mut self.urgent).map_err(failure)?;
-                Ok(())
-            }
-            cleaned => cleaned.map_err(failure),
-        }
+        // The entry that it stopped at stays for the next round.
+        self.backend.clean(cleanup, self.time).or_else(|error| self.relieve(error))
     }
 
     /// Copies chunks without what has expired.

@@ -31,7 +31,7 @@ mod sessions;
 mod triggered;
 mod windowed;
 
-use alloc::{boxed::Box, format, rc::Rc, string::String, vec, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, format, rc::Rc, string::String, vec, vec::Vec};
 use core::{cell::RefCell, fmt, marker::PhantomData};
 
 use millstream_data::{Key, Value, types::Schema, value::Record};
@@ -73,6 +73,8 @@ pub struct Program {
     graph: StreamGraph,
     /// By node; `None` for sources and sinks, which are connectors.
     factories: Vec<Option<Factory>>,
+    /// By node and output: what writes the rows of the output anew.
+    writers: BTreeMap<(u32, u16), Factory>,
 }
 
 impl Program {
@@ -91,6 +93,26 @@ impl Program {
             _ => Err(TaskError::new(format!("node {node} of {} is no chain", self.graph.name))),
         }
     }
+
+    /// A chain that takes rows which an output of a node had written, and divides them as the output does:
+    /// for data that were in flight at a checkpoint.
+    ///
+    /// # Errors
+    /// If there is no such output, or its rows do not fit the segments.
+    pub fn writer(
+        &self,
+        node: u32,
+        output: u16,
+        info: &OpenInfo,
+    ) -> Result<Box<dyn Chain>, TaskError> {
+        match self.writers.get(&(node, output)) {
+            Some(factory) => factory(info),
+            None => Err(TaskError::new(format!(
+                "node {node} of {} has no output {output}",
+                self.graph.name
+            ))),
+        }
+    }
 }
 
 impl fmt::Debug for Program {
@@ -103,7 +125,7 @@ impl Environment {
     /// An empty program.
     pub fn new(name: impl Into<String>) -> Self {
         let graph = StreamGraph { name: name.into(), ..StreamGraph::default() };
-        let program = Program { graph, factories: Vec::new() };
+        let program = Program { graph, factories: Vec::new(), writers: BTreeMap::new() };
         Self { inner: Rc::new(RefCell::new(program)) }
     }
 
@@ -138,7 +160,9 @@ impl Environment {
         let mut inner = self.inner.borrow_mut();
         let empty = StreamGraph { name: inner.graph.name.clone(), ..StreamGraph::default() };
         let graph = core::mem::replace(&mut inner.graph, empty);
-        Program { graph, factories: core::mem::take(&mut inner.factories) }
+        let (factories, writers) = (&mut inner.factories, BTreeMap::new());
+        let factories = core::mem::take(factories);
+        Program { graph, factories, writers: core::mem::replace(&mut inner.writers, writers) }
     }
 
     fn add(&self, settings: Settings, kind: NodeKind, factory: Option<Factory>) -> u32 {
@@ -146,6 +170,15 @@ impl Environment {
         program.graph.nodes.push(settings.node(kind));
         program.factories.push(factory);
         program.graph.nodes.len() as u32 - 1
+    }
+
+    /// How the rows of an output are written anew.
+    fn writes_again<T: Value, D: Partitioner<T>>(&self, node: u32, output: u16, partitioner: D) {
+        let factory = move |info: &OpenInfo| {
+            let writer = PartitionWriter::<T, D::Route>::new(&partitioner, output, info)?;
+            Pages::<T>::new().chain(writer, info)
+        };
+        self.inner.borrow_mut().writers.insert((node, output), Box::new(factory));
     }
 
     fn connect(&self, upstreams: Vec<Upstream>, to: u32) {
@@ -165,6 +198,7 @@ impl Environment {
 #[derive(Clone, Debug, Default)]
 struct Settings {
     name: Option<String>,
+    uid: Option<String>,
     parallelism: Option<u32>,
     max_parallelism: Option<u32>,
     slot_sharing_group: Option<String>,
@@ -177,6 +211,7 @@ impl Settings {
     fn node(self, kind: NodeKind) -> Node {
         Node {
             name: self.name.unwrap_or_default(),
+            uid: self.uid,
             kind,
             parallelism: self.parallelism,
             max_parallelism: self.max_parallelism,
@@ -432,6 +467,15 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         self
     }
 
+    /// Says what the state of the chain that these rows come out of is called in checkpoints and
+    /// savepoints, so that it is found again in a program that was changed. Without it that follows from
+    /// the chain's name and from what it reads. A chain has one uid: the first that it is given counts,
+    /// which is that of the operator with state, if each operator has one.
+    pub fn uid(mut self, uid: impl Into<String>) -> Self {
+        self.settings.uid.get_or_insert_with(|| uid.into());
+        self
+    }
+
     /// Gives the chain that these rows come out of so many key groups, which its parallelism can
     /// never exceed.
     pub fn max_parallelism(mut self, key_groups: u32) -> Self {
@@ -553,11 +597,14 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
 
     /// Ends the chain with a writer, and gives its node.
     fn write<D: Partitioner<T>>(self, partitioner: D) -> u32 {
-        let output = self.sides;
-        self.end(1, move |pipeline, info| {
+        let (env, output) = (self.env.clone(), self.sides);
+        let again = partitioner.clone();
+        let node = self.end(1, move |pipeline, info| {
             let writer = PartitionWriter::<T, D::Route>::new(&partitioner, output, info)?;
             pipeline.chain(writer, info)
-        })
+        });
+        env.writes_again::<T, D>(node, output, again);
+        node
     }
 
     /// Adds the chain to the program, with so many outputs beside its side outputs.

@@ -7,6 +7,8 @@
 
 mod checkpoint;
 mod debloating;
+pub mod in_flight;
+mod lookout;
 mod metrics;
 mod output;
 
@@ -16,13 +18,14 @@ use core::{fmt, task::Waker};
 use millstream_data::page::ValidPage;
 use millstream_exchange::{
     debloat::DebloatConfig,
-    event::{Barrier, Event, StreamStatus},
+    event::{Barrier, Event, Purpose, StreamStatus},
 };
 use millstream_memory::Buffer;
 use millstream_state::time::{Valve, ValveOutput, WATERMARK_MAX};
 
 pub use checkpoint::{Checkpointing, Checkpoints, Order, Step};
 use debloating::Debloating;
+use in_flight::Origin;
 pub use metrics::{TaskCounts, TaskMetrics};
 use output::Declined;
 pub use output::{Outputs, ResultPartition};
@@ -69,6 +72,27 @@ pub struct Input {
     pub receiver: Receiver,
     /// Which input of the chain they are for.
     pub port: u16,
+    /// Who sends them; `None` if what is in flight could not be sent again to this task alone.
+    pub origin: Option<Origin>,
+}
+
+/// What was in flight at the checkpoint that a task begins from, and comes before anything else.
+pub enum Recovered {
+    /// To be written anew by a chain of its own, which divides it as the task's output is.
+    Sent(Box<dyn Chain>, VecDeque<Again>),
+    /// To be processed by the task's chain, on this input.
+    Received(u16, VecDeque<Again>),
+}
+
+/// An element that comes again.
+#[derive(Debug)]
+pub enum Again {
+    /// The rows of a page from one on.
+    Page(Buffer, usize),
+    /// A watermark.
+    Watermark(i64),
+    /// What follows is of another split.
+    SplitBegins,
 }
 
 /// A subtask, ready to run.
@@ -99,7 +123,7 @@ pub struct Task {
     /// say what it waits for.
     wake_at: Option<u64>,
     /// The last poll ended for want of room, or of something of the chain's own: until that is there
-    /// and wakes the task, no deadline matters.
+    /// and wakes the task, no deadline of its work matters.
     held_back: bool,
     debloating: Option<Debloating>,
     /// Channels that may still bring data.
@@ -108,8 +132,15 @@ pub struct Task {
     ended: bool,
     /// Those who read from no task: the coordinator said that all is done.
     dismissed: bool,
+    /// The job stops with the savepoint that was taken: no row follows, and windows stay as they are.
+    stopped: bool,
+    /// The job stops with a savepoint behind all windows: the end of data comes first.
+    drains: bool,
     /// The snapshot at this barrier is taken before anything else.
     barrier: Option<Barrier>,
+    /// It is to be tried although there is no room downstream.
+    overtakes: bool,
+    recovered: VecDeque<Recovered>,
     checkpoints: Checkpointing,
     phase: Phase,
     metrics: Arc<TaskMetrics>,
@@ -128,6 +159,7 @@ enum Phase {
 struct Channel {
     receiver: Receiver,
     port: u16,
+    origin: Option<Origin>,
     number: usize,
     /// Whether rows may still come.
     has_data: bool,
@@ -135,8 +167,9 @@ struct Channel {
 
 /// A page that is being processed.
 struct Current {
-    /// The input that it came from, by position in `inputs`.
-    input: usize,
+    /// The channel that it came from, by position in `inputs`; none if it was recovered.
+    input: Option<usize>,
+    port: u16,
     page: Buffer,
     /// The row to go on with.
     row: usize,
@@ -151,8 +184,13 @@ impl Task {
         outputs: Outputs,
         timeout: BufferTimeout,
     ) -> Self {
-        let channel =
-            |(number, Input { receiver, port })| Channel { receiver, port, number, has_data: true };
+        let channel = |(number, Input { receiver, port, origin })| Channel {
+            receiver,
+            port,
+            origin,
+            number,
+            has_data: true,
+        };
         let checkpoints = Checkpointing::new(inputs.len());
         Self {
             name,
@@ -174,7 +212,11 @@ impl Task {
             debloating: None,
             ended: false,
             dismissed: false,
+            stopped: false,
+            drains: false,
             barrier: None,
+            overtakes: false,
+            recovered: VecDeque::new(),
             checkpoints,
             phase: Phase::Running,
             metrics: Arc::default(),
@@ -196,7 +238,13 @@ impl Task {
 
     /// Takes part in checkpoints: its state goes to `writer`.
     pub fn checkpoint_to(mut self, writer: Box<dyn Checkpoints>) -> Self {
-        self.checkpoints.write_to(writer);
+        self.checkpoints.write_to(writer, self.inputs.iter().map(|channel| channel.origin));
+        self
+    }
+
+    /// Begins with what was in flight at a checkpoint, in this order.
+    pub fn recover(mut self, recovered: impl IntoIterator<Item = Recovered>) -> Self {
+        self.recovered = recovered.into_iter().collect();
         self
     }
 
@@ -213,12 +261,11 @@ impl Task {
     /// When the task wants to be polled although nothing woke it, in microseconds of the clock that
     /// [`Task::poll`] is given. Changes only in a poll.
     pub fn deadline(&self) -> Option<u64> {
-        if self.held_back {
-            return None;
-        }
         let own = self.produce_at.into_iter().chain(self.wake_at);
         let own = own.min().filter(|_| self.phase == Phase::Running);
-        self.flush_at.into_iter().chain(own).min()
+        let work = self.flush_at.into_iter().chain(own).min().filter(|_| !self.held_back);
+        // A barrier may overtake what is held back.
+        work.into_iter().chain(self.checkpoints.deadline()).min()
     }
 
     /// Works for a bounded time. `waker` wakes the task when what it waits for may be there; a poll
@@ -241,6 +288,9 @@ impl Task {
     fn work(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError> {
         self.held_back = false;
         for _ in 0..ELEMENTS_PER_POLL {
+            if self.checkpoints.overtakes() && self.recovered.is_empty() {
+                self.look_out(now, waker)?;
+            }
             let writes = self.write_snapshot(waker);
             let may_go_on = match self.phase {
                 Phase::Draining | Phase::Finished => self.outputs.is_drained_or_notifies(waker),
@@ -255,9 +305,12 @@ impl Task {
                 return Ok(TaskPoll::Idle);
             }
             match self.phase {
-                Phase::Running | Phase::Lingering if self.barrier.is_some() => {
+                Phase::Running | Phase::Lingering
+                    if self.barrier.is_some() && self.signals.is_empty() =>
+                {
                     self.snapshot(now)?;
                 }
+                Phase::Running if !self.recovered.is_empty() => self.recover_some(now)?,
                 Phase::Running | Phase::Lingering => {
                     if !self.obey(now, waker)? && !self.step(now)? {
                         self.flush_if_due(now, waker)?;
@@ -305,6 +358,9 @@ impl Task {
             return Ok(false);
         }
         if self.produces {
+            if self.stopped {
+                return Ok(false);
+            }
             return self.produce(now);
         }
         for offset in 0..self.inputs.len() {
@@ -318,9 +374,13 @@ impl Task {
             };
             self.turn = index + 1;
             match element {
+                _ if self.checkpoints.popped(self.inputs[index].number, &element) => {
+                    self.inputs[index].receiver.resume();
+                }
                 Element::Page(page) => {
                     self.metrics.received(page.len());
-                    self.process(now, Current { input: index, page, row: 0 })?;
+                    let port = self.inputs[index].port;
+                    self.process(now, Current { input: Some(index), port, page, row: 0 })?;
                 }
                 Element::Event(event) => self.on_event(now, index, event)?,
                 Element::SplitBegins => self.signals.push_back(Signal::SplitBegins),
@@ -346,7 +406,7 @@ impl Task {
             Event::Status(StreamStatus::Idle) => valve.idle(number, &mut say),
             Event::Status(StreamStatus::Active) => valve.active(number, &mut say),
             Event::EndOfData { .. } | Event::EndOfPartition
-                if core::mem::take(&mut self.inputs[index].has_data) =>
+                if !self.stopped && core::mem::take(&mut self.inputs[index].has_data) =>
             {
                 valve.end(number, &mut say);
                 self.with_data -= 1;
@@ -358,8 +418,8 @@ impl Task {
             self.inputs.swap_remove(index);
         }
         self.checkpoints.on_event(now, number, event);
-        self.take_steps();
-        if self.inputs.is_empty() && self.phase == Phase::Lingering {
+        self.take_steps(now);
+        if self.inputs.is_empty() && (self.stopped || self.phase == Phase::Lingering) {
             self.leave();
         }
         Ok(())
@@ -389,28 +449,49 @@ impl Task {
     /// Obeys an order of the coordinator; `false` if there was none. A page is worked off first, and
     /// what the chain has to be told.
     fn obey(&mut self, now: u64, waker: &Waker) -> Result<bool, TaskError> {
-        if self.current.is_some() || !self.signals.is_empty() {
+        let comes_to_its_end = self.drains && self.phase == Phase::Running;
+        if self.current.is_some() || !self.signals.is_empty() || comes_to_its_end {
             return Ok(false);
         }
         match self.checkpoints.next_order(waker) {
             None => return Ok(false),
             Some(Order::End) => {
                 self.dismissed = true;
-                if self.phase == Phase::Lingering && self.produces {
+                if (self.stopped || self.phase == Phase::Lingering) && self.produces {
                     self.leave();
+                }
+            }
+            Some(Order::Drain) => {
+                self.drains = true;
+                if self.produces && self.phase == Phase::Running && !self.ended {
+                    self.signals.push_back(Signal::Watermark(WATERMARK_MAX));
+                    self.ended = true;
                 }
             }
             Some(order) => self.checkpoints.on_order(now, order),
         }
-        self.take_steps();
+        self.take_steps(now);
         Ok(true)
     }
 
     /// Does what follows from barriers.
-    fn take_steps(&mut self) {
-        while let Some(step) = self.checkpoints.next_step() {
+    fn take_steps(&mut self, now: u64) {
+        while let Some(step) = self.checkpoints.next_step(now) {
             match step {
-                Step::Snapshot(barrier) => self.barrier = Some(barrier),
+                Step::Snapshot { barrier, overtakes } => {
+                    self.barrier = Some(barrier);
+                    self.overtakes = overtakes;
+                }
+                Step::Capture(number) => {
+                    let found = self.inputs.iter().position(|channel| channel.number == number);
+                    let Some(index) = found else { continue };
+                    if let Some(Current { input, page, row, .. }) = &self.current
+                        && *input == found
+                    {
+                        self.checkpoints.capture_page(number, page, *row);
+                    }
+                    self.checkpoints.capture(now, number, &mut self.inputs[index].receiver);
+                }
                 Step::Resume(number) => {
                     let channel = self.inputs.iter().find(|channel| channel.number == number);
                     if let Some(channel) = channel {
@@ -447,6 +528,86 @@ impl Task {
         let frozen = self.chain.begin_snapshot().map_err(|error| error.at(&self.name));
         self.checkpoints.opened(barrier.checkpoint, frozen);
         self.outputs.event_to_all(Event::Barrier(barrier));
+        self.take_steps(now);
+        self.stopped |= barrier.purpose == Purpose::StopWithSavepoint;
+        Ok(())
+    }
+
+    /// Looks for barriers that overtake what waits in front of them, and takes the snapshot at one at once.
+    fn look_out(&mut self, now: u64, waker: &Waker) -> Result<(), TaskError> {
+        for channel in &mut self.inputs {
+            self.checkpoints.look(now, channel.number, &mut channel.receiver);
+        }
+        self.checkpoints.on_time(now);
+        self.take_steps(now);
+        if self.produces && self.phase == Phase::Running {
+            self.obey(now, waker)?;
+        }
+        let is_between = matches!(self.phase, Phase::Running | Phase::Lingering);
+        if self.barrier.is_some() && is_between && self.signals.is_empty() {
+            // Once: what the chain has kept back may need room that there is not.
+            if core::mem::take(&mut self.overtakes) {
+                self.snapshot(now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with what was in flight.
+    fn recover_some(&mut self, now: u64) -> Result<(), TaskError> {
+        if let Some(current) = self.current.take() {
+            return self.process(now, current);
+        }
+        let name = &self.name;
+        let Some(recovered) = self.recovered.front_mut() else { return Ok(()) };
+        match recovered {
+            Recovered::Received(port, elements) => {
+                let port = *port;
+                match elements.pop_front() {
+                    Some(Again::Page(page, row)) => {
+                        self.process(now, Current { input: None, port, page, row })?;
+                    }
+                    Some(Again::SplitBegins) => {
+                        self.call(now, |chain, context| {
+                            chain.signal(Signal::SplitBegins, context)
+                        })?;
+                    }
+                    // Those of sources come from the chains behind them.
+                    Some(Again::Watermark(_)) => {}
+                    None => drop(self.recovered.pop_front()),
+                }
+            }
+            Recovered::Sent(writer, elements) => {
+                self.outputs.set_now(now);
+                let mut context = Context::new(&mut self.outputs);
+                match elements.pop_front() {
+                    Some(Again::Page(page, row)) => {
+                        let view = ValidPage::trusted(&page)
+                            .map_err(|error| TaskError::new(alloc::format!("{error}")).at(name))?;
+                        let next = writer.process(0, &view, row, &mut context);
+                        if next < view.rows() {
+                            elements.push_front(Again::Page(page, next));
+                        }
+                    }
+                    Some(Again::Watermark(time)) => {
+                        writer.signal(Signal::Watermark(time), &mut context);
+                        // Rows that follow may be late.
+                        writer.flush(true, &mut context);
+                    }
+                    Some(Again::SplitBegins) => {}
+                    None => writer.flush(true, &mut context),
+                }
+                let error = context.take_error();
+                if elements.is_empty() {
+                    writer.flush(true, &mut Context::new(&mut self.outputs));
+                    self.recovered.pop_front();
+                }
+                self.outputs.take_counts();
+                if let Some(error) = error {
+                    return Err(error.at(&self.name));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -468,16 +629,15 @@ impl Task {
     }
 
     fn process(&mut self, now: u64, current: Current) -> Result<(), TaskError> {
-        let Current { input, page, row } = current;
+        let Current { input, port, page, row } = current;
         let view = ValidPage::trusted(&page)
             .map_err(|error| TaskError::new(alloc::format!("{error}")).at(&self.name))?;
         let rows = view.rows();
-        let port = self.inputs[input].port;
         let next = self.call(now, |chain, context| chain.process(port, &view, row, context))?;
         self.metrics.processed(next - row);
         if next < rows {
-            self.current = Some(Current { input, page, row: next });
-        } else {
+            self.current = Some(Current { input, port, page, row: next });
+        } else if let Some(input) = input {
             self.inputs[input].receiver.give_back(page);
         }
         Ok(())

@@ -40,12 +40,6 @@ pub(crate) fn lease(bytes: u64, segment: usize) -> ManagedLease {
 
 impl Machine {
     pub(crate) fn new(owned: Owned, bytes: u64, segment: usize, storage: MemoryStorage) -> Self {
-        std::eprintln!(
-            "new {:?} {:?}",
-            owned.end - owned.first,
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()
-                % 1000000
-        );
         let config = LsmConfig::new(bytes);
         let lsm = LsmBackend::new(lease(bytes, segment), owned, contract::hash, config);
         Self {

@@ -72,7 +72,7 @@ impl Transfers {
     }
 
     /// Submits what waits, as far as the storage takes it.
-    pub(crate) fn submit(&mut self, io: &mut impl Submit) {
+    pub(crate) fn submit(&mut self, io: &mut (impl Submit + ?Sized)) {
         while let Some((token, request)) = self.backlog.pop_front() {
             if let Err(refused) = io.submit(token, request) {
                 return self.backlog.push_front((token, refused.request));

@@ -217,6 +217,22 @@ impl<T> Consumer<T> {
         Some(self.ring.slot(self.head).with(|slot| unsafe { (*slot).assume_init_ref() }))
     }
 
+    /// An element that waits, by its distance from the oldest one, left in place.
+    #[inline]
+    pub fn peek_at(&mut self, distance: usize) -> Option<&T> {
+        if distance >= self.tail_seen.wrapping_sub(self.head) {
+            self.tail_seen = self.ring.tail.load(Ordering::Acquire);
+            if distance >= self.tail_seen.wrapping_sub(self.head) {
+                return None;
+            }
+        }
+        let position = self.head.wrapping_add(distance);
+        // SAFETY: head + distance < tail, so the producer has written this slot (its release store of
+        // `tail` was acquired above or earlier) and does not come back before `head` has passed it; the
+        // reference borrows `self`, and only `pop` moves `head`.
+        Some(self.ring.slot(position).with(|slot| unsafe { (*slot).assume_init_ref() }))
+    }
+
     /// How many elements wait in the ring now.
     ///
     /// The producer may add some meanwhile: the number is exact or too low.

@@ -40,7 +40,7 @@ use alloc::string::String;
 
 pub use aggregating::{AggregateFunction, AggregatingState, ReducingState};
 pub use list::ListState;
-pub use map::MapState;
+pub use map::{MapState, Position};
 pub use value::ValueState;
 
 use crate::{Key, ttl::Ttl};

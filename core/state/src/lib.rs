@@ -51,6 +51,7 @@ mod backend;
 mod batch;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod description;
 mod error;
 pub mod format;
 pub mod key_group;

@@ -58,6 +58,11 @@ pub enum Cause {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// Whoever keeps the files for somebody else has said what is wrong, the place included.
+    Told {
+        /// What was said.
+        text: String,
+    },
     /// The system refused for another reason.
     System {
         /// The number of the error (`errno`), where there is one.
@@ -93,6 +98,9 @@ impl StorageError {
 impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { operation, path, offset, length, cause } = self;
+        if let Cause::Told { text } = cause {
+            return f.write_str(text);
+        }
         write!(f, "cannot {operation} ")?;
         if matches!(operation, Operation::Write | Operation::Read) {
             write!(f, "{length} bytes at offset {offset} of ")?;
@@ -117,6 +125,7 @@ impl fmt::Display for StorageError {
             ),
             Cause::Exists => f.write_str("it is there already; delete it first"),
             Cause::Invalid { what } => f.write_str(what),
+            Cause::Told { text } => f.write_str(text),
             Cause::System { errno: Some(errno), message } => {
                 write!(f, "{message} (errno {errno})")
             }

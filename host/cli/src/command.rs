@@ -16,6 +16,7 @@ use millstream_loader::{OptionInfo, OptionType};
 use crate::{
     explain, plugins,
     run::{self, Job, Output, RunArguments},
+    watch::Interrupt,
 };
 
 /// The exit code for arguments that make no sense, as clap's.
@@ -58,8 +59,15 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
             let processes = matches.get_one("processes").copied().unwrap_or(1);
             let transport = matches.get_one("transport").copied().unwrap_or_default();
             let metrics = matches.get_one("metrics").copied();
+            let interrupt = match matches.get_flag("stop-with-savepoint") {
+                true => Interrupt::Savepoint { drain: matches.get_flag("drain") },
+                false => Interrupt::Cancel,
+            };
             let config = config(matches)?;
-            run::run(job, RunArguments { config, output, options, processes, transport, metrics })
+            check_savepoints(&config, interrupt)?;
+            let arguments =
+                RunArguments { config, output, options, processes, transport, metrics, interrupt };
+            run::run(job, arguments)
         }
         (Some(("config", matches)), _) => {
             let Some(("explain", matches)) = matches.subcommand() else {
@@ -113,12 +121,35 @@ fn config(matches: &clap::ArgMatches) -> Result<Config, Box<dyn Error>> {
         ("checkpoint-dir", "checkpoint.dir"),
         ("checkpoint-interval", "checkpoint.interval"),
         ("restore", "checkpoint.restore"),
+        ("state", "state.backend.type"),
+        ("claim-mode", "checkpoint.claim-mode"),
+        ("savepoint-dir", "checkpoint.savepoint-dir"),
     ] {
         if let Some(value) = matches.try_get_one::<String>(argument).unwrap_or_default() {
             config.insert(key, value.clone(), Origin::CommandLine)?;
         }
     }
+    let allow = "allow-non-restored-state";
+    if matches.try_get_one::<bool>(allow).unwrap_or_default().copied().unwrap_or_default() {
+        let key = "checkpoint.allow-non-restored-state";
+        config.insert(key, "true".into(), Origin::CommandLine)?;
+    }
     Ok(config)
+}
+
+/// Checks that there is what savepoints need, whichever way it is said.
+fn check_savepoints(config: &Config, interrupt: Interrupt) -> Result<(), String> {
+    let is_set = |key: &str| {
+        config.explain().any(|(option, value, _)| option.key == key && !value.is_empty())
+    };
+    let savepoints = is_set("checkpoint.savepoint-dir");
+    if interrupt != Interrupt::Cancel && !savepoints {
+        return Err("--stop-with-savepoint needs a place: add --savepoint-dir DIR".into());
+    }
+    if savepoints && !is_set("checkpoint.dir") {
+        return Err("savepoints are taken by way of checkpoints: add --checkpoint-dir DIR".into());
+    }
+    Ok(())
 }
 
 fn command(job_options: &[OptionInfo]) -> Command {
@@ -214,6 +245,12 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .help("How the result is printed: csv, none [default: csv]"),
         )
         .arg(
+            Arg::new("state")
+                .long("state")
+                .value_name("memory|lsm")
+                .help("Where state is kept; lsm is for more than fits in memory [default: memory]"),
+        )
+        .arg(
             Arg::new("checkpoint-dir")
                 .long("checkpoint-dir")
                 .value_name("DIR")
@@ -225,12 +262,11 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .value_name("TIME")
                 .help("From one checkpoint to the next, e.g. 500ms [default: 10 s]"),
         )
-        .arg(
-            Arg::new("restore")
-                .long("restore")
-                .value_name("latest|none|PATH")
-                .help("What to begin from, with --checkpoint-dir [default: latest]"),
-        )
+        .arg(Arg::new("restore").long("restore").value_name("latest|none|PATH").help(
+            "What to begin from, with --checkpoint-dir; the directory of a checkpoint or \
+                     savepoint, for instance [default: latest]",
+        ))
+        .args(savepoint_arguments())
         .arg(
             Arg::new("metrics")
                 .long("metrics")
@@ -240,6 +276,36 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
         );
     let run = configured(run).arg(plugin_path());
     job_options.iter().fold(run, |run, option| run.arg(job_argument(option)))
+}
+
+fn savepoint_arguments() -> [Arg; 5] {
+    [
+        Arg::new("savepoint-dir")
+            .long("savepoint-dir")
+            .value_name("DIR")
+            .help("Take a savepoint there at SIGUSR1, with --checkpoint-dir"),
+        Arg::new("stop-with-savepoint")
+            .long("stop-with-savepoint")
+            .action(ArgAction::SetTrue)
+            .help("Have Ctrl-C and SIGTERM take a savepoint and stop the job behind it"),
+        Arg::new("drain")
+            .long("drain")
+            .action(ArgAction::SetTrue)
+            .requires("stop-with-savepoint")
+            .help(
+                "Have all windows and timers fire before it stops; for a job that will not go on",
+            ),
+        Arg::new("claim-mode")
+            .long("claim-mode")
+            .value_name("claim|no-claim")
+            .requires("restore")
+            .help("Whether the path of --restore is the engine's to remove [default: no-claim]"),
+        Arg::new("allow-non-restored-state")
+            .long("allow-non-restored-state")
+            .action(ArgAction::SetTrue)
+            .requires("restore")
+            .help("Leave state behind that no operator of the job takes"),
+    ]
 }
 
 /// The address that a host and a port stand for.
@@ -346,7 +412,9 @@ fn job_path(arguments: &[OsString]) -> Option<&OsString> {
     }
     let takes_value = |option: &str| {
         let known = run_command(&[]);
-        let names = known.get_arguments().filter(|argument| argument.get_long().is_some());
+        let names = known.get_arguments().filter(|argument| {
+            argument.get_long().is_some() && argument.get_action().takes_values()
+        });
         let mut spellings = names.flat_map(|argument| {
             let long = argument.get_long().map(|long| format!("--{long}"));
             let short = argument.get_short().map(|short| format!("-{short}"));
@@ -387,6 +455,7 @@ mod tests {
         assert_eq!(path(&["run", "a.so", "--input", "x"]).as_deref(), Some("a.so"));
         assert_eq!(path(&["run", "--parallelism", "2", "a.so"]).as_deref(), Some("a.so"));
         assert_eq!(path(&["run", "-p", "2", "--output=csv", "a.so"]).as_deref(), Some("a.so"));
+        assert_eq!(path(&["run", "--drain", "a.so"]).as_deref(), Some("a.so"));
         assert_eq!(path(&["run", "--help"]), None);
         assert_eq!(path(&["plugin", "list"]), None);
     }

@@ -18,7 +18,10 @@ use millstream::{
 
 use millstream_metrics::Exporter;
 
-use crate::{command::WORKER, watch::Watch};
+use crate::{
+    command::WORKER,
+    watch::{Interrupt, Watch},
+};
 
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,7 @@ pub(crate) struct RunArguments {
     pub(crate) processes: u32,
     pub(crate) transport: Preference,
     pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) interrupt: Interrupt,
 }
 
 /// The transport that a name stands for.
@@ -128,7 +132,7 @@ pub(crate) fn run(job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn
     if let Some(exporter) = &exporter {
         eprintln!("metrics: http://{}/metrics", exporter.address());
     }
-    let mut watch = Watch::start(exporter)?;
+    let mut watch = Watch::start(exporter, arguments.interrupt, runtime.savepoints())?;
     let summary = if arguments.processes == 1 {
         runtime
             .run_with(&program, result, &mut |progress, outcome| watch.look(progress, outcome))?

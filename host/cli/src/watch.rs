@@ -1,20 +1,38 @@
-//! Showing how a job goes, and ending it at Ctrl-C.
+//! Showing how a job goes, and doing what signals say: ending it, or taking a savepoint.
 
 use std::{
-    io::IsTerminal,
+    io::{self, IsTerminal},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use millstream::{Outcome, Progress, Summary, progress::SubtaskCounts};
+use millstream::{Outcome, Progress, Savepoints, Summary, progress::SubtaskCounts};
 use millstream_metrics::Exporter;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM, SIGUSR1},
+    iterator::Signals,
+};
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// What Ctrl-C does the first time. The second time it ends the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Interrupt {
+    /// It cancels the job.
+    #[default]
+    Cancel,
+    /// It stops the job with a savepoint, as SIGTERM does then.
+    Savepoint {
+        /// Whether windows fire first.
+        drain: bool,
+    },
+}
 
 /// Shows progress on standard error: a line that changes on a terminal, plain lines otherwise.
 pub(crate) struct Watch {
@@ -27,16 +45,32 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Begins to listen for Ctrl-C. Metrics of the job are shown by `exporter`.
-    pub(crate) fn start(exporter: Option<Exporter>) -> Result<Self, ctrlc::Error> {
+    /// Begins to listen for Ctrl-C, and for SIGUSR1, which asks for a savepoint. Metrics of the job are
+    /// shown by `exporter`.
+    pub(crate) fn start(
+        exporter: Option<Exporter>,
+        interrupt: Interrupt,
+        savepoints: Savepoints,
+    ) -> io::Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&interrupted);
-        ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::Relaxed) {
-                // The second time the user means it.
-                std::process::exit(130);
+        let mut signals = Signals::new([SIGINT, SIGUSR1])?;
+        if interrupt != Interrupt::Cancel {
+            signals.add_signal(SIGTERM)?;
+        }
+        thread::spawn(move || {
+            let mut asked = false;
+            for signal in signals.forever() {
+                match (signal, interrupt) {
+                    (SIGUSR1, _) => savepoints.take(),
+                    // The second time the user means it.
+                    _ if asked => std::process::exit(128 + signal),
+                    (_, Interrupt::Cancel) => flag.store(true, Ordering::Relaxed),
+                    (_, Interrupt::Savepoint { drain }) => savepoints.stop(drain),
+                }
+                asked |= signal != SIGUSR1;
             }
-        })?;
+        });
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
             bar.set_style(

@@ -15,7 +15,7 @@ use millstream_net::Preference as Transport;
 use millstream_segments::MmapArena;
 
 use crate::{
-    CheckpointOptions, ExchangeOptions, JobProgram, Progress, RunError, Summary,
+    CheckpointOptions, ExchangeOptions, JobProgram, Progress, RunError, Savepoints, Summary,
     checkpoint::{Attempts, Checkpointed, Ended},
     deploy,
     deploy::{Commits, Deployment, Part},
@@ -34,6 +34,16 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
+/// Where jobs keep their state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StateBackend {
+    /// In managed memory, all of it.
+    #[default]
+    Memory,
+    /// In sorted files and, as far as there is room, in managed memory: for state that is larger.
+    Lsm,
+}
+
 /// Puts a [`Runtime`] together. Every part has a default.
 pub struct Builder {
     arena: Option<Box<dyn Arena>>,
@@ -48,6 +58,7 @@ pub struct Builder {
     transport: Transport,
     managed_bytes: usize,
     spill: Arc<dyn SpillStorage>,
+    state: StateBackend,
     checkpoints: Option<CheckpointOptions>,
     registry: Registry,
 }
@@ -68,6 +79,7 @@ impl Default for Builder {
             transport: Transport::default(),
             managed_bytes: MANAGED_BYTES_DEFAULT,
             spill: Arc::new(LocalFiles::default()),
+            state: StateBackend::default(),
             checkpoints: None,
             registry: Registry::new(),
         }
@@ -128,7 +140,7 @@ impl Builder {
         Self { transport, ..self }
     }
 
-    /// Sets how many bytes of segments there are for sorting, and later for state.
+    /// Sets how many bytes of segments there are for sorting and for state.
     pub fn managed_memory(self, bytes: usize) -> Self {
         Self { managed_bytes: bytes, ..self }
     }
@@ -136,6 +148,11 @@ impl Builder {
     /// Spills to this storage instead of local files.
     pub fn storage(self, storage: impl SpillStorage + 'static) -> Self {
         Self { spill: Arc::new(storage), ..self }
+    }
+
+    /// Sets where jobs keep their state. Files are where sorting [spills](Self::storage) to, too.
+    pub fn state(self, backend: StateBackend) -> Self {
+        Self { state: backend, ..self }
     }
 
     /// Takes checkpoints, and begins from the last one if there is one: a job that failed or was killed
@@ -187,7 +204,9 @@ impl Builder {
             transport: self.transport,
             managed_bytes: self.managed_bytes,
             spill: self.spill,
+            state: self.state,
             checkpoints: self.checkpoints,
+            savepoints: Savepoints::default(),
             registry: Arc::new(self.registry),
         })
     }
@@ -225,7 +244,9 @@ pub struct Runtime {
     pub(crate) transport: Transport,
     pub(crate) managed_bytes: usize,
     pub(crate) spill: Arc<dyn SpillStorage>,
+    pub(crate) state: StateBackend,
     pub(crate) checkpoints: Option<CheckpointOptions>,
+    pub(crate) savepoints: Savepoints,
     pub(crate) registry: Arc<Registry>,
 }
 
@@ -239,6 +260,13 @@ impl Runtime {
     /// Puts a runtime together.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// Asks the job that this runtime runs for savepoints. It needs
+    /// [checkpoints](Builder::checkpoints), and a directory for
+    /// [savepoints](CheckpointOptions::savepoints).
+    pub fn savepoints(&self) -> Savepoints {
+        self.savepoints.clone()
     }
 
     /// Runs a program to its end.
@@ -267,7 +295,7 @@ impl Runtime {
     ) -> Result<Summary, RunError> {
         let begin = Instant::now();
         let result = Arc::new(Mutex::new(result));
-        let mut attempts = Attempts::new(self.checkpoints.as_ref());
+        let mut attempts = Attempts::new(self.checkpoints.as_ref(), &self.savepoints);
         loop {
             match self.attempt(program, &result, &attempts, begin, watch) {
                 Ok(summary) => return Ok(Summary { elapsed: begin.elapsed(), ..summary }),
@@ -295,11 +323,19 @@ impl Runtime {
             checkpointed.begin(graph, self.parallelism, &splits, outcome, |_, _| ());
         }
         let (summary, commits) = self.finish(deployment, begin, watch).map_err(Ended::Failed)?;
-        commits.commit()?;
+        self.shown(commits).commit()?;
         if let Some(checkpointed) = checkpointed {
             checkpointed.remove();
         }
         Ok(summary)
+    }
+
+    /// What is shown at the end: not the result, if the job stopped with a savepoint from which it goes on.
+    pub(crate) fn shown(&self, commits: Commits) -> Commits {
+        match self.savepoints.stopped() {
+            Some(stopped) if !stopped.drained => commits.without_result(),
+            _ => commits,
+        }
     }
 
     /// Starts what is deployed and waits for its end; gives what is left to do when the other parts

@@ -9,6 +9,7 @@ mod coordinate;
 mod keeper;
 mod orders;
 mod restore;
+mod savepoints;
 
 use std::{
     path::PathBuf,
@@ -19,6 +20,7 @@ use std::{
 use millstream_checkpoint::{PERMIT_BYTES, Permit, TaskId};
 use millstream_checkpoint_files::Storage;
 use millstream_dataflow::task::{Checkpoints, Order};
+use millstream_exchange::event::Alignment;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use attempts::{Attempts, Checkpointed, Ended, TakingPart};
@@ -26,6 +28,7 @@ pub(crate) use coordinate::{Coordinating, Setup};
 pub(crate) use keeper::{Keeper, Written};
 pub(crate) use orders::Directory;
 pub(crate) use restore::{Position, Restore, decode_splits, encode_splits, operator_id};
+pub use savepoints::Savepoints;
 
 /// How a job is checkpointed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +45,66 @@ pub struct CheckpointOptions {
     pub tolerable_failures: u32,
     /// Complete checkpoints that are kept.
     pub retained: usize,
+    /// What barriers do at a task with several inputs.
+    pub barriers: Barriers,
     /// How often the job begins anew when a task fails, without having gone well for an hour. When a
     /// process dies it always does.
     pub restarts: u32,
     /// What the job begins from.
     pub restore: RestoreFrom,
+    /// To whom the checkpoint or savepoint belongs that [`RestoreFrom::Path`] names.
+    pub claim: ClaimMode,
+    /// Begin although what the path names has state that no operator of the job takes: it is left behind.
+    pub allow_non_restored: bool,
+    /// Where [savepoints](Savepoints) go, each into a directory of its own; without it there are none.
+    pub savepoints: Option<PathBuf>,
+}
+
+/// To whom a checkpoint or savepoint belongs that a job begins from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClaimMode {
+    /// To the user: it is read, and never touched.
+    #[default]
+    NoClaim,
+    /// To the engine: it is removed when as many newer checkpoints are complete as are kept.
+    Claim,
+}
+
+/// What barriers do at a task with several inputs, and under backpressure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Barriers {
+    /// A channel waits until the barrier has come on the others: exactly once.
+    #[default]
+    Aligned,
+    /// A barrier overtakes what is in front of it, which becomes part of the checkpoint, when it has waited
+    /// so long; at once if that is zero. Exactly once, and checkpoints do not wait for slow tasks.
+    Unaligned {
+        /// How long it waits.
+        after: Duration,
+    },
+    /// Nobody waits: at least once.
+    AtLeastOnce,
+}
+
+impl Barriers {
+    /// As the coordinator has them.
+    pub(crate) fn alignment(self) -> Alignment {
+        match (self, self.overtakes_after()) {
+            (_, Some(timeout_ms)) => Alignment::Timeout { timeout_ms },
+            (Self::AtLeastOnce, _) => Alignment::None,
+            _ => Alignment::Aligned,
+        }
+    }
+
+    /// Milliseconds after which a barrier overtakes, at least 1; `None` if barriers never do.
+    pub(crate) fn overtakes_after(self) -> Option<u32> {
+        match self {
+            Self::Unaligned { after } => {
+                Some(u32::try_from(after.as_millis()).unwrap_or(u32::MAX).max(1))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a job begins from.
@@ -57,7 +115,9 @@ pub enum RestoreFrom {
     Latest,
     /// Its beginning; checkpoints that it has are removed.
     Nothing,
-    /// The checkpoint in this directory, `DIR/JOB/chk-7` for instance; wherever that is.
+    /// The checkpoint or savepoint in this directory, `DIR/JOB/chk-7` for instance; wherever that is. The
+    /// program may have been changed: state is given to the operators that have the ids of those that it
+    /// was taken from.
     Path(PathBuf),
 }
 
@@ -71,8 +131,12 @@ impl CheckpointOptions {
             min_pause: Duration::ZERO,
             tolerable_failures: 0,
             retained: 2,
+            barriers: Barriers::Aligned,
             restarts: 3,
             restore: RestoreFrom::Latest,
+            claim: ClaimMode::NoClaim,
+            allow_non_restored: false,
+            savepoints: None,
         }
     }
 }
@@ -88,6 +152,8 @@ pub(crate) enum Report {
         task: u32,
         /// Where the state is.
         part: Part,
+        /// Where the data are that were in flight towards it.
+        in_flight: Part,
     },
     /// It has no state for a checkpoint.
     Decline {
@@ -129,12 +195,15 @@ pub(crate) struct Participation {
     pub(crate) directory: Arc<Directory>,
     /// What the job begins from.
     pub(crate) restore: Option<Restore>,
+    /// Milliseconds after which a barrier overtakes; `None` if barriers never do.
+    pub(crate) overtakes_after: Option<u32>,
 }
 
 impl Participation {
     /// The end of a task.
     pub(crate) fn task(&self, task: TaskId) -> Box<dyn Checkpoints> {
-        Box::new(Written::new(task, self.keeper.clone(), self.directory.add(task)))
+        let (keeper, orders) = (self.keeper.clone(), self.directory.add(task));
+        Box::new(Written::new(task, keeper, orders, self.overtakes_after))
     }
 }
 
@@ -146,6 +215,8 @@ pub(crate) type Store = Arc<Storage>;
 pub(crate) enum OrderMessage {
     /// The barrier, as an event.
     Trigger(Vec<u8>),
+    /// The end of data goes in front of the next barrier.
+    Drain,
     /// A checkpoint will not be complete.
     Abort(u64),
     /// The permit to show what belongs to a checkpoint.
@@ -163,6 +234,7 @@ impl From<Order> for OrderMessage {
                 let length = Event::Barrier(barrier).encode(&mut bytes);
                 Self::Trigger(bytes.get(..length).unwrap_or(&bytes).to_vec())
             }
+            Order::Drain => Self::Drain,
             Order::Abort(checkpoint) => Self::Abort(checkpoint),
             Order::Complete(permit) => Self::Complete(permit.to_bytes()),
             Order::End => Self::End,
@@ -179,6 +251,7 @@ impl OrderMessage {
                 Ok(Event::Barrier(barrier)) => Some(Order::Trigger(barrier)),
                 _ => None,
             },
+            Self::Drain => Some(Order::Drain),
             Self::Abort(checkpoint) => Some(Order::Abort(*checkpoint)),
             Self::Complete(permit) => Permit::from_bytes(permit).map(Order::Complete),
             Self::End => Some(Order::End),

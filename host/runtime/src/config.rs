@@ -22,7 +22,8 @@ use millstream_sdk::options::{parse_bytes, parse_duration};
 pub use options::{ConfigKind, ConfigOption, OPTIONS};
 
 use crate::{
-    Builder, CheckpointOptions, ExchangeOptions, RestoreFrom, RunError, spill::LocalFiles,
+    Barriers, Builder, CheckpointOptions, ClaimMode, ExchangeOptions, RestoreFrom, RunError,
+    StateBackend, spill::LocalFiles,
 };
 
 /// Network memory if nothing says otherwise: the classic 2048 segments of 32 KiB.
@@ -214,6 +215,10 @@ impl Config {
             .segment_size(self.bytes("memory.segment-size"))
             .exchange(self.exchange())
             .storage(LocalFiles::new(self.spill_directories(), self.spill_storage()))
+            .state(match self.value("state.backend.type") {
+                "lsm" => StateBackend::Lsm,
+                _ => StateBackend::Memory,
+            })
             .network_memory(self.network()?)
             .buffer_timeout(self.timeout("exchange.buffer-timeout"));
         if !self.value("checkpoint.dir").is_empty() {
@@ -236,10 +241,24 @@ impl Config {
             tolerable_failures: number("checkpoint.tolerable-failures"),
             retained: number("checkpoint.retained") as usize,
             restarts: number("restart.attempts"),
+            barriers: match (self.value("checkpoint.mode"), self.value("checkpoint.unaligned")) {
+                ("at-least-once", _) => Barriers::AtLeastOnce,
+                (_, "true") => Barriers::Unaligned { after: time("checkpoint.aligned-timeout") },
+                _ => Barriers::Aligned,
+            },
             restore: match self.value("checkpoint.restore") {
                 "" | "latest" => RestoreFrom::Latest,
                 "none" => RestoreFrom::Nothing,
                 path => RestoreFrom::Path(path.into()),
+            },
+            claim: match self.value("checkpoint.claim-mode") {
+                "claim" => ClaimMode::Claim,
+                _ => ClaimMode::NoClaim,
+            },
+            allow_non_restored: self.value("checkpoint.allow-non-restored-state") == "true",
+            savepoints: match self.value("checkpoint.savepoint-dir") {
+                "" => None,
+                path => Some(path.into()),
             },
             ..CheckpointOptions::new(self.value("checkpoint.dir"))
         }

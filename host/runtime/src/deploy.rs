@@ -4,6 +4,7 @@ mod demand;
 mod ends;
 mod links;
 mod managed;
+mod recovery;
 
 use std::{
     collections::BTreeMap, net::TcpStream, os::fd::AsFd, sync::Arc, task::Waker, thread::JoinHandle,
@@ -13,13 +14,16 @@ use millstream_checkpoint::TaskId as TaskNumber;
 use millstream_dataflow::{
     Chain, OpenInfo, StreamGraph, TaskError,
     chain::OutputInfo,
-    channel::{Receiver, Sender, channel},
+    channel::{Sender, channel},
     graph::{
         NodeKind, SortSpec,
         execution::{ExecutionGraph, Slots, Subtask},
     },
     sort::SortChain,
-    task::{Checkpoints, Input, Outputs, ResultPartition, Task, TaskMetrics},
+    task::{
+        Checkpoints, Input, Outputs, Recovered, ResultPartition, Task, TaskMetrics,
+        in_flight::Origin,
+    },
 };
 use millstream_exchange::debloat::DebloatConfig;
 use millstream_executor::{
@@ -49,16 +53,32 @@ pub(crate) struct Deployment {
 
 /// What is left to do when every part of the job is done: its results are shown.
 #[derive(Default)]
-pub(crate) struct Commits(Vec<Box<dyn FnOnce() -> Result<(), TaskError>>>);
+pub(crate) struct Commits {
+    sinks: Vec<Commit>,
+    result: Vec<Commit>,
+}
+
+type Commit = Box<dyn FnOnce() -> Result<(), TaskError>>;
 
 impl Commits {
     fn add(&mut self, commit: impl FnOnce() -> Result<(), TaskError> + 'static) {
-        self.0.push(Box::new(commit));
+        self.sinks.push(Box::new(commit));
+    }
+
+    fn add_result(&mut self, commit: impl FnOnce() -> Result<(), TaskError> + 'static) {
+        self.result.push(Box::new(commit));
+    }
+
+    /// The result is kept back: it is part of the savepoint that the job stopped with, and shown when
+    /// whoever goes on from there comes to its end.
+    pub(crate) fn without_result(self) -> Self {
+        Self { result: Vec::new(), ..self }
     }
 
     /// Shows the results. Those of the sinks before one that fails are shown then.
     pub(crate) fn commit(self) -> Result<(), RunError> {
-        self.0.into_iter().try_for_each(|commit| commit()).map_err(RunError::Task)
+        let mut all = self.sinks.into_iter().chain(self.result);
+        all.try_for_each(|commit| commit()).map_err(RunError::Task)
     }
 }
 
@@ -212,6 +232,8 @@ struct Output {
     consumer: u32,
     /// Some of them lead to another process.
     leaves_process: bool,
+    /// Several read the same pages.
+    is_shared: bool,
 }
 
 /// Where a subtask runs, as far as those need to know who write to it.
@@ -228,7 +250,7 @@ struct Deployer<'a> {
     /// By producer and number of the output.
     outputs: BTreeMap<Subtask, BTreeMap<u16, Output>>,
     /// By consumer: the input, and the channel.
-    inputs: BTreeMap<Subtask, Vec<(u16, Receiver)>>,
+    inputs: BTreeMap<Subtask, Vec<Input>>,
     progress: Progress,
     links: links::Links,
     managed: managed::Managed,
@@ -288,10 +310,14 @@ impl Deployer<'_> {
                 output.consumer = edge.to;
                 output.senders.push(sender);
                 output.leaves_process |= to != own;
+                output.is_shared |= recovery::is_shared(self.graph, edge);
             }
             if let Some(receiver) = receiver {
-                let input = self.graph.edges[wire.edge as usize].input;
-                self.inputs.entry(wire.consumer).or_default().push((input, receiver));
+                let edge = &self.graph.edges[wire.edge as usize];
+                let origin = Origin { edge: wire.edge, subtask: wire.producer.index };
+                let origin = (!recovery::is_shared(self.graph, edge)).then_some(origin);
+                let input = Input { receiver, port: edge.input, origin };
+                self.inputs.entry(wire.consumer).or_default().push(input);
             }
         }
         Ok(())
@@ -354,7 +380,10 @@ impl Deployer<'_> {
                     restored.and_then(|()| restore.each(&operator, |chunks| chain.restore(chunks)));
                 restored.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
             }
-            self.place(subtask, chain)?;
+            let recovered = self.recovered(subtask, &info, program);
+            let recovered =
+                recovered.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
+            self.place(subtask, chain, recovered)?;
         }
         Ok(())
     }
@@ -372,21 +401,24 @@ impl Deployer<'_> {
                 let watched = self.executor.watch(*id, file.as_fd());
                 watched.map_err(|error| RunError::Task(TaskError::new(error.to_string())))?;
             }
-            self.place(subtask, Box::new(chain))?;
+            self.place(subtask, Box::new(chain), Vec::new())?;
         }
         Ok(())
     }
 
     /// Puts a chain between its channels and onto its worker.
-    fn place(&mut self, subtask: Subtask, chain: Box<dyn Chain>) -> Result<(), RunError> {
+    fn place(
+        &mut self,
+        subtask: Subtask,
+        chain: Box<dyn Chain>,
+        recovered: Vec<Recovered>,
+    ) -> Result<(), RunError> {
         let name = self.name(subtask);
         let inputs = self.inputs.remove(&subtask).unwrap_or_default();
-        let inputs = inputs.into_iter().map(|(port, receiver)| Input { receiver, port });
         let outputs = self.partitions(subtask)?;
         let outputs = Outputs::new(outputs, self.runtime.jumbo.clone());
-        let mut task =
-            Task::new(name.clone(), chain, inputs.collect(), outputs, self.runtime.timeout);
-        task = task.epoch(self.executor.clock().epoch());
+        let mut task = Task::new(name.clone(), chain, inputs, outputs, self.runtime.timeout);
+        task = task.epoch(self.executor.clock().epoch()).recover(recovered);
         if let Some(debloat) = self.runtime.exchange.debloat {
             let page_bytes_max = self.runtime.network.segment_size() as u32;
             task = task.debloat(DebloatConfig { page_bytes_max, ..debloat });
@@ -421,10 +453,10 @@ impl Deployer<'_> {
 
     fn partitions(&mut self, subtask: Subtask) -> Result<Vec<ResultPartition>, RunError> {
         let outputs = self.outputs.remove(&subtask).unwrap_or_default();
-        let partition = |Output { senders, .. }: Output| {
+        let partition = |Output { senders, is_shared, .. }: Output| {
             let segments = self.runtime.exchange.partition(senders.len())?;
             let pool = self.runtime.network.create_local(segments.required, segments.max)?;
-            Ok(ResultPartition::new(pool, senders))
+            Ok(ResultPartition::new(pool, senders).shared(is_shared))
         };
         outputs.into_values().map(partition).collect()
     }

@@ -31,6 +31,7 @@
 //! | exchange | [`exchange`](Builder::exchange), [`buffer_timeout`](Builder::buffer_timeout) | Flink's numbers, 100 ms | |
 //! | transport | [`transport`](Builder::transport) | io_uring where the system allows it | epoll TCP |
 //! | storage | [`storage`](Builder::storage) | [local files](spill::LocalFiles) | any [`SpillStorage`](spill::SpillStorage) |
+//! | state | [`state`](Builder::state) | [in memory](StateBackend::Memory) | [files](StateBackend::Lsm) and as much memory as there is |
 //! | plugins | [`plugins`](Builder::plugins) | none; [`builder::bundle`] adds those that are linked in | a [`Registry`](loader::Registry) that loaded others, or was given [yours](loader::Registry::bundle) |
 //! | metrics | [`run_with`](Runtime::run_with) | | the crate `millstream-metrics` shows [`Progress`] to Prometheus |
 //! | configuration | [`Config::builder`] | | files, `key=value`, whatever you parse |
@@ -64,8 +65,8 @@ pub mod result;
 pub mod spill;
 mod threads;
 
-pub use builder::{Builder, Runtime};
-pub use checkpoint::{CheckpointOptions, RestoreFrom};
+pub use builder::{Builder, Runtime, StateBackend};
+pub use checkpoint::{Barriers, CheckpointOptions, ClaimMode, RestoreFrom, Savepoints};
 pub use config::Config;
 pub use error::RunError;
 pub use exchange::ExchangeOptions;

@@ -17,6 +17,13 @@ pub trait JobProgram: Send + Sync {
     /// # Errors
     /// If there is none, or its rows do not fit the segments.
     fn chain(&self, node: u32, info: &OpenInfo) -> Result<Box<dyn Chain>, TaskError>;
+
+    /// A chain that takes rows which an output of a node had written, and divides them as the output
+    /// does, for one subtask.
+    ///
+    /// # Errors
+    /// If there is no such output, or its rows do not fit the segments.
+    fn writer(&self, node: u32, output: u16, info: &OpenInfo) -> Result<Box<dyn Chain>, TaskError>;
 }
 
 impl JobProgram for Program {
@@ -27,6 +34,10 @@ impl JobProgram for Program {
     fn chain(&self, node: u32, info: &OpenInfo) -> Result<Box<dyn Chain>, TaskError> {
         Self::chain(self, node, info)
     }
+
+    fn writer(&self, node: u32, output: u16, info: &OpenInfo) -> Result<Box<dyn Chain>, TaskError> {
+        Self::writer(self, node, output, info)
+    }
 }
 
 impl JobProgram for OpenJob {
@@ -36,5 +47,9 @@ impl JobProgram for OpenJob {
 
     fn chain(&self, node: u32, info: &OpenInfo) -> Result<Box<dyn Chain>, TaskError> {
         Ok(Self::chain(self, node, info)?)
+    }
+
+    fn writer(&self, node: u32, output: u16, info: &OpenInfo) -> Result<Box<dyn Chain>, TaskError> {
+        Ok(Self::writer(self, node, output, info)?)
     }
 }

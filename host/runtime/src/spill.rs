@@ -10,7 +10,7 @@ use std::{
 
 use millstream_dataflow::{TaskError, sort::Spill};
 use millstream_file_storage::{FileStorage, Options, Preference, Wakeup, choose};
-use millstream_storage::{Completion, Refused, Request, Storage, Submit};
+use millstream_storage::{BlockingStorage, Completion, Refused, Request, Storage, Submit};
 
 use crate::RunError;
 
@@ -96,6 +96,12 @@ impl Storage for Files {
 
     fn in_flight(&self) -> usize {
         self.0.in_flight()
+    }
+}
+
+impl BlockingStorage for Files {
+    fn wait(&mut self) -> Option<Completion> {
+        self.0.wait()
     }
 }
 

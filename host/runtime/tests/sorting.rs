@@ -9,7 +9,9 @@ use millstream::{
     spill::{LocalFiles, SpillStorage, TaskFiles},
     storage::{Backend, Preference},
 };
-use millstream_storage::{Completion, MemoryStorage, Refused, Request, Storage, Submit};
+use millstream_storage::{
+    BlockingStorage, Completion, MemoryStorage, Refused, Request, Storage, Submit,
+};
 
 const ROWS: u64 = 50_000;
 
@@ -93,6 +95,12 @@ impl Storage for MemoryFiles {
 
     fn in_flight(&self) -> usize {
         self.0.in_flight()
+    }
+}
+
+impl BlockingStorage for MemoryFiles {
+    fn wait(&mut self) -> Option<Completion> {
+        self.0.wait()
     }
 }
 

@@ -115,6 +115,62 @@ pub struct StateHost {
     pub reserve: unsafe extern "C" fn(lender: *mut c_void, bytes: u64) -> Status,
     /// Ends a reservation of so many bytes.
     pub release: unsafe extern "C" fn(lender: *mut c_void, bytes: u64),
+    /// Bytes of the budget for state that is kept in files; 0 if all of it is to stay in memory.
+    pub files_budget: u64,
+    /// Starts an operation on a file: [`OK`](crate::OK), or below 0 if as many as there may be are in
+    /// flight. One thread at a time; never blocks. What the request lends is the host's until its
+    /// completion was taken.
+    pub submit: unsafe extern "C" fn(lender: *mut c_void, request: *const FileRequest) -> Status,
+    /// Takes the next completion: 1 if there was one, else 0. If `waits` is not 0 it blocks until there is one,
+    /// or nothing is in flight. Gives what went wrong, for people, to `errors`.
+    pub completion: unsafe extern "C" fn(
+        lender: *mut c_void,
+        waits: u32,
+        done: *mut FileCompletion,
+        errors: BytesSink,
+    ) -> Status,
+}
+
+/// Makes an empty file.
+pub const FILE_CREATE: u32 = 1;
+/// Writes bytes.
+pub const FILE_WRITE: u32 = 2;
+/// Reads bytes.
+pub const FILE_READ: u32 = 3;
+/// Makes what was written survive a loss of power.
+pub const FILE_SYNC: u32 = 4;
+/// Removes a file.
+pub const FILE_DELETE: u32 = 5;
+
+/// What to do with a file of a chain's state.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
+pub struct FileRequest {
+    /// Comes back with the completion.
+    pub token: u64,
+    /// One of `FILE_…`.
+    pub operation: u32,
+    /// The file, by a number that the plugin chooses.
+    pub file: u64,
+    /// Where, in bytes from the beginning; for writing and reading.
+    pub offset: u64,
+    /// How many bytes are to be written or read.
+    pub length: usize,
+    /// For writing and reading: the bytes, which are there, and which nobody else changes, or reads if
+    /// they are to be read from the file, until the completion was taken.
+    pub bytes: *mut u8,
+}
+
+/// What became of a [`FileRequest`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "layout", derive(abi_stable::StableAbi))]
+pub struct FileCompletion {
+    /// That of the request.
+    pub token: u64,
+    /// Below 0 if it failed.
+    pub status: Status,
 }
 
 /// One output of a chain.
@@ -165,6 +221,15 @@ pub struct JobTable {
     pub open_chain: unsafe extern "C" fn(
         job: *mut c_void,
         node: u32,
+        info: *const ChainInfo,
+        errors: BytesSink,
+    ) -> *mut c_void,
+    /// Opens a chain that takes the rows which an output of a node had written, and divides them as the
+    /// output does, for one subtask. Null is failure. It is closed as the others are.
+    pub open_writer: unsafe extern "C" fn(
+        job: *mut c_void,
+        node: u32,
+        output: u32,
         info: *const ChainInfo,
         errors: BytesSink,
     ) -> *mut c_void,

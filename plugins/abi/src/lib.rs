@@ -34,7 +34,8 @@ pub use format::{
 };
 
 pub use job::{
-    ChainHost, ChainInfo, JobTable, LentSegment, OutputInfo, SIGNAL_ACTIVE, SIGNAL_BARRIER,
+    ChainHost, ChainInfo, FILE_CREATE, FILE_DELETE, FILE_READ, FILE_SYNC, FILE_WRITE,
+    FileCompletion, FileRequest, JobTable, LentSegment, OutputInfo, SIGNAL_ACTIVE, SIGNAL_BARRIER,
     SIGNAL_IDLE, SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS, SIGNAL_TIME, SIGNAL_WATERMARK, StateHost,
 };
 

@@ -1,8 +1,8 @@
 //! Running a plugin's job.
 
-use std::{ptr, sync::Arc};
+use std::{ffi::c_void, ptr, sync::Arc};
 
-use millstream_abi::{ChainInfo, JobTable, OutputInfo, SubtaskInfo};
+use millstream_abi::{BytesSink, ChainInfo, JobTable, OutputInfo, SubtaskInfo};
 use millstream_dataflow::{Chain, OpenInfo, StreamGraph};
 
 use crate::{
@@ -59,7 +59,37 @@ impl OpenJob {
     /// # Errors
     /// If the plugin gives none.
     pub fn chain(&self, node: u32, info: &OpenInfo) -> Result<Box<dyn Chain>, CallError> {
-        let Inner { name, table, handle: job } = &*self.0;
+        let open = self.0.table.open_chain;
+        self.open_with(info, |job, info, errors| {
+            // SAFETY: the job is open, and the info outlives the call.
+            unsafe { open(job, node, info, errors) }
+        })
+    }
+
+    /// A chain that takes rows which an output of a node had written, and divides them as the output
+    /// does, for one subtask.
+    ///
+    /// # Errors
+    /// If the plugin gives none.
+    pub fn writer(
+        &self,
+        node: u32,
+        output: u16,
+        info: &OpenInfo,
+    ) -> Result<Box<dyn Chain>, CallError> {
+        let open = self.0.table.open_writer;
+        self.open_with(info, |job, info, errors| {
+            // SAFETY: the job is open, and the info outlives the call.
+            unsafe { open(job, node, u32::from(output), info, errors) }
+        })
+    }
+
+    fn open_with(
+        &self,
+        info: &OpenInfo,
+        open: impl FnOnce(*mut c_void, *const ChainInfo, BytesSink) -> *mut c_void,
+    ) -> Result<Box<dyn Chain>, CallError> {
+        let Inner { name, handle: job, .. } = &*self.0;
         let outputs: Vec<_> = info
             .outputs
             .iter()
@@ -83,10 +113,7 @@ impl OpenJob {
             outputs: outputs.as_ptr(),
             outputs_length: outputs.len(),
         };
-        // SAFETY: the job is open, and the info outlives the call.
-        let opened = handle(name, |errors| unsafe {
-            (table.open_chain)(job.0.as_ptr(), node, &raw const info, errors)
-        })?;
+        let opened = handle(name, |errors| open(job.0.as_ptr(), &raw const info, errors))?;
         Ok(Box::new(PluginChain::new(Arc::clone(&self.0), Handle(opened), state)))
     }
 }

@@ -1,9 +1,15 @@
-//! Lending managed memory to a chain that lives in a plugin.
+//! Lending managed memory, and files, to a chain that lives in a plugin.
 
-use std::{ffi::c_void, ptr, sync::Arc};
+mod files;
+
+use std::{
+    ffi::c_void,
+    ptr,
+    sync::{Arc, Mutex},
+};
 
 use millstream_abi::{FAILED, LentSegment, OK, StateHost, Status};
-use millstream_dataflow::chain::StateMemory;
+use millstream_dataflow::chain::{StateFiles, StateMemory};
 use millstream_memory::{Segment, lend::LendTable};
 
 /// Segments that the state of one chain may hold at once: 64 GiB of 4 KiB.
@@ -13,12 +19,18 @@ const LENT_MAX: usize = 1 << 24;
 pub(crate) struct LentState {
     memory: Arc<dyn StateMemory>,
     lent: LendTable<Segment>,
+    /// Used by the thread that runs the chain, so that nobody ever waits for the lock.
+    files: Option<Mutex<StateFiles>>,
+    files_budget: u64,
 }
 
 impl LentState {
     /// Lends from `memory`.
     pub(crate) fn new(memory: Arc<dyn StateMemory>) -> Box<Self> {
-        Box::new(Self { memory, lent: LendTable::new(LENT_MAX) })
+        let files = memory.files();
+        let files_budget = files.as_ref().map_or(0, |files| files.budget);
+        let (files, lent) = (files.map(Mutex::new), LendTable::new(LENT_MAX));
+        Box::new(Self { memory, lent, files, files_budget })
     }
 
     /// What the plugin is told. Good as long as `self` is where it is.
@@ -31,6 +43,9 @@ impl LentState {
             give_back,
             reserve,
             release,
+            files_budget: self.files_budget,
+            submit: files::submit,
+            completion: files::completion,
         }
     }
 }

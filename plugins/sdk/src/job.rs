@@ -50,6 +50,7 @@ impl<J: Job> Thunks<J> {
         open: open::<J>,
         describe,
         open_chain,
+        open_writer,
         process,
         produce,
         finish,
@@ -94,28 +95,52 @@ unsafe extern "C" fn open_chain(
     thunk::handle(errors, || {
         // SAFETY: the host passes what `open` gave, and lends the info for the call.
         let (program, info) = unsafe { (thunk::shared::<Program>(job)?, &*info) };
-        let outputs = match info.outputs_length {
-            0 => &[],
-            // SAFETY: the host lends as many outputs as it says.
-            length => unsafe { slice::from_raw_parts(info.outputs, length) },
-        };
-        let output = |output: &millstream_abi::OutputInfo| OutputInfo {
-            subpartitions: output.subpartitions,
-            max_parallelism: output.max_parallelism,
-            compact: output.compact != 0,
-        };
-        let info = OpenInfo {
-            subtask: info.subtask.subtask,
-            parallelism: info.subtask.parallelism,
-            max_parallelism: info.max_parallelism,
-            // SAFETY: the host lends the state's table for the call; what is in it is good as long as
-            // the chain is open.
-            state: unsafe { info.state.as_ref() }.map(|host| HostMemory::shared(*host)),
-            segment_size: info.subtask.segment_size,
-            outputs: outputs.iter().map(output).collect(),
-        };
-        Ok(Box::new(program.chain(node, &info)?))
+        // SAFETY: as above.
+        Ok(Box::new(program.chain(node, &unsafe { open_info(info) })?))
     })
+}
+
+unsafe extern "C" fn open_writer(
+    job: *mut c_void,
+    node: u32,
+    output: u32,
+    info: *const ChainInfo,
+    errors: BytesSink,
+) -> *mut c_void {
+    thunk::handle(errors, || {
+        // SAFETY: the host passes what `open` gave, and lends the info for the call.
+        let (program, info) = unsafe { (thunk::shared::<Program>(job)?, &*info) };
+        // SAFETY: as above.
+        Ok(Box::new(program.writer(node, output as u16, &unsafe { open_info(info) })?))
+    })
+}
+
+/// What the host says of a chain.
+///
+/// # Safety
+/// The host lends what `info` points to for the call, and what is in the state's table as long as the
+/// chain is open.
+unsafe fn open_info(info: &ChainInfo) -> OpenInfo {
+    let outputs = match info.outputs_length {
+        0 => &[],
+        // SAFETY: the host lends as many outputs as it says.
+        length => unsafe { slice::from_raw_parts(info.outputs, length) },
+    };
+    let output = |output: &millstream_abi::OutputInfo| OutputInfo {
+        subpartitions: output.subpartitions,
+        max_parallelism: output.max_parallelism,
+        compact: output.compact != 0,
+    };
+    OpenInfo {
+        subtask: info.subtask.subtask,
+        parallelism: info.subtask.parallelism,
+        max_parallelism: info.max_parallelism,
+        // SAFETY: the host lends the state's table for the call; what is in it is good as long as
+        // the chain is open.
+        state: unsafe { info.state.as_ref() }.map(|host| HostMemory::shared(*host)),
+        segment_size: info.subtask.segment_size,
+        outputs: outputs.iter().map(output).collect(),
+    }
 }
 
 /// Calls a chain within a context whose requests go to the host.

@@ -1,9 +1,11 @@
-//! Managed memory of the host, as the state of a chain asks for it.
+//! Managed memory of the host, as the state of a chain asks for it, and files.
+
+mod files;
 
 use std::{ffi::c_void, ptr::NonNull, sync::Arc};
 
 use millstream_abi::{LentSegment, StateHost};
-use millstream_dataflow::chain::StateMemory;
+use millstream_dataflow::chain::{StateFiles, StateMemory};
 use millstream_memory::Segment;
 
 /// What the host has lent to a chain that is open.
@@ -51,5 +53,9 @@ impl StateMemory for HostMemory {
     fn release(&self, bytes: u64) {
         // SAFETY: the lender is good while the chain is open, whose state this is part of.
         unsafe { (self.0.release)(self.lender(), bytes) }
+    }
+
+    fn files(&self) -> Option<StateFiles> {
+        files::open(self.0)
     }
 }

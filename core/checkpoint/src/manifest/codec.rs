@@ -39,6 +39,7 @@ const KEYED: u8 = 0;
 const OPERATOR: u8 = 1;
 const SOURCE: u8 = 2;
 const SINK: u8 = 3;
+const IN_FLIGHT: u8 = 4;
 
 const INLINE: u8 = 0;
 const IN_FILE: u8 = 1;
@@ -112,6 +113,7 @@ fn put_state(state: &State, files: &[&File], out: &mut Vec<u8>) {
         Kind::Operator => out.push(OPERATOR),
         Kind::Source => out.push(SOURCE),
         Kind::Sink => out.push(SINK),
+        Kind::InFlight => out.push(IN_FLIGHT),
     }
     match &state.place {
         Place::Inline(bytes) => {
@@ -250,6 +252,7 @@ fn state(reader: &mut Reader<'_>, groups: u32, files: &[File]) -> Result<State, 
         OPERATOR => Kind::Operator,
         SOURCE => Kind::Source,
         SINK => Kind::Sink,
+        IN_FLIGHT => Kind::InFlight,
         _ => {
             *reader = before;
             return Err(Fault("there is no such kind of state"));

@@ -207,6 +207,7 @@ fn any_state(groups: u32, files: Vec<File>) -> impl Strategy<Value = State> {
             0 => Kind::Keyed(ranges.collect()),
             1 => Kind::Operator,
             2 => Kind::Source,
+            3 => Kind::InFlight,
             _ => Kind::Sink,
         };
         State { kind, place }

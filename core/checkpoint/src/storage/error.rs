@@ -150,7 +150,7 @@ impl core::error::Error for StorageError {}
 /// A complete checkpoint that cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Which.
+    /// Which; 0 if its manifest would say that, and cannot be read.
     pub checkpoint: u64,
     /// Where it is.
     pub path: String,
@@ -199,7 +199,10 @@ pub enum Refusal {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { checkpoint, path, reason } = self;
-        write!(f, "checkpoint {checkpoint} in {path} is refused: ")?;
+        match checkpoint {
+            0 => write!(f, "the savepoint in {path} is refused: ")?,
+            _ => write!(f, "checkpoint {checkpoint} in {path} is refused: ")?,
+        }
         match reason {
             Refusal::Manifest(error) => write!(f, "{error}"),
             Refusal::OtherCheckpoint { found } => write!(

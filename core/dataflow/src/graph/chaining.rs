@@ -129,6 +129,7 @@ mod tests {
             parallelism: None,
             max_parallelism: None,
             chaining: Strategy::Always,
+            uid: None,
             slot_sharing_group: "default".into(),
         }
     }

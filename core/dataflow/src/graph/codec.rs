@@ -11,7 +11,7 @@ use super::{
 use crate::sort::SortKey;
 
 /// The first byte of every encoded graph.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Types nest at most so deep.
 const DEPTH_MAX: u32 = 32;
 
@@ -108,6 +108,8 @@ impl Encoder {
 
     fn node(&mut self, node: &Node) {
         self.text(&node.name);
+        self.byte(u8::from(node.uid.is_some()));
+        self.text(node.uid.as_deref().unwrap_or(""));
         match &node.kind {
             NodeKind::Source(spec) => self.connector(0, spec),
             NodeKind::Chain { outputs, stateful } => {
@@ -276,6 +278,8 @@ impl<'a> Decoder<'a> {
 
     fn node(&mut self) -> Decoded<Node> {
         let name = self.text()?;
+        let has_uid = self.byte()? != 0;
+        let uid = Some(self.text()?).filter(|_| has_uid);
         let kind = match self.byte()? {
             0 => NodeKind::Source(self.connector()?),
             1 => NodeKind::Chain {
@@ -303,7 +307,7 @@ impl<'a> Decoder<'a> {
             _ => return self.wrong(),
         };
         let slot_sharing_group = self.text()?;
-        Ok(Node { name, kind, parallelism, max_parallelism, chaining, slot_sharing_group })
+        Ok(Node { name, uid, kind, parallelism, max_parallelism, chaining, slot_sharing_group })
     }
 
     fn sort_key(&mut self) -> Decoded<SortKey> {
@@ -389,6 +393,7 @@ mod tests {
         ]);
         let node = |kind| Node {
             name: "näme".into(),
+            uid: Some("ü".into()),
             kind,
             parallelism: Some(2),
             max_parallelism: None,

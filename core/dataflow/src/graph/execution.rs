@@ -160,6 +160,7 @@ mod tests {
             parallelism,
             max_parallelism: None,
             chaining: Strategy::Always,
+            uid: None,
             slot_sharing_group: group.into(),
         };
         let nodes = vec![node("a", Some(2)), node("b", Some(3)), node("a", None), node("c", None)];

@@ -21,7 +21,7 @@ use millstream_state::{KeyGroups, format::ReadChunk};
 use super::Stage;
 use crate::{
     chain::{Chain, ChainIo, Context, Lease, OpenInfo, OutputInfo, PageInfo, Signal, StateMemory},
-    state::WATERMARK,
+    state::{DESCRIPTIONS, WATERMARK},
     stream::Pipeline,
     writer::{PartitionWriter, Single},
 };
@@ -230,12 +230,13 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
     }
 }
 
-/// The chunks of states: a snapshot has the watermark in every key group, whatever else there is.
+/// The chunks of states: a snapshot has the watermark in every key group, and descriptions, whatever else
+/// there is.
 fn without_watermarks(chunks: &[u8]) -> Vec<u8> {
     let (mut states, mut offset) = (Vec::new(), 0);
     while offset < chunks.len() {
         let (chunk, next) = ReadChunk::read(chunks, offset).expect("a chunk");
-        if chunk.state != WATERMARK {
+        if ![WATERMARK, DESCRIPTIONS].contains(&chunk.state) {
             states.extend_from_slice(&chunks[offset..next]);
         }
         offset = next;

@@ -78,6 +78,7 @@ where
             )));
         }
         let mut state = KeyedState::open(info)?;
+        state.keyed_by::<K>();
         let timers = Timers::open(&mut state, "event-timers", SIDE)?;
         let batch = KeyBatch::<K>::new();
         let key = batch.width();
@@ -252,7 +253,7 @@ where
     }
 
     fn restored(&mut self) -> Result<(), TaskError> {
-        self.timers.restored(&self.state)
+        self.timers.restored(&mut self.state)
     }
 }
 

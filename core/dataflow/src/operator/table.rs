@@ -1,6 +1,6 @@
 //! A table of one value for each key, on the heap.
 
-use alloc::{format, vec::Vec};
+use alloc::{format, vec, vec::Vec};
 
 use hashbrown::HashTable;
 use millstream_data::{
@@ -9,13 +9,14 @@ use millstream_data::{
     value::Record,
 };
 use millstream_state::{
-    KeyGroups,
+    KeyGroups, Kind,
+    description::{DESCRIPTIONS, Description, Part},
     format::{Chunk, ReadChunk},
 };
 
 use crate::{
     chain::{OpenInfo, TaskError},
-    state::KeyBatch,
+    state::{KeyBatch, check},
 };
 
 /// What tables hash keys with. Not the seed that key groups are found with: the keys of one subtask
@@ -67,8 +68,23 @@ impl<K: Key, V> Table<K, V> {
 const CHUNK: usize = 256 << 10;
 
 impl<K: Key + RowValue + Record, V: RowValue + Record> Table<K, V> {
+    /// What it is in a snapshot: one state, with the number 0.
+    fn description() -> Description {
+        Description {
+            name: "values".into(),
+            kind: Kind::Value,
+            key: vec![Part::Hash, Part::Key(K::schema())],
+            namespace: Vec::new(),
+            map_key: Vec::new(),
+            value: vec![Part::Row(V::schema())],
+        }
+    }
+
     /// Writes down all entries.
     pub(super) fn snapshot(&self, out: &mut Vec<u8>) {
+        let mut chunk = Chunk::begin(DESCRIPTIONS, self.groups.range(self.subtask).start, out);
+        Self::description().write(0, &mut chunk);
+        chunk.end();
         let group = |(key, _): &(K, V)| self.groups.group(K::hash(key.view(), hash::SEED));
         let mut entries: Vec<_> = self.entries.iter().map(|entry| (group(entry), entry)).collect();
         entries.sort_by_key(|(group, _)| *group);
@@ -99,6 +115,14 @@ impl<K: Key + RowValue + Record, V: RowValue + Record> Table<K, V> {
             let read = ReadChunk::read(chunks, offset);
             let (chunk, next) = read.map_err(|error| TaskError::new(format!("{error}")))?;
             offset = next;
+            if chunk.state == DESCRIPTIONS {
+                for entry in chunk.entries() {
+                    let read = Description::read(&entry);
+                    let (_, old) = read.map_err(|error| TaskError::new(format!("{error}")))?;
+                    check(&old, &Self::description())?;
+                }
+                continue;
+            }
             if !own.contains(&chunk.group) {
                 continue;
             }

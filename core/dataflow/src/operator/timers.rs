@@ -8,11 +8,13 @@
 
 use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
 
-use millstream_state::{Backend, Column, Key as StateKey, Kind, StateId, StateSpec};
+use millstream_state::{
+    Backend, Column, Key as StateKey, Kind, StateId, StateSpec, description::Part,
+};
 
 use crate::{
     chain::{Context, TaskError},
-    state::{KeyedState, damaged, failure},
+    state::{Contents, KeyedState, damaged},
 };
 
 /// Bytes of the time in front of an entry.
@@ -74,7 +76,7 @@ impl TimerService {
     }
 
     /// Finds out the first timers, after state was put back.
-    pub(crate) fn restored(&mut self, state: &KeyedState) -> Result<(), TaskError> {
+    pub(crate) fn restored(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
         self.event.restored(state)?;
         self.processing.restored(state)
     }
@@ -130,6 +132,9 @@ impl Timers {
             namespace: Some(0),
             value: Some(0),
         })?;
+        let [hash, key] = state.key_parts();
+        let map_key = vec![Part::Time, hash, key, Part::Opaque(Some(namespace as u32))];
+        state.describe(id, Contents { of_group: true, map_key, ..Contents::default() });
         let owned = state.groups();
         Ok(Self {
             state: id,
@@ -191,7 +196,7 @@ impl Timers {
             && time <= now
         {
             let (mut first, mut second) = (None, None);
-            let each = &mut |entry: &[u8], _| {
+            let each = |entry: &[u8]| {
                 if first.is_some() {
                     second = Some(time_of(entry));
                     return false;
@@ -202,8 +207,7 @@ impl Timers {
                 true
             };
             let owner = state.group_key(group);
-            let scanned = state.store().scan_entries(self.state, &owner.within(&[]), &[], each);
-            scanned.map_err(failure)?;
+            state.scan_keys(self.state, &owner.within(&[]), each)?;
             let first = first.transpose()?;
             if first != Some(time) {
                 // The one of this time was deleted, and other groups may have earlier ones.
@@ -221,18 +225,16 @@ impl Timers {
     }
 
     /// Finds out the first timer of each key group, after state was put back.
-    pub(crate) fn restored(&mut self, state: &KeyedState) -> Result<(), TaskError> {
+    pub(crate) fn restored(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
         state.groups().try_for_each(|group| self.find_earliest(state, group))
     }
 
-    fn find_earliest(&mut self, state: &KeyedState, group: u32) -> Result<(), TaskError> {
+    fn find_earliest(&mut self, state: &mut KeyedState, group: u32) -> Result<(), TaskError> {
         let (owner, mut first) = (state.group_key(group), None);
-        let each = &mut |entry: &[u8], _| {
+        state.scan_keys(self.state, &owner.within(&[]), |entry| {
             first = Some(time_of(entry));
             false
-        };
-        let scanned = state.store().scan_entries(self.state, &owner.within(&[]), &[], each);
-        scanned.map_err(failure)?;
+        })?;
         self.set_earliest(group, first.transpose()?);
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::{Pages, Pipeline, Settings, Stream, Then, Upstream};
 use crate::{
     graph::{NodeKind, Partitioning},
     operator::{EmitSide, ProcessSide, Split},
-    writer::Broadcast,
+    writer::{Broadcast, Single},
 };
 
 impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
@@ -64,6 +64,7 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         });
         let output = self.sides;
         self.sides += 1;
+        env.writes_again::<V, _>(node, output, Single);
         let upstream = Upstream::new::<V>(node, output, Partitioning::Forward);
         let side = Stream::new(env, vec![upstream], Pages::new(), self.settings.inherited());
         (self, side, output)

@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, format, vec::Vec};
 use core::task::Waker;
 
-use millstream_exchange::event::Event;
+use millstream_exchange::event::{Alignment, Barrier, Event};
 use millstream_memory::{JumboBudget, LocalPool, Segment};
 
 use crate::{
@@ -20,12 +20,20 @@ pub struct ResultPartition {
     waiting: VecDeque<(u32, Element)>,
     /// Some subpartition had all the pages it may hold when last looked at.
     full: bool,
+    /// What is in flight could not be sent again to those alone who lack it, so that no barrier overtakes.
+    is_shared: bool,
 }
 
 impl ResultPartition {
     /// A partition whose pages come from `pool`.
     pub fn new(pool: LocalPool, subpartitions: Vec<Sender>) -> Self {
-        Self { pool, subpartitions, waiting: VecDeque::new(), full: false }
+        Self { pool, subpartitions, waiting: VecDeque::new(), full: false, is_shared: false }
+    }
+
+    /// Its pages go to several who share them: barriers do not overtake them.
+    #[must_use]
+    pub fn shared(self, is_shared: bool) -> Self {
+        Self { is_shared, ..self }
     }
 
     fn push(&mut self, subpartition: u32, element: Element) {
@@ -37,6 +45,14 @@ impl ResultPartition {
     }
 
     fn push_to_all(&mut self, event: Event) {
+        let event = match event {
+            Event::Barrier(barrier)
+                if self.is_shared && matches!(barrier.alignment, Alignment::Timeout { .. }) =>
+            {
+                Event::Barrier(Barrier { alignment: Alignment::ForcedAligned, ..barrier })
+            }
+            event => event,
+        };
         for subpartition in 0..self.subpartitions.len() as u32 {
             self.push(subpartition, Element::Event(event));
         }

@@ -22,7 +22,7 @@ use super::*;
 use crate::{
     chain::{OpenInfo, OutputInfo},
     channel::{Receiver, Sender, channel},
-    operator::{FlatMap, Operator, PageChain},
+    operator::{FlatMap, Operator, PageChain, SourceChain},
     writer::{PartitionWriter, Single},
 };
 
@@ -46,6 +46,15 @@ fn bench_of(
     timeout: BufferTimeout,
     chain: impl FnOnce(PartitionWriter<u64, Single>, &OpenInfo) -> Box<dyn Chain>,
 ) -> Bench {
+    bench_with(timeout, true, chain)
+}
+
+/// A bench whose task reads its channel, or none.
+fn bench_with(
+    timeout: BufferTimeout,
+    reads: bool,
+    chain: impl FnOnce(PartitionWriter<u64, Single>, &OpenInfo) -> Box<dyn Chain>,
+) -> Bench {
     let network = NetworkPool::new(Box::new(HeapArena::new(SEGMENT, 64).unwrap()));
     let (input, receiver) = channel(Waker::noop().clone());
     let (sender, output) = channel(Waker::noop().clone());
@@ -61,7 +70,7 @@ fn bench_of(
     let chain = chain(writer, &info);
     let partition = ResultPartition::new(network.create_local(2, 10).unwrap(), vec![sender]);
     let outputs = Outputs::new(vec![partition], JumboBudget::new(1 << 20, 1 << 20));
-    let inputs = vec![Input { receiver, port: 0 }];
+    let inputs = reads.then_some(Input { receiver, port: 0, origin: None }).into_iter().collect();
     let task = Task::new(String::from("test"), chain, inputs, outputs, timeout);
     let pool = network.create_local(1, 20).unwrap();
     Bench { task, input, output, pool, _network: network }
@@ -313,3 +322,87 @@ fn a_chain_is_told_the_time_at_first_and_when_it_asks() {
     while bench.poll(75_000) != TaskPoll::Finished {}
     assert_eq!((told().len(), bench.task.deadline()), (3, None));
 }
+
+/// Orders that come from the test; what is said is not heard.
+struct Ordered(Arc<std::sync::Mutex<VecDeque<Order>>>);
+
+impl Checkpoints for Ordered {
+    fn next_order(&mut self, _waker: &Waker) -> Option<Order> {
+        self.0.lock().unwrap().pop_front()
+    }
+
+    fn has_room(&mut self, _waker: &Waker) -> bool {
+        true
+    }
+
+    fn write(&mut self, _checkpoint: u64, _chunk: Vec<u8>) {}
+
+    fn finish(&mut self, _checkpoint: u64) {}
+
+    fn decline(&mut self, _checkpoint: u64, reason: String) {
+        panic!("{reason}");
+    }
+
+    fn end_of_data(&mut self) {}
+}
+
+/// What comes out of a chain that makes rows without end, and is stopped with a savepoint after some:
+/// rows, and events.
+fn stopped(drain: bool) -> (usize, Vec<Event>, Barrier) {
+    let made = Arc::new(AtomicUsize::new(0));
+    let mut bench = bench_with(BufferTimeout::OnlyFull, false, |writer, info| {
+        let counted = Arc::clone(&made);
+        let rows = (0..).inspect(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        Box::new(SourceChain::new(rows, writer, info))
+    });
+    let orders = Arc::new(std::sync::Mutex::new(VecDeque::new()));
+    let order = |order: Order| orders.lock().unwrap().push_back(order);
+    bench.task = bench.task.checkpoint_to(Box::new(Ordered(Arc::clone(&orders))));
+    bench.poll(0);
+    let before = made.load(Ordering::Relaxed);
+    let barrier = Barrier {
+        checkpoint: 1,
+        timestamp_ms: 0,
+        alignment: Alignment::Aligned,
+        purpose: Purpose::StopWithSavepoint,
+    };
+    if drain {
+        order(Order::Drain);
+    }
+    order(Order::Trigger(barrier));
+    let (mut rows, mut events) = (0, Vec::new());
+    for _ in 0..100 {
+        let polled = bench.poll(0);
+        while let Some(element) = bench.output.pop() {
+            match element {
+                Element::Page(page) => rows += ValidPage::trusted(&page).unwrap().rows(),
+                Element::Event(event) => events.push(event),
+                _ => {}
+            }
+        }
+        if polled == TaskPoll::Finished {
+            assert_eq!((rows, made.load(Ordering::Relaxed)), (before, before));
+            return (rows, events, barrier);
+        }
+        if polled == TaskPoll::Idle {
+            order(Order::End);
+        }
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn behind_a_savepoint_that_the_job_stops_with_nothing_follows() {
+    let (rows, events, barrier) = stopped(false);
+    assert!(rows > 0);
+    assert_eq!(events, [Event::Barrier(barrier), Event::EndOfPartition]);
+    let (rows, events, _) = stopped(true);
+    assert!(rows > 0);
+    let end = Event::EndOfData { drain: true };
+    let last = Event::Watermark(WATERMARK_MAX);
+    assert_eq!(events, [last, end, Event::Barrier(barrier), Event::EndOfPartition]);
+}
+
+mod overtaking;

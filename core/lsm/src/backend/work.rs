@@ -16,7 +16,11 @@ impl<L: Lease> LsmBackend<L> {
     /// # Errors
     /// [`StateError::Storage`], [`StateError::DamagedFile`], [`StateError::OutOfBudget`] if an index has
     /// no room. The backend is not to be used any more: every call says so again.
-    pub fn work(&mut self, io: &mut impl Submit, entries: usize) -> Result<bool, StateError> {
+    pub fn work(
+        &mut self,
+        io: &mut (impl Submit + ?Sized),
+        entries: usize,
+    ) -> Result<bool, StateError> {
         self.gathered.get_mut().clear();
         let went = self.work_some(entries);
         self.transfers.submit(io);

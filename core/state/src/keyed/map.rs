@@ -116,15 +116,41 @@ where
         &mut self,
         access: &Access<'_, B>,
         from: Option<K::View<'_>>,
+        each: impl FnMut(K::View<'_>, V::View<'_>) -> bool,
+    ) -> Result<(), StateError> {
+        let mut position = self.position(from);
+        self.scan_on(access, &mut position, each)
+    }
+
+    /// Where a [scan](Self::scan_on) begins: at the first entry whose key is not below `from`, or the first
+    /// of all.
+    pub fn position(&self, from: Option<K::View<'_>>) -> Position {
+        let mut map_key = Vec::new();
+        if let Some(from) = from {
+            K::put_key(from, &mut map_key);
+        }
+        Position(map_key)
+    }
+
+    /// As [`scan`](Self::scan), from a position on, which is then behind the last entry that was shown: a
+    /// scan that had to wait goes on there.
+    ///
+    /// # Errors
+    /// As [`scan`](Self::scan).
+    pub fn scan_on<B: Backend>(
+        &mut self,
+        access: &Access<'_, B>,
+        position: &mut Position,
         mut each: impl FnMut(K::View<'_>, V::View<'_>) -> bool,
     ) -> Result<(), StateError> {
-        self.map_key.clear();
-        if let Some(from) = from {
-            K::put_key(from, &mut self.map_key);
-        }
         let (stored, scratch) = (&self.stored, &mut self.scratch);
         let (backend, mut outcome) = (&*access.backend, Ok(()));
-        backend.scan_entries(stored.id, &access.key, &self.map_key, &mut |_, place| {
+        self.map_key.clone_from(&position.0);
+        backend.scan_entries(stored.id, &access.key, &self.map_key, &mut |map_key, place| {
+            // The next map key that there can be.
+            position.0.clear();
+            position.0.extend_from_slice(map_key);
+            position.0.push(0);
             scratch.clear();
             backend.pieces(place).for_each(|piece| scratch.extend_from_slice(piece));
             if stored.hides(scratch, access.now) {
@@ -161,3 +187,7 @@ where
         put.map_err(|stopped| stopped.error)
     }
 }
+
+/// Where a scan of a map goes on.
+#[derive(Clone, Debug, Default)]
+pub struct Position(Vec<u8>);

@@ -138,6 +138,7 @@ fn hours_are_ranked_alike_on_anything() {
         &["--parallelism", "2", "--set", "memory.segment-size=4KiB"],
         &["--parallelism", "4", "--processes", "2"],
         &["--parallelism", "2", "--set", "memory.segment-size=256KiB"],
+        &["--parallelism", "2", "--state", "lsm", "--set", "memory.managed.size=6MiB"],
     ] {
         assert_eq!(rows(arguments), expected, "{arguments:?}");
     }

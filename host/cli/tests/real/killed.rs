@@ -31,7 +31,7 @@ impl Dice {
 }
 
 /// The newest complete checkpoint in a directory.
-fn newest(checkpoints: &Path) -> u64 {
+pub(crate) fn newest(checkpoints: &Path) -> u64 {
     newest_with(checkpoints, "_metadata")
 }
 
@@ -45,25 +45,29 @@ fn newest_with(checkpoints: &Path, file: &str) -> u64 {
 }
 
 /// When a process is killed.
-enum When {
+pub(crate) enum When {
     /// When this checkpoint is complete.
     Complete(u64),
     /// A while after this checkpoint has begun: so many looks later.
     Begun(u64, u64),
     /// As soon as it says that it goes on from a checkpoint.
     Restores,
+    /// When it has said a line that begins so.
+    Says(&'static str),
 }
 
 /// A run that writes what it says into a thread's hands.
-struct Run {
-    child: Child,
+pub(crate) struct Run {
+    pub(crate) child: Child,
     printed: thread::JoinHandle<String>,
     said: thread::JoinHandle<String>,
-    restores: std::sync::mpsc::Receiver<()>,
+    lines: std::sync::mpsc::Receiver<String>,
+    /// What it has said so far, as far as somebody waited for it.
+    heard: Vec<String>,
 }
 
 impl Run {
-    fn start(arguments: &[String]) -> Self {
+    pub(crate) fn start(arguments: &[String]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
@@ -75,24 +79,22 @@ impl Run {
             output.read_to_string(&mut printed).expect("text");
             printed
         });
-        let (sender, restores) = std::sync::mpsc::channel();
+        let (sender, lines) = std::sync::mpsc::channel();
         let said = thread::spawn(move || {
             let mut said = String::new();
             for line in BufReader::new(errors).lines() {
                 let Ok(line) = line else { break };
-                if line.starts_with("going on from checkpoint") {
-                    let _ = sender.send(());
-                }
+                let _ = sender.send(line.clone());
                 said.push_str(&line);
                 said.push('\n');
             }
             said
         });
-        Self { child, printed, said, restores }
+        Self { child, printed, said, lines, heard: Vec::new() }
     }
 
     /// Waits until the time has come, or the run is over; whether the time has come.
-    fn wait(&mut self, when: &When, checkpoints: &Path) -> bool {
+    pub(crate) fn wait(&mut self, when: &When, checkpoints: &Path) -> bool {
         let mut looks = 0;
         loop {
             let now = match when {
@@ -101,7 +103,8 @@ impl Run {
                     looks > *later
                 }
                 When::Complete(checkpoint) => newest(checkpoints) >= *checkpoint,
-                When::Restores => self.restores.try_recv().is_ok(),
+                When::Restores => self.has_said("going on from checkpoint"),
+                When::Says(beginning) => self.has_said(beginning),
             };
             if now {
                 return true;
@@ -113,6 +116,12 @@ impl Run {
         }
     }
 
+    /// Whether it has said a line that begins so.
+    fn has_said(&mut self, beginning: &str) -> bool {
+        self.heard.extend(self.lines.try_iter());
+        self.heard.iter().any(|line| line.starts_with(beginning))
+    }
+
     /// A worker process of the run, if there is one.
     fn worker(&self) -> Option<i32> {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
@@ -120,7 +129,7 @@ impl Run {
     }
 
     /// The end of the run: what it printed and said, and whether it went well.
-    fn finish(mut self) -> (String, String, bool) {
+    pub(crate) fn finish(mut self) -> (String, String, bool) {
         let status = self.child.wait().expect("a status");
         let printed = self.printed.join().expect("what it printed");
         (printed, self.said.join().expect("what it said"), status.success())
@@ -140,6 +149,8 @@ struct Case<'a> {
     library: &'a Path,
     /// Its own arguments.
     arguments: Vec<String>,
+    /// Of these one is chosen for each run, beside parallelism and processes.
+    engine: &'a [&'a [&'a str]],
     /// The rows that it has shown, of what it printed.
     shown: Box<Shown>,
     expected: Vec<String>,
@@ -169,6 +180,8 @@ fn survives(case: &Case<'_>, scratch: &Scratch, seed: u64) {
         let job = ["run", case.library.to_str().expect("UTF-8")];
         let mut arguments: Vec<String> = job.into_iter().chain(engine).map(String::from).collect();
         arguments.extend(case.arguments.iter().cloned());
+        let engine = case.engine.get(dice.below(case.engine.len().max(1) as u64) as usize);
+        arguments.extend(engine.copied().unwrap_or(&[]).iter().map(|&text| text.to_owned()));
         let mut run = Run::start(&arguments);
         if kills < KILLS {
             let before = newest(&checkpoints);
@@ -204,19 +217,55 @@ fn some_flights() -> String {
     flights.join("\n") + "\n"
 }
 
+/// State in files, and so little memory that much of it is there.
+const IN_FILES: &[&str] =
+    &["--state", "lsm", "--set", "memory.segment-size=8KiB", "--set", "memory.managed.size=3MiB"];
+
+/// Barriers that overtake: at once, or when they have waited a little.
+const UNALIGNED: &[&str] = &["--set", "checkpoint.unaligned=true"];
+const WITH_TIMEOUT: &[&str] =
+    &["--set", "checkpoint.unaligned=true", "--set", "checkpoint.aligned-timeout=2ms"];
+
+#[test]
+fn twenty_kills_change_nothing_with_unaligned_barriers() {
+    hours_survive("killed-unaligned", &[UNALIGNED], 5);
+}
+
+#[test]
+fn twenty_kills_change_nothing_with_barriers_that_wait_a_while() {
+    let in_files = [IN_FILES, WITH_TIMEOUT].concat();
+    hours_survive("killed-timeout", &[WITH_TIMEOUT, &in_files], 6);
+}
+
 #[test]
 fn twenty_kills_change_nothing() {
+    hours_survive("killed", &[], 1);
+}
+
+#[test]
+fn twenty_kills_change_nothing_with_state_in_files() {
+    hours_survive("killed-lsm", &[IN_FILES], 3);
+}
+
+/// What one backend has written the other reads.
+#[test]
+fn twenty_kills_change_nothing_with_another_backend_each_time() {
+    hours_survive("killed-either", &[IN_FILES, &["--state", "memory"]], 4);
+}
+
+fn hours_survive(name: &str, engine: &[&[&str]], seed: u64) {
     let flights = some_flights();
-    let scratch = Scratch::new("killed");
+    let scratch = Scratch::new(name);
     let input = scratch.file("flights.csv", shuffled(&flights).as_bytes());
     let case = Case {
         library: library(),
         arguments: ["--output", "csv", "--input", &input].map(String::from).into(),
         shown: Box::new(|printed| printed.lines().skip(1).map(str::to_owned).collect()),
+        engine,
         expected: reference(&flights, &data("weather.csv.gz")),
         reset: Box::new(|| ()),
     };
-    survives(&case, &scratch, 1);
+    survives(&case, &scratch, seed);
 }
 
 #[test]
@@ -241,6 +290,7 @@ fn twenty_kills_write_each_row_to_files_once() {
     let case = Case {
         library: &build_library("filed"),
         arguments: arguments.map(String::from).into(),
+        engine: &[],
         shown: Box::new(move |_| {
             let of = |name| fs::read_dir(to.join(name)).into_iter().flatten().flatten();
             let files = of("hours").chain(of("listed")).chain(of("flights"));

@@ -9,6 +9,7 @@ mod killed;
 mod metrics;
 mod plugins;
 mod program;
+mod savepoints;
 mod several;
 mod sorted;
 mod wide;

@@ -1,6 +1,7 @@
 //! Running a job as often as it takes.
 
 use std::{
+    cell::Cell,
     path::PathBuf,
     sync::{Arc, mpsc::Sender},
     thread,
@@ -17,8 +18,8 @@ use millstream_dataflow::{StreamGraph, TaskError, task::Order};
 use millstream_executor::Outcome;
 
 use super::{
-    CheckpointOptions, Coordinating, Directory, Keeper, Participation, Restore, Setup, Store,
-    keeper, restore,
+    CheckpointOptions, ClaimMode, Coordinating, Directory, Keeper, Participation, Restore,
+    Savepoints, Setup, Store, keeper, restore,
 };
 use crate::{RunError, threads::Splits};
 
@@ -32,6 +33,9 @@ pub(crate) struct Attempts {
     checkpoints: bool,
     /// Attempts that failed.
     failed: u32,
+    /// The first checkpoint that these attempts can have taken.
+    first: Cell<u64>,
+    savepoints: Savepoints,
 }
 
 /// Why an attempt ended.
@@ -50,7 +54,8 @@ impl<E: Into<RunError>> From<E> for Ended {
 
 impl Attempts {
     /// Of a job that is begun anew so often when a task fails, if it has checkpoints.
-    pub(crate) fn new(options: Option<&CheckpointOptions>) -> Self {
+    /// Savepoints are taken when `savepoints` says so.
+    pub(crate) fn new(options: Option<&CheckpointOptions>, savepoints: &Savepoints) -> Self {
         let strategy = match (options, Strategy::EXPONENTIAL_DELAY) {
             (
                 Some(options),
@@ -69,7 +74,14 @@ impl Attempts {
             _ => Strategy::None,
         };
         let begin = Instant::now();
-        Self { restart: Restart::new(strategy), begin, checkpoints: options.is_some(), failed: 0 }
+        Self {
+            restart: Restart::new(strategy),
+            begin,
+            checkpoints: options.is_some(),
+            failed: 0,
+            first: Cell::new(0),
+            savepoints: savepoints.clone(),
+        }
     }
 
     /// Waits until the job may begin anew.
@@ -106,6 +118,9 @@ pub(crate) struct Checkpointed {
     options: CheckpointOptions,
     directory: Arc<Directory>,
     restore: Option<Restore>,
+    /// The first checkpoint of this run.
+    next: u64,
+    savepoints: Savepoints,
     // The keeper reports to the coordinator, and so ends first.
     keeper: Keeper,
     coordinating: Coordinating,
@@ -122,19 +137,34 @@ impl Checkpointed {
         attempts: &Attempts,
     ) -> Result<Option<Self>, RunError> {
         let Some(options) = options else { return Ok(None) };
-        let opened = restore::open(options, graph, attempts.failed > 0);
-        let (store, restore) = opened.map_err(RunError::Task)?;
+        let since = (attempts.failed > 0).then(|| attempts.first.get());
+        let opened = restore::open(options, graph, since).map_err(RunError::Task)?;
+        let restore::Opened { store, restore, next } = opened;
+        if attempts.failed == 0 {
+            attempts.first.set(next);
+        }
         let coordinating = Coordinating::start();
         let keeper = Keeper::start(Arc::clone(&store), coordinating.reporter());
         let (options, directory) = (options.clone(), Arc::default());
-        Ok(Some(Self { store, options, directory, restore, keeper, coordinating }))
+        let savepoints = attempts.savepoints.clone();
+        Ok(Some(Self {
+            store,
+            options,
+            directory,
+            restore,
+            next,
+            savepoints,
+            keeper,
+            coordinating,
+        }))
     }
 
     /// What this process needs to take part.
     pub(crate) fn participation(&self) -> Participation {
         let keeper: Sender<keeper::Message> = self.keeper.sender();
         let (directory, restore) = (Arc::clone(&self.directory), self.restore.clone());
-        Participation { keeper, directory, restore }
+        let overtakes_after = self.options.barriers.overtakes_after();
+        Participation { keeper, directory, restore, overtakes_after }
     }
 
     /// The directory of the checkpoint that the job begins from.
@@ -172,16 +202,31 @@ impl Checkpointed {
             default_parallelism,
             splits: splits.all(),
             restored: self.restore.as_ref().map(Restore::checkpoint),
+            next: self.next,
+            claimed: self.claimed().cloned(),
+            savepoints: self.savepoints.clone(),
             order: Box::new(order),
             outcome: Arc::clone(outcome),
         });
     }
 
-    /// The job is done, and its results are shown: nobody will go on from its checkpoints.
+    /// What the job begins from, if it belongs to the engine although it was named.
+    fn claimed(&self) -> Option<&Restore> {
+        let claims = self.options.claim == ClaimMode::Claim;
+        self.restore.as_ref().filter(|restore| claims && restore.is_named())
+    }
+
+    /// The job is done, and its results are shown: nobody will go on from its checkpoints, unless it
+    /// stopped with a savepoint.
     pub(crate) fn remove(self) {
-        let Self { store, keeper, coordinating, .. } = self;
+        let claimed = self.claimed().cloned();
+        let Self { store, savepoints, keeper, coordinating, .. } = self;
         drop(keeper);
         drop(coordinating);
+        if savepoints.stopped().is_some() {
+            return;
+        }
+        claimed.iter().for_each(Restore::discard);
         for checkpoint in store.list().unwrap_or_default() {
             if let Err(error) = store.discard(checkpoint) {
                 eprintln!("warning: checkpoint {checkpoint} cannot be removed: {error}");
@@ -195,6 +240,7 @@ pub(crate) struct TakingPart {
     keeper: Keeper,
     directory: Arc<Directory>,
     restore: Option<Restore>,
+    overtakes_after: Option<u32>,
 }
 
 impl TakingPart {
@@ -211,16 +257,18 @@ impl TakingPart {
         let Some(options) = options else { return Ok(None) };
         let failed = |error: StorageError| RunError::Task(TaskError::new(error.to_string()));
         let store = Arc::new(Storage::open(&options.directory, &graph.name).map_err(failed)?);
-        let restore = restore.map(|path| Restore::from_path(&path, graph)).transpose();
+        let restore = restore.map(|path| Restore::from_path(&path)).transpose();
         let restore = restore.map_err(RunError::Task)?;
         let keeper = Keeper::start(store, report);
-        Ok(Some(Self { keeper, directory: Arc::default(), restore }))
+        let overtakes_after = options.barriers.overtakes_after();
+        Ok(Some(Self { keeper, directory: Arc::default(), restore, overtakes_after }))
     }
 
     /// What this process needs.
     pub(crate) fn participation(&self) -> Participation {
         let (directory, restore) = (Arc::clone(&self.directory), self.restore.clone());
-        Participation { keeper: self.keeper.sender(), directory, restore }
+        let (keeper, overtakes_after) = (self.keeper.sender(), self.overtakes_after);
+        Participation { keeper, directory, restore, overtakes_after }
     }
 
     /// The orders of this process's tasks.

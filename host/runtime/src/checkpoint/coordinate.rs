@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -13,9 +14,10 @@ use std::{
 use millstream_checkpoint::{
     Coordinator, Manifest, TaskId,
     coordinator::{self, Action, Config, Decline, History, Input, Snapshot, TaskSnapshot},
-    manifest::{File, Handle, Kind, Operator, Place, State, Subtask as SubtaskState},
+    manifest::{File, Handle, Kind, Operator, Place, Purpose, State, Subtask as SubtaskState},
     storage::CheckpointStorage,
 };
+use millstream_checkpoint_files::Storage;
 use millstream_dataflow::{
     StreamGraph, TaskError,
     graph::{NodeKind, execution::ExecutionGraph},
@@ -24,8 +26,9 @@ use millstream_dataflow::{
 use millstream_executor::Outcome;
 
 use super::{
-    CheckpointOptions, Part, Report, Store,
+    CheckpointOptions, Part, Report, Restore, Savepoints, Store,
     restore::{encode_splits, operator_id, split_list},
+    savepoints::{self, Request},
 };
 
 /// What the coordinator of a job's checkpoints has to know.
@@ -38,6 +41,12 @@ pub(crate) struct Setup {
     pub(crate) splits: BTreeMap<u32, Vec<Vec<u8>>>,
     /// The checkpoint that this run began from.
     pub(crate) restored: Option<u64>,
+    /// The first one that it takes.
+    pub(crate) next: u64,
+    /// What it began from, if that is to be removed in its turn.
+    pub(crate) claimed: Option<Restore>,
+    /// Who asks for savepoints.
+    pub(crate) savepoints: Savepoints,
     /// Gives a task an order, wherever it is; `None` for all of them.
     pub(crate) order: Box<dyn Fn(Option<TaskId>, Order) + Send>,
     pub(crate) outcome: Arc<Outcome>,
@@ -52,6 +61,10 @@ pub(crate) struct Coordinating {
 enum Message {
     Begin(Box<Setup>),
     Report(Report),
+    /// Somebody asks for a savepoint.
+    Asked,
+    /// A savepoint was copied to its place, or was not.
+    Exported(Input),
     Stop,
 }
 
@@ -59,13 +72,15 @@ impl Coordinating {
     /// Starts the thread, which waits for the job.
     pub(crate) fn start() -> Self {
         let (sender, receiver) = channel();
+        let own = sender.clone();
         let thread = thread::spawn(move || {
             // What tasks say before the job begins is kept: they may be faster.
             let mut early = VecDeque::new();
             loop {
                 match receiver.recv() {
-                    Ok(Message::Begin(setup)) => return run(*setup, &receiver, early),
+                    Ok(Message::Begin(setup)) => return run(*setup, &own, &receiver, early),
                     Ok(Message::Report(report)) => early.push_back(report),
+                    Ok(Message::Asked | Message::Exported(_)) => {}
                     Ok(Message::Stop) | Err(_) => return,
                 }
             }
@@ -95,9 +110,9 @@ impl Drop for Coordinating {
     }
 }
 
-fn run(setup: Setup, messages: &Receiver<Message>, early: VecDeque<Report>) {
+fn run(setup: Setup, own: &Sender<Message>, messages: &Receiver<Message>, early: VecDeque<Report>) {
     let outcome = Arc::clone(&setup.outcome);
-    let begun = Running::new(setup);
+    let begun = Running::new(setup, own.clone());
     let mut running = match begun {
         Ok(running) => running,
         Err(error) => return outcome.failed(error),
@@ -106,6 +121,9 @@ fn run(setup: Setup, messages: &Receiver<Message>, early: VecDeque<Report>) {
         running.step(Input::Running { task: TaskId(task) });
     }
     early.into_iter().for_each(|report| running.report(report));
+    let call = own.clone();
+    // Who asks when the run is over is heard by the next one.
+    running.setup.savepoints.listen(move || drop(call.send(Message::Asked)));
     loop {
         let wait = running.machine.next_deadline().map_or(Duration::from_secs(1), |at| {
             Duration::from_millis(at.saturating_sub(running.now()))
@@ -113,14 +131,19 @@ fn run(setup: Setup, messages: &Receiver<Message>, early: VecDeque<Report>) {
         match messages.recv_timeout(wait) {
             Ok(Message::Report(report)) => running.report(report),
             Ok(Message::Begin(_)) => {}
+            Ok(Message::Asked) => running.ask(),
+            Ok(Message::Exported(input)) => running.step(input),
             Err(RecvTimeoutError::Timeout) => running.step(Input::Time),
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
         }
     }
+    running.finish(messages);
 }
 
 /// The coordinator of a job that runs.
 struct Running {
+    /// Where its own threads tell it something.
+    own: Sender<Message>,
     setup: Setup,
     execution: ExecutionGraph,
     machine: Coordinator,
@@ -129,10 +152,21 @@ struct Running {
     offset_ms: u64,
     /// The newest checkpoint that has a directory.
     begun: u64,
+    /// Checkpoints that were completed.
+    completed: usize,
+    /// Savepoints that were asked for, by number.
+    requests: Vec<Request>,
+    /// Where savepoints are copied to, by checkpoint.
+    savepoints: BTreeMap<u64, PathBuf>,
+    exports: Vec<JoinHandle<()>>,
+    /// The request whose savepoint is complete, the last one.
+    answered: Option<Request>,
+    /// The run is over, and what it says is heard by nobody.
+    over: bool,
 }
 
 impl Running {
-    fn new(setup: Setup) -> Result<Self, TaskError> {
+    fn new(setup: Setup, own: Sender<Message>) -> Result<Self, TaskError> {
         let execution = ExecutionGraph::new(&setup.graph, setup.default_parallelism);
         let numbers: BTreeMap<_, _> = execution.subtasks.iter().zip(0..).collect();
         let inputs = execution.subtasks.iter().map(|subtask| {
@@ -147,18 +181,65 @@ impl Running {
             min_pause_ms: millis(options.min_pause),
             tolerable_failures: options.tolerable_failures,
             retained: options.retained.max(1),
+            alignment: options.barriers.alignment(),
             ..Config::default()
         };
         let wrong =
             |error: millstream_checkpoint::storage::StorageError| TaskError::new(error.to_string());
         let history = History {
-            next: setup.store.next_id().map_err(wrong)?,
+            next: setup.next,
             retained: setup.store.list().map_err(wrong)?,
             newest: setup.restored,
         };
         let machine = Coordinator::new(config, inputs.collect::<Vec<_>>(), history);
         let offset_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
-        Ok(Self { setup, execution, machine, begin: Instant::now(), offset_ms, begun: 0 })
+        Ok(Self {
+            own,
+            setup,
+            execution,
+            machine,
+            begin: Instant::now(),
+            offset_ms,
+            begun: 0,
+            completed: 0,
+            requests: Vec::new(),
+            savepoints: BTreeMap::new(),
+            exports: Vec::new(),
+            answered: None,
+            over: false,
+        })
+    }
+
+    /// Takes what is asked for.
+    fn ask(&mut self) {
+        for request in self.setup.savepoints.waiting() {
+            if self.setup.options.savepoints.is_none() {
+                eprintln!(
+                    "no savepoint is taken: nobody has said where savepoints go, see --savepoint-dir"
+                );
+                continue;
+            }
+            let number = self.requests.len() as u64;
+            self.requests.push(request);
+            self.step(match request {
+                Request::Take => Input::Savepoint { request: number },
+                Request::Stop { drain } => Input::StopWithSavepoint { request: number, drain },
+            });
+        }
+    }
+
+    /// The run is over: savepoints that are being copied are waited for.
+    fn finish(mut self, messages: &Receiver<Message>) {
+        self.over = true;
+        for export in self.exports.drain(..) {
+            // A panic inside was said where it happened.
+            let _ = export.join();
+        }
+        while let Ok(message) = messages.try_recv() {
+            if let Message::Exported(input) = message {
+                self.step(input);
+            }
+        }
     }
 
     fn now(&self) -> u64 {
@@ -167,10 +248,10 @@ impl Running {
 
     fn report(&mut self, report: Report) {
         self.step(match report {
-            Report::Acknowledge { checkpoint, task, part } => Input::Acknowledge {
+            Report::Acknowledge { checkpoint, task, part, in_flight } => Input::Acknowledge {
                 checkpoint,
                 task: TaskId(task),
-                state: serde_json::to_vec(&part).unwrap_or_default().into(),
+                state: serde_json::to_vec(&(part, in_flight)).unwrap_or_default().into(),
             },
             Report::Decline { checkpoint, task, reason } => {
                 Input::Decline { checkpoint, task: TaskId(task), reason: Decline::Failed(reason) }
@@ -195,7 +276,7 @@ impl Running {
     fn act(&mut self, action: Action) -> Option<Input> {
         let store = &self.setup.store;
         match action {
-            Action::Trigger { task, barrier, .. } => {
+            Action::Trigger { task, barrier, drain } => {
                 let checkpoint = barrier.checkpoint;
                 if self.begun < checkpoint {
                     self.begun = checkpoint;
@@ -204,12 +285,21 @@ impl Running {
                         return Some(Input::Decline { checkpoint, task, reason });
                     }
                 }
+                if drain {
+                    (self.setup.order)(Some(task), Order::Drain);
+                }
                 (self.setup.order)(Some(task), Order::Trigger(barrier));
             }
             Action::Abort { checkpoint, reason } => {
                 eprintln!("checkpoint {checkpoint} is given up: {}", self.explain(&reason));
                 (self.setup.order)(None, Order::Abort(checkpoint));
                 self.discard(checkpoint);
+            }
+            Action::Store(snapshot) if snapshot.barrier.purpose != Purpose::Checkpoint => {
+                let checkpoint = snapshot.barrier.checkpoint;
+                if let Err(reason) = self.export(&snapshot) {
+                    return Some(Input::StoreFailed { checkpoint, reason });
+                }
             }
             Action::Store(snapshot) => {
                 let checkpoint = snapshot.barrier.checkpoint;
@@ -221,17 +311,74 @@ impl Running {
                     Err(reason) => Input::StoreFailed { checkpoint, reason },
                 });
             }
-            Action::Complete(permit) => (self.setup.order)(None, Order::Complete(permit)),
-            // Nobody has asked.
-            Action::Answer { .. } => {}
-            Action::Discard { checkpoint } => self.discard(checkpoint),
-            Action::End { .. } => (self.setup.order)(None, Order::End),
+            Action::Complete(permit) => {
+                (self.setup.order)(None, Order::Complete(permit));
+                self.completed += 1;
+                if self.completed >= self.setup.options.retained.max(1) {
+                    self.setup.claimed.take().iter().for_each(Restore::discard);
+                }
+            }
+            Action::Answer { request, result } => self.answer(request, result),
+            Action::Discard { checkpoint } => {
+                self.discard(checkpoint);
+                if let Some(path) = self.savepoints.remove(&checkpoint)
+                    && let Err(error) = Storage::savepoint(&path).discard(checkpoint)
+                {
+                    eprintln!("warning: {error}");
+                }
+            }
+            Action::End { .. } if self.over => {}
+            Action::End { .. } => {
+                if let Some(Request::Stop { drain }) = self.answered {
+                    self.setup.savepoints.stops(drain);
+                }
+                (self.setup.order)(None, Order::End);
+            }
             Action::FailJob { reason, .. } => {
                 let what = self.explain(&reason);
                 self.setup.outcome.failed(TaskError::new(format!("a checkpoint failed: {what}")));
             }
         }
         None
+    }
+
+    /// Copies a savepoint to its place, on a thread of its own: that takes as long as it takes.
+    fn export(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+        let Some(directory) = &self.setup.options.savepoints else {
+            return Err("nobody has said where savepoints go".into());
+        };
+        let manifest = self.manifest(snapshot)?;
+        let path = savepoints::directory(directory, &manifest);
+        self.savepoints.insert(manifest.checkpoint, path.clone());
+        let (store, own) = (Arc::clone(&self.setup.store), self.own.clone());
+        self.exports.push(thread::spawn(move || {
+            let checkpoint = manifest.checkpoint;
+            let exported = savepoints::export(&store, &manifest, &path);
+            // The coordinator waits for this thread.
+            let _ = own.send(Message::Exported(match exported {
+                Ok(()) => Input::Stored { checkpoint },
+                Err(reason) => Input::StoreFailed { checkpoint, reason },
+            }));
+        }));
+        Ok(())
+    }
+
+    /// Says what became of a savepoint.
+    fn answer(&mut self, request: u64, result: Result<u64, coordinator::Failure>) {
+        let request = usize::try_from(request).ok().and_then(|at| self.requests.get(at)).copied();
+        match result.as_ref().map(|checkpoint| self.savepoints.get(checkpoint)) {
+            Ok(Some(path)) => {
+                self.setup.savepoints.add(path.clone());
+                let what = match request {
+                    Some(Request::Stop { .. }) => "the job stops with savepoint",
+                    _ => "savepoint",
+                };
+                eprintln!("{what}: {}", path.display());
+                self.answered = request;
+            }
+            Ok(None) => {}
+            Err(reason) => eprintln!("no savepoint was taken: {}", self.explain(reason)),
+        }
     }
 
     fn discard(&self, checkpoint: u64) {
@@ -272,10 +419,13 @@ impl Running {
             operator.subtasks.push(match part {
                 TaskSnapshot::Finished => SubtaskState { finished: true, states: Vec::new() },
                 TaskSnapshot::State(part) => {
-                    let part = serde_json::from_slice(part).map_err(|error| error.to_string())?;
-                    let place = place(part, &mut files);
-                    let states = place.into_iter().map(|place| State { kind: kind.clone(), place });
-                    SubtaskState { finished: false, states: states.collect() }
+                    let parts: (Part, Part) =
+                        serde_json::from_slice(part).map_err(|error| error.to_string())?;
+                    let state = place(parts.0, &mut files).map(|place| State { kind, place });
+                    let in_flight = place(parts.1, &mut files);
+                    let in_flight = in_flight.map(|place| State { kind: Kind::InFlight, place });
+                    let states = state.into_iter().chain(in_flight).collect();
+                    SubtaskState { finished: false, states }
                 }
             });
         }

@@ -29,6 +29,8 @@ const INLINE_MAX: usize = 4 << 10;
 pub(crate) enum Message {
     /// A part of a task's state.
     Write { task: TaskId, checkpoint: u64, chunk: Vec<u8>, load: Arc<Load> },
+    /// Data that are in flight towards a task.
+    InFlight { task: TaskId, checkpoint: u64, data: Vec<u8> },
     /// That was all of it.
     Finish { task: TaskId, checkpoint: u64 },
     /// There is no state.
@@ -71,11 +73,17 @@ pub(crate) struct Written {
     orders: Arc<Orders>,
     load: Arc<Load>,
     registered: bool,
+    overtakes_after: Option<u32>,
 }
 
 impl Written {
-    pub(super) fn new(task: TaskId, keeper: Sender<Message>, orders: Arc<Orders>) -> Self {
-        Self { task, keeper, orders, load: Arc::default(), registered: false }
+    pub(super) fn new(
+        task: TaskId,
+        keeper: Sender<Message>,
+        orders: Arc<Orders>,
+        overtakes_after: Option<u32>,
+    ) -> Self {
+        Self { task, keeper, orders, load: Arc::default(), registered: false, overtakes_after }
     }
 
     /// Tells the keeper; one that has gone does not matter, since the run is over then.
@@ -114,6 +122,14 @@ impl Checkpoints for Written {
     fn end_of_data(&mut self) {
         self.tell(Message::EndOfData { task: self.task });
     }
+
+    fn overtakes_after(&self) -> Option<u32> {
+        self.overtakes_after
+    }
+
+    fn write_in_flight(&mut self, checkpoint: u64, data: Vec<u8>) {
+        self.tell(Message::InFlight { task: self.task, checkpoint, data });
+    }
 }
 
 /// The thread that writes.
@@ -145,10 +161,17 @@ impl Drop for Keeper {
     }
 }
 
-/// The state of a task that is not complete.
+/// What there is of a task's part in a checkpoint.
+#[derive(Default)]
+struct Parts {
+    checkpoint: u64,
+    state: Partial,
+    in_flight: Partial,
+}
+
+/// Bytes of which more may come.
 #[derive(Default)]
 struct Partial {
-    checkpoint: u64,
     /// What is not in a file yet.
     bytes: Vec<u8>,
     file: Option<millstream_checkpoint_files::StateFile>,
@@ -156,27 +179,32 @@ struct Partial {
 }
 
 fn keep(store: &Storage, messages: &Receiver<Message>, report: &impl Fn(Report)) {
-    let mut partial: BTreeMap<u32, Partial> = BTreeMap::new();
+    let mut parts: BTreeMap<u32, Parts> = BTreeMap::new();
     while let Ok(message) = messages.recv() {
         match message {
             Message::Write { task, checkpoint, chunk, load } => {
-                let state = of(&mut partial, task, checkpoint);
-                if state.failed.is_none()
-                    && let Err(error) = state.write(store, task, &chunk)
-                {
-                    state.failed = Some(error.to_string());
-                }
+                let state = &mut of(&mut parts, task, checkpoint).state;
+                state.write(store, checkpoint, &format!("task-{}", task.0), &chunk);
                 load.done(chunk.len());
             }
+            Message::InFlight { task, checkpoint, data } => {
+                let in_flight = &mut of(&mut parts, task, checkpoint).in_flight;
+                in_flight.write(store, checkpoint, &format!("in-flight-{}", task.0), &data);
+            }
             Message::Finish { task, checkpoint } => {
-                let state = std::mem::take(of(&mut partial, task, checkpoint));
-                report(match state.finish() {
-                    Ok(part) => Report::Acknowledge { checkpoint, task: task.0, part },
-                    Err(reason) => Report::Decline { checkpoint, task: task.0, reason },
+                let Parts { state, in_flight, .. } =
+                    std::mem::take(of(&mut parts, task, checkpoint));
+                let finished = state.finish().and_then(|part| Ok((part, in_flight.finish()?)));
+                let task = task.0;
+                report(match finished {
+                    Ok((part, in_flight)) => {
+                        Report::Acknowledge { checkpoint, task, part, in_flight }
+                    }
+                    Err(reason) => Report::Decline { checkpoint, task, reason },
                 });
             }
             Message::Decline { task, checkpoint, reason } => {
-                partial.remove(&task.0);
+                parts.remove(&task.0);
                 report(Report::Decline { checkpoint, task: task.0, reason });
             }
             Message::EndOfData { task } => report(Report::EndOfData { task: task.0 }),
@@ -185,31 +213,46 @@ fn keep(store: &Storage, messages: &Receiver<Message>, report: &impl Fn(Report))
     }
 }
 
-/// The state of a task at a checkpoint; what there was of an older one is dropped.
-fn of(partial: &mut BTreeMap<u32, Partial>, task: TaskId, checkpoint: u64) -> &mut Partial {
-    let state = partial.entry(task.0).or_default();
-    if state.checkpoint != checkpoint {
-        *state = Partial { checkpoint, ..Partial::default() };
+/// What there is of a task at a checkpoint; what there was of an older one is dropped.
+fn of(parts: &mut BTreeMap<u32, Parts>, task: TaskId, checkpoint: u64) -> &mut Parts {
+    let part = parts.entry(task.0).or_default();
+    if part.checkpoint != checkpoint {
+        *part = Parts { checkpoint, ..Parts::default() };
     }
-    state
+    part
 }
 
 impl Partial {
-    fn write(&mut self, store: &Storage, task: TaskId, chunk: &[u8]) -> Result<(), StorageError> {
-        if self.file.is_none() && self.bytes.len() + chunk.len() <= INLINE_MAX {
-            self.bytes.extend_from_slice(chunk);
+    /// Adds bytes, in a file of this name if they are many.
+    fn write(&mut self, store: &Storage, checkpoint: u64, name: &str, bytes: &[u8]) {
+        if self.failed.is_some() {
+            return;
+        }
+        if let Err(error) = self.try_write(store, checkpoint, name, bytes) {
+            self.failed = Some(error.to_string());
+        }
+    }
+
+    fn try_write(
+        &mut self,
+        store: &Storage,
+        checkpoint: u64,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
+        if self.file.is_none() && self.bytes.len() + bytes.len() <= INLINE_MAX {
+            self.bytes.extend_from_slice(bytes);
             return Ok(());
         }
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                let file = store.create(self.checkpoint, &format!("task-{}", task.0))?;
-                let file = self.file.insert(file);
+                let file = self.file.insert(store.create(checkpoint, name)?);
                 file.append(&std::mem::take(&mut self.bytes))?;
                 file
             }
         };
-        file.append(chunk)
+        file.append(bytes)
     }
 
     fn finish(self) -> Result<Part, String> {

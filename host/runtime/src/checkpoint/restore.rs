@@ -9,11 +9,11 @@ use std::{
 
 use millstream_checkpoint::{
     Manifest,
-    manifest::{Operator, Place},
+    manifest::{Kind, Operator, Place, Purpose, State},
     storage::{CheckpointStorage, Restored},
 };
 use millstream_checkpoint_files::Storage;
-use millstream_dataflow::{StreamGraph, TaskError};
+use millstream_dataflow::{StreamGraph, TaskError, graph::NodeKind};
 use serde::{Deserialize, Serialize};
 
 use super::{CheckpointOptions, RestoreFrom, Store};
@@ -24,13 +24,15 @@ use crate::threads::Split;
 pub(crate) struct Restore {
     store: Store,
     manifest: Arc<Manifest>,
+    /// Whether it was named, and not found as the latest one.
+    named: bool,
 }
 
 impl Restore {
-    /// Begins from a checkpoint of this job.
+    /// Begins from the latest checkpoint of this job, which nobody has named.
     ///
     /// # Errors
-    /// If it is of another job.
+    /// If it is of another job, or the job was changed.
     pub(crate) fn new(
         store: Store,
         manifest: Manifest,
@@ -39,42 +41,121 @@ impl Restore {
         if manifest.graph_hash != graph.fingerprint() {
             return Err(TaskError::new(format!(
                 "checkpoint {} is of the job {} as it was before it was changed, or had other \
-                 options: run it as it was, or choose another directory for its checkpoints",
-                manifest.checkpoint, manifest.job
+                 options: run it as it was, choose another directory for its checkpoints, or go on from \
+                 there all the same with --restore {}",
+                manifest.checkpoint,
+                manifest.job,
+                store.directory(manifest.checkpoint).display()
             )));
         }
-        Ok(Self { store, manifest: Arc::new(manifest) })
+        Ok(Self { store, manifest: Arc::new(manifest), named: false })
     }
 
-    /// Begins from the checkpoint in a directory.
+    /// Begins from the checkpoint or savepoint in a directory, whatever job it is of.
     ///
     /// # Errors
-    /// If there is none that is whole, or it is of another job.
-    pub(crate) fn from_path(path: &Path, graph: &StreamGraph) -> Result<Self, TaskError> {
+    /// If there is none that is whole.
+    pub(crate) fn from_path(path: &Path) -> Result<Self, TaskError> {
         if !path.is_dir() {
             let path = path.display();
             return Err(TaskError::new(format!(
-                "there is no checkpoint to begin from in {path}: name the directory of one, such as \
-                 DIR/JOB/chk-7"
+                "there is no checkpoint or savepoint to begin from in {path}: name the directory of one, \
+                 such as DIR/JOB/chk-7"
             )));
         }
-        let number =
-            path.file_name().and_then(|name| name.to_str()?.strip_prefix("chk-")?.parse().ok());
-        let job = path.parent().and_then(|job| Some((job.parent()?, job.file_name()?.to_str()?)));
-        let (Some(number), Some((directory, job))) = (number, job) else {
+        let store = Storage::savepoint(path);
+        let Restored { manifest, .. } = store.restore_only().map_err(failed)?;
+        Ok(Self { store: Arc::new(store), manifest: Arc::new(manifest), named: true })
+    }
+
+    /// Checks that what was named fits a job that may have been changed: it has operators in common with
+    /// it, and every state finds the operator that it belongs to, unless some may be left behind.
+    ///
+    /// # Errors
+    /// If it does not, with the operators.
+    fn check_operators(&self, graph: &StreamGraph, may_leave: bool) -> Result<(), TaskError> {
+        let nodes = 0..graph.nodes.len() as u32;
+        let there: Vec<String> = nodes.map(|node| operator_id(graph, node)).collect();
+        let is_there = |id: &str| there.iter().any(|own| own == id || split_list(own) == id);
+        let all = || self.manifest.operators.iter();
+        let has_state = |operator: &&Operator| {
+            operator.subtasks.iter().any(|subtask| !subtask.states.is_empty())
+        };
+        let path = self.directory();
+        let subtasks = || all().flat_map(|operator| &operator.subtasks);
+        let mut states = subtasks().flat_map(|subtask| &subtask.states);
+        if states.any(|state| state.kind == Kind::InFlight)
+            && self.manifest.graph_hash != graph.fingerprint()
+        {
             return Err(TaskError::new(format!(
-                "{} is not the directory of a checkpoint: it ends in the job's name and chk-7, say",
+                "{} has data in flight in it, which only the job as it was can take up again: go on from \
+                 a savepoint, or from an aligned checkpoint",
                 path.display()
             )));
+        }
+        // Sources and sinks of several jobs may be called alike, and a result always is.
+        let is_chain = |id: &str| {
+            let mut chains = graph.nodes.iter().zip(&there);
+            chains.any(|(node, own)| own == id && matches!(node.kind, NodeKind::Chain { .. }))
         };
-        let store = Arc::new(Storage::open(directory, job).map_err(failed)?);
-        let restored = store.restore(number).map_err(failed)?;
-        Self::new(store, restored.manifest, graph)
+        let is_other = match self.manifest.job == graph.name {
+            true => !all().any(|operator| is_there(&operator.id)),
+            false => !all().any(|operator| is_chain(&operator.id)),
+        };
+        if is_other {
+            let found: Vec<&str> = all()
+                .filter(has_state)
+                .map(|operator| &*operator.id)
+                .filter(|id| !id.ends_with(SPLITS))
+                .collect();
+            return Err(TaskError::new(format!(
+                "{} is of another job, {}, and has no operator in common with {}: it has state of [{}], \
+                 and the job has the operators [{}]",
+                path.display(),
+                self.manifest.job,
+                graph.name,
+                found.join(", "),
+                there.join(", ")
+            )));
+        }
+        let left = all().filter(has_state).map(|operator| &*operator.id);
+        let left: Vec<&str> = left.filter(|id| !is_there(id)).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        let (left, there) = (left.join(", "), there.join(", "));
+        if may_leave {
+            eprintln!("state that no operator takes is left behind: {left}");
+            return Ok(());
+        }
+        Err(TaskError::new(format!(
+            "{} has state of operators that the job does not have: [{left}]; it has [{there}]: give the \
+             operator that takes a state over its id with .uid(\"...\"), or leave the state behind with \
+             --allow-non-restored-state",
+            path.display(),
+        )))
+    }
+
+    /// Whether there is anything of an operator.
+    pub(crate) fn knows(&self, operator: &str) -> bool {
+        self.manifest.operator(operator).is_some()
+    }
+
+    /// Removes the checkpoint, which is not needed any more.
+    pub(super) fn discard(&self) {
+        if let Err(error) = self.store.discard(self.checkpoint()) {
+            eprintln!("warning: {error}");
+        }
     }
 
     /// The checkpoint's directory.
     pub(crate) fn directory(&self) -> PathBuf {
         self.store.directory(self.checkpoint())
+    }
+
+    /// Whether it was named, and not found as the latest one.
+    pub(super) fn is_named(&self) -> bool {
+        self.named
     }
 
     /// The checkpoint's number.
@@ -92,10 +173,36 @@ impl Restore {
         mut take: impl FnMut(&[u8]) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
         let Some(operator) = self.manifest.operator(operator) else { return Ok(()) };
-        for bytes in self.states(operator) {
-            take(&bytes?)?;
+        let states = operator.subtasks.iter().flat_map(|subtask| &subtask.states);
+        for state in states.filter(|state| state.kind != Kind::InFlight) {
+            take(&self.bytes(state)?)?;
         }
         Ok(())
+    }
+
+    /// Hands the data that were in flight towards each subtask of an operator to `take`, with the number of
+    /// the subtask and how many there were.
+    ///
+    /// # Errors
+    /// If they cannot be read, or that of `take`.
+    pub(crate) fn each_in_flight(
+        &self,
+        operator: &str,
+        mut take: impl FnMut(u32, u32, &[u8]) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        let Some(operator) = self.manifest.operator(operator) else { return Ok(()) };
+        let parallelism = operator.parallelism();
+        for (subtask, number) in operator.subtasks.iter().zip(0..) {
+            for state in subtask.states.iter().filter(|state| state.kind == Kind::InFlight) {
+                take(number, parallelism, &self.bytes(state)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many subtasks an operator had.
+    pub(crate) fn parallelism(&self, operator: &str) -> Option<u32> {
+        self.manifest.operator(operator).map(Operator::parallelism)
     }
 
     /// Checks that an operator has as many key groups as it had, since that is how its state is divided.
@@ -104,7 +211,8 @@ impl Restore {
     /// If it has not.
     pub(crate) fn check_key_groups(&self, operator: &str, found: u32) -> Result<(), TaskError> {
         let Some(operator) = self.manifest.operator(operator) else { return Ok(()) };
-        let has_state = operator.subtasks.iter().any(|subtask| !subtask.states.is_empty());
+        let mut states = operator.subtasks.iter().flat_map(|subtask| &subtask.states);
+        let has_state = states.any(|state| state.kind != Kind::InFlight);
         let was = operator.max_parallelism;
         if !has_state || was == found {
             return Ok(());
@@ -117,12 +225,8 @@ impl Restore {
         )))
     }
 
-    fn states<'a>(
-        &'a self,
-        operator: &'a Operator,
-    ) -> impl Iterator<Item = Result<Vec<u8>, TaskError>> + 'a {
-        let states = operator.subtasks.iter().flat_map(|subtask| &subtask.states);
-        states.map(move |state| match &state.place {
+    fn bytes(&self, state: &State) -> Result<Vec<u8>, TaskError> {
+        match &state.place {
             Place::Inline(bytes) => Ok(bytes.to_vec()),
             Place::File(handle) => {
                 let mut bytes = Vec::new();
@@ -139,7 +243,7 @@ impl Restore {
                 let read = self.store.read(self.checkpoint(), handle, 0, &mut bytes);
                 read.map(|()| bytes).map_err(failed)
             }
-        })
+        }
     }
 
     /// The splits of a source that are left: those that were begun, as far as they were not read, and
@@ -174,44 +278,74 @@ impl Restore {
     }
 }
 
+/// Where the checkpoints of a job are kept.
+pub(super) struct Opened {
+    pub(super) store: Store,
+    /// What the job begins from.
+    pub(super) restore: Option<Restore>,
+    /// The first checkpoint that it will take.
+    pub(super) next: u64,
+}
+
 /// Opens where the checkpoints of a job are kept, and what it begins from: the first time what was asked
-/// for, and its latest checkpoint when it begins anew.
+/// for. When it begins anew, its latest checkpoint; of those that it has taken `since`, if it was told what
+/// to begin from, as others need not have to do with that.
 ///
 /// # Errors
-/// If the directory cannot be used, or there is no such checkpoint.
+/// If the directory cannot be used, there is no such checkpoint, or it is of another job.
 pub(super) fn open(
     options: &CheckpointOptions,
     graph: &StreamGraph,
-    anew: bool,
-) -> Result<(Store, Option<Restore>), TaskError> {
+    since: Option<u64>,
+) -> Result<Opened, TaskError> {
     // If that fails, opening says what is wrong.
     let _ = fs::create_dir_all(&options.directory);
     let store = Arc::new(Storage::open(&options.directory, &graph.name).map_err(failed)?);
     store.clean().map_err(failed)?;
-    if options.restore == RestoreFrom::Nothing && !anew {
+    if options.restore == RestoreFrom::Nothing && since.is_none() {
         for checkpoint in store.list().map_err(failed)? {
             store.discard(checkpoint).map_err(failed)?;
         }
     }
-    let named = match &options.restore {
-        RestoreFrom::Path(path) => Some(path),
-        _ => None,
+    let restore = match (&options.restore, since) {
+        (RestoreFrom::Path(path), None) => Some(named(path, options, graph)?),
+        (RestoreFrom::Path(path), Some(since)) => match latest(&store, graph, since)? {
+            Some(latest) => Some(latest),
+            None => Some(named(path, options, graph)?),
+        },
+        _ => latest(&store, graph, 0)?,
     };
-    let mut restore = None;
-    if named.is_none() || anew {
-        let latest = store.latest().map_err(failed)?;
-        latest.refused.iter().for_each(|refused| eprintln!("warning: {refused}"));
-        if let Some(Restored { manifest, .. }) = latest.restored {
-            restore = Some(Restore::new(Arc::clone(&store), manifest, graph)?);
+    if let Some(Restore { manifest, .. }) = &restore {
+        match (manifest.purpose, &options.restore) {
+            (Purpose::Savepoint | Purpose::StopWithSavepoint, RestoreFrom::Path(path)) => {
+                eprintln!("going on from savepoint {}", path.display());
+            }
+            _ => eprintln!("going on from checkpoint {} of {}", manifest.checkpoint, graph.name),
         }
     }
-    if let (None, Some(path)) = (&restore, named) {
-        restore = Some(Restore::from_path(path, graph)?);
-    }
-    if let Some(restore) = &restore {
-        eprintln!("going on from checkpoint {} of {}", restore.checkpoint(), graph.name);
-    }
-    Ok((store, restore))
+    // Ids rise, wherever what the job begins from came from.
+    let restored = restore.as_ref().map_or(0, Restore::checkpoint);
+    let next = store.next_id().map_err(failed)?.max(restored.saturating_add(1));
+    Ok(Opened { store, restore, next })
+}
+
+/// What the job was told to begin from.
+fn named(
+    path: &Path,
+    options: &CheckpointOptions,
+    graph: &StreamGraph,
+) -> Result<Restore, TaskError> {
+    let restore = Restore::from_path(path)?;
+    restore.check_operators(graph, options.allow_non_restored)?;
+    Ok(restore)
+}
+
+/// The latest checkpoint of the job that is whole, and not older than `since`.
+fn latest(store: &Store, graph: &StreamGraph, since: u64) -> Result<Option<Restore>, TaskError> {
+    let latest = store.latest_since(since).map_err(failed)?;
+    latest.refused.iter().for_each(|refused| eprintln!("warning: {refused}"));
+    let restored = latest.restored;
+    restored.map(|restored| Restore::new(Arc::clone(store), restored.manifest, graph)).transpose()
 }
 
 fn failed(error: impl fmt::Display) -> TaskError {
@@ -229,13 +363,15 @@ pub(crate) struct Position {
 
 /// What a node is called in a checkpoint.
 pub(crate) fn operator_id(graph: &StreamGraph, node: u32) -> String {
-    let name = graph.nodes.get(node as usize).map_or("", |node| &node.name);
-    format!("{node:05} {name}")
+    graph.operator_id(node)
 }
+
+/// Behind the id of a source: what its splits are called.
+const SPLITS: &str = ": splits";
 
 /// What the splits of a source are called in a checkpoint.
 pub(super) fn split_list(source: &str) -> String {
-    format!("{source}: splits")
+    format!("{source}{SPLITS}")
 }
 
 /// Splits, or transactions, as bytes: each behind its length.

@@ -74,7 +74,7 @@ pub fn coordinate(
     if let Preference::Auto = runtime.transport {
         eprintln!("transport: {} ({})", transport.transport, transport.reason);
     }
-    let mut attempts = Attempts::new(runtime.checkpoints.as_ref());
+    let mut attempts = Attempts::new(runtime.checkpoints.as_ref(), &runtime.savepoints);
     loop {
         let attempt =
             attempt(runtime, &mut job, &transport, program, &result, &attempts, begin, watch);
@@ -117,7 +117,7 @@ fn attempt(
     match done {
         Ok((summary, commits)) => {
             workers.commit()?;
-            commits.commit()?;
+            runtime.shown(commits).commit()?;
             if let Some(checkpointed) = checkpointed {
                 checkpointed.remove();
             }

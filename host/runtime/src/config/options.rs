@@ -35,8 +35,14 @@ pub enum ConfigKind {
     Timeout,
     /// Any text.
     Text,
+    /// `claim` or `no-claim`.
+    Claim,
     /// A kind of storage.
     Storage,
+    /// A kind of state backend.
+    StateBackend,
+    /// What a checkpoint guarantees.
+    CheckpointMode,
     /// `true`, `false` or `auto`.
     ZeroCopy,
 }
@@ -113,6 +119,13 @@ pub const OPTIONS: &[ConfigOption] = &[
         doc: "How spill files are read and written: auto, uring or threads",
     },
     ConfigOption {
+        key: "state.backend.type",
+        kind: ConfigKind::StateBackend,
+        default: "memory",
+        doc: "Where state is kept: memory, or lsm, which is files and as much of managed memory as there \
+              is",
+    },
+    ConfigOption {
         key: "checkpoint.dir",
         kind: ConfigKind::Text,
         default: "",
@@ -149,10 +162,48 @@ pub const OPTIONS: &[ConfigOption] = &[
         doc: "Complete checkpoints that are kept: if one is damaged, the one before is gone on from",
     },
     ConfigOption {
+        key: "checkpoint.mode",
+        kind: ConfigKind::CheckpointMode,
+        default: "exactly-once",
+        doc: "exactly-once, or at-least-once: then tasks with several inputs do not wait for barriers",
+    },
+    ConfigOption {
+        key: "checkpoint.unaligned",
+        kind: ConfigKind::Boolean,
+        default: "false",
+        doc: "Whether barriers overtake rows that wait, which become part of the checkpoint, so that it \
+              does not wait for slow tasks",
+    },
+    ConfigOption {
+        key: "checkpoint.aligned-timeout",
+        kind: ConfigKind::Duration,
+        default: "0 ms",
+        doc: "How long an unaligned checkpoint is tried as an aligned one, at each task",
+    },
+    ConfigOption {
         key: "checkpoint.restore",
         kind: ConfigKind::Text,
         default: "latest",
         doc: "What a job begins from: its latest checkpoint, if there is one; none; or the directory of one",
+    },
+    ConfigOption {
+        key: "checkpoint.claim-mode",
+        kind: ConfigKind::Claim,
+        default: "no-claim",
+        doc: "To whom the checkpoint or savepoint belongs that checkpoint.restore names: no-claim, to the \
+              user, never touched; or claim, to the engine, removed when newer ones are complete",
+    },
+    ConfigOption {
+        key: "checkpoint.allow-non-restored-state",
+        kind: ConfigKind::Boolean,
+        default: "false",
+        doc: "Whether state that no operator of the job takes is left behind, instead of refused",
+    },
+    ConfigOption {
+        key: "checkpoint.savepoint-dir",
+        kind: ConfigKind::Text,
+        default: "",
+        doc: "Where savepoints go, each into a directory of its own; there are none if not set",
     },
     ConfigOption {
         key: "restart.attempts",
@@ -233,6 +284,7 @@ impl ConfigKind {
             Self::Integer => (value.parse::<u32>().is_ok_and(|n| n > 0), "a whole number above 0"),
             Self::Count => (value.parse::<u32>().is_ok(), "a whole number"),
             Self::Boolean => (value.parse::<bool>().is_ok(), "`true` or `false`"),
+            Self::Claim => (["claim", "no-claim"].contains(&value), "`claim` or `no-claim`"),
             Self::Bytes => (parse_bytes(value).is_some(), "a number of bytes such as `64 MiB`"),
             Self::SegmentSize => {
                 let bytes = parse_bytes(value).and_then(|bytes| usize::try_from(bytes).ok());
@@ -244,6 +296,11 @@ impl ConfigKind {
             Self::ZeroCopy => {
                 (matches!(value, "auto" | "true" | "false"), "`auto`, `true` or `false`")
             }
+            Self::CheckpointMode => {
+                let good = matches!(value, "exactly-once" | "at-least-once");
+                (good, "`exactly-once` or `at-least-once`")
+            }
+            Self::StateBackend => (matches!(value, "memory" | "lsm"), "`memory` or `lsm`"),
             Self::Storage => {
                 (matches!(value, "auto" | "uring" | "threads"), "`auto`, `uring` or `threads`")
             }

@@ -7,7 +7,7 @@ use millstream_dataflow::{
     TaskError,
     channel::{Receiver, Sender},
     graph::{ConnectorSpec, execution::Subtask},
-    task::{Checkpoints, TaskMetrics},
+    task::{Checkpoints, TaskMetrics, in_flight::Origin},
 };
 use millstream_executor::blocking::{BlockingSink, BlockingSource, Doorbell};
 use millstream_loader::{OpenSink, OpenSource};
@@ -37,7 +37,7 @@ pub(super) struct SourceThread {
 pub(super) struct SinkThread {
     pub(super) name: String,
     pub(super) sink: Box<dyn BlockingSink>,
-    pub(super) channels: Vec<Receiver>,
+    pub(super) channels: Vec<(Receiver, Option<Origin>)>,
     pub(super) doorbell: Doorbell,
     pub(super) metrics: Arc<TaskMetrics>,
     pub(super) checkpoints: Option<Box<dyn Checkpoints>>,
@@ -55,9 +55,10 @@ impl Deployer<'_> {
         let splits = match &self.part.splits {
             Some(elsewhere) => Arc::clone(elsewhere),
             None => {
-                let splits = match self.restore() {
+                let id = operator_id(self.graph, node);
+                let splits = match self.restore().filter(|restore| restore.knows(&id)) {
                     Some(restore) => {
-                        let splits = restore.splits(&operator_id(self.graph, node));
+                        let splits = restore.splits(&id);
                         splits.map_err(RunError::Task)?
                     }
                     None => source.splits()?,
@@ -143,7 +144,7 @@ impl Deployer<'_> {
         }
         let sink = Box::new(ResultThread(Arc::clone(&result)));
         let thread = self.sink_thread(subtask, Kind::Result, sink);
-        self.commits.add(move || lock(&result).finish());
+        self.commits.add_result(move || lock(&result).finish());
         Ok(Some(thread))
     }
 
@@ -156,7 +157,7 @@ impl Deployer<'_> {
         let (name, metrics) = (self.name(subtask), Arc::default());
         self.count(subtask, &name, kind, &metrics);
         let channels = self.inputs.remove(&subtask).unwrap_or_default();
-        let channels = channels.into_iter().map(|(_, receiver)| receiver).collect();
+        let channels = channels.into_iter().map(|input| (input.receiver, input.origin)).collect();
         let doorbell = match &self.ends[&subtask] {
             End::Thread(doorbell) => doorbell.clone(),
             End::Worker(_) => Doorbell::default(),

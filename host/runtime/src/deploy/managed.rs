@@ -1,10 +1,13 @@
-//! Managed memory and spill files for the operators that want them.
+//! Managed memory and files for the operators that want them.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex},
+};
 
 use millstream_dataflow::{
     StreamGraph, TaskError,
-    chain::StateMemory,
+    chain::{StateFiles, StateMemory},
     graph::NodeKind,
     sort::{SortResources, Spill},
 };
@@ -13,9 +16,10 @@ use millstream_segments::MmapArena;
 use millstream_sort::ManagedLease;
 
 use super::Part;
-use crate::{RunError, Runtime, spill::TaskFiles};
+use crate::{RunError, Runtime, builder::StateBackend, spill::TaskFiles};
 
-/// Managed memory of one job in this process, divided evenly over the subtasks that sort.
+/// Managed memory of one job in this process, divided evenly over the subtasks that sort or keep state
+/// in files.
 #[derive(Default)]
 pub(super) struct Managed {
     memory: Option<ManagedMemory>,
@@ -29,12 +33,17 @@ type Sorting = (SortResources<ManagedLease, Box<dyn Spill>>, Option<OwnedFd>);
 impl Managed {
     /// What a process's part of a job may use.
     pub(super) fn of(runtime: &Runtime, graph: &StreamGraph, part: &Part) -> Self {
-        let sorts = |node: &usize| matches!(graph.nodes[*node].kind, NodeKind::Sort(_));
+        let in_files = runtime.state == StateBackend::Lsm;
+        let takes_share = |node: &usize| match graph.nodes[*node].kind {
+            NodeKind::Sort(_) => true,
+            NodeKind::Chain { stateful, .. } => stateful && in_files,
+            _ => false,
+        };
         let own = |node: usize| {
             let parallelism = graph.parallelism(node as u32, runtime.parallelism);
             (0..parallelism).filter(|index| index % part.processes == part.own).count()
         };
-        let subtasks: usize = (0..graph.nodes.len()).filter(sorts).map(own).sum();
+        let subtasks: usize = (0..graph.nodes.len()).filter(takes_share).map(own).sum();
         let segments = runtime.managed_bytes / runtime.network.segment_size();
         let shares = split_by_weight(segments as u64, &vec![1; subtasks]);
         Self { memory: None, shares: shares.into_iter().map(|share| share as usize).collect() }
@@ -51,8 +60,8 @@ impl Managed {
         Ok((SortResources { memory, segments_max, storage }, file))
     }
 
-    /// Memory for the state of one subtask. All that have state, and those that sort beyond their share,
-    /// take from the same budget.
+    /// Memory for the state of one subtask, and files if that is where state is kept. All that have state in
+    /// memory, and those that sort beyond their share, take from the same budget.
     pub(super) fn state(
         &mut self,
         runtime: &Runtime,
@@ -61,7 +70,16 @@ impl Managed {
         let memory = self.memory(runtime)?;
         let owner = memory.open(task);
         let owner = owner.map_err(|e| RunError::Task(TaskError::new(e.to_string()).at(task)))?;
-        Ok(Arc::new(State { memory, owner }))
+        let files = match runtime.state {
+            StateBackend::Memory => None,
+            StateBackend::Lsm => {
+                let segments = self.shares.pop().unwrap_or(0);
+                let budget = (segments * memory.page_size()) as u64;
+                let storage = runtime.spill.open(task)?.storage;
+                Some(StateFiles { storage, budget })
+            }
+        };
+        Ok(Arc::new(State { memory, owner, files: Mutex::new(files) }))
     }
 
     /// The memory, which is made when it is first wanted.
@@ -79,6 +97,8 @@ impl Managed {
 struct State {
     memory: ManagedMemory,
     owner: Owner,
+    /// Until the chain has taken them.
+    files: Mutex<Option<StateFiles>>,
 }
 
 impl StateMemory for State {
@@ -97,5 +117,9 @@ impl StateMemory for State {
     fn release(&self, bytes: u64) {
         // An owner that was closed meanwhile has nothing reserved any more.
         let _ = self.memory.release_reservation(self.owner, bytes);
+    }
+
+    fn files(&self) -> Option<StateFiles> {
+        self.files.lock().ok()?.take()
     }
 }

@@ -1,14 +1,19 @@
 //! The rows of one side of an interval join, by key and time, for as long as the other side may ask.
 
-use alloc::{format, vec::Vec};
+use alloc::{format, vec, vec::Vec};
 
 use millstream_data::{row::RowValue, value::Record};
 use millstream_state::{
     Key as StateKey,
+    description::Part,
     keyed::{Descriptor, ListState, MapState},
 };
 
-use crate::{chain::TaskError, operator::timers::Timers, state::KeyedState};
+use crate::{
+    chain::TaskError,
+    operator::timers::Timers,
+    state::{Contents, KeyedState},
+};
 
 /// Bytes of the namespace of a list of rows: their time.
 const TIME: usize = 8;
@@ -49,6 +54,10 @@ impl<T: RowValue + Record> Buffer<T> {
         let rows = state.handle(|store| ListState::register(store, &rows), ListState::id)?;
         let times = Descriptor { key, ..Descriptor::new(&format!("{name}-times")) };
         let times = state.handle(|store| MapState::register(store, &times), MapState::id)?;
+        let namespace = vec![Part::Time];
+        state.describe(rows.id(), Contents { namespace, ..Contents::rows::<T>() });
+        let map_key = vec![Part::Opaque(None)];
+        state.describe(times.id(), Contents { map_key, ..Contents::rows::<(i64, bool)>() });
         Ok(Self { rows, times, side: [side], kept: kept.max(0), found: Vec::new() })
     }
 
@@ -140,9 +149,10 @@ impl<T: RowValue + Record> Buffer<T> {
         last: i64,
     ) -> Result<(), TaskError> {
         let Self { times, found, .. } = self;
+        found.clear();
+        let mut position = times.position(first);
         state.access(*key, |access| {
-            found.clear();
-            times.scan(access, first, |time, _| {
+            times.scan_on(access, &mut position, |time, _| {
                 let within = time <= last;
                 found.extend(within.then_some(time));
                 within

@@ -32,6 +32,7 @@ impl<K: Key + RowValue + Record, T, N> Parts<K, T, N> {
         open: impl FnOnce(&mut StateRegistry<'_>) -> Result<T, TaskError>,
     ) -> Result<Self, TaskError> {
         let mut state = KeyedState::open(info)?;
+        state.keyed_by::<K>();
         let timers = TimerService::open(&mut state, 0)?;
         let batch = KeyBatch::new();
         let states = open(&mut StateRegistry::new(&mut state, batch.width(), 0))?;
@@ -84,6 +85,6 @@ impl<K: Key + RowValue + Record, T, N> Parts<K, T, N> {
 
     /// The state was put back.
     pub(super) fn restored(&mut self) -> Result<(), TaskError> {
-        self.timers.restored(&self.state)
+        self.timers.restored(&mut self.state)
     }
 }

@@ -3,17 +3,21 @@
 //! A handle of [`millstream_state::keyed`] may have to be called again when a page belongs to an open
 //! snapshot; these are, and so a function never sees that there is a snapshot.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use millstream_data::{Value, order::Ordered, row::RowValue, value::Record};
 use millstream_state::{
     StateId,
+    description::Part,
     keyed::{self, Descriptor},
-    ttl::{Cleanup, Ttl},
+    ttl::{Cleanup, STAMP, Ttl},
 };
 
 use super::KeyContext;
-use crate::{chain::TaskError, state::KeyedState};
+use crate::{
+    chain::TaskError,
+    state::{Contents, KeyedState},
+};
 
 /// Where a process function adds its states.
 #[derive(Debug)]
@@ -49,8 +53,13 @@ impl<'a> StateRegistry<'a> {
         Descriptor { key: self.key, namespace, ttl: self.ttl, ..Descriptor::new(name) }
     }
 
-    /// What removes a state's contents when they have expired.
-    fn expiry(&mut self, id: StateId) -> Expiry {
+    /// Says what the bytes of a state mean that was added, and gives what removes them when they have
+    /// expired.
+    fn added(&mut self, id: StateId, mut contents: Contents) -> Expiry {
+        if self.ttl.is_some() {
+            contents.value.insert(0, Part::Opaque(Some(STAMP as u32)));
+        }
+        self.state.describe(id, contents.within(self.namespace));
         Expiry(self.ttl.map(|ttl| self.state.expires(id, ttl)))
     }
 
@@ -62,7 +71,7 @@ impl<'a> StateRegistry<'a> {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::ValueState::register(store, &descriptor);
         let handle = self.state.handle(register, keyed::ValueState::id)?;
-        let expiry = self.expiry(handle.id());
+        let expiry = self.added(handle.id(), Contents::rows::<T>());
         Ok(ValueState { handle, expiry })
     }
 
@@ -74,7 +83,7 @@ impl<'a> StateRegistry<'a> {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::ListState::register(store, &descriptor);
         let handle = self.state.handle(register, keyed::ListState::id)?;
-        let expiry = self.expiry(handle.id());
+        let expiry = self.added(handle.id(), Contents::rows::<T>());
         Ok(ListState { handle, expiry })
     }
 
@@ -92,7 +101,8 @@ impl<'a> StateRegistry<'a> {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::MapState::register(store, &descriptor);
         let handle = self.state.handle(register, keyed::MapState::id)?;
-        let expiry = self.expiry(handle.id());
+        let contents = Contents { map_key: vec![Part::Opaque(None)], ..Contents::rows::<(M, V)>() };
+        let expiry = self.added(handle.id(), contents);
         Ok(MapState { handle, expiry })
     }
 }
@@ -312,7 +322,8 @@ where
         mut each: impl FnMut(M::View<'_>, V::View<'_>) -> bool,
     ) -> Result<(), TaskError> {
         self.expiry.step(at)?;
-        at.state.access(at.key, |access| self.handle.scan(access, from, &mut each))
+        let mut position = self.handle.position(from);
+        at.state.access(at.key, |access| self.handle.scan_on(access, &mut position, &mut each))
     }
 
     /// Removes all entries.

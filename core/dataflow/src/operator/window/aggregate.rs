@@ -1,6 +1,6 @@
 //! Windows whose rows are folded as they come.
 
-use alloc::{collections::BTreeSet, format, vec::Vec};
+use alloc::{collections::BTreeSet, format, vec, vec::Vec};
 use core::fmt;
 
 use millstream_data::{
@@ -11,6 +11,7 @@ use millstream_data::{
 };
 use millstream_state::{
     Backend, Column, Kind, StateId, StateSpec,
+    description::Part,
     window::{Lateness, Window},
 };
 
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     chain::{Context, OpenInfo, Signal, TaskError},
     operator::{Emit, Row, Stage, head::KeyedHead, stateless::Emitter, timers::TimeKind},
-    state::{KeyBatch, KeyedState, damaged},
+    state::{Contents, KeyBatch, KeyedState, damaged},
     writer::{PartitionWriter, Single},
 };
 
@@ -126,12 +127,17 @@ where
         let Windowing { key, time, assigner, lateness, late } = windowing;
         let late = late.map(|output| PartitionWriter::new(&Single, output, info));
         let mut state = KeyedState::open(info)?;
+        state.keyed_by::<A::Key>();
         let layout = RowLayout::new(&A::Accumulator::schema());
         let batch = KeyBatch::new();
         let (width, value) = (batch.width(), layout.is_fixed().then(|| layout.fixed_bytes()));
         let windows = Panes::register(&mut state, "windows", width, value)?;
         let slices = assigner.is_sliced();
-        let slices = slices.then(|| Panes::register(&mut state, "slices", width, value));
+        let slices =
+            slices.then(|| Panes::register(&mut state, "slices", width, value)).transpose()?;
+        for panes in [Some(&windows), slices.as_ref()].into_iter().flatten() {
+            panes.describe(&mut state, Some(A::Accumulator::schema()));
+        }
         let fired_state = (lateness != Lateness::default()).then(|| {
             state.register(&StateSpec {
                 name: "fired".into(),
@@ -141,6 +147,12 @@ where
                 value: Some(1),
             })
         });
+        let fired_state = fired_state.transpose()?;
+        if let Some(fired) = fired_state {
+            let (namespace, value) = (vec![Part::Time], vec![Part::Flag]);
+            let contents = Contents { of_group: true, namespace, value, ..Contents::default() };
+            state.describe(fired, contents);
+        }
         Ok(Self {
             function,
             key,
@@ -149,10 +161,10 @@ where
             lateness,
             fingerprint: A::In::schema().fingerprint(),
             layout,
-            slices: slices.transpose()?,
+            slices,
             windows,
             fired: BTreeSet::new(),
-            fired_state: fired_state.transpose()?,
+            fired_state,
             state,
             sweep: None,
             batch,
@@ -520,19 +532,18 @@ where
     }
 
     fn restored(&mut self) -> Result<(), TaskError> {
-        self.windows.restored(&self.state)?;
+        self.windows.restored(&mut self.state)?;
         if let Some(slices) = &mut self.slices {
-            slices.restored(&self.state)?;
+            slices.restored(&mut self.state)?;
         }
         let Some(fired) = self.fired_state else { return Ok(()) };
         let windows: Vec<i64> = self.windows.ends.iter().copied().collect();
+        let mut is_fired = Vec::new();
         for end in windows {
             let namespace = namespace(end);
             for group in self.state.groups() {
                 let key = self.state.group_key(group);
-                let found = self.state.store().find(fired, &key.within(&namespace));
-                let found = found.map_err(|error| TaskError::new(format!("{error}")))?;
-                if !found.is_absent() {
+                if self.state.read(fired, &key.within(&namespace), &mut is_fired)? {
                     self.windows.ends.remove(&end);
                     self.fired.insert(end);
                 }

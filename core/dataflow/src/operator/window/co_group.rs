@@ -1,6 +1,6 @@
 //! Windows of two streams: the rows of a key and window of both are handed over together.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use core::{fmt, marker::PhantomData};
 
 use millstream_data::{
@@ -9,7 +9,9 @@ use millstream_data::{
     row::{RowLayout, RowValue},
     value::Record,
 };
-use millstream_state::{Backend, Column, Kind, StateId, StateSpec, list, window::Window};
+use millstream_state::{
+    Backend, Column, Kind, StateId, StateSpec, description::Part, list, window::Window,
+};
 
 use super::{
     WindowAssigner,
@@ -24,7 +26,7 @@ use crate::{
         stateless::Emitter,
         timers::TimeKind,
     },
-    state::{KeyBatch, KeyedState, damaged},
+    state::{Contents, KeyBatch, KeyedState},
 };
 
 /// What is done with the rows of two streams that have a key and a window in common.
@@ -126,6 +128,7 @@ impl<C: CoGroupFunction, S, R, F, G, W, N> CoGroupChain<C, S, R, F, G, W, N> {
         next: N,
     ) -> Result<Self, TaskError> {
         let mut state = KeyedState::open(info)?;
+        state.keyed_by::<C::Key>();
         let schemas = [C::First::schema(), C::Second::schema()];
         let layouts = schemas.each_ref().map(RowLayout::new);
         let batch = KeyBatch::new();
@@ -137,6 +140,12 @@ impl<C: CoGroupFunction, S, R, F, G, W, N> CoGroupChain<C, S, R, F, G, W, N> {
             state.register(&spec)
         };
         let rows = [rows("first", &layouts[0])?, rows("second", &layouts[1])?];
+        windows.describe(&mut state, None);
+        for (id, schema) in rows.iter().zip(&schemas) {
+            let value = vec![Part::Row(schema.clone())];
+            let namespace = vec![Part::Time];
+            state.describe(*id, Contents { namespace, value, ..Contents::default() });
+        }
         Ok(Self {
             function,
             windowing,
@@ -244,10 +253,7 @@ where
         let keys = ready.keys().within(Column::Same(&end));
         let stored = keys.at(key);
         for (list, id) in lists.iter_mut().zip(*rows) {
-            list.clear();
-            let place = state.store().find(id, &stored);
-            let place = place.map_err(|wrong| damaged("window", &wrong))?;
-            state.store().pieces(place).for_each(|piece| list.extend_from_slice(piece));
+            state.read(id, &stored, list)?;
             state.change(|store, _| store.remove(id, &stored.batch()))?;
         }
         let [first, second] = &*lists;
@@ -323,7 +329,7 @@ where
     }
 
     fn restored(&mut self) -> Result<(), TaskError> {
-        self.windows.restored(&self.state)
+        self.windows.restored(&mut self.state)
     }
 }
 

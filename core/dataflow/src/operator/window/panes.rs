@@ -1,16 +1,16 @@
 //! What is kept for each key and pane: a window, or a slice of one.
 
-use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 use core::ops::Range;
 
-use millstream_data::{Key, row::RowValue, value::Record};
+use millstream_data::{Key, row::RowValue, types::Schema, value::Record};
 use millstream_state::{
-    Backend, Column, Cursor, Key as StateKey, Keys, Kind, Place, StateId, StateSpec, list,
+    Backend, Column, Key as StateKey, Keys, Kind, StateId, StateSpec, description::Part, list,
 };
 
 use crate::{
     chain::TaskError,
-    state::{GroupKey, KeyBatch, KeyedState},
+    state::{Contents, GroupKey, KeyBatch, KeyedState},
 };
 
 /// Bytes of the end of a pane, the namespace of its values.
@@ -81,6 +81,18 @@ impl Panes {
         Ok(Self { values, members, key, initial, ends, scratch })
     }
 
+    /// Says that values are rows of a schema, or nothing.
+    pub(super) fn describe(&self, state: &mut KeyedState, row: Option<Schema>) {
+        let namespace = vec![Part::Time];
+        let flag = self.initial.as_ref().map(|_| Part::Flag);
+        let value = flag.into_iter().chain(row.map(Part::Row)).collect();
+        let values = Contents { namespace: namespace.clone(), value, ..Contents::default() };
+        state.describe(self.values, values);
+        let value = state.key_parts().into();
+        let members = Contents { of_group: true, namespace, value, ..Contents::default() };
+        state.describe(self.members, members);
+    }
+
     /// Folds into the values of keys in the panes of `namespaces`: `fold` is given the number of the
     /// key and its value, and writes the new one.
     pub(super) fn fold<K: Key + RowValue + Record>(
@@ -115,7 +127,7 @@ impl Panes {
                 for index in 0..all.len() {
                     let key = all.at(index);
                     new.clear();
-                    if read(state, self.values, &key, old)? {
+                    if state.read(self.values, &key, old)? {
                         fold(index, Some(old), new);
                     } else {
                         created.push(index as u32);
@@ -159,17 +171,10 @@ impl Panes {
     }
 
     /// Finds out which panes have values, after state was put back.
-    pub(super) fn restored(&mut self, state: &KeyedState) -> Result<(), TaskError> {
+    pub(super) fn restored(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
         for group in state.groups() {
-            let (mut cursor, ends) = (Cursor::default(), &mut self.ends);
-            while !cursor.is_done {
-                let each = &mut |entry: millstream_state::Entry<'_>| {
-                    ends.extend(end_of(entry.namespace));
-                    true
-                };
-                let scanned = state.store().scan(self.members, group, &mut cursor, each);
-                scanned.map_err(|error| TaskError::new(format!("{error}")))?;
-            }
+            let ends = &mut self.ends;
+            state.scan(self.members, group, |entry| ends.extend(end_of(entry.namespace)))?;
         }
         Ok(())
     }
@@ -177,30 +182,16 @@ impl Panes {
     /// The value of a key in a pane.
     pub(super) fn read(
         &self,
-        state: &KeyedState,
+        state: &mut KeyedState,
         key: &StateKey<'_>,
         value: &mut Vec<u8>,
     ) -> Result<bool, TaskError> {
-        let there = read(state, self.values, key, value)?;
+        let there = state.read(self.values, key, value)?;
         if there && self.initial.is_some() {
             value.remove(0);
         }
         Ok(there)
     }
-}
-
-/// The bytes of a value, or of the elements of a list; `false` if there are none.
-pub(super) fn read(
-    state: &KeyedState,
-    id: StateId,
-    key: &StateKey<'_>,
-    value: &mut Vec<u8>,
-) -> Result<bool, TaskError> {
-    let place = state.store().find(id, key);
-    let place = place.map_err(|error| TaskError::new(format!("{error}")))?;
-    value.clear();
-    state.store().pieces(place).for_each(|piece| value.extend_from_slice(piece));
-    Ok(!place.is_absent())
 }
 
 /// A walk over all keys of a pane that has ended. It may stop after any key and go on later.
@@ -212,11 +203,6 @@ pub(super) struct Sweep {
     group: Option<u32>,
     members: Vec<u8>,
     at: usize,
-}
-
-/// What a [`Sweep`] is at.
-pub(super) struct Block {
-    places: Vec<Place>,
 }
 
 impl Sweep {
@@ -237,27 +223,19 @@ impl Sweep {
         mut visit: impl FnMut(&KeyBatch<K>, usize, &[u8]) -> Result<bool, TaskError>,
     ) -> Result<bool, TaskError> {
         let namespace = namespace(self.end);
-        let mut block = Block { places: Vec::new() };
-        let mut value = Vec::new();
         loop {
             if !self.fill(panes, state, batch, &namespace)? {
                 return Ok(true);
             }
             let keys = batch.keys().within(Column::Same(&namespace));
-            block.places.clear();
-            let found = state.store().lookup(panes.values, &keys, &mut block.places);
-            found.map_err(|error| TaskError::new(format!("{error}")))?;
-            let (mut visited, mut go_on) = (0, true);
-            while visited < batch.len() && go_on {
-                value.clear();
-                let place = block.places.get(visited).copied().unwrap_or(Place::ABSENT);
-                state.store().pieces(place).for_each(|piece| value.extend_from_slice(piece));
-                let row = if panes.initial.is_some() { value.get(1..) } else { Some(&*value) };
-                if !place.is_absent() {
-                    go_on = visit(batch, visited, row.unwrap_or(&[]))?;
+            let mut go_on = true;
+            let visited = state.read_each(panes.values, &keys, |index, value| {
+                if let Some(value) = value {
+                    let row = if panes.initial.is_some() { value.get(1..) } else { Some(value) };
+                    go_on = visit(batch, index, row.unwrap_or(&[]))?;
                 }
-                visited += 1;
-            }
+                Ok(go_on)
+            })?;
             if remove {
                 let gone = Keys { hashes: &keys.hashes[..visited], ..keys };
                 state.change(|store, done| store.remove(panes.values, &gone.skip(done)))?;
@@ -276,7 +254,7 @@ impl Sweep {
     fn fill<K: Key + RowValue + Record>(
         &mut self,
         panes: &Panes,
-        state: &KeyedState,
+        state: &mut KeyedState,
         batch: &mut KeyBatch<K>,
         namespace: &[u8; END],
     ) -> Result<bool, TaskError> {
@@ -284,7 +262,7 @@ impl Sweep {
             let Some(group) = self.groups.next() else { return Ok(false) };
             let key = state.group_key(group);
             self.at = 0;
-            if read(state, panes.members, &key.within(namespace), &mut self.members)? {
+            if state.read(panes.members, &key.within(namespace), &mut self.members)? {
                 self.group = Some(group);
             }
         }

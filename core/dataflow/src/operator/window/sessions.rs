@@ -75,6 +75,7 @@ impl<A: WindowAggregate, S, F, N> SessionChain<A, S, F, N> {
         }
         let late = late.map(|output| PartitionWriter::new(&Single, output, info));
         let mut state = KeyedState::open(info)?;
+        state.keyed_by::<A::Key>();
         let batch = KeyBatch::new();
         let kept = Kept::open(&mut state, batch.width(), lateness)?;
         Ok(Self {
@@ -208,7 +209,7 @@ where
     }
 
     fn restored(&mut self) -> Result<(), TaskError> {
-        self.kept.restored(&self.state)
+        self.kept.restored(&mut self.state)
     }
 
     fn signal_side(&mut self, signal: Signal, context: &mut Context<'_>) {

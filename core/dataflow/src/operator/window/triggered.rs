@@ -129,6 +129,7 @@ where
         }
         let late = late.map(|output| PartitionWriter::new(&Single, output, info));
         let mut state = KeyedState::open(info)?;
+        state.keyed_by::<G::Key>();
         let timers = TimerService::open(&mut state, NAMESPACE)?;
         let batch = KeyBatch::new();
         let width = batch.width();
@@ -390,7 +391,7 @@ where
     }
 
     fn restored(&mut self) -> Result<(), TaskError> {
-        self.timers.restored(&self.state)
+        self.timers.restored(&mut self.state)
     }
 
     fn signal_side(&mut self, signal: Signal, context: &mut Context<'_>) {

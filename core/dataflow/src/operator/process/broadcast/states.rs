@@ -13,7 +13,10 @@ use millstream_data::{
     row::{RowLayout, RowValue},
     value::Record,
 };
-use millstream_state::format::{Chunk, ReadChunk};
+use millstream_state::{
+    description::DESCRIPTIONS,
+    format::{Chunk, ReadChunk},
+};
 
 use crate::{
     chain::{StateMemory, TaskError},
@@ -21,7 +24,7 @@ use crate::{
 };
 
 /// The number under which a snapshot has broadcast state, beside those of keyed states.
-const BROADCAST: u16 = u16::MAX - 1;
+const BROADCAST: u16 = DESCRIPTIONS - 1;
 /// Bytes that an entry takes beside its own: what the map itself needs, about.
 const ENTRY: usize = 64;
 /// Bytes of a map key at most, as in keyed state.

@@ -1,6 +1,6 @@
 //! Process functions with two inputs.
 
-use millstream_state::format::ReadChunk;
+use millstream_state::{description::DESCRIPTIONS, format::ReadChunk};
 
 use super::*;
 use crate::stream::{BroadcastProcessPages, CoProcessPages};
@@ -242,7 +242,7 @@ fn has_broadcast(chunks: &[u8]) -> bool {
     let (mut offset, mut found) = (0, false);
     while offset < chunks.len() {
         let (chunk, next) = ReadChunk::read(chunks, offset).expect("a chunk");
-        found |= chunk.state == u16::MAX - 1;
+        found |= chunk.state == DESCRIPTIONS - 1;
         offset = next;
     }
     found

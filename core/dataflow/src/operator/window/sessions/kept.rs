@@ -3,11 +3,12 @@
 //! An accumulator stays under the begin of the window that it was first kept for while the session
 //! around it grows; only when two sessions become one is an accumulator merged into another.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use millstream_data::Value;
 use millstream_state::{
     Key as StateKey,
+    description::Part,
     keyed::{Descriptor, ListState, ValueState},
     window::{Lateness, Merged, Sessions, Window},
 };
@@ -18,7 +19,7 @@ use crate::{
         timers::{Timer, Timers},
         window::WindowAggregate,
     },
-    state::{KeyedState, damaged},
+    state::{Contents, KeyedState, damaged},
 };
 
 /// Bytes of the namespace of an accumulator: the begin of a window.
@@ -60,6 +61,10 @@ impl<A: WindowAggregate> Kept<A> {
             Descriptor { key, namespace: Some(BEGIN), ..Descriptor::new("session-accumulators") };
         let accumulators =
             state.handle(|store| ValueState::register(store, &values), ValueState::id)?;
+        state.describe(windows.id(), Contents::rows::<(i64, i64, i64)>());
+        let namespace = vec![Part::Time];
+        let accumulated = Contents { namespace, ..Contents::rows::<A::Accumulator>() };
+        state.describe(accumulators.id(), accumulated);
         Ok(Self { windows, accumulators, timers, lateness, known: Vec::new() })
     }
 
@@ -190,7 +195,7 @@ impl<A: WindowAggregate> Kept<A> {
     }
 
     /// Finds out what is due, after state was put back.
-    pub(super) fn restored(&mut self, state: &KeyedState) -> Result<(), TaskError> {
+    pub(super) fn restored(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
         self.timers.restored(state)
     }
 

@@ -21,7 +21,7 @@ use crate::{
         Emit,
         window::{ProcessWindowFunction, WindowAggregate, WindowContext, WindowRows, WindowTimes},
     },
-    state::{KeyBatch, KeyedState},
+    state::{self, KeyBatch, KeyedState},
 };
 
 /// How the rows of windows are kept: folded, or as they are.
@@ -105,6 +105,8 @@ impl<A: WindowAggregate> Gather for Folding<A> {
             Descriptor { key, namespace: Some(NAMESPACE), ..Descriptor::new("window-contents") };
         let register = |store: &mut _| ValueState::register(store, &values);
         let accumulators = state.handle(register, ValueState::id)?;
+        let contents = state::Contents::rows::<A::Accumulator>();
+        state.describe(accumulators.id(), contents.within(NAMESPACE));
         Ok(Folded { function: self.function, accumulators })
     }
 }

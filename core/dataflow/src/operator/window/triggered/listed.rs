@@ -1,6 +1,6 @@
 //! Windows that keep their rows as they are.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use millstream_data::{
     Value,
@@ -8,7 +8,8 @@ use millstream_data::{
     value::Record,
 };
 use millstream_state::{
-    Backend, Column, Key as StateKey, Kind, StateId, StateSpec, list, window::Window,
+    Backend, Column, Key as StateKey, Kind, StateId, StateSpec, description::Part, list,
+    window::Window,
 };
 
 use super::{
@@ -21,11 +22,10 @@ use crate::{
     operator::{
         Emit,
         window::{
-            Evictor, ProcessWindowFunction, WindowAggregate, WindowContext, WindowRows,
-            WindowTimes, panes,
+            Evictor, ProcessWindowFunction, WindowAggregate, WindowContext, WindowRows, WindowTimes,
         },
     },
-    state::{KeyBatch, KeyedState, damaged},
+    state::{self, KeyBatch, KeyedState, damaged},
 };
 
 /// Rows are kept as they are, and a function sees them all, but those that the evictor removes.
@@ -77,6 +77,9 @@ where
             namespace: Some(NAMESPACE),
             value: width,
         })?;
+        let value = vec![Part::Opaque(Some(TIME as u32)), Part::Row(F::In::schema())];
+        let contents = state::Contents { value, ..state::Contents::default() };
+        state.describe(rows, contents.within(NAMESPACE));
         Ok(Listed { function, evictor, layout, rows, width, element: Vec::new() })
     }
 }
@@ -117,11 +120,11 @@ where
         others: &[Window],
     ) -> Result<(), TaskError> {
         let (mut merged, mut one) = (Vec::new(), Vec::new());
-        panes::read(state, self.rows, into, &mut merged)?;
+        state.read(self.rows, into, &mut merged)?;
         for other in others {
             let namespace = namespace(other);
             let at = StateKey { namespace: &namespace, ..*into };
-            if panes::read(state, self.rows, &at, &mut one)? {
+            if state.read(self.rows, &at, &mut one)? {
                 merged.extend_from_slice(&one);
                 self.put(state, &at, &[])?;
             }
@@ -138,7 +141,7 @@ where
         out: &mut dyn Emit<F::Out>,
     ) -> Result<(), TaskError> {
         let mut stored = Vec::new();
-        if !panes::read(state, self.rows, at, &mut stored)? {
+        if !state.read(self.rows, at, &mut stored)? {
             return Ok(());
         }
         let times = WindowTimes::of(state);

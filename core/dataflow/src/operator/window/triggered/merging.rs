@@ -10,7 +10,7 @@ use millstream_state::{
 
 use crate::{
     chain::TaskError,
-    state::{KeyedState, damaged},
+    state::{Contents, KeyedState, damaged},
 };
 
 /// Which windows each key has, and under which window the contents of each are kept.
@@ -26,6 +26,7 @@ impl Merging {
     pub(super) fn open(state: &mut KeyedState, key: Option<usize>) -> Result<Self, TaskError> {
         let merging = Descriptor { key, ..Descriptor::new("merging-windows") };
         let windows = state.handle(|store| ListState::register(store, &merging), ListState::id)?;
+        state.describe(windows.id(), Contents::rows::<(i64, i64, i64, i64)>());
         Ok(Self { windows, known: Vec::new() })
     }
 

@@ -84,6 +84,7 @@ impl ProcessWindowFunction for Numbers {
     }
 }
 
+/// Takes the key from a row.
 type KeyOf = fn(Row<'_, Rows>) -> u64;
 
 fn time_of(row: Row<'_, Rows>) -> i64 {
