@@ -127,6 +127,10 @@ fn what_is_written_is_read<S: CheckpointStorage>(open: impl Fn() -> S) {
     drop(storage);
     let storage = open();
     assert_eq!((storage.list(), storage.next_id()), (Ok(vec![3, 20, 100]), Ok(101)));
+    for (since, found) in [(0, Some(100)), (100, Some(100)), (101, None)] {
+        let latest = storage.latest_since(since).expect("it can be read");
+        assert_eq!(latest.restored.map(|restored| restored.manifest.checkpoint), found);
+    }
     let restored = storage.restore(3).expect("it is whole");
     assert_eq!((&restored.manifest, restored.permit.checkpoint()), (&written, 3));
     assert_eq!(newest(&storage), Some(100));

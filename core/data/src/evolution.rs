@@ -32,12 +32,14 @@ mod compatibility;
 mod default;
 mod plan;
 mod report;
+mod rewriting;
 mod snapshot;
 
 pub use compatibility::{Compatibility, compatibility, compatibility_with};
 pub use default::{Defaults, Literal};
 pub use plan::{Migration, Plan};
 pub use report::{Incompatible, Reason};
+pub use rewriting::{RewriteError, RowRewriting};
 pub use snapshot::{Role, Snapshot, SnapshotError};
 
 #[cfg(test)]

@@ -30,4 +30,5 @@ pub mod writer;
 pub use chain::{Chain, ChainIo, Context, Lease, OpenInfo, TaskError};
 pub use graph::StreamGraph;
 pub use sort::SortKey;
+pub use state::WATERMARK as WATERMARKS;
 pub use stream::{Connector, Environment, KeyedStream, Stream};

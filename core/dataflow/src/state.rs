@@ -5,6 +5,7 @@
 //! under a key of the group's own: the least hash that falls into it, without a row.
 
 mod described;
+mod rewritten;
 mod store;
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
@@ -34,7 +35,7 @@ pub(crate) use store::Store;
 /// Bytes of a hash in front of a key's row.
 const HASH: usize = 8;
 /// The number under which a snapshot has the watermark, beside those of states.
-pub(crate) const WATERMARK: u16 = u16::MAX;
+pub const WATERMARK: u16 = u16::MAX;
 
 /// The memory of a chain as a backend leases it.
 pub(crate) struct ChainLease(Arc<dyn StateMemory>);
@@ -365,14 +366,21 @@ impl KeyedState {
         let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
         let (mut offset, owned) = (0, self.owned);
         let mut states = self.states.clone();
+        let (mut rewritten, mut buffer) = (Vec::new(), Vec::new());
         while offset < chunks.len() {
             let read = ReadChunk::read(chunks, offset);
             let (chunk, next) = read.map_err(|error| wrong(&error))?;
             let bytes = chunks.get(offset..next).unwrap_or(&[]);
             offset = next;
             if chunk.state == DESCRIPTIONS {
-                states = self.matched(&chunk)?;
+                (states, rewritten) = self.matched(&chunk)?;
             } else if chunk.state != WATERMARK {
+                let mut bytes = bytes;
+                if let Some(Some(rewritten)) = rewritten.get_mut(usize::from(chunk.state)) {
+                    buffer.clear();
+                    rewritten.chunk(&chunk, &mut buffer)?;
+                    bytes = &buffer;
+                }
                 let mut failed = None;
                 let drive = |store: &mut Store| failed = store.wait().err();
                 let restored =

@@ -14,7 +14,11 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
-use millstream_data::{evolution::Snapshot, row::RowLayout, types::Schema};
+use millstream_data::{
+    evolution::{Role, Snapshot},
+    row::RowLayout,
+    types::Schema,
+};
 
 use crate::{
     Kind,
@@ -194,9 +198,11 @@ impl<'a> Reader<'a> {
         self.take(length as usize)
     }
 
-    fn schema(&mut self) -> Result<Schema, DescriptionError> {
-        let snapshot = Snapshot::decode(self.bytes()?);
-        Ok(snapshot.map_err(|_| DescriptionError("a schema is damaged"))?.schema)
+    fn schema(&mut self, role: Role) -> Result<Schema, DescriptionError> {
+        match Snapshot::decode(self.bytes()?) {
+            Ok(snapshot) if snapshot.role == role => Ok(snapshot.schema),
+            _ => Err(DescriptionError("a schema is damaged")),
+        }
     }
 
     fn parts(&mut self) -> Result<Vec<Part>, DescriptionError> {
@@ -211,8 +217,8 @@ impl<'a> Reader<'a> {
                 [1] => Part::Flag,
                 [2] => Part::Time,
                 [3] => Part::Opaque(Some(self.number()?).filter(|width| *width < u32::MAX)),
-                [4] => Part::Key(self.schema()?),
-                [5] => Part::Row(self.schema()?),
+                [4] => Part::Key(self.schema(Role::Key)?),
+                [5] => Part::Row(self.schema(Role::Value)?),
                 _ => return Err(DescriptionError("there is no such part of a state")),
             });
         }

@@ -25,8 +25,8 @@ const MAGIC: [u8; 4] = *b"MSKG";
 const VERSION: u16 = 1;
 /// Bytes in front of the checksum.
 const SUMMED: usize = 20;
-/// Bytes in front of the body.
-const HEADER: usize = SUMMED + 8;
+/// Bytes in front of the body of a chunk.
+pub const HEADER: usize = SUMMED + 8;
 /// Bytes in front of an entry's own.
 const ENTRY: usize = 8;
 
@@ -220,6 +220,12 @@ impl<'a> ReadChunk<'a> {
     }
 }
 
+/// Bytes of the chunk that begins with these, which are at least [`HEADER`]; `None` if no chunk begins so.
+pub fn chunk_length(header: &[u8]) -> Option<u64> {
+    let is_chunk = header.len() >= HEADER && header.starts_with(&MAGIC);
+    is_chunk.then(|| HEADER as u64 + u64::from(number(header, 16)))
+}
+
 /// The entries of a map in an entry's value: map key and value. It ends with `None` where the bytes
 /// are no map.
 pub fn map_entries(value: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>> {
@@ -310,6 +316,8 @@ mod tests {
         assert_eq!(map_entries(&entries[1].value[1..]).last(), Some(None));
         let (second, end) = ReadChunk::read(&bytes, next).unwrap();
         assert_eq!((second.state, second.group, end), (4, 78, bytes.len()));
+        assert_eq!(chunk_length(&bytes), Some(next as u64));
+        assert_eq!((chunk_length(&bytes[..HEADER - 1]), chunk_length(&bytes[1..])), (None, None));
         let entries: Vec<_> = second.entries().collect();
         let entry = ReadEntry { key: b"other", namespace: b"", value: b"!" };
         let last = ReadEntry { key: b"", namespace: b"n", value: b"" };

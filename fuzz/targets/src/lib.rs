@@ -23,7 +23,7 @@ use millstream_memory::view::{Input, SliceReader};
 pub use millstream_simulation::fuzz::{connection, event, frame, payload};
 pub use rows::{migration, page, snapshot};
 pub use sorted::{block, index, runs};
-pub use state::state;
+pub use state::{description, state};
 pub use text::{csv, json};
 
 /// A function over bytes, and inputs to begin with.
@@ -55,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "json", run: json, inputs: inputs::json },
     Target { name: "snapshot", run: snapshot, inputs: inputs::snapshots },
     Target { name: "state", run: state, inputs: state::snapshots },
+    Target { name: "description", run: description, inputs: state::descriptions },
     Target { name: "manifest", run: manifest, inputs: manifest::manifests },
     Target { name: "block", run: block, inputs: sorted::blocks },
     Target { name: "index", run: index, inputs: sorted::indexes },

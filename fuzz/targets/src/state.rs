@@ -1,11 +1,14 @@
 //! Snapshots of keyed state, read and restored.
 
-use millstream_data::hash;
+use millstream_data::{hash, value::Record};
 use millstream_memory::ManagedMemory;
 use millstream_segments::HeapArena;
 use millstream_state::{
     Backend, Column, Key, Kind, ManagedLease, MemoryBackend, MemoryConfig, Owned, StateId,
-    StateSpec, restore,
+    StateSpec,
+    description::{DESCRIPTIONS, Description, Part, split},
+    format::{Chunk, ReadChunk, ReadEntry},
+    restore,
     ttl::{Ttl, clean_chunks},
 };
 
@@ -19,6 +22,44 @@ const HEADER: usize = 28;
 pub fn state(data: &[u8]) {
     restored(data);
     restored(&mended(data));
+}
+
+/// Bytes are no description of a state, or one whose bytes they are.
+pub fn description(data: &[u8]) {
+    let entry = ReadEntry { key: &[7, 0], namespace: &[], value: data };
+    let Ok((7, read)) = Description::read(&entry) else { return };
+    let mut out = Vec::new();
+    let mut chunk = Chunk::begin(DESCRIPTIONS, 0, &mut out);
+    read.write(7, &mut chunk);
+    chunk.end();
+    let (chunk, _) = ReadChunk::read(&out, 0).expect("a chunk");
+    let again = chunk.entries().next().expect("an entry");
+    assert_eq!(again.value, data);
+    for parts in [&read.key, &read.namespace, &read.map_key, &read.value] {
+        let _ = split(parts, data);
+    }
+}
+
+/// Descriptions of states of each kind.
+pub(crate) fn descriptions() -> Vec<Vec<u8>> {
+    let schema = <(u64, Option<String>, Vec<i8>)>::schema();
+    let describe = |kind| {
+        let description = Description {
+            name: "state".into(),
+            kind,
+            key: vec![Part::Hash, Part::Key(schema.clone())],
+            namespace: vec![Part::Time],
+            map_key: vec![Part::Time, Part::Opaque(None), Part::Opaque(Some(1))],
+            value: vec![Part::Flag, Part::Row(schema.clone())],
+        };
+        let mut out = Vec::new();
+        let mut chunk = Chunk::begin(DESCRIPTIONS, 0, &mut out);
+        description.write(0, &mut chunk);
+        chunk.end();
+        let (chunk, _) = ReadChunk::read(&out, 0).expect("a chunk");
+        chunk.entries().next().expect("an entry").value.to_vec()
+    };
+    [Kind::Value, Kind::List, Kind::Map].map(describe).into()
 }
 
 fn restored(snapshot: &[u8]) {

@@ -16,6 +16,7 @@ use millstream_loader::{OptionInfo, OptionType};
 use crate::{
     explain, plugins,
     run::{self, Job, Output, RunArguments},
+    savepoint,
     watch::Interrupt,
 };
 
@@ -78,11 +79,23 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
             Ok(ExitCode::SUCCESS)
         }
         (Some(("plugin", matches)), _) => plugin(matches),
+        (Some(("savepoint", matches)), _) => inspect_savepoint(matches),
         _ => {
             command(&[]).print_help()?;
             Ok(ExitCode::from(USAGE))
         }
     }
+}
+
+/// Does what `savepoint ...` says.
+fn inspect_savepoint(matches: &clap::ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
+    let Some((_, matches)) = matches.subcommand() else { return Ok(ExitCode::from(USAGE)) };
+    let Some(path) = matches.get_one::<String>("path") else { return Ok(ExitCode::from(USAGE)) };
+    match matches.get_one::<String>("dump") {
+        Some(what) => savepoint::dump(path, what)?,
+        None => print!("{}", savepoint::inspect(path)?),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Does what `plugin ...` says.
@@ -171,6 +184,30 @@ fn command(job_options: &[OptionInfo]) -> Command {
                 ))),
         )
         .subcommand(plugin_command())
+        .subcommand(savepoint_command())
+}
+
+fn savepoint_command() -> Command {
+    Command::new("savepoint")
+        .about("Read savepoints and checkpoints")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("inspect")
+                .about("Show the operators of a savepoint, and their states with schemas and sizes")
+                .arg(
+                    Arg::new("path")
+                        .value_name("PATH")
+                        .required(true)
+                        .help("The directory of a savepoint, or of a checkpoint"),
+                )
+                .arg(
+                    Arg::new("dump")
+                        .long("dump")
+                        .value_name("OPERATOR/STATE")
+                        .help("Print the entries of a keyed state as lines of JSON instead"),
+                ),
+        )
 }
 
 fn plugin_command() -> Command {

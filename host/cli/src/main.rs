@@ -5,6 +5,7 @@ mod command;
 mod explain;
 mod plugins;
 mod run;
+mod savepoint;
 mod watch;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ mod keeper;
 mod orders;
 mod restore;
 mod savepoints;
+mod store;
 
 use std::{
     path::PathBuf,
@@ -18,7 +19,6 @@ use std::{
 };
 
 use millstream_checkpoint::{PERMIT_BYTES, Permit, TaskId};
-use millstream_checkpoint_files::Storage;
 use millstream_dataflow::task::{Checkpoints, Order};
 use millstream_exchange::event::Alignment;
 use serde::{Deserialize, Serialize};
@@ -208,7 +208,7 @@ impl Participation {
 }
 
 /// The checkpoints of a job, as they are kept.
-pub(crate) type Store = Arc<Storage>;
+pub(crate) type Store = Arc<store::Storage>;
 
 /// An order as it travels to another process.
 #[derive(Clone, Debug, Serialize, Deserialize)]

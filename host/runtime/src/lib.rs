@@ -62,6 +62,7 @@ pub mod exchange;
 pub mod program;
 pub mod progress;
 pub mod result;
+pub mod savepoint;
 pub mod spill;
 mod threads;
 

@@ -111,6 +111,7 @@ impl<K: Key + RowValue + Record, V: RowValue + Record> Table<K, V> {
     pub(super) fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
         let (layout, batch) = (RowLayout::new(&V::schema()), KeyBatch::<K>::new());
         let (mut offset, own) = (0, self.groups.range(self.subtask));
+        let mut rewritten = None;
         while offset < chunks.len() {
             let read = ReadChunk::read(chunks, offset);
             let (chunk, next) = read.map_err(|error| TaskError::new(format!("{error}")))?;
@@ -119,7 +120,7 @@ impl<K: Key + RowValue + Record, V: RowValue + Record> Table<K, V> {
                 for entry in chunk.entries() {
                     let read = Description::read(&entry);
                     let (_, old) = read.map_err(|error| TaskError::new(format!("{error}")))?;
-                    check(&old, &Self::description())?;
+                    rewritten = check(&old, &Self::description())?;
                 }
                 continue;
             }
@@ -128,12 +129,52 @@ impl<K: Key + RowValue + Record, V: RowValue + Record> Table<K, V> {
             }
             for entry in chunk.entries() {
                 let key = batch.checked(entry.key)?;
-                let value = layout.validate(entry.value);
+                let mut value = entry.value;
+                if let Some(rewritten) = &mut rewritten {
+                    rewritten.value(value)?;
+                    value = rewritten.last();
+                }
+                let value = layout.validate(value);
                 let value = value.map_err(|error| crate::state::damaged("value", &error))?;
                 let value = V::own(layout.decode::<V>(value));
                 self.insert(K::hash(key, TABLE_SEED), key, value);
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info() -> OpenInfo {
+        OpenInfo {
+            subtask: 0,
+            parallelism: 1,
+            max_parallelism: 16,
+            state: None,
+            segment_size: 4096,
+            outputs: vec![],
+        }
+    }
+
+    #[test]
+    fn values_of_an_older_schema_are_rewritten() {
+        let mut old = Table::<u64, i32>::new(&info());
+        for key in 0..100 {
+            old.update(key, || key as i32, |_| ());
+        }
+        let mut snapshot = Vec::new();
+        old.snapshot(&mut snapshot);
+        let mut new = Table::<u64, i64>::new(&info());
+        new.restore(&snapshot).unwrap();
+        assert_eq!(new.entries.len(), 100);
+        for key in 0..100 {
+            assert_eq!(new.update(key, || -1, |value| *value), key as i64);
+        }
+        let mut narrow = Table::<u64, i16>::new(&info());
+        let refused = format!("{}", narrow.restore(&snapshot).unwrap_err());
+        assert!(refused.contains("its state `values` cannot be restored"), "{refused}");
     }
 }

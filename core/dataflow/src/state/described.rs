@@ -1,10 +1,10 @@
 //! What the states of a chain mean: written beside them, and compared when they are put back.
 
-use alloc::{format, vec, vec::Vec};
+use alloc::{boxed::Box, format, vec, vec::Vec};
 use core::fmt;
 
 use millstream_data::{
-    evolution::{Compatibility, Snapshot, compatibility},
+    evolution::{Compatibility, RowRewriting, Snapshot, compatibility},
     value::Record,
 };
 use millstream_state::{
@@ -13,7 +13,10 @@ use millstream_state::{
     format::{Chunk, ReadChunk},
 };
 
-use super::KeyedState;
+use super::{
+    KeyedState,
+    rewritten::{Rewritten, Source},
+};
 use crate::chain::TaskError;
 
 /// What the bytes of a state mean, beside its keys.
@@ -25,6 +28,9 @@ pub(crate) struct Contents {
     pub(crate) map_key: Vec<Part>,
     pub(crate) value: Vec<Part>,
 }
+
+/// States by their number in a snapshot, and how their values are rewritten, if they are.
+type Matched = (Vec<StateId>, Vec<Option<Rewritten>>);
 
 impl Contents {
     /// Rows of a type, one for each key, without a namespace.
@@ -75,12 +81,13 @@ impl KeyedState {
         chunk.end();
     }
 
-    /// The states of a snapshot, by their numbers there, as they were registered here: found by name.
+    /// The states of a snapshot, by their numbers there, as they were registered here, found by name; and
+    /// how values are rewritten whose schema was changed.
     ///
     /// # Errors
     /// If there is one that was not registered, or is something else now.
-    pub(super) fn matched(&self, descriptions: &ReadChunk<'_>) -> Result<Vec<StateId>, TaskError> {
-        let mut states = Vec::new();
+    pub(super) fn matched(&self, descriptions: &ReadChunk<'_>) -> Result<Matched, TaskError> {
+        let (mut states, mut rewritten) = (Vec::new(), Vec::new());
         for (number, entry) in descriptions.entries().enumerate() {
             let read = Description::read(&entry);
             let (found, old) = read.map_err(|error| TaskError::new(format!("{error}")))?;
@@ -98,15 +105,18 @@ impl KeyedState {
                     all.join(", ")
                 )));
             };
-            check(&old, own)?;
+            rewritten.push(check(&old, own)?);
             states.push(*id);
         }
-        Ok(states)
+        Ok((states, rewritten))
     }
 }
 
-/// Checks that what a state was can be read as what it is now.
-pub(crate) fn check(old: &Description, new: &Description) -> Result<(), TaskError> {
+/// What has to be done so that what a state was can be read as what it is now: nothing, or rewriting values.
+///
+/// # Errors
+/// If nothing helps, with both schemas side by side.
+pub(crate) fn check(old: &Description, new: &Description) -> Result<Option<Rewritten>, TaskError> {
     let refuse = |what: &dyn fmt::Display| {
         Err(TaskError::new(format!("its state `{}` cannot be restored: {what}", new.name)))
     };
@@ -119,34 +129,60 @@ pub(crate) fn check(old: &Description, new: &Description) -> Result<(), TaskErro
         let (old, new) = (name(old.kind), name(new.kind));
         return refuse(&format_args!("it was {old} and is {new} now, give it another name"));
     }
-    let sides = [
+    for (old, new, what) in [
         (&old.key, &new.key, "keys"),
         (&old.namespace, &new.namespace, "namespaces"),
         (&old.map_key, &new.map_key, "map keys"),
-        (&old.value, &new.value, "values"),
-    ];
-    if let Some((old, new, what)) = sides.into_iter().find(|(old, new, _)| old != new) {
-        for (old, new) in old.iter().zip(new) {
-            let (old, new) = match (old, new) {
-                (Part::Key(old), Part::Key(new)) => {
-                    (Snapshot::key(old.clone()), Snapshot::key(new.clone()))
-                }
-                (Part::Row(old), Part::Row(new)) => {
-                    (Snapshot::value(old.clone()), Snapshot::value(new.clone()))
-                }
-                _ => continue,
-            };
-            match compatibility(&old, &new) {
-                Compatibility::AsIs => {}
-                Compatibility::Incompatible(why) => return refuse(&format_args!("{what}: {why}")),
-                Compatibility::AfterMigration(_) => {
-                    let (old, new) = (old.schema, new.schema);
-                    let what = format_args!("{what} were rows of ({old}) and are rows of ({new})");
-                    return refuse(&what);
-                }
-            }
+    ] {
+        let keys = |parts: &[Part]| {
+            parts.iter().find_map(|part| match part {
+                Part::Key(schema) => Some(Snapshot::key(schema.clone())),
+                _ => None,
+            })
+        };
+        if old == new {
+            continue;
+        }
+        if let (Some(old), Some(new)) = (keys(old), keys(new))
+            && let Compatibility::Incompatible(why) = compatibility(&old, &new)
+        {
+            return refuse(&format_args!("{what}: {why}"));
         }
         return refuse(&format_args!("its {what} are made of other parts now"));
     }
-    Ok(())
+    if old.value == new.value {
+        return Ok(None);
+    }
+    let plain = |parts: &[Part]| -> Vec<(usize, Part)> {
+        let numbered = parts.iter().cloned().enumerate();
+        numbered.filter(|(_, part)| *part != Part::Flag).collect()
+    };
+    let (olds, news) = (plain(&old.value), plain(&new.value));
+    if olds.len() != news.len() {
+        return refuse(&"its values are made of other parts now");
+    }
+    let mut sources = Vec::new();
+    if new.value.contains(&Part::Flag) {
+        sources.push(Source::Flag);
+    }
+    for ((number, old), (_, new)) in olds.into_iter().zip(news) {
+        let (old, new) = match (old, new) {
+            (old, new) if old == new => {
+                sources.push(Source::Same(number));
+                continue;
+            }
+            (Part::Row(old), Part::Row(new)) => (Snapshot::value(old), Snapshot::value(new)),
+            (Part::Key(old), Part::Key(new)) => (Snapshot::key(old), Snapshot::key(new)),
+            _ => return refuse(&"its values are made of other parts now"),
+        };
+        sources.push(match compatibility(&old, &new) {
+            Compatibility::AsIs => Source::Same(number),
+            Compatibility::AfterMigration(plan) => {
+                let rewriting = RowRewriting::new(plan, &old.schema, &new.schema);
+                Source::Row(number, Box::new(rewriting))
+            }
+            Compatibility::Incompatible(why) => return refuse(&format_args!("values: {why}")),
+        });
+    }
+    Ok(Some(Rewritten::new(old.kind, &old.value, &new.value, sources)))
 }

@@ -68,7 +68,13 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn start(arguments: &[String]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// With these variables of the environment.
+    pub(crate) fn start_with(arguments: &[String], variables: &[(&str, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let errors = child.stderr.take().expect("standard error");
@@ -136,7 +142,7 @@ impl Run {
     }
 }
 
-fn kill(process: i32) {
+pub(crate) fn kill(process: i32) {
     // SAFETY: a plain system call; the process is a child of this one, or a child's, and not waited for.
     unsafe { libc::kill(process, libc::SIGKILL) };
 }

@@ -7,6 +7,7 @@ mod forbidden;
 mod hourly;
 mod killed;
 mod metrics;
+mod objects;
 mod plugins;
 mod program;
 mod savepoints;

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     hourly::{data, library, reference, shuffled},
     killed::{Run, When, newest},
-    program::{Scratch, build_library, millstream, stderr},
+    program::{Scratch, build_library, millstream, stderr, stdout},
 };
 
 fn changing() -> &'static Path {
@@ -171,6 +171,17 @@ fn files_are_written_once_although_the_job_stopped_and_drain_lets_windows_fire()
             continue;
         }
         assert!(flights_in(&hours) < flights.len(), "the last windows have not fired");
+        // What is not in files is in the savepoint.
+        let output = millstream(&["savepoint", "inspect", &savepoint, "--dump", "hours/windows"]);
+        let dumped: usize = stdout(&output)
+            .lines()
+            .map(|line| {
+                let (front, count) = line.rsplit_once(r#""value":{"value":"#).expect("a count");
+                assert!(front.starts_with(r#"{"key_group":"#), "{line}");
+                count.trim_end_matches('}').parse::<usize>().expect("a number")
+            })
+            .sum();
+        assert_eq!(flights_in(&hours) + dumped, flights.len(), "{}", stderr(&output));
         let (_, said, went_well) = bench.restored(&["--to", &to, "--restore", &savepoint]);
         assert!(went_well, "{said}");
         let (flights, hours) = (lines(&format!("{to}/flights")), lines(&format!("{to}/hours")));
@@ -210,6 +221,12 @@ fn state_finds_the_operators_of_a_program_that_was_changed() {
     };
     let (rows, said, went_well) = restore("mapped", &[]);
     assert!(went_well && rows == expected, "{said}");
+    let (rows, said, went_well) = restore("wider", &[]);
+    assert!(went_well && rows == expected, "its values are rewritten: {said}");
+    let (rows, said, went_well) = restore("named", &[]);
+    assert!(!went_well && rows.is_empty(), "{said}");
+    assert!(said.contains("its state `windows` cannot be restored: values: "), "{said}");
+    assert!(said.contains("! value BIGINT NOT NULL  | value STRING NOT NULL"), "{said}");
     let (rows, said, went_well) = restore("hours", &[]);
     assert!(!went_well && rows.is_empty(), "{said}");
     assert!(said.contains("that the job does not have: [days]"), "{said}");
@@ -246,6 +263,32 @@ fn what_is_no_savepoint_of_the_job_is_refused() {
         said.contains("state of [days, ") && said.contains("operators [source flights"),
         "both lists: {said}"
     );
+    let output = millstream(&["savepoint", "inspect", &savepoint]);
+    let shown = stdout(&output);
+    for part in [
+        "savepoint that the job stopped with",
+        "of changing, taken 20",
+        "files, all of them whole",
+        "operator days\n",
+        "  state windows: value, ",
+        "key        hash, ROW<value STRING NOT NULL>",
+        "namespace  time in ms",
+        "key groups 3 of 128, from 0 B to ",
+        "operator source flights\n",
+        "  source position: ",
+    ] {
+        assert!(shown.contains(part), "`{part}` in {shown}");
+    }
+    for (what, expected) in [
+        ("days", "--dump wants an operator and a state"),
+        ("days/none", "it has windows, windows-keys"),
+        ("result/none", "it has no keyed state"),
+        ("none/none", "has no operator `none`: it has days, "),
+    ] {
+        let output = millstream(&["savepoint", "inspect", &savepoint, "--dump", what]);
+        let said = stderr(&output);
+        assert!(!output.status.success() && said.contains(expected), "{said}");
+    }
     // A file of it is damaged.
     let mut files = content(Path::new(&savepoint));
     let (name, bytes) = files.iter_mut().find(|(name, _)| name != "_metadata").expect("a file");
@@ -254,6 +297,11 @@ fn what_is_no_savepoint_of_the_job_is_refused() {
     fs::write(Path::new(&savepoint).join(&*name), bytes).expect("a file");
     let (_, said, went_well) = bench.restored(&["--restore", &savepoint]);
     assert!(!went_well && said.contains(&format!("the file {name} is damaged")), "{said}");
+    let output = millstream(&["savepoint", "inspect", &savepoint]);
+    let said = stderr(&output);
+    assert!(!output.status.success() && said.contains(&format!("the file {name} is")), "{said}");
+    let output = millstream(&["savepoint", "inspect", "/no/such"]);
+    assert!(stderr(&output).contains("there is no checkpoint or savepoint"));
 }
 
 #[test]

@@ -13,13 +13,12 @@ use millstream_checkpoint::{
     restart::{Decision, Strategy},
     storage::{CheckpointStorage, StorageError},
 };
-use millstream_checkpoint_files::Storage;
 use millstream_dataflow::{StreamGraph, TaskError, task::Order};
 use millstream_executor::Outcome;
 
 use super::{
     CheckpointOptions, ClaimMode, Coordinating, Directory, Keeper, Participation, Restore,
-    Savepoints, Setup, Store, keeper, restore,
+    Savepoints, Setup, Store, keeper, restore, store::Storage,
 };
 use crate::{RunError, threads::Splits};
 

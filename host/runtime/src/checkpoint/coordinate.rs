@@ -17,7 +17,6 @@ use millstream_checkpoint::{
     manifest::{File, Handle, Kind, Operator, Place, Purpose, State, Subtask as SubtaskState},
     storage::CheckpointStorage,
 };
-use millstream_checkpoint_files::Storage;
 use millstream_dataflow::{
     StreamGraph, TaskError,
     graph::{NodeKind, execution::ExecutionGraph},
@@ -29,6 +28,7 @@ use super::{
     CheckpointOptions, Part, Report, Restore, Savepoints, Store,
     restore::{encode_splits, operator_id, split_list},
     savepoints::{self, Request},
+    store::Storage,
 };
 
 /// What the coordinator of a job's checkpoints has to know.
@@ -322,7 +322,8 @@ impl Running {
             Action::Discard { checkpoint } => {
                 self.discard(checkpoint);
                 if let Some(path) = self.savepoints.remove(&checkpoint)
-                    && let Err(error) = Storage::savepoint(&path).discard(checkpoint)
+                    && let Err(error) =
+                        Storage::savepoint(&path).and_then(|store| store.discard(checkpoint))
                 {
                     eprintln!("warning: {error}");
                 }

@@ -15,10 +15,13 @@ use millstream_checkpoint::{
     TaskId,
     storage::{CheckpointStorage, StateFile, StorageError},
 };
-use millstream_checkpoint_files::Storage;
 use millstream_dataflow::task::{Checkpoints, Order};
 
-use super::{Part, Report, Store, orders::Orders};
+use super::{
+    Part, Report, Store,
+    orders::Orders,
+    store::{self, Storage},
+};
 
 /// State that is on its way from a task to its file, at most, in bytes.
 const ON_ITS_WAY_MAX: usize = 1 << 20;
@@ -174,7 +177,7 @@ struct Parts {
 struct Partial {
     /// What is not in a file yet.
     bytes: Vec<u8>,
-    file: Option<millstream_checkpoint_files::StateFile>,
+    file: Option<store::StateFile>,
     failed: Option<String>,
 }
 

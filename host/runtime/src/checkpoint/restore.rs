@@ -2,21 +2,20 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use millstream_checkpoint::{
     Manifest,
-    manifest::{Kind, Operator, Place, Purpose, State},
+    manifest::{Handle, Kind, Operator, Place, Purpose, State},
     storage::{CheckpointStorage, Restored},
 };
-use millstream_checkpoint_files::Storage;
 use millstream_dataflow::{StreamGraph, TaskError, graph::NodeKind};
 use serde::{Deserialize, Serialize};
 
-use super::{CheckpointOptions, RestoreFrom, Store};
+use super::{CheckpointOptions, RestoreFrom, Store, store::Storage};
 use crate::threads::Split;
 
 /// A checkpoint that a job begins from.
@@ -56,15 +55,7 @@ impl Restore {
     /// # Errors
     /// If there is none that is whole.
     pub(crate) fn from_path(path: &Path) -> Result<Self, TaskError> {
-        if !path.is_dir() {
-            let path = path.display();
-            return Err(TaskError::new(format!(
-                "there is no checkpoint or savepoint to begin from in {path}: name the directory of one, \
-                 such as DIR/JOB/chk-7"
-            )));
-        }
-        let store = Storage::savepoint(path);
-        let Restored { manifest, .. } = store.restore_only().map_err(failed)?;
+        let (store, Restored { manifest, .. }) = Storage::existing(path)?;
         Ok(Self { store: Arc::new(store), manifest: Arc::new(manifest), named: true })
     }
 
@@ -146,6 +137,24 @@ impl Restore {
         if let Err(error) = self.store.discard(self.checkpoint()) {
             eprintln!("warning: {error}");
         }
+    }
+
+    /// What it consists of.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Fills `into` with bytes of a state, from `offset` in the state on.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) fn read(
+        &self,
+        handle: &Handle,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<(), TaskError> {
+        self.store.read(self.checkpoint(), handle, offset, into).map_err(failed)
     }
 
     /// The checkpoint's directory.
@@ -298,8 +307,6 @@ pub(super) fn open(
     graph: &StreamGraph,
     since: Option<u64>,
 ) -> Result<Opened, TaskError> {
-    // If that fails, opening says what is wrong.
-    let _ = fs::create_dir_all(&options.directory);
     let store = Arc::new(Storage::open(&options.directory, &graph.name).map_err(failed)?);
     store.clean().map_err(failed)?;
     if options.restore == RestoreFrom::Nothing && since.is_none() {
@@ -397,6 +404,8 @@ pub(crate) fn decode_splits(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use millstream_checkpoint::manifest::{Kind, Purpose, State, Subtask};
 
     use super::*;

@@ -6,7 +6,7 @@
 //! belongs to it, so nobody must go on from an older one.
 
 use std::{
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -16,9 +16,8 @@ use millstream_checkpoint::{
     manifest::{File, Handle, Purpose},
     storage::{CheckpointStorage, StateFile},
 };
-use millstream_checkpoint_files::Storage;
 
-use super::Store;
+use super::{Store, store::Storage};
 
 /// Bytes that are copied at a time.
 const CHUNK: usize = 256 << 10;
@@ -128,12 +127,8 @@ pub(super) fn directory(savepoints: &Path, manifest: &Manifest) -> PathBuf {
 
 /// Copies what tasks have written for a savepoint to its own directory, and makes it complete.
 pub(super) fn export(store: &Store, manifest: &Manifest, to: &Path) -> Result<(), String> {
-    if let Some(savepoints) = to.parent() {
-        // If that fails, beginning says what is wrong.
-        let _ = fs::create_dir_all(savepoints);
-    }
     let checkpoint = manifest.checkpoint;
-    let savepoint = Storage::savepoint(to);
+    let savepoint = Storage::savepoint(to).map_err(|error| error.to_string())?;
     savepoint.begin(checkpoint).map_err(|error| error.to_string())?;
     let copied =
         manifest.files.iter().try_for_each(|file| copy(store, &savepoint, checkpoint, file));

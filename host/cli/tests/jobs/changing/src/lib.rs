@@ -44,6 +44,65 @@ impl WindowAggregate for Flights {
     }
 }
 
+/// What is counted of a day, in a program that has learned to count more.
+#[derive(Clone, Record)]
+struct Wide {
+    note: Option<String>,
+    value: i64,
+}
+
+/// As [`Flights`], with another accumulator.
+#[derive(Clone)]
+struct Wider;
+
+impl WindowAggregate for Wider {
+    type In = Flight;
+    type Key = String;
+    type Accumulator = Wide;
+    type Out = Count;
+
+    fn create(&self) -> Wide {
+        Wide { note: Some("a day that began after the change".into()), value: 0 }
+    }
+
+    fn add(&self, day: &mut Wide, _flight: FlightView<'_>) {
+        day.value += 1;
+    }
+
+    fn merge(&self, day: &mut Wide, other: WideView<'_>) {
+        day.value += other.value;
+    }
+
+    fn finish(&self, origin: &str, window: Window, day: WideView<'_>, out: &mut dyn Emit<Count>) {
+        let start = Timestamp::from_millis(window.start);
+        out.emit(CountView { window: "day", origin, start, flights: day.value });
+    }
+}
+
+/// As [`Flights`], with an accumulator that is something else.
+#[derive(Clone)]
+struct Named;
+
+impl WindowAggregate for Named {
+    type In = Flight;
+    type Key = String;
+    type Accumulator = String;
+    type Out = Count;
+
+    fn create(&self) -> String {
+        String::new()
+    }
+
+    fn add(&self, _names: &mut String, _flight: FlightView<'_>) {}
+
+    fn merge(&self, _names: &mut String, _other: &str) {}
+
+    fn finish(&self, origin: &str, window: Window, _names: &str, out: &mut dyn Emit<Count>) {
+        let start = Timestamp::from_millis(window.start);
+        out.emit(CountView { window: "day", origin, start, flights: 0 });
+    }
+}
+
 /// The job; what it consists of is an option.
 struct Changing;
 
@@ -52,8 +111,12 @@ impl Job for Changing {
     const SUMMARY: &'static str = "Flights by hour and by day";
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc::string("input", "The flights, as CSV").required(),
-        OptionDoc::string("parts", "both, mapped: with a map in front, hours: without the days")
-            .default("both"),
+        OptionDoc::string(
+            "parts",
+            "both, mapped: with a map in front, hours: without the days, wider: with more of \
+             a day, named: with something else of it",
+        )
+        .default("both"),
     ];
 
     fn build(env: &Environment, options: &Options) -> Result<(), Error> {
@@ -79,13 +142,14 @@ impl Job for Changing {
             hours.result();
             return Ok(());
         }
-        second
+        let days = second
             .key_by::<String, _>(|flight| flight.origin)
-            .window(days, |flight| flight.scheduled_departure.millis())
-            .aggregate(Flights("day"))
-            .uid("days")
-            .union(hours)
-            .result();
+            .window(days, |flight| flight.scheduled_departure.millis());
+        match parts {
+            "wider" => days.aggregate(Wider).uid("days").union(hours).result(),
+            "named" => days.aggregate(Named).uid("days").union(hours).result(),
+            _ => days.aggregate(Flights("day")).uid("days").union(hours).result(),
+        }
         Ok(())
     }
 }

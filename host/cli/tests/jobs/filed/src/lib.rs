@@ -155,6 +155,7 @@ impl Job for Filed {
             .key_by::<String, _>(|flight| flight.origin)
             .window(hours, |flight| flight.scheduled_departure.millis())
             .aggregate(Count)
+            .uid("hours")
             .sink("hours", output("hours"));
         listed
             .assign_watermarks(Bounded::new(30 * 60_000), |row| row.scheduled_departure.millis())
