@@ -16,8 +16,8 @@ use millstream_data::{
 };
 use millstream_memory::Segment;
 use millstream_state::{
-    Backend, Column, Cursor, Entry, KeyGroups, Keys, Lease, Owned, Place, StateError, StateId,
-    StateSpec, Stopped,
+    Backend, Column, Cursor, Entry, KeyGroups, Keys, Kind, Lease, Owned, Place, StateError,
+    StateId, StateSpec, Stopped,
     description::Description,
     format::{Chunk, ReadChunk},
     keyed::Access,
@@ -81,6 +81,8 @@ pub(crate) struct KeyedState {
     pub(crate) time: i64,
     /// States with a time to live.
     living: Vec<(StateId, Ttl)>,
+    /// States that are not of keys, and are kept elsewhere.
+    beside: Vec<StateId>,
     /// Chunks of the open snapshot that are there already: the watermark, and pages that were to change.
     urgent: Vec<u8>,
     scratch: Scratch,
@@ -115,6 +117,7 @@ impl KeyedState {
             watermark: WATERMARK_MIN,
             time: 0,
             living: Vec::new(),
+            beside: Vec::new(),
             urgent: Vec::new(),
             scratch: Scratch::default(),
         })
@@ -363,6 +366,16 @@ impl KeyedState {
 
     /// See [`Chain::restore`](crate::Chain::restore).
     pub(crate) fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        self.restore_with(chunks, |_, _| Ok(()))
+    }
+
+    /// As [`restore`](Self::restore); chunks of states that are [kept elsewhere](Self::keep_elsewhere) go
+    /// to `elsewhere`.
+    pub(crate) fn restore_with(
+        &mut self,
+        chunks: &[u8],
+        mut elsewhere: impl FnMut(StateId, &ReadChunk<'_>) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
         let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
         let (mut offset, owned) = (0, self.owned);
         let mut states = self.states.clone();
@@ -380,6 +393,13 @@ impl KeyedState {
                     buffer.clear();
                     rewritten.chunk(&chunk, &mut buffer)?;
                     bytes = &buffer;
+                }
+                let id = states.get(usize::from(chunk.state)).copied();
+                if let Some(id) = id.filter(|id| self.beside.contains(id)) {
+                    let read = ReadChunk::read(bytes, 0);
+                    let (chunk, _) = read.map_err(|error| wrong(&error))?;
+                    elsewhere(id, &chunk)?;
+                    continue;
                 }
                 let mut failed = None;
                 let drive = |store: &mut Store| failed = store.wait().err();
@@ -421,7 +441,17 @@ impl KeyedState {
         cleaned.map_err(|error| TaskError::new(format!("{error}")))
     }
 
-    /// Adds chunks of other state to the snapshot that was just begun.
+    /// Adds a map that is not of keys. It is described as any other, and the chunks of a snapshot say
+    /// that they are of it, but its contents are kept elsewhere.
+    pub(crate) fn keep_elsewhere(&mut self, name: &str) -> Result<StateId, TaskError> {
+        let (key, namespace) = (Some(HASH), Some(0));
+        let spec = StateSpec { name: name.into(), kind: Kind::Map, key, namespace, value: None };
+        let id = self.register(&spec)?;
+        self.beside.push(id);
+        Ok(id)
+    }
+
+    /// Adds chunks of such maps to the snapshot that was just begun.
     pub(crate) fn add_to_snapshot(&mut self, chunks: &[u8]) {
         self.urgent.extend_from_slice(chunks);
     }

@@ -1,9 +1,8 @@
 //! The head of a chain that keeps keyed state: what all of them do alike.
 
-use alloc::{format, vec::Vec};
+use alloc::vec::Vec;
 
 use millstream_data::{Value, page::ValidPage};
-use millstream_state::format::ReadChunk;
 
 use super::{
     Stage,
@@ -21,9 +20,6 @@ pub(crate) trait KeyedHead: Send {
     type Out: Value;
     /// What follows it.
     type Next: Stage<Self::Out>;
-
-    /// Whether it keeps state that is not of keys.
-    const KEEPS_MORE: bool = false;
 
     /// What follows it.
     fn next(&mut self) -> &mut Self::Next;
@@ -57,10 +53,9 @@ pub(crate) trait KeyedHead: Send {
         let _ = out;
     }
 
-    /// Puts a chunk back; `false` if it is of keys.
-    fn thaw(&mut self, chunk: &ReadChunk<'_>) -> Result<bool, TaskError> {
-        let _ = chunk;
-        Ok(false)
+    /// Puts the state back.
+    fn restore_state(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        self.state().restore(chunks)
     }
 
     /// Passes a signal to a side output, which is never blocked by one.
@@ -142,11 +137,9 @@ impl<H: KeyedHead> Chain for H {
 
     fn begin_snapshot(&mut self) -> Result<(), TaskError> {
         self.state().begin_snapshot()?;
-        if H::KEEPS_MORE {
-            let mut more = Vec::new();
-            self.freeze_more(&mut more);
-            self.state().add_to_snapshot(&more);
-        }
+        let mut more = Vec::new();
+        self.freeze_more(&mut more);
+        self.state().add_to_snapshot(&more);
         Ok(())
     }
 
@@ -159,27 +152,9 @@ impl<H: KeyedHead> Chain for H {
     }
 
     fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        match H::KEEPS_MORE {
-            true => restore_with_more(self, chunks)?,
-            false => self.state().restore(chunks)?,
-        }
+        self.restore_state(chunks)?;
         self.restored()
     }
-}
-
-/// Puts back what is of keys and what is not, each where it belongs.
-fn restore_with_more(head: &mut impl KeyedHead, chunks: &[u8]) -> Result<(), TaskError> {
-    let (mut begin, mut offset) = (0, 0);
-    while offset < chunks.len() {
-        let read = ReadChunk::read(chunks, offset);
-        let (chunk, next) = read.map_err(|error| TaskError::new(format!("{error}")))?;
-        if head.thaw(&chunk)? {
-            head.state().restore(chunks.get(begin..offset).unwrap_or(&[]))?;
-            begin = next;
-        }
-        offset = next;
-    }
-    head.state().restore(chunks.get(begin..).unwrap_or(&[]))
 }
 
 /// What is wrong where a chain of two inputs is given a page of a third one.

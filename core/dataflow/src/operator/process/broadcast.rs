@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use millstream_data::{Key, Value, page::ValidPage, row::RowValue, value::Record};
-use millstream_state::format::ReadChunk;
 
 pub use states::{BroadcastRegistry, BroadcastState, BroadcastStates};
 
@@ -167,9 +166,10 @@ impl<F: KeyedBroadcastProcessFunction, S, N> BroadcastProcessChain<F, S, N> {
         next: N,
     ) -> Result<Self, TaskError> {
         let mut broadcast = BroadcastStates::open(info.state.as_ref())?;
-        let parts = Parts::open(info, next, |states| {
+        let mut parts = Parts::open(info, next, |states| {
             function.open(states, &mut BroadcastRegistry { states: &mut broadcast })
         })?;
+        broadcast.describe(&mut parts.state)?;
         let fingerprints = [F::In::schema().fingerprint(), F::Broadcast::schema().fingerprint()];
         Ok(Self { function, key, fingerprints, broadcast, is_first: info.subtask == 0, parts })
     }
@@ -183,8 +183,6 @@ where
 {
     type Out = F::Out;
     type Next = N;
-
-    const KEEPS_MORE: bool = true;
 
     fn next(&mut self) -> &mut N {
         &mut self.parts.next
@@ -247,8 +245,9 @@ where
         }
     }
 
-    fn thaw(&mut self, chunk: &ReadChunk<'_>) -> Result<bool, TaskError> {
-        self.broadcast.thaw(chunk)
+    fn restore_state(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        let Self { parts, broadcast, .. } = self;
+        parts.state.restore_with(chunks, |id, chunk| broadcast.thaw(id, chunk))
     }
 }
 

@@ -4,27 +4,29 @@
 //! keeps, and all begin from that. The maps are small, as rules are: they are on the heap, and
 //! their bytes are reserved out of the budget of the chain's state.
 
-use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec, vec::Vec};
 use core::{fmt, marker::PhantomData};
 
 use millstream_data::{
     Value,
     order::Ordered,
     row::{RowLayout, RowValue},
+    types::Schema,
     value::Record,
 };
 use millstream_state::{
-    description::DESCRIPTIONS,
-    format::{Chunk, ReadChunk},
+    StateId,
+    description::Part,
+    format::{Chunk, ReadChunk, map_entries},
 };
 
 use crate::{
     chain::{StateMemory, TaskError},
-    state::damaged,
+    state::{Contents, KeyedState, damaged},
 };
 
-/// The number under which a snapshot has broadcast state, beside those of keyed states.
-const BROADCAST: u16 = DESCRIPTIONS - 1;
+/// The key of a map in snapshots: that of the first key group as a whole.
+const OWNER: [u8; 8] = [0; 8];
 /// Bytes that an entry takes beside its own: what the map itself needs, about.
 const ENTRY: usize = 64;
 /// Bytes of a map key at most, as in keyed state.
@@ -42,6 +44,10 @@ pub struct BroadcastStates {
 #[derive(Debug)]
 struct Map {
     name: String,
+    /// What its entries are.
+    schema: Schema,
+    /// Its number among the states of the chain.
+    id: Option<StateId>,
     entries: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -55,7 +61,7 @@ impl BroadcastStates {
 
     fn put(&mut self, map: usize, key: &[u8], row: Vec<u8>) -> Result<(), TaskError> {
         let Self { maps, memory, reserved } = self;
-        let Some(Map { name, entries }) = maps.get_mut(map) else {
+        let Some(Map { name, entries, .. }) = maps.get_mut(map) else {
             return Err(damaged("broadcast state", &"the function has fewer than it had"));
         };
         if key.len() > MAP_KEY_BYTES_MAX {
@@ -90,31 +96,45 @@ impl BroadcastStates {
         self.reserved -= bytes;
     }
 
-    /// Appends all of it to a snapshot.
-    pub(super) fn freeze(&self, out: &mut Vec<u8>) {
-        if self.maps.iter().all(|map| map.entries.is_empty()) {
-            return;
+    /// Makes the maps states of the chain, to be described and found again in snapshots.
+    pub(super) fn describe(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
+        for Map { name, schema, id, .. } in &mut self.maps {
+            let of_map = state.keep_elsewhere(name)?;
+            *id = Some(of_map);
+            let (map_key, value) = (vec![Part::Opaque(None)], vec![Part::Row(schema.clone())]);
+            let contents = Contents { of_group: true, map_key, value, ..Contents::default() };
+            state.describe(of_map, contents);
         }
-        let mut chunk = Chunk::begin(BROADCAST, 0, out);
-        for (number, map) in self.maps.iter().enumerate() {
-            for (key, row) in &map.entries {
-                chunk.whole(key, &(number as u16).to_le_bytes(), row);
-            }
-        }
-        chunk.end();
+        Ok(())
     }
 
-    /// Takes what a chunk of a snapshot has, if it is of broadcast state.
-    pub(super) fn thaw(&mut self, chunk: &ReadChunk<'_>) -> Result<bool, TaskError> {
-        if chunk.state != BROADCAST {
-            return Ok(false);
+    /// Appends all of it to a snapshot.
+    pub(super) fn freeze(&self, out: &mut Vec<u8>) {
+        for Map { id, entries, .. } in &self.maps {
+            let Some(id) = id.filter(|_| !entries.is_empty()) else { continue };
+            let mut chunk = Chunk::begin(id.0, 0, out);
+            chunk.entry(&OWNER, &[]);
+            for (key, row) in entries {
+                chunk.map_entry(key, row.len());
+                chunk.value(row);
+            }
+            chunk.end();
         }
+    }
+
+    /// Takes what a chunk of a snapshot has of a map.
+    pub(super) fn thaw(&mut self, of: StateId, chunk: &ReadChunk<'_>) -> Result<(), TaskError> {
+        let number = self.maps.iter().position(|map| map.id == Some(of));
+        let number = number.unwrap_or(self.maps.len());
         for entry in chunk.entries() {
-            let number = entry.namespace.try_into().map(u16::from_le_bytes);
-            let number = number.map_err(|error| damaged("broadcast state", &error))?;
-            self.put(usize::from(number), entry.key, entry.value.to_vec())?;
+            for entry in map_entries(entry.value) {
+                let Some((key, row)) = entry else {
+                    return Err(damaged("broadcast state", &"it ends within an entry"));
+                };
+                self.put(number, key, row.to_vec())?;
+            }
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -153,8 +173,9 @@ impl BroadcastRegistry<'_> {
                 "there are two broadcast states called `{name}`: give each a name of its own"
             )));
         }
-        maps.push(Map { name: name.into(), entries: BTreeMap::new() });
-        let layout = RowLayout::new(&<(M, V)>::schema());
+        let schema = <(M, V)>::schema();
+        let layout = RowLayout::new(&schema);
+        maps.push(Map { name: name.into(), schema, id: None, entries: BTreeMap::new() });
         Ok(BroadcastState { map: maps.len() - 1, layout, of: PhantomData })
     }
 }

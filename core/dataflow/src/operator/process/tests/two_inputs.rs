@@ -1,6 +1,6 @@
 //! Process functions with two inputs.
 
-use millstream_state::{description::DESCRIPTIONS, format::ReadChunk};
+use millstream_state::format::ReadChunk;
 
 use super::*;
 use crate::stream::{BroadcastProcessPages, CoProcessPages};
@@ -242,11 +242,14 @@ fn has_broadcast(chunks: &[u8]) -> bool {
     let (mut offset, mut found) = (0, false);
     while offset < chunks.len() {
         let (chunk, next) = ReadChunk::read(chunks, offset).expect("a chunk");
-        found |= chunk.state == DESCRIPTIONS - 1;
+        found |= chunk.state == LIMITS;
         offset = next;
     }
     found
 }
+
+/// The number of the broadcast state: behind timers of two kinds, and the sum.
+const LIMITS: u16 = 3;
 
 #[test]
 fn the_first_subtask_writes_broadcast_state_and_all_read_it() {
