@@ -27,6 +27,7 @@ use millstream::{
         },
     },
     result::Csv,
+    savepoint::Savepoint,
     state::{time::Bounded, window::Tumbling},
 };
 
@@ -136,30 +137,41 @@ impl KeyedBroadcastProcessFunction for Ruled {
 }
 
 /// Adds to each sum those of its key before it, and what the second stream says. Emits when all is
-/// there; fails once, as soon as there is a checkpoint.
+/// there; fails once, as soon as there is a checkpoint with all rules.
 #[derive(Clone)]
 struct Total {
     checkpoints: PathBuf,
     failed: Arc<AtomicBool>,
-    restored: Arc<AtomicBool>,
+    restores: Arc<AtomicBool>,
 }
 
 impl Total {
     fn fail_once(&self, now: bool) -> Result<(), TaskError> {
-        let there = has_checkpoint(&self.checkpoints);
-        if (now || there) && !self.failed.swap(true, Ordering::Relaxed) {
-            self.restored.store(there, Ordering::Relaxed);
+        let is_there = complete(&self.checkpoints).any(|checkpoint| rules(&checkpoint) == RULES);
+        if (now || is_there) && !self.failed.swap(true, Ordering::Relaxed) {
+            self.restores.store(is_there, Ordering::Relaxed);
             return Err(TaskError::new("it was to fail"));
         }
         Ok(())
     }
 }
 
-/// Whether there is a checkpoint that is complete.
-fn has_checkpoint(directory: &Path) -> bool {
+/// All rules, each once, though there are two subtasks.
+const RULES: u64 = KEYS.div_ceil(3) + 1;
+
+/// How many rules a checkpoint has, as it is read without the program.
+fn rules(checkpoint: &Path) -> u64 {
+    let opened = Savepoint::open(checkpoint);
+    let dumped = opened.and_then(|opened| opened.dump("ruled", "rules", &mut io::sink()));
+    dumped.expect("the checkpoint can be read")
+}
+
+/// The checkpoints that are complete.
+fn complete(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
-    let mut checkpoints = entries(directory).flat_map(|job| entries(&job.path()));
-    checkpoints.any(|checkpoint| checkpoint.path().join("_metadata").exists())
+    let checkpoints = entries(directory).flat_map(move |job| entries(&job.path()));
+    let paths = checkpoints.map(|checkpoint| checkpoint.path());
+    paths.filter(|path| path.join("_metadata").exists())
 }
 
 impl KeyedCoProcessFunction for Total {
@@ -228,13 +240,15 @@ fn a_job_goes_on_from_its_checkpoint() {
         std::env::temp_dir().join(format!("millstream-recovery-{}", std::process::id()));
     let checkpoints = CheckpointOptions {
         interval: Duration::from_millis(20),
+        // What is looked at stays where it is.
+        retained: 1000,
         ..CheckpointOptions::new(&directory)
     };
-    let (failed, restored) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (failed, restores) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let total = Total {
         checkpoints: directory.clone(),
         failed: Arc::clone(&failed),
-        restored: Arc::clone(&restored),
+        restores: Arc::clone(&restores),
     };
     let env = Environment::new("recovery");
     let rules = env.generate(|_, _| (0..KEYS).step_by(3).chain([LAST_RULE])).subtasks(1);
@@ -248,6 +262,7 @@ fn a_job_goes_on_from_its_checkpoint() {
         .key_by::<u64, _>(|row| row.0)
         .connect_broadcast(rules)
         .process(Ruled)
+        .uid("ruled")
         .key_by::<u64, _>(|row| row.0)
         .connect(more.key_by::<u64, _>(|row| row.0))
         .process_keyed(total)
@@ -272,5 +287,5 @@ fn a_job_goes_on_from_its_checkpoint() {
     assert_eq!(found, expected);
     assert!(failed.load(Ordering::Relaxed), "it has failed");
     // Half a second is enough for a first checkpoint in twenty milliseconds.
-    assert!(restored.load(Ordering::Relaxed), "there was a checkpoint to go on from");
+    assert!(restores.load(Ordering::Relaxed), "there was a checkpoint to go on from");
 }
