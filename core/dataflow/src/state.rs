@@ -76,6 +76,8 @@ pub(crate) struct KeyedState {
     /// The watermark of the chain. It is part of a snapshot, so that a window that has ended does not
     /// begin anew for a row that was late: at a barrier all subtasks have the same one.
     pub(crate) watermark: i64,
+    /// The earliest of those that were put back.
+    restored: Option<i64>,
     /// The processing time of the call at hand, in milliseconds since the epoch, by which state
     /// expires.
     pub(crate) time: i64,
@@ -115,6 +117,7 @@ impl KeyedState {
             key: Schema::new(Vec::new()),
             described: Vec::new(),
             watermark: WATERMARK_MIN,
+            restored: None,
             time: 0,
             living: Vec::new(),
             beside: Vec::new(),
@@ -410,8 +413,11 @@ impl KeyedState {
                 debug_assert_eq!(failed, None);
             } else if self.groups().contains(&chunk.group) {
                 let times = chunk.entries().filter_map(|entry| entry.value.try_into().ok());
-                let latest = times.map(i64::from_le_bytes).max();
-                self.watermark = self.watermark.max(latest.unwrap_or(WATERMARK_MIN));
+                let times = times.map(i64::from_le_bytes);
+                // Unaligned barriers find subtasks at different times. Rows that are in flight towards the
+                // one that was behind are not late.
+                self.restored = times.chain(self.restored).min();
+                self.watermark = self.restored.unwrap_or(WATERMARK_MIN);
             }
         }
         Ok(())
