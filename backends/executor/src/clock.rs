@@ -23,8 +23,8 @@ impl Clock {
         self.start.elapsed()
     }
 
-    /// What the wall clock was when this one began: microseconds since the epoch, 0 if it was before. What
-    /// is done to the wall clock later does not show: processing time never goes back.
+    /// What the wall clock was when this one began: microseconds since the epoch, 0 if it was
+    /// before. What is done to the wall clock later does not show: processing time never goes back.
     pub fn epoch(&self) -> i64 {
         self.epoch
     }

@@ -5,7 +5,7 @@ use std::{
     os::{fd::AsFd, unix::net::UnixStream},
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     task::Waker,
     thread,
@@ -33,6 +33,7 @@ pub fn all(backend: &dyn ExecutorBackend) {
     tasks_wake_each_other(backend);
     a_thread_wakes_a_task(backend);
     deadlines_are_kept(backend);
+    tasks_are_polled_with_the_time_of_the_clock(backend);
     files_wake_tasks(backend);
     a_finished_task_is_dropped_at_once(backend);
     a_failure_ends_the_run_and_drops_the_others(backend);
@@ -113,6 +114,43 @@ fn every_task_is_polled_at_first_and_again_if_it_asks(backend: &dyn ExecutorBack
     }
     assert_eq!(finish(executor.start()), Ok(()));
     assert_eq!(polls.load(Ordering::SeqCst), 450);
+}
+
+/// Writes down what time it was polled with.
+struct Time(Arc<AtomicU64>);
+
+impl Poll for Time {
+    fn name(&self) -> &str {
+        "looks at the time"
+    }
+
+    fn poll(&mut self, now: u64, _: &Waker) -> Result<TaskPoll, TaskError> {
+        self.0.store(now, Ordering::SeqCst);
+        Ok(TaskPoll::Finished)
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        None
+    }
+
+    fn metrics(&self) -> Option<&Arc<TaskMetrics>> {
+        None
+    }
+}
+
+fn tasks_are_polled_with_the_time_of_the_clock(backend: &dyn ExecutorBackend) {
+    let mut executor = backend.executor();
+    let (clock, time) = (executor.clock(), Arc::new(AtomicU64::new(u64::MAX)));
+    let id = executor.reserve(0);
+    executor.place(id, Box::new(Time(Arc::clone(&time))));
+    // A clock that began later than this one would be behind by then.
+    const LATER: Duration = Duration::from_millis(5);
+    while clock.now() < LATER {
+        std::hint::spin_loop();
+    }
+    assert_eq!(finish(executor.start()), Ok(()));
+    let polled = Duration::from_micros(time.load(Ordering::SeqCst));
+    assert!((LATER..=clock.now()).contains(&polled), "polled at {polled:?}");
 }
 
 /// Two tasks that take turns, each waiting for the other: a wake-up that is lost hangs them.

@@ -102,8 +102,9 @@ pub enum Signal {
     Barrier,
     /// The split that the source reads is the last one that it or any other subtask will begin.
     LastSplit,
-    /// Processing time has come so far, in milliseconds since the epoch. Said once before anything else,
-    /// and then when the chain asked for it ([`Context::wake_at`]); without a reason it does no harm.
+    /// Processing time has come so far, in milliseconds since the epoch. Said once before anything
+    /// else, and then when the chain asked for it ([`Context::wake_at`]); without a reason it does
+    /// no harm.
     Time(i64),
 }
 
@@ -123,12 +124,12 @@ pub trait ChainIo {
     /// The time when the call began: microseconds of a clock that never goes back.
     fn now(&self) -> u64;
 
-    /// The processing time when the call began: milliseconds since the epoch. Within a process it never
-    /// goes back.
+    /// The processing time when the call began: milliseconds since the epoch. Within a process it
+    /// never goes back.
     fn time(&self) -> i64;
 
-    /// Has the chain told the time ([`Signal::Time`]) once this processing time has come. Of the times
-    /// asked for the earliest counts; once the chain was told, it has to ask anew.
+    /// Has the chain told the time ([`Signal::Time`]) once this processing time has come. Of the
+    /// times asked for the earliest counts; once the chain was told, it has to ask anew.
     fn wake_at(&mut self, time: i64);
 
     /// A segment for the next page of a subpartition. The runner may lend a little more than the
@@ -201,8 +202,8 @@ impl<'a> Context<'a> {
         self.io.now()
     }
 
-    /// The processing time when the call began: milliseconds since the epoch. Within a process it never
-    /// goes back.
+    /// The processing time when the call began: milliseconds since the epoch. Within a process it
+    /// never goes back.
     pub fn time(&self) -> i64 {
         self.io.time()
     }

@@ -16,13 +16,14 @@ use millstream_data::{
 };
 use millstream_memory::Segment;
 use millstream_state::{
-    Backend, Column, Cursor, Entry, KeyGroups, Keys, Lease, Owned, Place, StateError, StateId,
-    StateSpec, Stopped,
+    Backend, Column, Cursor, Entry, KeyGroups, Keys, Kind, Lease, Owned, Place, StateError,
+    StateId, StateSpec, Stopped,
     description::Description,
     format::{Chunk, ReadChunk},
     keyed::Access,
     restore_driven,
     time::WATERMARK_MIN,
+    ttl::{Cleanup, Ttl, clean_chunks},
 };
 
 pub(crate) use described::{Contents, check};
@@ -77,8 +78,13 @@ pub(crate) struct KeyedState {
     pub(crate) watermark: i64,
     /// The earliest of those that were put back.
     restored: Option<i64>,
-    /// The processing time of the call at hand, in milliseconds since the epoch, by which state expires.
+    /// The processing time of the call at hand, in milliseconds since the epoch, by which state
+    /// expires.
     pub(crate) time: i64,
+    /// States with a time to live.
+    living: Vec<(StateId, Ttl)>,
+    /// States that are not of keys, and are kept elsewhere.
+    beside: Vec<StateId>,
     /// Chunks of the open snapshot that are there already: the watermark, and pages that were to change.
     urgent: Vec<u8>,
     scratch: Scratch,
@@ -113,6 +119,8 @@ impl KeyedState {
             watermark: WATERMARK_MIN,
             restored: None,
             time: 0,
+            living: Vec::new(),
+            beside: Vec::new(),
             urgent: Vec::new(),
             scratch: Scratch::default(),
         })
@@ -335,6 +343,17 @@ impl KeyedState {
             out.append(&mut self.urgent);
             return Ok(true);
         }
+        if self.living.is_empty() {
+            return self.read_snapshot(out);
+        }
+        let mut chunks = Vec::new();
+        let more = self.read_snapshot(&mut chunks)?;
+        self.clean_chunks(&chunks, out)?;
+        Ok(more)
+    }
+
+    /// Appends a part of the frozen state to `out`; `false` if that was all of it.
+    fn read_snapshot(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
         match self.backend.next_chunk(out) {
             // There is more, but not yet.
             Err(StateError::Waits) => self.backend.wait().map(|()| true).map_err(failure),
@@ -350,6 +369,16 @@ impl KeyedState {
 
     /// See [`Chain::restore`](crate::Chain::restore).
     pub(crate) fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        self.restore_with(chunks, |_, _| Ok(()))
+    }
+
+    /// As [`restore`](Self::restore); chunks of states that are [kept elsewhere](Self::keep_elsewhere) go
+    /// to `elsewhere`.
+    pub(crate) fn restore_with(
+        &mut self,
+        chunks: &[u8],
+        mut elsewhere: impl FnMut(StateId, &ReadChunk<'_>) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
         let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
         let (mut offset, owned) = (0, self.owned);
         let mut states = self.states.clone();
@@ -368,6 +397,13 @@ impl KeyedState {
                     rewritten.chunk(&chunk, &mut buffer)?;
                     bytes = &buffer;
                 }
+                let id = states.get(usize::from(chunk.state)).copied();
+                if let Some(id) = id.filter(|id| self.beside.contains(id)) {
+                    let read = ReadChunk::read(bytes, 0);
+                    let (chunk, _) = read.map_err(|error| wrong(&error))?;
+                    elsewhere(id, &chunk)?;
+                    continue;
+                }
                 let mut failed = None;
                 let drive = |store: &mut Store| failed = store.wait().err();
                 let restored =
@@ -385,6 +421,45 @@ impl KeyedState {
             }
         }
         Ok(())
+    }
+
+    /// From now on state expires: this one after a time. It is removed by the steps of what this gives,
+    /// or as files are merged, and left out of snapshots.
+    pub(crate) fn expires(&mut self, state: StateId, ttl: Ttl) -> Cleanup {
+        self.living.push((state, ttl));
+        self.backend.set_ttl(state, ttl);
+        Cleanup::new(state, ttl, self.owned, hash_of)
+    }
+
+    /// Removes some of what has expired.
+    pub(crate) fn clean(&mut self, cleanup: &mut Cleanup) -> Result<(), TaskError> {
+        // The entry that it stopped at stays for the next round.
+        self.backend.clean(cleanup, self.time).or_else(|error| self.relieve(error))
+    }
+
+    /// Copies chunks without what has expired.
+    fn clean_chunks(&self, chunks: &[u8], out: &mut Vec<u8>) -> Result<(), TaskError> {
+        let living = |number: u16| {
+            let (id, ttl) = self.living.iter().find(|(id, _)| id.0 == number).copied()?;
+            Some((self.backend.spec(id)?, ttl))
+        };
+        let cleaned = clean_chunks(chunks, living, self.time, out);
+        cleaned.map_err(|error| TaskError::new(format!("{error}")))
+    }
+
+    /// Adds a map that is not of keys. It is described as any other, and the chunks of a snapshot say
+    /// that they are of it, but its contents are kept elsewhere.
+    pub(crate) fn keep_elsewhere(&mut self, name: &str) -> Result<StateId, TaskError> {
+        let (key, namespace) = (Some(HASH), Some(0));
+        let spec = StateSpec { name: name.into(), kind: Kind::Map, key, namespace, value: None };
+        let id = self.register(&spec)?;
+        self.beside.push(id);
+        Ok(id)
+    }
+
+    /// Adds chunks of such maps to the snapshot that was just begun.
+    pub(crate) fn add_to_snapshot(&mut self, chunks: &[u8]) {
+        self.urgent.extend_from_slice(chunks);
     }
 }
 

@@ -36,14 +36,14 @@ use core::{cell::RefCell, fmt, marker::PhantomData};
 
 use millstream_data::{Key, Value, types::Schema, value::Record};
 
-pub use connected::ConnectedStreams;
+pub use connected::{BroadcastConnectedStream, ConnectedKeys, ConnectedStreams};
 pub use interval_join::{IntervalJoinPages, IntervalJoinStream};
 pub use keyed::KeyedStream;
 pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
-pub use processed::ProcessPages;
+pub use processed::{BroadcastProcessPages, CoProcessPages, ProcessPages};
 pub use sessions::{SessionPages, SessionStream};
 pub use triggered::{EvictedStream, TriggeredPages, TriggeredStream};
-pub use windowed::{CoGroupPages, WindowPages, WindowedStream};
+pub use windowed::{CoGroupPages, WindowJoinPages, WindowPages, WindowedStream};
 
 use crate::{
     chain::{Chain, OpenInfo, TaskError},

@@ -119,9 +119,12 @@ pub struct Task {
     overdue: bool,
     /// When the chain has rows to make again.
     produce_at: Option<u64>,
-    /// When the chain wants to be told the time; at first, so that one whose state was put back can say
-    /// what it waits for.
+    /// When the chain wants to be told the time; at first, so that one whose state was put back can
+    /// say what it waits for.
     wake_at: Option<u64>,
+    /// The last poll ended for want of room, or of something of the chain's own: until that is there
+    /// and wakes the task, no deadline of its work matters.
+    held_back: bool,
     debloating: Option<Debloating>,
     /// Channels that may still bring data.
     with_data: usize,
@@ -205,6 +208,7 @@ impl Task {
             overdue: false,
             produce_at: None,
             wake_at: Some(0),
+            held_back: false,
             debloating: None,
             ended: false,
             dismissed: false,
@@ -225,8 +229,8 @@ impl Task {
         self
     }
 
-    /// Tells what the wall clock was when the clock that [`Task::poll`] is given began: microseconds since
-    /// the epoch. Without it, processing time begins with that clock.
+    /// Tells what the wall clock was when the clock that [`Task::poll`] is given began:
+    /// microseconds since the epoch. Without it, processing time begins with that clock.
     pub fn epoch(mut self, micros: i64) -> Self {
         self.outputs.set_epoch(micros);
         self
@@ -259,7 +263,9 @@ impl Task {
     pub fn deadline(&self) -> Option<u64> {
         let own = self.produce_at.into_iter().chain(self.wake_at);
         let own = own.min().filter(|_| self.phase == Phase::Running);
-        self.flush_at.into_iter().chain(own).chain(self.checkpoints.deadline()).min()
+        let work = self.flush_at.into_iter().chain(own).min().filter(|_| !self.held_back);
+        // A barrier may overtake what is held back.
+        work.into_iter().chain(self.checkpoints.deadline()).min()
     }
 
     /// Works for a bounded time. `waker` wakes the task when what it waits for may be there; a poll
@@ -280,6 +286,7 @@ impl Task {
     }
 
     fn work(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError> {
+        self.held_back = false;
         for _ in 0..ELEMENTS_PER_POLL {
             if self.checkpoints.overtakes() && self.recovered.is_empty() {
                 self.look_out(now, waker)?;
@@ -290,9 +297,11 @@ impl Task {
                 _ => self.outputs.is_ready_or_notifies(waker),
             };
             if !may_go_on {
+                self.held_back = true;
                 return Ok(if writes { TaskPoll::Again } else { TaskPoll::Backpressured });
             }
             if matches!(self.phase, Phase::Running | Phase::Finishing) && self.chain.waits(waker) {
+                self.held_back = true;
                 return Ok(TaskPoll::Idle);
             }
             match self.phase {

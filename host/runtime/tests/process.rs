@@ -18,7 +18,7 @@ use millstream::{
         },
     },
     result::Collected,
-    state::time::Bounded,
+    state::{time::Bounded, ttl::Ttl},
 };
 
 /// A key, a time and a number.
@@ -200,8 +200,8 @@ impl KeyedProcessFunction for Echo {
     }
 }
 
-/// The source ends when it hears of a timer. Until then nothing comes behind the first row: the clock
-/// alone wakes the task.
+/// The source ends when it hears of a timer. Until then nothing comes behind the first row: the
+/// clock alone wakes the task.
 #[test]
 fn a_timer_of_processing_time_fires_while_no_row_comes() {
     const TICKS: u64 = 1000;
@@ -235,4 +235,53 @@ fn a_timer_of_processing_time_fires_while_no_row_comes() {
     assert_eq!(row, 0);
     // The wall clock of the job is that of its begin, and goes on by itself.
     assert!(time <= now && begin + 30 <= time && now <= wall() + 1000, "{begin}: {time} {now}");
+}
+
+/// Counts rows that follow each other within 20 ms, and emits each count with the time.
+#[derive(Clone)]
+struct Burst;
+
+const BURST: i64 = 20;
+
+impl KeyedProcessFunction for Burst {
+    type Key = u64;
+    type In = u64;
+    type Out = (u64, i64, u64);
+    type States = ValueState<u64>;
+
+    fn open(&mut self, states: &mut StateRegistry<'_>) -> Result<ValueState<u64>, TaskError> {
+        states.living(Ttl::new(BURST)).value("rows")
+    }
+
+    fn process(
+        &mut self,
+        rows: &mut ValueState<u64>,
+        row: u64,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        rows.replace(context, |rows| rows.unwrap_or(0) + 1)?;
+        let (count, now) = (rows.get(context)?.unwrap_or(0), context.processing_time());
+        context.emit((row, now, count));
+        Ok(())
+    }
+}
+
+#[test]
+fn state_is_forgotten_after_its_time_to_live() {
+    let found: Vec<(u64, i64, u64)> = run(2, |env| {
+        env.generate(|_, _| 0..20u64)
+            .subtasks(1)
+            .per_second(40)
+            .key_by::<u64, _>(|_| 7)
+            .process(Burst)
+            .result();
+    })
+    .expect("the job runs");
+    // However far from each other they came.
+    let mut last: Option<(i64, u64)> = None;
+    for (row, now, count) in found {
+        let before = last.filter(|(time, _)| time + BURST > now).map_or(0, |(_, count)| count);
+        assert_eq!(count, before + 1, "row {row}");
+        last = Some((now, count));
+    }
 }

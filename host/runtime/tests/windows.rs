@@ -304,6 +304,38 @@ fn rows_of_two_streams_meet_in_their_window() {
     assert_eq!(found, expected);
 }
 
+#[test]
+fn rows_of_two_streams_are_joined_in_their_window() {
+    // Few rows, and every seventh of them: in some windows one stream is alone.
+    const PART: u64 = 3000;
+    fn few(subtask: u32, parallelism: u32) -> impl Iterator<Item = Measured> + Send {
+        rows(subtask, parallelism).filter(|row| row.2 < PART)
+    }
+    let windows = Tumbling::of(100).unwrap();
+    let found: Vec<(u64, u64, u64)> = sorted(2, |env| {
+        let stream = |divisor: u64| {
+            env.generate(few)
+                .assign_watermarks(Bounded::new(DISORDER), |row| row.1)
+                .filter(move |row| row.2.is_multiple_of(divisor))
+                .key_by::<u64, _>(|row| row.0)
+                .window(windows, |row| row.1)
+        };
+        stream(1).join(stream(7), |one, other| (one.0, one.2, other.2)).result();
+    });
+    let rows: Vec<Measured> = few(0, 1).collect();
+    let mut expected = Vec::new();
+    for one in &rows {
+        let is_near = |other: &&Measured| {
+            other.0 == one.0 && windows.assign(other.1) == windows.assign(one.1)
+        };
+        let others = rows.iter().filter(|other| other.2.is_multiple_of(7)).filter(is_near);
+        expected.extend(others.map(|other| (one.0, one.2, other.2)));
+    }
+    expected.sort_unstable();
+    assert!(expected.len() > 300, "{} pairs", expected.len());
+    assert_eq!(found, expected);
+}
+
 /// A sum that a job adds the numbers of rows to.
 fn counted() -> (Arc<AtomicU64>, impl FnMut(Measured) + Clone + Send + Sync + 'static) {
     let sum = Arc::new(AtomicU64::new(0));

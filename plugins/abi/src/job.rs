@@ -73,8 +73,8 @@ pub struct ChainHost {
     pub release: unsafe extern "C" fn(lender: *mut c_void, token: u64),
     /// The processing time when the call began: milliseconds since the epoch.
     pub time: i64,
-    /// Has the chain told the time (`SIGNAL_TIME`) once this processing time has come; the earliest that
-    /// was asked for counts.
+    /// Has the chain told the time (`SIGNAL_TIME`) once this processing time has come; the earliest
+    /// that was asked for counts.
     pub wake_at: unsafe extern "C" fn(context: *mut c_void, time: i64),
 }
 

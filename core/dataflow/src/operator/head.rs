@@ -13,8 +13,8 @@ use crate::{
     state::KeyedState,
 };
 
-/// An operator with keyed state, at the head of its chain. It is a [`Chain`]: rows, time, snapshots and
-/// what follows are brought together here.
+/// An operator with keyed state, at the head of its chain. It is a [`Chain`]: rows, time, snapshots
+/// and what follows are brought together here.
 pub(crate) trait KeyedHead: Send {
     /// What it emits.
     type Out: Value;
@@ -41,12 +41,22 @@ pub(crate) trait KeyedHead: Send {
         context: &mut Context<'_>,
     ) -> Result<usize, TaskError>;
 
-    /// Does what a kind of time, as the state has it, has made due; `false` if the context is blocked
-    /// before all is done.
+    /// Does what a kind of time, as the state has it, has made due; `false` if the context is
+    /// blocked before all is done.
     fn advance(&mut self, kind: TimeKind, context: &mut Context<'_>) -> Result<bool, TaskError>;
 
     /// The state was put back.
     fn restored(&mut self) -> Result<(), TaskError>;
+
+    /// Appends the state that is not of keys to a snapshot, in chunks.
+    fn freeze_more(&self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+
+    /// Puts the state back.
+    fn restore_state(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
+        self.state().restore(chunks)
+    }
 
     /// Passes a signal to a side output, which is never blocked by one.
     fn signal_side(&mut self, signal: Signal, context: &mut Context<'_>) {
@@ -126,7 +136,11 @@ impl<H: KeyedHead> Chain for H {
     }
 
     fn begin_snapshot(&mut self) -> Result<(), TaskError> {
-        self.state().begin_snapshot()
+        self.state().begin_snapshot()?;
+        let mut more = Vec::new();
+        self.freeze_more(&mut more);
+        self.state().add_to_snapshot(&more);
+        Ok(())
     }
 
     fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
@@ -138,7 +152,12 @@ impl<H: KeyedHead> Chain for H {
     }
 
     fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        self.state().restore(chunks)?;
+        self.restore_state(chunks)?;
         self.restored()
     }
+}
+
+/// What is wrong where a chain of two inputs is given a page of a third one.
+pub(super) fn third_input() -> TaskError {
+    TaskError::new("a page arrived at a third input of two streams")
 }

@@ -11,17 +11,19 @@ mod buffer;
 #[cfg(test)]
 mod tests;
 
-use alloc::{format, vec::Vec};
+use alloc::format;
 use core::{fmt, marker::PhantomData};
 
 use millstream_data::{Key, Value, page::ValidPage, row::RowValue, value::Record};
 
 use super::{
-    Row, Stage, process_page,
-    timers::{Timer, Timers},
+    Row, Stage,
+    head::{KeyedHead, third_input},
+    process_page,
+    timers::{TimeKind, Timer, Timers},
 };
 use crate::{
-    chain::{Chain, Context, OpenInfo, Signal, TaskError},
+    chain::{Context, OpenInfo, TaskError},
     state::{KeyBatch, KeyedState, damaged},
 };
 use buffer::{Buffer, Mark, SIDE};
@@ -104,7 +106,7 @@ where
     }
 
     /// Forgets what the watermark has made useless.
-    fn advance(&mut self) -> Result<(), TaskError> {
+    fn forget(&mut self) -> Result<(), TaskError> {
         let Self { state, timers, left, right, batch, timer, .. } = self;
         let watermark = state.watermark;
         while timers.next_due(state, watermark, timer)? {
@@ -200,7 +202,7 @@ fn take_page<T: Value>(
     row - usize::from(again)
 }
 
-impl<K, A, B, U, S, R, F, G, J, N> Chain for IntervalJoinChain<K, A, B, S, R, F, G, J, N>
+impl<K, A, B, U, S, R, F, G, J, N> KeyedHead for IntervalJoinChain<K, A, B, S, R, F, G, J, N>
 where
     K: Key + RowValue + Record,
     A: RowValue + Record,
@@ -213,67 +215,44 @@ where
     J: FnMut(A::View<'_>, B::View<'_>) -> U + Send + 'static,
     N: Stage<U>,
 {
-    fn process(
+    type Out = U;
+    type Next = N;
+
+    fn next(&mut self) -> &mut N {
+        &mut self.next
+    }
+
+    fn state(&mut self) -> &mut KeyedState {
+        &mut self.state
+    }
+
+    fn take(
         &mut self,
         input: u16,
         page: &ValidPage<'_>,
         start: usize,
         context: &mut Context<'_>,
-    ) -> usize {
-        if !self.next.resume(context) {
-            return start;
-        }
+    ) -> Result<usize, TaskError> {
         let [left, right] = self.fingerprints;
-        match input {
+        Ok(match input {
             0 => take_page::<A>(page, left, start, context, |row, context| {
                 self.take_left(row, context)
             }),
             1 => take_page::<B>(page, right, start, context, |row, context| {
                 self.take_right(row, context)
             }),
-            _ => {
-                context.fail(TaskError::new("a page arrived at a third input of two streams"));
-                start
-            }
+            _ => return Err(third_input()),
+        })
+    }
+
+    fn advance(&mut self, kind: TimeKind, _: &mut Context<'_>) -> Result<bool, TaskError> {
+        match kind {
+            TimeKind::Event => self.forget().map(|()| true),
+            TimeKind::Processing => Ok(true),
         }
     }
 
-    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
-        if !self.next.resume(context) {
-            return false;
-        }
-        if let Signal::Watermark(time) = signal {
-            self.state.watermark = self.state.watermark.max(time);
-            if let Err(error) = self.advance() {
-                context.fail(error);
-                return false;
-            }
-        }
-        self.next.signal(signal, context)
-    }
-
-    fn finish(&mut self, context: &mut Context<'_>) -> bool {
-        self.next.resume(context) && self.next.finish(context)
-    }
-
-    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
-        self.next.flush(force, context);
-    }
-
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
-        self.state.begin_snapshot()
-    }
-
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
-        self.state.next_chunk(out)
-    }
-
-    fn abort_snapshot(&mut self) {
-        self.state.abort_snapshot();
-    }
-
-    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        self.state.restore(chunks)?;
+    fn restored(&mut self) -> Result<(), TaskError> {
         self.timers.restored(&mut self.state)
     }
 }

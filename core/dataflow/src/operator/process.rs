@@ -4,11 +4,15 @@
 //! watermark, timers and where to emit. State belongs to the key at hand; the function itself should
 //! keep nothing between calls that must outlive a failure.
 //!
-//! A timer of event time fires when the watermark has reached it, and the watermark goes on downstream
-//! once all timers that it made due have fired. A timer of processing time fires when the wall clock has
-//! reached it, or soon after if the task is busy or held back; those that are left when the input has
-//! ended do not fire, as in Flink. Both are state: a job that goes on from a checkpoint has them, and
-//! those of processing time that came due meanwhile fire at once.
+//! A timer of event time fires when the watermark has reached it, and the watermark goes on
+//! downstream once all timers that it made due have fired. A timer of processing time fires when
+//! the wall clock has reached it, or soon after if the task is busy or held back; those that are
+//! left when the input has ended do not fire, as in Flink. Both are state: a job that goes on from
+//! a checkpoint has them, and those of processing time that came due meanwhile fire at once.
+//!
+//! State may have a [time to live](StateRegistry::living). Two streams with keys of one type share
+//! state and timers in a [`KeyedCoProcessFunction`]; in a [`KeyedBroadcastProcessFunction`] the
+//! second stream's rows go to every subtask, and say what is done with those of the first.
 //!
 //! ```
 //! use millstream_dataflow::{
@@ -73,21 +77,31 @@
 //!     .result();
 //! ```
 
+mod broadcast;
 mod chain;
+mod co;
+mod context;
+mod parts;
 mod states;
 #[cfg(test)]
 mod tests;
 
-use core::fmt;
-
 use millstream_data::{Key, Value, row::RowValue, value::Record};
-use millstream_state::Key as StateKey;
 
+pub use broadcast::{
+    BroadcastContext, BroadcastProcessChain, BroadcastRegistry, BroadcastState, BroadcastStates,
+    KeyedBroadcastContext, KeyedBroadcastProcessFunction,
+};
 pub use chain::ProcessChain;
+pub use co::{CoProcessChain, CoProcessContext, KeyedCoProcessFunction};
+pub use context::{FunctionContext, KeyContext};
 pub use states::{ListState, MapState, StateRegistry, ValueState};
 
-use super::{Emit, timers::TimerService};
-use crate::{chain::TaskError, state::KeyedState};
+use crate::chain::TaskError;
+
+/// What a [`KeyedProcessFunction`] is given beside a row or a timer.
+pub type ProcessContext<'a, F> =
+    FunctionContext<'a, <F as KeyedProcessFunction>::Key, <F as KeyedProcessFunction>::Out>;
 
 /// What is done with the rows of each key. Each subtask works with a clone of its own.
 pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
@@ -118,9 +132,9 @@ pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
         context: &mut ProcessContext<'_, Self>,
     ) -> Result<(), TaskError>;
 
-    /// A timer of event time of the key at hand fires: the watermark has reached `time`, in milliseconds. The timer
-    /// is gone. Timers fire in the order of time; one that is registered here and is due already, too,
-    /// fires before the watermark goes on.
+    /// A timer of event time of the key at hand fires: the watermark has reached `time`, in
+    /// milliseconds. The timer is gone. Timers fire in the order of time; one that is registered
+    /// here and is due already, too, fires before the watermark goes on.
     ///
     /// # Errors
     /// As [`process`](Self::process).
@@ -135,8 +149,8 @@ pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
     }
 
     /// A timer of processing time of the key at hand fires: the wall clock has reached `time`, in
-    /// milliseconds since the epoch. The timer is gone. Timers fire in the order of time; one that is
-    /// registered here and is due already fires, too.
+    /// milliseconds since the epoch. The timer is gone. Timers fire in the order of time; one that
+    /// is registered here and is due already fires, too.
     ///
     /// # Errors
     /// As [`process`](Self::process).
@@ -148,107 +162,5 @@ pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
     ) -> Result<(), TaskError> {
         let _ = (states, time, context);
         Ok(())
-    }
-}
-
-/// The key at hand: where [states](ValueState) are read and changed, and timers registered.
-pub struct KeyContext<'a> {
-    pub(super) state: &'a mut KeyedState,
-    pub(super) timers: &'a mut TimerService,
-    /// With the namespace in which its states and timers are.
-    pub(super) key: StateKey<'a>,
-}
-
-impl KeyContext<'_> {
-    /// The watermark: rows at or before it, in milliseconds, that still come are late.
-    /// [`WATERMARK_MIN`](millstream_state::time::WATERMARK_MIN) before the first one.
-    pub fn watermark(&self) -> i64 {
-        self.state.watermark
-    }
-
-    /// The processing time, in milliseconds since the epoch: that of the wall clock when the page at hand
-    /// was begun. It never goes back as long as the process lives.
-    pub fn processing_time(&self) -> i64 {
-        self.state.time
-    }
-
-    /// Has the key called when the watermark reaches `time`, in milliseconds; at the next watermark if
-    /// it has already. A key has one timer of a time, however often it is registered.
-    ///
-    /// # Errors
-    /// If the managed memory is used up, or the key's row has more than 496 bytes.
-    pub fn register_timer(&mut self, time: i64) -> Result<(), TaskError> {
-        self.timers.event.register(self.state, &self.key, time)
-    }
-
-    /// Deletes the key's timer of a time, if there is one.
-    ///
-    /// # Errors
-    /// If the managed memory is used up: an open snapshot may need some.
-    pub fn delete_timer(&mut self, time: i64) -> Result<(), TaskError> {
-        self.timers.event.delete(self.state, &self.key, time)
-    }
-
-    /// Has the key called when the wall clock reaches `time`, in milliseconds since the epoch; as soon as
-    /// may be if it has already. A key has one timer of a time, however often it is registered.
-    ///
-    /// # Errors
-    /// As [`register_timer`](Self::register_timer).
-    pub fn register_processing_timer(&mut self, time: i64) -> Result<(), TaskError> {
-        self.timers.processing.register(self.state, &self.key, time)
-    }
-
-    /// Deletes the key's timer of a processing time, if there is one.
-    ///
-    /// # Errors
-    /// As [`delete_timer`](Self::delete_timer).
-    pub fn delete_processing_timer(&mut self, time: i64) -> Result<(), TaskError> {
-        self.timers.processing.delete(self.state, &self.key, time)
-    }
-}
-
-impl fmt::Debug for KeyContext<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyContext(watermark {})", self.watermark())
-    }
-}
-
-/// What a [`KeyedProcessFunction`] is given beside a row or a timer. It is a [`KeyContext`], by which
-/// states are reached: `states.count.get(context)?`.
-pub struct ProcessContext<'a, F: KeyedProcessFunction> {
-    keyed: KeyContext<'a>,
-    key: <F::Key as Value>::View<'a>,
-    out: &'a mut dyn Emit<F::Out>,
-}
-
-impl<'a, F: KeyedProcessFunction> ProcessContext<'a, F> {
-    /// The key at hand.
-    pub fn key(&self) -> <F::Key as Value>::View<'a> {
-        self.key
-    }
-
-    /// Emits a row.
-    pub fn emit(&mut self, row: <F::Out as Value>::View<'_>) {
-        self.out.emit(row);
-    }
-}
-
-impl<'a, F: KeyedProcessFunction> core::ops::Deref for ProcessContext<'a, F> {
-    type Target = KeyContext<'a>;
-
-    fn deref(&self) -> &KeyContext<'a> {
-        &self.keyed
-    }
-}
-
-impl<'a, F: KeyedProcessFunction> core::ops::DerefMut for ProcessContext<'a, F> {
-    fn deref_mut(&mut self) -> &mut KeyContext<'a> {
-        &mut self.keyed
-    }
-}
-
-impl<F: KeyedProcessFunction> fmt::Debug for ProcessContext<'_, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProcessContext(watermark {})", self.keyed.watermark())
     }
 }

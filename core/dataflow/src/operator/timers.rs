@@ -65,8 +65,8 @@ impl TimerService {
         self.wakes_at = None;
     }
 
-    /// Asks to be told when the first timer of processing time is due. To be called at the end of each
-    /// call of the chain.
+    /// Asks to be told when the first timer of processing time is due. To be called at the end of
+    /// each call of the chain.
     pub(crate) fn ask(&mut self, context: &mut Context<'_>) {
         let Some(first) = self.processing.first() else { return };
         if self.wakes_at.is_none_or(|asked| first < asked) {

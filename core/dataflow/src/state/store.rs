@@ -7,6 +7,7 @@ use millstream_lsm::{LsmBackend, LsmConfig};
 use millstream_state::{
     Backend, Column, Cursor, Entry, Key, KeyHash, Keys, MemoryBackend, MemoryConfig, Merge, Owned,
     Place, StateError, StateId, StateSpec, Stopped,
+    ttl::{Cleanup, Ttl},
 };
 use millstream_storage::{BlockingStorage, Completion};
 
@@ -68,6 +69,24 @@ impl Store {
         match filed.storage.wait() {
             Some(completion) => filed.lsm.completed(completion),
             None => Ok(()),
+        }
+    }
+
+    /// Lets what is merged of files leave out what has expired of a state. In memory nothing is merged.
+    pub(super) fn set_ttl(&mut self, state: StateId, ttl: Ttl) {
+        if let Self::Filed(filed) = self {
+            filed.lsm.set_ttl(state, ttl);
+        }
+    }
+
+    /// Removes some of what has expired at `now`, or lets that be done when files are merged.
+    pub(super) fn clean(&mut self, cleanup: &mut Cleanup, now: i64) -> Result<(), StateError> {
+        match self {
+            Self::Memory(memory) => cleanup.step(&mut **memory, now),
+            Self::Filed(filed) => {
+                filed.lsm.set_time(now);
+                Ok(())
+            }
         }
     }
 

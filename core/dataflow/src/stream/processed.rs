@@ -1,4 +1,4 @@
-//! Streams whose rows are handed to a process function, key by key.
+//! Streams whose rows are handed to process functions, key by key.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -10,7 +10,10 @@ use crate::{
     chain::{Chain, OpenInfo, TaskError},
     operator::{
         Row, Stage,
-        process::{KeyedProcessFunction, ProcessChain},
+        process::{
+            BroadcastProcessChain, CoProcessChain, KeyedBroadcastProcessFunction,
+            KeyedCoProcessFunction, KeyedProcessFunction, ProcessChain,
+        },
     },
 };
 
@@ -65,5 +68,83 @@ where
     {
         let key = self.selector();
         self.exchange().begin_stateful("process", ProcessPages::new(function, key))
+    }
+}
+
+/// The head of a chain that begins with a process function of two streams with keys.
+#[derive(Clone)]
+pub struct CoProcessPages<F, S, R> {
+    function: F,
+    keys: (S, R),
+}
+
+impl<F, S, R> CoProcessPages<F, S, R> {
+    pub(crate) fn new(function: F, keys: (S, R)) -> Self {
+        Self { function, keys }
+    }
+}
+
+impl<F, S, R> fmt::Debug for CoProcessPages<F, S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CoProcessPages")
+    }
+}
+
+impl<F, S, R> Pipeline for CoProcessPages<F, S, R>
+where
+    F: KeyedCoProcessFunction,
+    S: for<'a> Fn(Row<'a, F::First>) -> <F::Key as Value>::View<'a> + Clone + Send + Sync + 'static,
+    R: for<'a> Fn(Row<'a, F::Second>) -> <F::Key as Value>::View<'a>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    type Out = F::Out;
+
+    fn chain<N: Stage<F::Out>>(
+        &self,
+        next: N,
+        info: &OpenInfo,
+    ) -> Result<Box<dyn Chain>, TaskError> {
+        let (function, keys) = (self.function.clone(), self.keys.clone());
+        Ok(Box::new(CoProcessChain::new(function, keys, info, next)?))
+    }
+}
+
+/// The head of a chain that begins with a process function of a stream with keys and a broadcast
+/// one.
+#[derive(Clone)]
+pub struct BroadcastProcessPages<F, S> {
+    function: F,
+    key: S,
+}
+
+impl<F, S> BroadcastProcessPages<F, S> {
+    pub(crate) fn new(function: F, key: S) -> Self {
+        Self { function, key }
+    }
+}
+
+impl<F, S> fmt::Debug for BroadcastProcessPages<F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BroadcastProcessPages")
+    }
+}
+
+impl<F, S> Pipeline for BroadcastProcessPages<F, S>
+where
+    F: KeyedBroadcastProcessFunction,
+    S: for<'a> Fn(Row<'a, F::In>) -> <F::Key as Value>::View<'a> + Clone + Send + Sync + 'static,
+{
+    type Out = F::Out;
+
+    fn chain<N: Stage<F::Out>>(
+        &self,
+        next: N,
+        info: &OpenInfo,
+    ) -> Result<Box<dyn Chain>, TaskError> {
+        let (function, key) = (self.function.clone(), self.key.clone());
+        Ok(Box::new(BroadcastProcessChain::new(function, key, info, next)?))
     }
 }

@@ -148,9 +148,9 @@ where
         self.trigger(EventTimeTrigger).evictor(evictor)
     }
 
-    /// Hands all rows of a window to a function when the window has ended. Rows that are too late are
-    /// dropped. What can be folded as it comes is better [folded](Self::aggregate): here all rows are
-    /// kept.
+    /// Hands all rows of a window to a function when the window has ended. Rows that are too late
+    /// are dropped. What can be folded as it comes is better [folded](Self::aggregate): here all
+    /// rows are kept.
     pub fn process<A>(
         self,
         function: A,

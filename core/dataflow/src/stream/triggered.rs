@@ -14,13 +14,15 @@ use crate::{
         window::{
             AtOnce, CountEvictor, CountTrigger, CountWindows, Evictor, Folding, FoldingThen,
             Gather, GlobalWindows, Listing, NeverTrigger, NoEvictor, ProcessWindowFunction,
-            ProcessingTimeTrigger, ProcessingTimeWindows, PurgingTrigger, Trigger, TriggeredChain,
-            Triggering, WindowAggregate, WindowAssigner, Windows,
+            ProcessingTimeSessionWindows, ProcessingTimeTrigger, ProcessingTimeWindows,
+            PurgingTrigger, Trigger, TriggeredChain, Triggering, WindowAggregate, WindowAssigner,
+            Windows,
         },
     },
 };
 
-/// Rows of a key in windows that are emitted when a trigger says so.
+/// Rows of a key in windows that are emitted when a trigger says so. The row of a key has at
+/// most 480 bytes.
 pub struct TriggeredStream<T, P, K, S, W, R> {
     keyed: KeyedStream<T, P, K, S>,
     windows: W,
@@ -79,8 +81,8 @@ where
 {
     /// Takes all rows of each key together, in one window of all of time. It is emitted only when a
     /// [trigger](TriggeredStream::trigger) says so, and keeps its rows unless one
-    /// [purges](PurgingTrigger) it. `time` is the time of a row, in milliseconds, which triggers and
-    /// evictors see.
+    /// [purges](PurgingTrigger) it. `time` is the time of a row, in milliseconds, which triggers
+    /// and evictors see.
     pub fn global_window<F>(
         self,
         time: F,
@@ -101,8 +103,8 @@ where
         TriggeredStream::new(self, CountWindows, trigger, Lateness::default())
     }
 
-    /// Takes the last `rows` rows of a key together at every `slide`th row; the first times there are
-    /// fewer.
+    /// Takes the last `rows` rows of a key together at every `slide`th row; the first times there
+    /// are fewer.
     pub fn count_window_sliding(
         self,
         rows: u64,
@@ -116,14 +118,25 @@ where
         windows.evictor(CountEvictor::of(usize::try_from(rows).unwrap_or(usize::MAX)))
     }
 
-    /// Takes the rows of each key together by window of the time at which they come, by the wall clock.
-    /// Nothing is emitted before the wall clock has passed the end of a window; windows that have not
-    /// ended when the input does are not emitted.
+    /// Takes the rows of each key together by window of the time at which they come, by the wall
+    /// clock. Nothing is emitted before the wall clock has passed the end of a window; windows that
+    /// have not ended when the input does are not emitted.
     pub fn processing_time_window<W: WindowAssigner>(
         self,
         assigner: W,
     ) -> TriggeredStream<T, P, K, S, ProcessingTimeWindows<W>, ProcessingTimeTrigger> {
         let windows = ProcessingTimeWindows { assigner };
+        TriggeredStream::new(self, windows, ProcessingTimeTrigger, Lateness::default())
+    }
+
+    /// Takes the rows of each key together that come less than `gap` milliseconds apart, by the
+    /// wall clock. A session ends `gap` behind its last row; one that has not ended when the input
+    /// does is not emitted. A gap below 1 fails the job when it starts.
+    pub fn processing_time_session_window(
+        self,
+        gap: i64,
+    ) -> TriggeredStream<T, P, K, S, ProcessingTimeSessionWindows, ProcessingTimeTrigger> {
+        let windows = ProcessingTimeSessionWindows { gap };
         TriggeredStream::new(self, windows, ProcessingTimeTrigger, Lateness::default())
     }
 }
@@ -162,15 +175,15 @@ where
         EvictedStream { windows: self, evictor }
     }
 
-    /// Keeps windows for so many milliseconds after their end, for rows that are late. Only windows that
-    /// end by the watermark have late rows.
+    /// Keeps windows for so many milliseconds after their end, for rows that are late. Only windows
+    /// that end by the watermark have late rows.
     #[must_use]
     pub fn allowed_lateness(self, millis: i64) -> Self {
         Self { lateness: Lateness::of(millis), ..self }
     }
 
-    /// Folds the rows of each key and window, and emits what comes of it when the trigger fires. Rows that
-    /// are too late are dropped.
+    /// Folds the rows of each key and window, and emits what comes of it when the trigger fires.
+    /// Rows that are too late are dropped.
     pub fn aggregate<A>(self, function: A) -> Stream<A::Out, TriggeredPages<Folding<A>, W, R, S>>
     where
         A: WindowAggregate<In = T, Key = K>,
@@ -178,8 +191,8 @@ where
         self.gather(Folding { function })
     }
 
-    /// As [`aggregate`](Self::aggregate); rows that are too late for all of their windows are the second
-    /// stream.
+    /// As [`aggregate`](Self::aggregate); rows that are too late for all of their windows are the
+    /// second stream.
     pub fn aggregate_with_late<A>(
         self,
         function: A,
@@ -190,8 +203,8 @@ where
         self.gather_with_late(Folding { function })
     }
 
-    /// Folds the rows of each key and window, and hands what comes of it to a function that sees the key
-    /// and the window, too. No row is kept.
+    /// Folds the rows of each key and window, and hands what comes of it to a function that sees
+    /// the key and the window, too. No row is kept.
     pub fn aggregate_then<A, F>(
         self,
         function: A,
@@ -204,8 +217,8 @@ where
         self.gather(FoldingThen { function, then })
     }
 
-    /// As [`aggregate_then`](Self::aggregate_then); rows that are too late for all of their windows are
-    /// the second stream.
+    /// As [`aggregate_then`](Self::aggregate_then); rows that are too late for all of their windows
+    /// are the second stream.
     pub fn aggregate_then_with_late<A, F>(
         self,
         function: A,
@@ -231,8 +244,8 @@ where
         self.gather(Listing { function, evictor: NoEvictor })
     }
 
-    /// As [`process`](Self::process); rows that are too late for all of their windows are the second
-    /// stream.
+    /// As [`process`](Self::process); rows that are too late for all of their windows are the
+    /// second stream.
     pub fn process_with_late<F>(
         self,
         function: F,
@@ -301,8 +314,8 @@ where
         Self { windows: self.windows.allowed_lateness(millis), ..self }
     }
 
-    /// Folds the rows that are left of each key and window when the trigger fires, and emits what comes
-    /// of it. Rows that are too late are dropped.
+    /// Folds the rows that are left of each key and window when the trigger fires, and emits what
+    /// comes of it. Rows that are too late are dropped.
     pub fn aggregate<A>(
         self,
         function: A,
@@ -313,8 +326,8 @@ where
         self.process(AtOnce(function))
     }
 
-    /// As [`aggregate`](Self::aggregate); rows that are too late for all of their windows are the second
-    /// stream.
+    /// As [`aggregate`](Self::aggregate); rows that are too late for all of their windows are the
+    /// second stream.
     pub fn aggregate_with_late<A>(
         self,
         function: A,
@@ -325,8 +338,8 @@ where
         self.process_with_late(AtOnce(function))
     }
 
-    /// Hands the rows that are left of a window to a function when the trigger fires. Rows that are too
-    /// late are dropped.
+    /// Hands the rows that are left of a window to a function when the trigger fires. Rows that are
+    /// too late are dropped.
     pub fn process<F>(self, function: F) -> Stream<F::Out, TriggeredPages<Listing<F, E>, W, R, S>>
     where
         F: ProcessWindowFunction<Key = K, In = T>,
@@ -335,8 +348,8 @@ where
         windows.gather(Listing { function, evictor })
     }
 
-    /// As [`process`](Self::process); rows that are too late for all of their windows are the second
-    /// stream.
+    /// As [`process`](Self::process); rows that are too late for all of their windows are the
+    /// second stream.
     pub fn process_with_late<F>(
         self,
         function: F,

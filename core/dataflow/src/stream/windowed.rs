@@ -14,7 +14,7 @@ use crate::{
         window::{
             CoGroupChain, CoGroupFunction, CoWindowing, EventTimeTrigger, EventTimeWindows,
             Evictor, Listing, NoEvictor, ProcessWindowFunction, Trigger, WindowAggregate,
-            WindowAssigner, WindowChain, Windowing,
+            WindowAssigner, WindowChain, WindowJoin, Windowing,
         },
     },
 };
@@ -152,9 +152,9 @@ where
         self.trigger(EventTimeTrigger).evictor(evictor)
     }
 
-    /// Hands all rows of a window to a function when the window has ended. Rows that are too late are
-    /// dropped. What can be folded as it comes is better [folded](Self::aggregate): here all rows are
-    /// kept.
+    /// Hands all rows of a window to a function when the window has ended. Rows that are too late
+    /// are dropped. What can be folded as it comes is better [folded](Self::aggregate): here all
+    /// rows are kept.
     pub fn process<A>(
         self,
         function: A,
@@ -194,7 +194,31 @@ where
         let windowing = CoWindowing { keys, times, assigner };
         first.meet(second).begin_stateful("co_group", CoGroupPages { function, windowing })
     }
+
+    /// Makes a row of each pair of rows, of this stream and of another, that have a key and a window
+    /// in common, when the window has ended. Rows without a partner make none. What is made of a key
+    /// and window has to find room at once.
+    pub fn join<B, Q, R, G, U, J>(
+        self,
+        other: WindowedStream<B, Q, K, R, G, W>,
+        function: J,
+    ) -> Stream<U, WindowJoinPages<J, K, T, B, U, S, R, F, G, W>>
+    where
+        T: RowValue + Record,
+        B: RowValue + Record,
+        Q: Pipeline<Out = B>,
+        R: for<'a> Fn(Row<'a, B>) -> K::View<'a> + Clone + Send + Sync + 'static,
+        G: for<'a> Fn(Row<'a, B>) -> i64 + Clone + Send + Sync + 'static,
+        U: Value,
+        J: FnMut(T::View<'_>, B::View<'_>) -> U + Clone + Send + Sync + 'static,
+    {
+        self.co_group(other, WindowJoin::new(function))
+    }
 }
+
+/// The head of a chain that joins the rows of two streams by key and window.
+pub type WindowJoinPages<J, K, A, B, U, S, R, F, G, W> =
+    CoGroupPages<WindowJoin<J, K, A, B, U>, S, R, F, G, W>;
 
 /// The head of a chain that takes the rows of two streams together by key and window.
 #[derive(Clone)]

@@ -199,6 +199,27 @@ fn a_full_subpartition_holds_the_task_back_until_it_is_read() {
     assert_ne!(bench.poll(0), TaskPoll::Backpressured);
 }
 
+/// Otherwise its worker would poll it again and again.
+#[test]
+fn a_task_that_is_held_back_has_no_deadline() {
+    let mut bench = bench(BufferTimeout::After(10));
+    let mut fed = 0;
+    while bench.poll(0) != TaskPoll::Backpressured {
+        bench.feed(500);
+        fed += 500;
+        assert!(fed < 50_000, "it is never held back");
+    }
+    assert_eq!((bench.poll(1000), bench.task.deadline()), (TaskPoll::Backpressured, None));
+    bench.pages();
+    while bench.poll(2000) != TaskPoll::Idle {
+        bench.pages();
+    }
+    // A page is open again, and has its time.
+    bench.feed(1);
+    bench.poll(3000);
+    assert_eq!(bench.task.deadline(), Some(3010));
+}
+
 #[test]
 fn a_producer_that_goes_without_a_word_is_a_failure() {
     let Bench { mut task, input, .. } = bench(BufferTimeout::OnlyFull);

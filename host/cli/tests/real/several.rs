@@ -7,6 +7,7 @@ use std::{
     path::PathBuf,
     process::{Command, Stdio},
     sync::OnceLock,
+    time::SystemTime,
 };
 
 use crate::program::{Scratch, build_library, millstream, stderr, stdout};
@@ -19,7 +20,10 @@ fn library() -> &'static str {
 #[test]
 fn a_library_with_several_jobs_is_asked_for_one() {
     let said = stderr(&millstream(&["run", library()]));
-    assert!(said.contains("endless, both, outside, unsorted: say which with --job NAME"), "{said}");
+    assert!(
+        said.contains("endless, both, waking, outside, unsorted: say which with --job NAME"),
+        "{said}"
+    );
     let said = stderr(&millstream(&["run", library(), "--job", "neither"]));
     assert!(said.contains("no job `neither`"), "{said}");
     let help = stdout(&millstream(&["run", library(), "--job", "endless", "--help"]));
@@ -37,6 +41,28 @@ fn rows_to_sinks_and_rows_of_the_result_are_told_apart() {
     let said = stderr(&ran);
     assert!(said.contains("10 rows of result, 1000 rows to sinks"), "{said}");
     assert!(said.contains("map -> ") || said.contains("map (1/2)"), "{said}");
+}
+
+/// The wall clock and the wish to be woken cross the border to the library.
+#[test]
+fn a_timer_of_processing_time_wakes_a_job_of_a_library() {
+    let wall = || {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        since.as_millis() as i64
+    };
+    let begin = wall();
+    let ran = millstream(&["run", library(), "--job", "waking", "--output", "csv"]);
+    assert!(ran.status.success(), "{}", stderr(&ran));
+    let said = stdout(&ran);
+    let rows: Vec<Vec<i64>> = said
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').map(|cell| cell.parse().expect("a number")).collect())
+        .collect();
+    let [row] = &rows[..] else { panic!("{said}") };
+    let [time, now] = row[..] else { panic!("{said}") };
+    // In the end the source gives up after five seconds; and then the input has ended.
+    assert!(begin + 30 <= time && time <= now && now < time + 4000, "{begin}: {said}");
 }
 
 #[test]

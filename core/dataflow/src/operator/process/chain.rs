@@ -4,32 +4,25 @@ use core::fmt;
 
 use millstream_data::{Value, page::ValidPage, value::Record};
 
-use super::{KeyContext, KeyedProcessFunction, ProcessContext, StateRegistry};
+use super::{KeyedProcessFunction, parts::Parts};
 use crate::{
     chain::{Context, OpenInfo, TaskError},
     operator::{
         Row, Stage,
         head::KeyedHead,
         process_page,
-        stateless::Emitter,
-        timers::{TimeKind, Timer, TimerService},
+        timers::{TimeKind, TimerService},
     },
-    state::{KeyBatch, KeyedState},
+    state::KeyedState,
 };
 
 /// A chain that hands rows and timers to a process function, see
 /// [`KeyedStream::process`](crate::KeyedStream::process).
 pub struct ProcessChain<F: KeyedProcessFunction, S, N> {
     function: F,
-    states: F::States,
     key: S,
     fingerprint: u64,
-    state: KeyedState,
-    timers: TimerService,
-    /// The key at hand.
-    batch: KeyBatch<F::Key>,
-    timer: Timer,
-    next: N,
+    parts: Parts<F::Key, F::States, N>,
 }
 
 impl<F: KeyedProcessFunction, S, N> ProcessChain<F, S, N> {
@@ -40,43 +33,9 @@ impl<F: KeyedProcessFunction, S, N> ProcessChain<F, S, N> {
         info: &OpenInfo,
         next: N,
     ) -> Result<Self, TaskError> {
-        let mut state = KeyedState::open(info)?;
-        state.keyed_by::<F::Key>();
-        let timers = TimerService::open(&mut state, 0)?;
-        let batch = KeyBatch::new();
-        let states = function.open(&mut StateRegistry::new(&mut state, batch.width(), 0))?;
-        Ok(Self {
-            function,
-            states,
-            key,
-            fingerprint: F::In::schema().fingerprint(),
-            state,
-            timers,
-            batch,
-            timer: Timer::default(),
-            next,
-        })
-    }
-}
-
-impl<F, S, N> ProcessChain<F, S, N>
-where
-    F: KeyedProcessFunction,
-    S: for<'a> Fn(Row<'a, F::In>) -> <F::Key as Value>::View<'a> + Send + 'static,
-    N: Stage<F::Out>,
-{
-    fn take_row(
-        &mut self,
-        row: <F::In as Value>::View<'_>,
-        context: &mut Context<'_>,
-    ) -> Result<(), TaskError> {
-        let Self { function, states, state, timers, batch, next, .. } = self;
-        batch.clear();
-        batch.push((self.key)(Row::new(row)));
-        let key = batch.decode(batch.at(0))?;
-        let keyed = KeyContext { state, timers, key: batch.keys().at(0) };
-        let out = &mut Emitter { next, context };
-        function.process(states, row, &mut ProcessContext { keyed, key, out })
+        let parts = Parts::open(info, next, |states| function.open(states))?;
+        let fingerprint = F::In::schema().fingerprint();
+        Ok(Self { function, key, fingerprint, parts })
     }
 }
 
@@ -90,15 +49,15 @@ where
     type Next = N;
 
     fn next(&mut self) -> &mut N {
-        &mut self.next
+        &mut self.parts.next
     }
 
     fn state(&mut self) -> &mut KeyedState {
-        &mut self.state
+        &mut self.parts.state
     }
 
     fn timers(&mut self) -> Option<&mut TimerService> {
-        Some(&mut self.timers)
+        Some(&mut self.parts.timers)
     }
 
     fn take(
@@ -108,41 +67,32 @@ where
         start: usize,
         context: &mut Context<'_>,
     ) -> Result<usize, TaskError> {
-        Ok(process_page::<F::In>(page, self.fingerprint, start, context, |row, context| {
-            if let Err(error) = self.take_row(row, context) {
+        let Self { function, key, fingerprint, parts } = self;
+        Ok(process_page::<F::In>(page, *fingerprint, start, context, |row, context| {
+            let taken = parts.with_key(key(Row::new(row)), context, |states, keyed| {
+                function.process(states, row, keyed)
+            });
+            if let Err(error) = taken {
                 context.fail(error);
             }
         }))
     }
 
-    /// Fires the timers that are due.
     fn advance(&mut self, kind: TimeKind, context: &mut Context<'_>) -> Result<bool, TaskError> {
-        let Self { function, states, state, timers, batch, timer, next, .. } = self;
-        while timers.next_due(kind, state, timer)? {
-            batch.clear();
-            batch.push_bytes(timer.key());
-            let key = batch.checked(batch.at(0))?;
-            let keyed = KeyContext { state, timers, key: batch.keys().at(0) };
-            let out = &mut Emitter { next, context };
-            let due = &mut ProcessContext { keyed, key, out };
-            match kind {
-                TimeKind::Event => function.on_timer(states, timer.time, due)?,
-                TimeKind::Processing => function.on_processing_timer(states, timer.time, due)?,
-            }
-            if context.is_blocked() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let Self { function, parts, .. } = self;
+        parts.fire(kind, context, |states, time, keyed| match kind {
+            TimeKind::Event => function.on_timer(states, time, keyed),
+            TimeKind::Processing => function.on_processing_timer(states, time, keyed),
+        })
     }
 
     fn restored(&mut self) -> Result<(), TaskError> {
-        self.timers.restored(&mut self.state)
+        self.parts.restored()
     }
 }
 
 impl<F: KeyedProcessFunction, S, N> fmt::Debug for ProcessChain<F, S, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProcessChain(watermark {})", self.state.watermark)
+        write!(f, "ProcessChain(watermark {})", self.parts.state.watermark)
     }
 }

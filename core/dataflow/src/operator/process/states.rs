@@ -7,8 +7,10 @@ use alloc::{vec, vec::Vec};
 
 use millstream_data::{Value, order::Ordered, row::RowValue, value::Record};
 use millstream_state::{
+    StateId,
     description::Part,
     keyed::{self, Descriptor},
+    ttl::{Cleanup, STAMP, Ttl},
 };
 
 use super::KeyContext;
@@ -23,6 +25,7 @@ pub struct StateRegistry<'a> {
     state: &'a mut KeyedState,
     key: Option<usize>,
     namespace: usize,
+    ttl: Option<Ttl>,
 }
 
 impl<'a> StateRegistry<'a> {
@@ -32,11 +35,32 @@ impl<'a> StateRegistry<'a> {
         key: Option<usize>,
         namespace: usize,
     ) -> Self {
-        Self { state, key, namespace }
+        Self { state, key, namespace, ttl: None }
+    }
+
+    /// Where states are added that are forgotten a while after they were last used:
+    /// `states.living(Ttl::new(60_000)).value("count")?`. Time is processing time. Of a list each
+    /// element lives by itself, and of a map each entry. What has expired is never seen, unless the
+    /// time to live says so; it is removed bit by bit as the state is used, and left out of
+    /// snapshots.
+    pub fn living(&mut self, ttl: Ttl) -> StateRegistry<'_> {
+        let Self { state, key, namespace, .. } = self;
+        StateRegistry { state, key: *key, namespace: *namespace, ttl: Some(ttl) }
     }
 
     fn descriptor(&self, name: &str) -> Descriptor {
-        Descriptor { key: self.key, namespace: Some(self.namespace), ..Descriptor::new(name) }
+        let namespace = Some(self.namespace);
+        Descriptor { key: self.key, namespace, ttl: self.ttl, ..Descriptor::new(name) }
+    }
+
+    /// Says what the bytes of a state mean that was added, and gives what removes them when they have
+    /// expired.
+    fn added(&mut self, id: StateId, mut contents: Contents) -> Expiry {
+        if self.ttl.is_some() {
+            contents.value.insert(0, Part::Opaque(Some(STAMP as u32)));
+        }
+        self.state.describe(id, contents.within(self.namespace));
+        Expiry(self.ttl.map(|ttl| self.state.expires(id, ttl)))
     }
 
     /// Adds one value for each key.
@@ -47,8 +71,8 @@ impl<'a> StateRegistry<'a> {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::ValueState::register(store, &descriptor);
         let handle = self.state.handle(register, keyed::ValueState::id)?;
-        self.state.describe(handle.id(), Contents::rows::<T>().within(self.namespace));
-        Ok(ValueState { handle })
+        let expiry = self.added(handle.id(), Contents::rows::<T>());
+        Ok(ValueState { handle, expiry })
     }
 
     /// Adds a list for each key.
@@ -59,8 +83,8 @@ impl<'a> StateRegistry<'a> {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::ListState::register(store, &descriptor);
         let handle = self.state.handle(register, keyed::ListState::id)?;
-        self.state.describe(handle.id(), Contents::rows::<T>().within(self.namespace));
-        Ok(ListState { handle })
+        let expiry = self.added(handle.id(), Contents::rows::<T>());
+        Ok(ListState { handle, expiry })
     }
 
     /// Adds a map for each key.
@@ -77,10 +101,23 @@ impl<'a> StateRegistry<'a> {
         let descriptor = self.descriptor(name);
         let register = |store: &mut _| keyed::MapState::register(store, &descriptor);
         let handle = self.state.handle(register, keyed::MapState::id)?;
-        let map_key = vec![Part::Opaque(None)];
-        let contents = Contents { map_key, ..Contents::rows::<(M, V)>() };
-        self.state.describe(handle.id(), contents.within(self.namespace));
-        Ok(MapState { handle })
+        let contents = Contents { map_key: vec![Part::Opaque(None)], ..Contents::rows::<(M, V)>() };
+        let expiry = self.added(handle.id(), contents);
+        Ok(MapState { handle, expiry })
+    }
+}
+
+/// Removes what has expired, a few entries with each use of a state.
+#[derive(Debug)]
+struct Expiry(Option<Cleanup>);
+
+impl Expiry {
+    #[inline]
+    fn step(&mut self, at: &mut KeyContext<'_>) -> Result<(), TaskError> {
+        match &mut self.0 {
+            None => Ok(()),
+            Some(cleanup) => at.state.clean(cleanup),
+        }
     }
 }
 
@@ -91,6 +128,7 @@ impl<'a> StateRegistry<'a> {
 #[derive(Debug)]
 pub struct ValueState<T> {
     handle: keyed::ValueState<T>,
+    expiry: Expiry,
 }
 
 impl<T: RowValue + Record> ValueState<T> {
@@ -113,6 +151,7 @@ impl<T: RowValue + Record> ValueState<T> {
     ) -> Result<Option<R>, TaskError> {
         // Only the call that succeeds comes to read.
         let mut read = Some(read);
+        self.expiry.step(at)?;
         let found = at.state.access(at.key, |access| {
             self.handle.read(access, |view| read.take().map(|read| read(view)))
         })?;
@@ -124,6 +163,7 @@ impl<T: RowValue + Record> ValueState<T> {
     /// # Errors
     /// See [`ValueState`].
     pub fn set(&mut self, at: &mut KeyContext<'_>, value: T::View<'_>) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.set(access, value))
     }
 
@@ -159,6 +199,7 @@ impl<T: RowValue + Record> ValueState<T> {
 #[derive(Debug)]
 pub struct ListState<T> {
     handle: keyed::ListState<T>,
+    expiry: Expiry,
 }
 
 impl<T: RowValue + Record> ListState<T> {
@@ -167,6 +208,7 @@ impl<T: RowValue + Record> ListState<T> {
     /// # Errors
     /// See [`ValueState`].
     pub fn add(&mut self, at: &mut KeyContext<'_>, element: T::View<'_>) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.add(access, element))
     }
 
@@ -189,6 +231,7 @@ impl<T: RowValue + Record> ListState<T> {
         at: &mut KeyContext<'_>,
         mut each: impl FnMut(T::View<'_>),
     ) -> Result<bool, TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.read(access, &mut each))
     }
 
@@ -197,6 +240,7 @@ impl<T: RowValue + Record> ListState<T> {
     /// # Errors
     /// See [`ValueState`].
     pub fn set(&mut self, at: &mut KeyContext<'_>, elements: &[T]) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| {
             self.handle.set(access, elements.iter().map(|element| element.view()))
         })
@@ -218,6 +262,7 @@ impl<T: RowValue + Record> ListState<T> {
 #[derive(Debug)]
 pub struct MapState<M, V> {
     handle: keyed::MapState<M, V>,
+    expiry: Expiry,
 }
 
 impl<M: RowValue + Ordered, V: RowValue> MapState<M, V>
@@ -234,6 +279,7 @@ where
         at: &mut KeyContext<'_>,
         map_key: M::View<'_>,
     ) -> Result<Option<V>, TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.get(access, map_key))
     }
 
@@ -247,6 +293,7 @@ where
         map_key: M::View<'v>,
         value: V::View<'v>,
     ) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.put(access, map_key, value))
     }
 
@@ -259,6 +306,7 @@ where
         at: &mut KeyContext<'_>,
         map_key: M::View<'_>,
     ) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         at.state.access(at.key, |access| self.handle.remove(access, map_key))
     }
 
@@ -273,6 +321,7 @@ where
         from: Option<M::View<'_>>,
         mut each: impl FnMut(M::View<'_>, V::View<'_>) -> bool,
     ) -> Result<(), TaskError> {
+        self.expiry.step(at)?;
         let mut position = self.handle.position(from);
         at.state.access(at.key, |access| self.handle.scan_on(access, &mut position, &mut each))
     }

@@ -1,8 +1,10 @@
 //! Process functions on a bench: timers, being held back, snapshots and restoring.
 
 mod processing_time;
+mod ttl;
+mod two_inputs;
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
 
 use super::*;
 use crate::{

@@ -20,8 +20,8 @@ use super::{
     panes::{Panes, Sweep, namespace},
 };
 use crate::{
-    chain::{Chain, Context, OpenInfo, Signal, TaskError},
-    operator::{Emit, Row, Stage, stateless::Emitter},
+    chain::{Context, OpenInfo, Signal, TaskError},
+    operator::{Emit, Row, Stage, head::KeyedHead, stateless::Emitter, timers::TimeKind},
     state::{Contents, KeyBatch, KeyedState, damaged},
     writer::{PartitionWriter, Single},
 };
@@ -268,7 +268,7 @@ where
     N: Stage<A::Out>,
 {
     /// Goes on with what the watermark has ended; `false` if the context is blocked before all is done.
-    fn advance(&mut self, context: &mut Context<'_>) -> Result<bool, TaskError> {
+    fn end_windows(&mut self, context: &mut Context<'_>) -> Result<bool, TaskError> {
         while let Some((ended, end)) = self.next_ended() {
             let mut sweep = match self.sweep.take() {
                 Some(sweep) => sweep,
@@ -446,7 +446,7 @@ where
     W: WindowAssigner,
     N: Stage<A::Out>,
 {
-    fn take(
+    fn take_rows(
         &mut self,
         page: &ValidPage<'_>,
         start: usize,
@@ -489,7 +489,7 @@ where
     }
 }
 
-impl<A, S, F, W, N> Chain for WindowChain<A, S, F, W, N>
+impl<A, S, F, W, N> KeyedHead for WindowChain<A, S, F, W, N>
 where
     A: WindowAggregate,
     S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Send + 'static,
@@ -497,75 +497,41 @@ where
     W: WindowAssigner,
     N: Stage<A::Out>,
 {
-    fn process(
+    type Out = A::Out;
+    type Next = N;
+
+    fn next(&mut self) -> &mut N {
+        &mut self.next
+    }
+
+    fn state(&mut self) -> &mut KeyedState {
+        &mut self.state
+    }
+
+    fn take(
         &mut self,
         _input: u16,
         page: &ValidPage<'_>,
         start: usize,
         context: &mut Context<'_>,
-    ) -> usize {
+    ) -> Result<usize, TaskError> {
         if page.fingerprint() != self.fingerprint {
             let schema = A::In::schema();
-            context.fail(TaskError::new(format!(
+            return Err(TaskError::new(format!(
                 "a page of another schema arrived where rows of ({schema}) are read"
             )));
-            return start;
         }
-        if !self.next.resume(context) {
-            return start;
-        }
-        self.take(page, start, context).unwrap_or_else(|error| {
-            context.fail(error);
-            start
-        })
+        self.take_rows(page, start, context)
     }
 
-    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
-        if !self.next.resume(context) {
-            return false;
-        }
-        if let Signal::Watermark(time) = signal {
-            self.state.watermark = self.state.watermark.max(time);
-            match self.advance(context) {
-                Ok(true) => {}
-                Ok(false) => return false,
-                Err(error) => {
-                    context.fail(error);
-                    return false;
-                }
-            }
-        }
-        if let Some(late) = &mut self.late {
-            late.signal(signal, context);
-        }
-        self.next.signal(signal, context)
-    }
-
-    fn finish(&mut self, context: &mut Context<'_>) -> bool {
-        self.next.resume(context) && self.next.finish(context)
-    }
-
-    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
-        self.next.flush(force, context);
-        if let Some(late) = &mut self.late {
-            late.flush(force, context);
+    fn advance(&mut self, kind: TimeKind, context: &mut Context<'_>) -> Result<bool, TaskError> {
+        match kind {
+            TimeKind::Event => self.end_windows(context),
+            TimeKind::Processing => Ok(true),
         }
     }
 
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
-        self.state.begin_snapshot()
-    }
-
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
-        self.state.next_chunk(out)
-    }
-
-    fn abort_snapshot(&mut self) {
-        self.state.abort_snapshot();
-    }
-
-    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        self.state.restore(chunks)?;
+    fn restored(&mut self) -> Result<(), TaskError> {
         self.windows.restored(&mut self.state)?;
         if let Some(slices) = &mut self.slices {
             slices.restored(&mut self.state)?;
@@ -584,6 +550,18 @@ where
             }
         }
         Ok(())
+    }
+
+    fn signal_side(&mut self, signal: Signal, context: &mut Context<'_>) {
+        if let Some(late) = &mut self.late {
+            late.signal(signal, context);
+        }
+    }
+
+    fn flush_side(&mut self, force: bool, context: &mut Context<'_>) {
+        if let Some(late) = &mut self.late {
+            late.flush(force, context);
+        }
     }
 }
 

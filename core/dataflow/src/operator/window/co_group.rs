@@ -18,8 +18,14 @@ use super::{
     panes::{Panes, Sweep, namespace},
 };
 use crate::{
-    chain::{Chain, Context, OpenInfo, Signal, TaskError},
-    operator::{Emit, Row, Stage, process_page, stateless::Emitter},
+    chain::{Context, OpenInfo, TaskError},
+    operator::{
+        Emit, Row, Stage,
+        head::{KeyedHead, third_input},
+        process_page,
+        stateless::Emitter,
+        timers::TimeKind,
+    },
     state::{Contents, KeyBatch, KeyedState},
 };
 
@@ -188,7 +194,7 @@ where
 
     /// Hands over the windows that the watermark has ended; `false` if the context is blocked before
     /// all is done.
-    fn advance(&mut self, context: &mut Context<'_>) -> Result<bool, TaskError> {
+    fn end_windows(&mut self, context: &mut Context<'_>) -> Result<bool, TaskError> {
         while let Some(end) = self.windows.ends.first().copied()
             && end.saturating_sub(1) <= self.state.watermark
         {
@@ -259,7 +265,7 @@ where
     }
 }
 
-impl<C, S, R, F, G, W, N> Chain for CoGroupChain<C, S, R, F, G, W, N>
+impl<C, S, R, F, G, W, N> KeyedHead for CoGroupChain<C, S, R, F, G, W, N>
 where
     C: CoGroupFunction,
     S: for<'a> Fn(Row<'a, C::First>) -> <C::Key as Value>::View<'a> + Clone + Send + 'static,
@@ -269,20 +275,28 @@ where
     W: WindowAssigner,
     N: Stage<C::Out>,
 {
-    fn process(
+    type Out = C::Out;
+    type Next = N;
+
+    fn next(&mut self) -> &mut N {
+        &mut self.next
+    }
+
+    fn state(&mut self) -> &mut KeyedState {
+        &mut self.state
+    }
+
+    fn take(
         &mut self,
         input: u16,
         page: &ValidPage<'_>,
         start: usize,
         context: &mut Context<'_>,
-    ) -> usize {
-        if !self.next.resume(context) {
-            return start;
-        }
+    ) -> Result<usize, TaskError> {
         let CoWindowing { keys: (key_of, other_key_of), times: (time_of, other_time_of), .. } =
             self.windowing.clone();
         let fingerprints = self.fingerprints;
-        match input {
+        Ok(match input {
             0 => process_page::<C::First>(page, fingerprints[0], start, context, |row, context| {
                 self.batch.clear();
                 self.batch.push(key_of(Row::new(row)));
@@ -303,53 +317,18 @@ where
                     }
                 })
             }
-            _ => {
-                context.fail(TaskError::new("a page arrived at a third input of two streams"));
-                start
-            }
+            _ => return Err(third_input()),
+        })
+    }
+
+    fn advance(&mut self, kind: TimeKind, context: &mut Context<'_>) -> Result<bool, TaskError> {
+        match kind {
+            TimeKind::Event => self.end_windows(context),
+            TimeKind::Processing => Ok(true),
         }
     }
 
-    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
-        if !self.next.resume(context) {
-            return false;
-        }
-        if let Signal::Watermark(time) = signal {
-            self.state.watermark = self.state.watermark.max(time);
-            match self.advance(context) {
-                Ok(true) => {}
-                Ok(false) => return false,
-                Err(error) => {
-                    context.fail(error);
-                    return false;
-                }
-            }
-        }
-        self.next.signal(signal, context)
-    }
-
-    fn finish(&mut self, context: &mut Context<'_>) -> bool {
-        self.next.resume(context) && self.next.finish(context)
-    }
-
-    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
-        self.next.flush(force, context);
-    }
-
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
-        self.state.begin_snapshot()
-    }
-
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
-        self.state.next_chunk(out)
-    }
-
-    fn abort_snapshot(&mut self) {
-        self.state.abort_snapshot();
-    }
-
-    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        self.state.restore(chunks)?;
+    fn restored(&mut self) -> Result<(), TaskError> {
         self.windows.restored(&mut self.state)
     }
 }

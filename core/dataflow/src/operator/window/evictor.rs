@@ -5,8 +5,8 @@ use millstream_state::window::Window;
 
 use super::{WindowRows, WindowTimes};
 
-/// Removes rows of a window when it is emitted, before the function sees them or after. What was removed
-/// is gone. Each subtask works with a clone of its own.
+/// Removes rows of a window when it is emitted, before the function sees them or after. What was
+/// removed is gone. Each subtask works with a clone of its own.
 pub trait Evictor<T: RowValue>: Clone + Send + Sync + 'static {
     /// The window is about to be emitted.
     fn evict_before(&mut self, rows: &mut WindowRows<'_, T>, window: Window, times: WindowTimes) {

@@ -16,8 +16,9 @@ use crate::{
     state::{KeyedState, damaged},
 };
 
-/// What is done with a window as a whole: the function sees its key, its window and all of its rows, or
-/// what they were [folded](super::WindowAggregate) into. Each subtask works with a clone of its own.
+/// What is done with a window as a whole: the function sees its key, its window and all of its
+/// rows, or what they were [folded](super::WindowAggregate) into. Each subtask works with a clone
+/// of its own.
 pub trait ProcessWindowFunction: Clone + Send + Sync + 'static {
     /// The key of the rows.
     type Key: Key + RowValue + Record;
@@ -126,8 +127,8 @@ impl<'a, T: RowValue> WindowRows<'a, T> {
         self.timed().map(|(_, row)| row)
     }
 
-    /// The rows, each with its time in milliseconds: when it came, if the windows are those of processing
-    /// time or of a count.
+    /// The rows, each with its time in milliseconds: when it came, if the windows are those of
+    /// processing time or of a count.
     pub fn timed(&self) -> impl Iterator<Item = (i64, T::View<'a>)> {
         let layout = self.layout;
         let rows = self.rows.iter();

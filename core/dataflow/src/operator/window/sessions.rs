@@ -8,7 +8,7 @@ mod kept;
 #[cfg(test)]
 mod tests;
 
-use alloc::{format, vec::Vec};
+use alloc::format;
 use core::fmt;
 
 use millstream_data::{Value, page::ValidPage, value::Record};
@@ -16,8 +16,14 @@ use millstream_state::window::{Lateness, Window};
 
 use super::WindowAggregate;
 use crate::{
-    chain::{Chain, Context, OpenInfo, Signal, TaskError},
-    operator::{Row, Stage, process_page, stateless::Emitter, timers::Timer},
+    chain::{Context, OpenInfo, Signal, TaskError},
+    operator::{
+        Row, Stage,
+        head::KeyedHead,
+        process_page,
+        stateless::Emitter,
+        timers::{TimeKind, Timer},
+    },
     state::{KeyBatch, KeyedState},
     writer::{PartitionWriter, Single},
 };
@@ -95,7 +101,7 @@ where
     F: for<'a> Fn(Row<'a, A::In>) -> i64 + Send + 'static,
     N: Stage<A::Out>,
 {
-    fn take(
+    fn take_row(
         &mut self,
         row: <A::In as Value>::View<'_>,
         context: &mut Context<'_>,
@@ -124,7 +130,7 @@ where
 
     /// Ends the sessions that the watermark has reached; `false` if the context is blocked before all
     /// are.
-    fn advance(&mut self, context: &mut Context<'_>) -> Result<bool, TaskError> {
+    fn end_sessions(&mut self, context: &mut Context<'_>) -> Result<bool, TaskError> {
         loop {
             let Self { state, kept, batch, timer, .. } = self;
             let watermark = state.watermark;
@@ -163,77 +169,59 @@ where
     }
 }
 
-impl<A, S, F, N> Chain for SessionChain<A, S, F, N>
+impl<A, S, F, N> KeyedHead for SessionChain<A, S, F, N>
 where
     A: WindowAggregate,
     S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Send + 'static,
     F: for<'a> Fn(Row<'a, A::In>) -> i64 + Send + 'static,
     N: Stage<A::Out>,
 {
-    fn process(
+    type Out = A::Out;
+    type Next = N;
+
+    fn next(&mut self) -> &mut N {
+        &mut self.next
+    }
+
+    fn state(&mut self) -> &mut KeyedState {
+        &mut self.state
+    }
+
+    fn take(
         &mut self,
         _input: u16,
         page: &ValidPage<'_>,
         start: usize,
         context: &mut Context<'_>,
-    ) -> usize {
-        if !self.next.resume(context) {
-            return start;
-        }
-        process_page::<A::In>(page, self.fingerprint, start, context, |row, context| {
-            if let Err(error) = self.take(row, context) {
+    ) -> Result<usize, TaskError> {
+        Ok(process_page::<A::In>(page, self.fingerprint, start, context, |row, context| {
+            if let Err(error) = self.take_row(row, context) {
                 context.fail(error);
             }
-        })
+        }))
     }
 
-    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
-        if !self.next.resume(context) {
-            return false;
+    fn advance(&mut self, kind: TimeKind, context: &mut Context<'_>) -> Result<bool, TaskError> {
+        match kind {
+            TimeKind::Event => self.end_sessions(context),
+            TimeKind::Processing => Ok(true),
         }
-        if let Signal::Watermark(time) = signal {
-            self.state.watermark = self.state.watermark.max(time);
-            match self.advance(context) {
-                Ok(true) => {}
-                Ok(false) => return false,
-                Err(error) => {
-                    context.fail(error);
-                    return false;
-                }
-            }
-        }
+    }
+
+    fn restored(&mut self) -> Result<(), TaskError> {
+        self.kept.restored(&mut self.state)
+    }
+
+    fn signal_side(&mut self, signal: Signal, context: &mut Context<'_>) {
         if let Some(late) = &mut self.late {
             late.signal(signal, context);
         }
-        self.next.signal(signal, context)
     }
 
-    fn finish(&mut self, context: &mut Context<'_>) -> bool {
-        self.next.resume(context) && self.next.finish(context)
-    }
-
-    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
-        self.next.flush(force, context);
+    fn flush_side(&mut self, force: bool, context: &mut Context<'_>) {
         if let Some(late) = &mut self.late {
             late.flush(force, context);
         }
-    }
-
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
-        self.state.begin_snapshot()
-    }
-
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
-        self.state.next_chunk(out)
-    }
-
-    fn abort_snapshot(&mut self) {
-        self.state.abort_snapshot();
-    }
-
-    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        self.state.restore(chunks)?;
-        self.kept.restored(&mut self.state)
     }
 }
 

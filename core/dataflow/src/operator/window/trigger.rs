@@ -1,9 +1,10 @@
 //! Triggers: when a window is emitted, and whether it is emptied then.
 //!
-//! A [`Trigger`] is asked at each row of a window, and when a timer fires that it has registered. What it
-//! remembers of a window is keyed state of that window. The engine itself forgets a window at its end, and
-//! tells the trigger so that it [clears](Trigger::clear) what it kept.
+//! A [`Trigger`] is asked at each row of a window, and when a timer fires that it has registered.
+//! What it remembers of a window is keyed state of that window. The engine itself forgets a window
+//! at its end, and tells the trigger so that it [clears](Trigger::clear) what it kept.
 
+mod continuous;
 mod kinds;
 
 use core::fmt;
@@ -11,9 +12,9 @@ use core::fmt;
 use millstream_data::Value;
 use millstream_state::{Key as StateKey, window::Window};
 
+pub use continuous::{ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger};
 pub use kinds::{
-    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, EventTimeTrigger,
-    NeverTrigger, ProcessingTimeTrigger, PurgingTrigger,
+    CountTrigger, EventTimeTrigger, NeverTrigger, ProcessingTimeTrigger, PurgingTrigger,
 };
 
 use super::triggered::namespace;
@@ -72,8 +73,8 @@ pub trait Trigger<T: Value>: Clone + Send + Sync + 'static {
         context: &mut TriggerContext<'_>,
     ) -> Result<TriggerResult, TaskError>;
 
-    /// A timer of event time of the window at hand fires. It may be one that the engine registered, to
-    /// forget the window.
+    /// A timer of event time of the window at hand fires. It may be one that the engine registered,
+    /// to forget the window.
     ///
     /// # Errors
     /// As [`on_element`](Self::on_element).
@@ -87,8 +88,8 @@ pub trait Trigger<T: Value>: Clone + Send + Sync + 'static {
         Ok(TriggerResult::Continue)
     }
 
-    /// A timer of processing time of the window at hand fires. It may be one that the engine registered,
-    /// to forget the window.
+    /// A timer of processing time of the window at hand fires. It may be one that the engine
+    /// registered, to forget the window.
     ///
     /// # Errors
     /// As [`on_element`](Self::on_element).
@@ -107,8 +108,8 @@ pub trait Trigger<T: Value>: Clone + Send + Sync + 'static {
         false
     }
 
-    /// The windows `gone` became the one at hand. What was kept [within](TriggerContext::within) them is
-    /// cleared after this.
+    /// The windows `gone` became the one at hand. What was kept [within](TriggerContext::within)
+    /// them is cleared after this.
     ///
     /// # Errors
     /// As [`on_element`](Self::on_element).
@@ -133,8 +134,8 @@ pub trait Trigger<T: Value>: Clone + Send + Sync + 'static {
     ) -> Result<(), TaskError>;
 }
 
-/// What a [`Trigger`] is given: the key and window at hand. It is a [`KeyContext`], with states and timers
-/// of that window.
+/// What a [`Trigger`] is given: the key and window at hand. It is a [`KeyContext`], with states and
+/// timers of that window.
 pub struct TriggerContext<'a> {
     pub(super) keyed: KeyContext<'a>,
     pub(super) window: Window,

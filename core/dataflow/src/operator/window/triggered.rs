@@ -1,11 +1,13 @@
 //! Windows with triggers: for what cannot be folded into slices.
 //!
-//! For each key and window there are contents, an accumulator or a list of rows, the states of the trigger,
-//! and timers: Flink's `WindowOperator` and `EvictingWindowOperator`. Each row costs a few calls of the
-//! state for each of its windows, where [`WindowChain`](super::WindowChain) has one for many rows: that
-//! one does tumbling, sliding and cumulating windows that are folded and emitted at their end.
+//! For each key and window there are contents, an accumulator or a list of rows, the states of the
+//! trigger, and timers: Flink's `WindowOperator` and `EvictingWindowOperator`. Each row costs a few
+//! calls of the state for each of its windows, where [`WindowChain`](super::WindowChain) has one
+//! for many rows: that one does tumbling, sliding and cumulating windows that are folded and
+//! emitted at their end.
 
 mod contents;
+mod listed;
 mod merging;
 #[cfg(test)]
 mod tests;
@@ -20,12 +22,13 @@ use millstream_state::{
     window::{Lateness, Window},
 };
 
-pub use contents::{AtOnce, Folding, FoldingThen, Gathering, Listing};
 pub(crate) use contents::{Contents, Gather};
+pub use contents::{Folding, FoldingThen, Gathering};
+pub use listed::{AtOnce, Listing};
 pub(crate) use windows::is_global;
 pub use windows::{
-    CountWindows, EventTimeWindows, GLOBAL_WINDOW, GlobalWindows, ProcessingTimeWindows,
-    SessionWindows, Windows,
+    CountWindows, EventTimeWindows, GLOBAL_WINDOW, GlobalWindows, ProcessingTimeSessionWindows,
+    ProcessingTimeWindows, SessionWindows, Windows,
 };
 
 use super::{Trigger, TriggerContext, TriggerResult};

@@ -2,8 +2,9 @@
 
 use super::*;
 
-/// Registers a timer so much later than now as each row says, 0 deletes all of its key up to 100, and
-/// emits each with the time at which it fired. A timer of a multiple of ten registers one that is due.
+/// Registers a timer so much later than now as each row says, 0 deletes all of its key up to 100,
+/// and emits each with the time at which it fired. A timer of a multiple of ten registers one that
+/// is due.
 #[derive(Clone)]
 struct Later;
 

@@ -30,8 +30,8 @@ impl Merging {
         Ok(Self { windows, known: Vec::new() })
     }
 
-    /// Adds a window to those of a key, unless what it becomes part of is late: then it is `None`, and
-    /// nothing has changed.
+    /// Adds a window to those of a key, unless what it becomes part of is late: then it is `None`,
+    /// and nothing has changed.
     pub(super) fn add(
         &mut self,
         state: &mut KeyedState,
@@ -56,7 +56,8 @@ impl Merging {
         Ok(Some(merged))
     }
 
-    /// Under which window the contents of a window of the key are kept; `None` if there is none like it.
+    /// Under which window the contents of a window of the key are kept; `None` if there is none
+    /// like it.
     pub(super) fn kept_under(
         &mut self,
         state: &mut KeyedState,

@@ -84,6 +84,9 @@ impl ProcessWindowFunction for Numbers {
     }
 }
 
+/// Takes the key from a row.
+type KeyOf = fn(Row<'_, Rows>) -> u64;
+
 fn time_of(row: Row<'_, Rows>) -> i64 {
     row.1
 }
@@ -92,16 +95,13 @@ fn key_of(row: Row<'_, Rows>) -> u64 {
     row.0
 }
 
-/// Takes the key from a row.
-type KeyOf = fn(Row<'_, Rows>) -> u64;
-
 fn head<G: Gather<In = Rows, Key = u64>, W: Windows<Rows>, R: Trigger<Rows>>(
     gathering: G,
     windows: W,
     trigger: R,
     lateness: i64,
 ) -> TriggeredPages<G, W, R, KeyOf> {
-    let (key, lateness): (fn(Row<'_, Rows>) -> u64, _) = (key_of, Lateness::of(lateness));
+    let (key, lateness): (KeyOf, _) = (key_of, Lateness::of(lateness));
     TriggeredPages::new(Triggering { gathering, windows, trigger, key, lateness, late: None })
 }
 
@@ -155,7 +155,7 @@ fn is_as_folded<W: WindowAssigner>(
     steps: &[Step],
 ) -> Result<(), TestCaseError> {
     let windowing = Windowing {
-        key: key_of as fn(Row<'_, Rows>) -> u64,
+        key: key_of as KeyOf,
         time: time_of as fn(Row<'_, Rows>) -> i64,
         assigner: assigner.clone(),
         lateness: Lateness::of(lateness),
@@ -189,7 +189,7 @@ proptest! {
         steps in steps(), gap in 1..10i64, lateness in prop_oneof![Just(0), 0..20i64],
     ) {
         let windowing = SessionWindowing {
-            key: key_of as fn(Row<'_, Rows>) -> u64,
+            key: key_of as KeyOf,
             time: time_of as fn(Row<'_, Rows>) -> i64,
             gap,
             lateness: Lateness::of(lateness),

@@ -109,13 +109,39 @@ where
     }
 
     fn check(&self) -> Result<(), TaskError> {
-        match self.gap {
-            1.. => Ok(()),
-            gap => Err(TaskError::new(format!(
-                "the gap of a session window is {gap} ms: give it at least 1"
-            ))),
-        }
+        check_gap(self.gap)
     }
+}
+
+/// Sessions of the wall clock: each row opens a window as long as the gap when it comes, and those of
+/// a key that touch become one.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessingTimeSessionWindows {
+    pub(crate) gap: i64,
+}
+
+impl<T: Value> Windows<T> for ProcessingTimeSessionWindows {
+    const BY_EVENT_TIME: bool = false;
+    const MERGE: bool = true;
+
+    fn time(&self, _row: T::View<'_>, now: i64) -> i64 {
+        now
+    }
+
+    fn assign(&self, time: i64, windows: &mut Vec<Window>) {
+        windows.push(Window { start: time, end: time.saturating_add(self.gap) });
+    }
+
+    fn check(&self) -> Result<(), TaskError> {
+        check_gap(self.gap)
+    }
+}
+
+fn check_gap(gap: i64) -> Result<(), TaskError> {
+    if gap > 0 {
+        return Ok(());
+    }
+    Err(TaskError::new(format!("the gap of a session window is {gap} ms: give it at least 1")))
 }
 
 /// One window of all of time for each key.

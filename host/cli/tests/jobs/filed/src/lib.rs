@@ -1,6 +1,16 @@
-//! Flights by airport and hour, to files; and each flight as it comes, to others.
+//! Flights by airport and hour, to files; each flight as it comes, to others; and the flights of each
+//! hour as a function sees them, a while later, to yet others.
 
-use millstream_sdk::prelude::*;
+use millstream_sdk::{
+    dataflow::{
+        TaskError,
+        operator::{
+            process::{KeyedProcessFunction, ListState, ProcessContext, StateRegistry},
+            window::{ProcessWindowFunction, WindowContext, WindowRows},
+        },
+    },
+    prelude::*,
+};
 
 #[derive(Clone, Record)]
 struct Flight {
@@ -42,6 +52,83 @@ impl WindowAggregate for Count {
     }
 }
 
+/// Counts the flights of an hour at its end.
+#[derive(Clone)]
+struct CountAll;
+
+impl ProcessWindowFunction for CountAll {
+    type Key = String;
+    type In = Flight;
+    type Out = Hour;
+
+    fn process(
+        &mut self,
+        rows: &WindowRows<'_, Flight>,
+        context: &mut WindowContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        let (origin, start) = (context.key(), Timestamp::from_millis(context.window().start));
+        context.emit(HourView { origin, start, flights: rows.len() as i64 });
+        Ok(())
+    }
+}
+
+/// Passes rows on two milliseconds later by the wall clock, or when the input has ended.
+#[derive(Clone)]
+struct Later;
+
+impl Later {
+    fn pass_on(
+        held: &mut ListState<Hour>,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        for hour in held.get(context)? {
+            context.emit(hour.view());
+        }
+        held.clear(context)
+    }
+}
+
+impl KeyedProcessFunction for Later {
+    type Key = String;
+    type In = Hour;
+    type Out = Hour;
+    type States = ListState<Hour>;
+
+    fn open(&mut self, states: &mut StateRegistry<'_>) -> Result<ListState<Hour>, TaskError> {
+        states.list("held")
+    }
+
+    fn process(
+        &mut self,
+        held: &mut ListState<Hour>,
+        row: HourView<'_>,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        held.add(context, row)?;
+        let now = context.processing_time();
+        context.register_processing_timer(now + 2)?;
+        context.register_timer(i64::MAX)
+    }
+
+    fn on_timer(
+        &mut self,
+        held: &mut ListState<Hour>,
+        _: i64,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        Self::pass_on(held, context)
+    }
+
+    fn on_processing_timer(
+        &mut self,
+        held: &mut ListState<Hour>,
+        _: i64,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        Self::pass_on(held, context)
+    }
+}
+
 struct Filed;
 
 impl Job for Filed {
@@ -60,7 +147,7 @@ impl Job for Filed {
             .option("split-size", "100 KiB");
         let to = options.string("to")?;
         let output = |name| Connector::new("filesystem").option("path", format!("{to}/{name}"));
-        let [hourly, all] = env.source::<Flight>("flights", input).fork();
+        let [hourly, listed, all] = env.source::<Flight>("flights", input).fork();
         // Rows are shown all the time, those of an hour only when time goes on.
         all.shuffle().sink("flights", output("flights"));
         hourly
@@ -70,6 +157,14 @@ impl Job for Filed {
             .aggregate(Count)
             .uid("hours")
             .sink("hours", output("hours"));
+        listed
+            .assign_watermarks(Bounded::new(30 * 60_000), |row| row.scheduled_departure.millis())
+            .key_by::<String, _>(|flight| flight.origin)
+            .window(hours, |flight| flight.scheduled_departure.millis())
+            .process(CountAll)
+            .key_by::<String, _>(|hour| hour.origin)
+            .process(Later)
+            .sink("listed", output("listed"));
         Ok(())
     }
 }

@@ -1,7 +1,18 @@
-//! Several jobs in one library: one without an end, one with a sink and a result, and two with
-//! mistakes.
+//! Several jobs in one library: one without an end, one with a sink and a result, one that waits
+//! for a timer, and two with mistakes.
 
-use millstream_sdk::prelude::*;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use millstream_sdk::{
+    dataflow::{
+        TaskError,
+        operator::process::{KeyedProcessFunction, ProcessContext, StateRegistry},
+    },
+    prelude::*,
+};
 
 fn numbers(subtask: u32, parallelism: u32) -> impl Iterator<Item = u64> + Send {
     (u64::from(subtask)..1000).step_by(parallelism as usize)
@@ -47,6 +58,69 @@ impl Job for Both {
     }
 }
 
+/// Emits a row when a timer of processing time fires, and ends then.
+struct Waking;
+
+impl Job for Waking {
+    const NAME: &'static str = "waking";
+    const SUMMARY: &'static str = "Emits a row when a timer of processing time fires";
+    const OPTIONS: &'static [OptionDoc] = &[];
+
+    fn build(env: &Environment, _options: &Options) -> Result<(), Error> {
+        let heard = Arc::new(AtomicBool::new(false));
+        let hears = Arc::clone(&heard);
+        env.generate(move |_, _| {
+            let heard = Arc::clone(&heard);
+            (0..1000u64).take_while(move |_| !heard.load(Ordering::Relaxed))
+        })
+        .subtasks(1)
+        .per_second(200)
+        .filter(|tick| tick == 0)
+        .key_by::<u64, _>(|tick| *tick)
+        .process(Alarm)
+        .inspect(move |_| hears.store(true, Ordering::Relaxed))
+        .result();
+        Ok(())
+    }
+}
+
+/// Rings 30 ms after each row.
+#[derive(Clone)]
+struct Alarm;
+
+impl KeyedProcessFunction for Alarm {
+    type Key = u64;
+    type In = u64;
+    /// When it was to ring, and when it did.
+    type Out = (i64, i64);
+    type States = ();
+
+    fn open(&mut self, _: &mut StateRegistry<'_>) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        (): &mut (),
+        _: u64,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        let now = context.processing_time();
+        context.register_processing_timer(now + 30)
+    }
+
+    fn on_processing_timer(
+        &mut self,
+        (): &mut (),
+        time: i64,
+        context: &mut ProcessContext<'_, Self>,
+    ) -> Result<(), TaskError> {
+        let now = context.processing_time();
+        context.emit((time, now));
+        Ok(())
+    }
+}
+
 /// Its partitioner names a subtask that there is not.
 struct Outside;
 
@@ -78,6 +152,6 @@ impl Job for Unsorted {
 millstream_sdk::plugin! {
     name: "several",
     summary: "Several jobs",
-    jobs: [Endless, Both, Outside, Unsorted],
+    jobs: [Endless, Both, Waking, Outside, Unsorted],
 }
 millstream_sdk::export!(plugin);

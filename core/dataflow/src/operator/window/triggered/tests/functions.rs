@@ -72,8 +72,8 @@ fn a_window_that_an_evictor_has_emptied_is_emitted() {
     assert_eq!(numbers(&mut bench), [[]; 1]);
 }
 
-/// Fires when a number is larger than all before it in the window by more than so much, purges at 0, and
-/// fires and purges at the end.
+/// Fires when a number is larger than all before it in the window by more than so much, purges at
+/// 0, and fires and purges at the end.
 #[derive(Clone)]
 struct Jump(u64);
 

@@ -106,6 +106,28 @@ fn intervals_that_nobody_saw_are_one() {
     assert_eq!(other.rows(), [(1, 0, 100, 1, 1)]);
 }
 
+#[test]
+fn sessions_of_the_clock_end_when_no_row_came() {
+    let mut bench = sums(ProcessingTimeSessionWindows { gap: 10 }, ProcessingTimeTrigger);
+    for (time, key) in [(100, 1), (105, 2), (108, 1), (116, 1)] {
+        bench.pass(time);
+        bench.push(&[(key, 0, 1)]);
+    }
+    assert_eq!(bench.rows(), [(2, 105, 115, 1, 1)]);
+    let chunks = bench.snapshot(|_| {});
+    bench.pass(125);
+    assert_eq!(bench.rows(), [(1, 100, 126, 3, 3)]);
+    assert_eq!(bench.snapshot(|_| {}), []);
+    // From the snapshot it goes on as long as rows come.
+    let mut other = sums(ProcessingTimeSessionWindows { gap: 10 }, ProcessingTimeTrigger);
+    other.restore(&chunks);
+    other.stand_still_until(121);
+    other.push(&[(1, 0, 7)]);
+    other.pass(500);
+    assert_eq!(other.rows(), [(1, 100, 131, 4, 10)]);
+    assert_eq!(other.snapshot(|_| {}), []);
+}
+
 /// Sessions with a trigger that has timers: those of windows that are gone do not fire.
 #[test]
 fn a_continuous_trigger_goes_on_in_the_session_that_windows_become() {
