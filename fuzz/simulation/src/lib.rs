@@ -37,6 +37,7 @@ mod bug;
 mod build;
 mod check;
 mod consumer;
+pub mod engine;
 pub mod fuzz;
 mod ledger;
 mod log;

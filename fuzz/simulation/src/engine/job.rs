@@ -1,0 +1,127 @@
+//! The job that is simulated, its input, and what must come of it.
+
+use std::collections::BTreeMap;
+
+use millstream_dataflow::{
+    Connector, Environment, TaskError,
+    operator::{Emit, window::WindowAggregate},
+    stream::Program,
+};
+use millstream_state::{
+    time::Bounded,
+    window::{Tumbling, Window},
+};
+
+use crate::Random;
+
+/// A key, a time in milliseconds, and the number of the row.
+pub(super) type Row = (u64, i64, u64);
+
+/// A key, the begin of its window, and count and sum of its rows.
+pub(super) type Shown = (u64, i64, u64, u64);
+
+/// Key groups of the windows.
+const KEY_GROUPS: u32 = 8;
+
+/// What is read, and how it is taken together.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Rows by split. None is behind one of its split by more than `disorder`.
+    pub(super) splits: Vec<Vec<Row>>,
+    /// Milliseconds.
+    pub(super) disorder: i64,
+    /// Milliseconds.
+    window: i64,
+    /// The sink's rows come from all windows, not from the one beside it.
+    spreads: bool,
+}
+
+impl Job {
+    pub(super) fn new(random: &mut Random) -> Self {
+        let keys = u64::from(random.between(1, 20));
+        let disorder = i64::from(random.between(0, 30));
+        let window = i64::from(random.between(5, 200));
+        let splits = random.between(1, 7);
+        // Splits that follow each other in time are what makes a watermark too high, if anything does.
+        let follow = random.percent(50);
+        let reversed = random.percent(50);
+        let mut number = 0;
+        let splits = (0..splits).map(|split| {
+            let rows = random.between(0, 250);
+            let split = if reversed { splits - split } else { split };
+            let mut time = if follow { i64::from(split) * 1000 } else { 0 };
+            (0..rows)
+                .map(|_| {
+                    time += i64::from(random.between(0, 8));
+                    number += 1;
+                    let back = i64::from(random.between(0, disorder as u32));
+                    (random.below(keys), time - back, number)
+                })
+                .collect()
+        });
+        Self { splits: splits.collect(), disorder, window, spreads: random.percent(30) }
+    }
+
+    /// The program, as a user would write it.
+    pub(super) fn program(&self) -> Result<Program, TaskError> {
+        let env = Environment::new("simulated");
+        let windows = Tumbling::of(self.window);
+        let windows = windows.map_err(|error| TaskError::new(error.to_string()))?;
+        let shown = env
+            .source::<Row>("rows", Connector::new("simulated"))
+            .assign_watermarks(Bounded::new(self.disorder), |row| row.1)
+            .key_by::<u64, _>(|row| row.0)
+            .window(windows, |row| row.1)
+            .aggregate(Sum)
+            .max_parallelism(KEY_GROUPS);
+        if self.spreads {
+            shown.rebalance().sink("shown", Connector::new("simulated"));
+        } else {
+            shown.sink("shown", Connector::new("simulated"));
+        }
+        Ok(env.build())
+    }
+
+    /// What must be shown, once each.
+    pub(super) fn expected(&self) -> BTreeMap<Shown, u32> {
+        let mut windows: BTreeMap<(u64, i64), (u64, u64)> = BTreeMap::new();
+        for (key, time, number) in self.splits.iter().flatten() {
+            let begin = time.div_euclid(self.window) * self.window;
+            let (rows, sum) = windows.entry((*key, begin)).or_default();
+            *rows += 1;
+            *sum += number;
+        }
+        windows
+            .into_iter()
+            .map(|((key, begin), (rows, sum))| ((key, begin, rows, sum), 1))
+            .collect()
+    }
+}
+
+#[derive(Clone)]
+struct Sum;
+
+impl WindowAggregate for Sum {
+    type In = Row;
+    type Key = u64;
+    type Accumulator = (u64, u64);
+    type Out = Shown;
+
+    fn create(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn add(&self, (rows, sum): &mut (u64, u64), (_, _, number): Row) {
+        *rows += 1;
+        *sum += number;
+    }
+
+    fn merge(&self, (rows, sum): &mut (u64, u64), other: (u64, u64)) {
+        *rows += other.0;
+        *sum += other.1;
+    }
+
+    fn finish(&self, key: u64, window: Window, (rows, sum): (u64, u64), out: &mut dyn Emit<Shown>) {
+        out.emit((key, window.start, rows, sum));
+    }
+}

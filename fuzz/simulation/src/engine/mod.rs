@@ -1,0 +1,139 @@
+//! A job on the whole engine: coordinator, several processes, splits, windows, a sink with two-phase
+//! commit, in simulated time, over a simulated network and disk.
+//!
+//! What is real: the typed program and its chains, tasks and their channels, the keyed state in both
+//! backends, barriers and data in flight, the coordinator, manifests, the storage's reference
+//! implementation, the machine of two-phase commit. What stands in for the host, in miniature and in its
+//! manner: the threads of sources and sinks, the keeper that writes state, the deployment, the connections.
+//!
+//! # What breaks
+//!
+//! Processes, the coordinating one too, at any step, with a liking for steps that have to do with
+//! checkpoints; connections; disks that are full, that fail, that tear a write in two; power. Messages
+//! between coordinator and tasks are late, out of order, and come twice. After each failure the job goes
+//! on from the latest checkpoint that is whole, with another parallelism, other processes, another backend
+//! and other barriers.
+//!
+//! # What is checked
+//!
+//! What the sink has shown in the end is what a loop over the input makes, each row once. Nothing is
+//! committed that was not prepared, or aborted after it was committed, or written behind the last
+//! checkpoint. No task fails while nothing broke. Whoever has nothing to do is not polled, so a wake-up that is
+//! lost is a deadlock; and the run has an end.
+
+mod actor;
+mod attempt;
+mod bug;
+mod bytes;
+mod coordinate;
+mod cx;
+mod deploy;
+mod external;
+mod job;
+mod keeper;
+mod link;
+mod plan;
+mod restore;
+mod sink;
+mod source;
+
+use std::{collections::BTreeMap, fmt, rc::Rc};
+
+pub use bug::EngineBug;
+
+use attempt::Ended;
+use cx::Cx;
+use job::{Job, Shown};
+use plan::Plan;
+
+use crate::Random;
+
+/// What came of one seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineReport {
+    /// The seed.
+    pub seed: u64,
+    /// The bug that was planted, if any.
+    pub bug: Option<EngineBug>,
+    /// How often somebody had a turn.
+    pub steps: u64,
+    /// How often the job was begun.
+    pub attempts: u32,
+    /// A hash over everything that happened.
+    pub hash: u64,
+    /// What went wrong, if anything.
+    pub failure: Option<String>,
+    /// How often each thing happened.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+impl fmt::Display for EngineReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, steps, attempts, hash, .. } = self;
+        match &self.failure {
+            None => write!(f, "seed {seed}: {steps} steps, {attempts} attempts, hash {hash:016x}"),
+            Some(failure) => {
+                writeln!(f, "seed {seed} failed in attempt {attempts}, step {steps}: {failure}")?;
+                write!(f, "replay: cargo run -p millstream-simulation -- --engine --seed {seed}")?;
+                self.bug.map_or(Ok(()), |bug| write!(f, " --bug {bug}"))
+            }
+        }
+    }
+}
+
+/// Runs one seed. With `trace` what happens is printed.
+pub fn run(seed: u64, bug: Option<EngineBug>, trace: bool) -> EngineReport {
+    let mut cx = Cx::new(Random::new(seed), bug, trace);
+    let (mut steps, mut attempts) = (0, 0);
+    // A machine that finds itself in an impossible state panics: as good as any checker.
+    let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        job(&mut cx, &mut steps, &mut attempts)
+    }));
+    let failure = match ran {
+        Ok(result) => result.err(),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Some(format!("panic: {}", text.unwrap_or("without a message")))
+        }
+    };
+    let (hash, counts) = (cx.hash(), cx.counts().clone());
+    EngineReport { seed, bug, steps, attempts, hash, failure, counts }
+}
+
+/// Runs the job as often as it takes.
+fn job(cx: &mut Cx, steps: &mut u64, attempts: &mut u32) -> Result<(), String> {
+    let job = Rc::new(Job::new(&mut cx.random));
+    let program = job.program().map_err(|error| error.to_string())?;
+    let broken_max = cx.random.between(0, 5);
+    loop {
+        let plan = Plan::new(&mut cx.random, *attempts < broken_max);
+        *attempts += 1;
+        match attempt::run(&plan, &job, &program, steps, cx)? {
+            Ended::Done => break,
+            Ended::Failed => {}
+        }
+    }
+    compare(&job.expected(), cx.external.shown())
+}
+
+/// Compares what was shown with what was to be.
+fn compare(expected: &BTreeMap<Shown, u32>, shown: &BTreeMap<Shown, u32>) -> Result<(), String> {
+    if expected == shown {
+        return Ok(());
+    }
+    let missing: Vec<_> = expected.keys().filter(|row| !shown.contains_key(row)).collect();
+    let twice: Vec<_> = shown.iter().filter(|(_, times)| **times > 1).collect();
+    let wrong: Vec<_> = shown.keys().filter(|row| !expected.contains_key(row)).collect();
+    Err(format!(
+        "of {} rows {} are missing, {} are wrong, and {} are there more than once: missing {:?}, wrong \
+         {:?}, more than once {:?}",
+        expected.len(),
+        missing.len(),
+        wrong.len(),
+        twice.len(),
+        missing.first(),
+        wrong.first(),
+        twice.first()
+    ))
+}

@@ -1,0 +1,124 @@
+//! What is chosen for an attempt to run the job: how it runs, and what breaks.
+
+use millstream_checkpoint::coordinator::Config;
+use millstream_dataflow::task::BufferTimeout;
+use millstream_exchange::event::Alignment;
+
+use crate::Random;
+
+/// What breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A process ends. The first one coordinates.
+    Crash(u32),
+    /// A connection between two processes is lost.
+    LoseConnection,
+    /// So many bytes of checkpoints fit the disk, for a while.
+    DiskFull(u64),
+    /// After so many changes the storage fails, for a while, and tears the write at hand in two.
+    DiskFails(u64),
+}
+
+/// When it breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// After so many steps.
+    Step(u64),
+    /// After so many things that have to do with checkpoints, of the attempt.
+    Point(u64),
+}
+
+/// How an attempt runs.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) parallelism: u32,
+    pub(super) processes: u32,
+    /// State is in files.
+    pub(super) filed: bool,
+    /// Milliseconds after which barriers overtake, if they do.
+    pub(super) overtakes_after: Option<u32>,
+    pub(super) config: Config,
+    pub(super) timeout: BufferTimeout,
+    /// Bytes of state that wait for the keeper.
+    pub(super) load_max: usize,
+    /// State of more bytes goes into files.
+    pub(super) inline_max: usize,
+    /// Rows that the source reads at once.
+    pub(super) rows_max: u32,
+    /// Elements under way on a channel between processes.
+    pub(super) credit: usize,
+    /// Microseconds that they take.
+    pub(super) delay_max: u64,
+    /// Microseconds that a poll takes.
+    pub(super) pace: u64,
+    pub(super) faults: Vec<(When, Fault)>,
+}
+
+impl Plan {
+    /// A plan; nothing breaks unless it `may_break`.
+    pub(super) fn new(random: &mut Random, may_break: bool) -> Self {
+        let processes = random.between(1, 3);
+        let parallelism = random.between(1, 4);
+        let overtakes_after = match random.below(3) {
+            0 => None,
+            1 => Some(1),
+            _ => Some(random.between(2, 20)),
+        };
+        let alignment = overtakes_after
+            .map_or(Alignment::Aligned, |timeout_ms| Alignment::Timeout { timeout_ms });
+        let config = Config {
+            interval_ms: Some(u64::from(random.between(1, 30))),
+            timeout_ms: match may_break && random.percent(30) {
+                true => u64::from(random.between(5, 100)),
+                false => 1_000_000,
+            },
+            min_pause_ms: u64::from(random.between(0, 5)),
+            max_concurrent: random.between(1, 3) as usize,
+            tolerable_failures: match may_break && random.percent(20) {
+                true => random.between(0, 3),
+                false => u32::MAX,
+            },
+            retained: random.between(1, 3) as usize,
+            alignment,
+        };
+        let timeout = match random.below(3) {
+            0 => BufferTimeout::EachRecord,
+            1 => BufferTimeout::OnlyFull,
+            _ => BufferTimeout::After(random.below(10_000)),
+        };
+        let mut plan = Self {
+            parallelism,
+            processes: processes.min(parallelism),
+            filed: random.percent(25),
+            overtakes_after,
+            config,
+            timeout,
+            load_max: 1 + random.below(4000) as usize,
+            inline_max: random.below(1000) as usize,
+            rows_max: random.between(1, 30),
+            credit: random.between(1, 8) as usize,
+            delay_max: [0, 100, 1000, 5000][random.index(4)],
+            pace: [50, 300, 1000][random.index(3)],
+            faults: Vec::new(),
+        };
+        if may_break {
+            let faults = random.between(1, 3);
+            plan.faults = (0..faults).map(|_| plan.fault(random)).collect();
+        }
+        plan
+    }
+
+    fn fault(&self, random: &mut Random) -> (When, Fault) {
+        let when = match random.percent(50) {
+            true => When::Step(random.below(2500)),
+            false => When::Point(random.below(60)),
+        };
+        let fault = match random.below(6) {
+            0 => Fault::DiskFull(random.below(2000)),
+            1 => Fault::DiskFails(random.below(5)),
+            2 if self.processes > 1 => Fault::LoseConnection,
+            _ => Fault::Crash(random.below(u64::from(self.processes)) as u32),
+        };
+        (when, fault)
+    }
+}
