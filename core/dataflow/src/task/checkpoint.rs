@@ -296,7 +296,7 @@ impl Checkpointing {
     }
 
     /// The next thing to do. Behind a snapshot nothing is to be done before it was
-    /// [taken](Self::opened).
+    /// taken.
     pub fn next_step(&mut self, now: u64) -> Option<Step> {
         while !self.waits {
             return Some(match self.actions.pop()? {

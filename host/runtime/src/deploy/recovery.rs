@@ -38,14 +38,14 @@ impl Deployer<'_> {
         info: &OpenInfo,
         program: &dyn JobProgram,
     ) -> Result<Vec<Recovered>, TaskError> {
-        let mut all = Vec::new();
-        let Some(restore) = self.restore() else { return Ok(all) };
+        let (mut sent, mut received) = (Vec::new(), Vec::new());
+        let Some(restore) = self.restore() else { return Ok(sent) };
         for (edge, number) in self.graph.edges.iter().zip(0..) {
             if edge.from == subtask.node {
                 let lost = self.lost(restore, number, subtask.index, info.parallelism)?;
                 if !lost.is_empty() {
                     let writer = program.writer(edge.from, edge.output, info)?;
-                    all.push(Recovered::Sent(writer, in_order(lost)));
+                    sent.push(Recovered::Sent(writer, in_order(lost)));
                 }
             }
             let is_source = |node: u32| {
@@ -54,11 +54,17 @@ impl Deployer<'_> {
             };
             if edge.to == subtask.node && is_source(edge.from) {
                 let lost = self.lost(restore, number, subtask.index, info.parallelism)?;
-                let elements = lost.into_values().flatten().collect();
-                all.push(Recovered::Received(edge.input, elements));
+                // Each is a split by itself, which no watermark follows from before the last one has begun.
+                let splits = lost
+                    .into_values()
+                    .flat_map(|split| std::iter::once(Again::SplitBegins).chain(split));
+                received.push(Recovered::Received(edge.input, splits.collect()));
             }
         }
-        Ok(all)
+        // What was sent is older than what was received: the watermarks of the one must not overtake the
+        // rows of the other.
+        sent.extend(received);
+        Ok(sent)
     }
 
     /// What was in flight on an edge, by who had sent and who was to receive it, as far as one of
