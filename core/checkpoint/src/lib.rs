@@ -14,6 +14,7 @@
 //! | [`Aligner`] | which channels of a task wait, when it takes its snapshot | rows |
 //! | [`TwoPhase`] | which transactions of a sink are committed, and which undone | what is in them |
 //! | [`Restart`] | whether a job that failed begins again, and when | why it failed |
+//! | [`Heartbeats`] | which process is taken for dead | processes |
 //! | [`Manifest`] | which bytes say what a checkpoint consists of | files |
 //!
 //! [`CheckpointStorage`] is where the files are kept, and is implemented by backends.
@@ -38,6 +39,7 @@ mod checksum;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod coordinator;
+pub mod heartbeat;
 pub mod manifest;
 mod permit;
 pub mod restart;
@@ -47,6 +49,7 @@ pub mod two_phase;
 pub use align::Aligner;
 pub use checksum::Checksum;
 pub use coordinator::{Coordinator, TaskId};
+pub use heartbeat::Heartbeats;
 pub use manifest::Manifest;
 pub use permit::{PERMIT_BYTES, Permit};
 pub use restart::Restart;

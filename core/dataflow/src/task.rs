@@ -89,8 +89,6 @@ pub enum Recovered {
 pub enum Again {
     /// The rows of a page from one on.
     Page(Buffer, usize),
-    /// A watermark.
-    Watermark(i64),
     /// What follows is of another split.
     SplitBegins,
 }
@@ -572,8 +570,6 @@ impl Task {
                             chain.signal(Signal::SplitBegins, context)
                         })?;
                     }
-                    // Those of sources come from the chains behind them.
-                    Some(Again::Watermark(_)) => {}
                     None => drop(self.recovered.pop_front()),
                 }
             }
@@ -588,11 +584,6 @@ impl Task {
                         if next < view.rows() {
                             elements.push_front(Again::Page(page, next));
                         }
-                    }
-                    Some(Again::Watermark(time)) => {
-                        writer.signal(Signal::Watermark(time), &mut context);
-                        // Rows that follow may be late.
-                        writer.flush(true, &mut context);
                     }
                     Some(Again::SplitBegins) => {}
                     None => writer.flush(true, &mut context),

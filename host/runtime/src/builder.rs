@@ -27,6 +27,8 @@ use crate::{
 const NETWORK_BYTES_DEFAULT: usize = 64 << 20;
 /// Managed memory if none is set, in bytes.
 const MANAGED_BYTES_DEFAULT: usize = 128 << 20;
+/// After so long a process that says nothing is taken for dead, as in Flink.
+const HEARTBEAT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(50);
 /// Rows of the largest size that there is memory for, beyond segments.
 const JUMBO_RECORDS: u64 = 4;
 /// How long threads that are in a call that blocks are waited for when a job is over.
@@ -59,6 +61,7 @@ pub struct Builder {
     managed_bytes: usize,
     spill: Arc<dyn SpillStorage>,
     state: StateBackend,
+    heartbeat_timeout: Duration,
     checkpoints: Option<CheckpointOptions>,
     registry: Registry,
 }
@@ -80,6 +83,7 @@ impl Default for Builder {
             managed_bytes: MANAGED_BYTES_DEFAULT,
             spill: Arc::new(LocalFiles::default()),
             state: StateBackend::default(),
+            heartbeat_timeout: HEARTBEAT_TIMEOUT_DEFAULT,
             checkpoints: None,
             registry: Registry::new(),
         }
@@ -155,6 +159,11 @@ impl Builder {
         Self { state: backend, ..self }
     }
 
+    /// Sets after how long a worker process that says nothing is taken for dead.
+    pub fn heartbeat_timeout(self, timeout: Duration) -> Self {
+        Self { heartbeat_timeout: timeout, ..self }
+    }
+
     /// Takes checkpoints, and begins from the last one if there is one: a job that failed or was killed
     /// goes on from there, as if nothing had happened behind it. When a job is done its checkpoints are
     /// removed.
@@ -205,6 +214,7 @@ impl Builder {
             managed_bytes: self.managed_bytes,
             spill: self.spill,
             state: self.state,
+            heartbeat_timeout: self.heartbeat_timeout,
             checkpoints: self.checkpoints,
             savepoints: Savepoints::default(),
             registry: Arc::new(self.registry),
@@ -245,6 +255,7 @@ pub struct Runtime {
     pub(crate) managed_bytes: usize,
     pub(crate) spill: Arc<dyn SpillStorage>,
     pub(crate) state: StateBackend,
+    pub(crate) heartbeat_timeout: Duration,
     pub(crate) checkpoints: Option<CheckpointOptions>,
     pub(crate) savepoints: Savepoints,
     pub(crate) registry: Arc<Registry>,

@@ -215,6 +215,7 @@ impl Config {
             .segment_size(self.bytes("memory.segment-size"))
             .exchange(self.exchange())
             .storage(LocalFiles::new(self.spill_directories(), self.spill_storage()))
+            .heartbeat_timeout(parse_duration(self.value("heartbeat.timeout")).unwrap_or_default())
             .state(match self.value("state.backend.type") {
                 "lsm" => StateBackend::Lsm,
                 _ => StateBackend::Memory,

@@ -1,15 +1,31 @@
 //! Chains that make their rows themselves.
 
-use alloc::{format, vec::Vec};
+use alloc::{format, vec, vec::Vec};
 
 use millstream_data::{Value, page::ValidPage};
-use millstream_state::format::{Chunk, ReadChunk};
+use millstream_state::{
+    Kind,
+    description::{DESCRIPTIONS, Description, Part},
+    format::{Chunk, ReadChunk},
+};
 
 use super::Stage;
 use crate::{
     chain::{Chain, Context, OpenInfo, Produced, Signal, TaskError},
     state::damaged,
 };
+
+/// What a snapshot has of a source: how many rows were made, under how many subtasks there are.
+fn description() -> Description {
+    Description {
+        name: "rows-made".into(),
+        kind: Kind::Value,
+        key: vec![Part::Opaque(Some(4))],
+        namespace: Vec::new(),
+        map_key: Vec::new(),
+        value: vec![Part::Opaque(Some(8))],
+    }
+}
 
 /// A chain that begins with a source of its own, an iterator.
 #[derive(Debug)]
@@ -130,7 +146,9 @@ impl<T: Value, I: Iterator<Item = T> + Send, S: Stage<T>> Chain for SourceChain<
     fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
         if let Some(made) = self.frozen.take() {
             let (subtask, parallelism) = self.place;
-            let mut chunk = Chunk::begin(0, subtask, out);
+            let mut chunk = Chunk::begin(DESCRIPTIONS, subtask, out);
+            description().write(0, &mut chunk);
+            let mut chunk = chunk.next(0, subtask);
             chunk.whole(&parallelism.to_le_bytes(), &[], &made.to_le_bytes());
             chunk.end();
         }
@@ -149,6 +167,9 @@ impl<T: Value, I: Iterator<Item = T> + Send, S: Stage<T>> Chain for SourceChain<
             let read = ReadChunk::read(chunks, offset);
             let (chunk, next) = read.map_err(|error| TaskError::new(format!("{error}")))?;
             offset = next;
+            if chunk.state == DESCRIPTIONS {
+                continue;
+            }
             for entry in chunk.entries() {
                 if entry.key != parallelism.to_le_bytes() {
                     return Err(TaskError::new(

@@ -296,7 +296,7 @@ impl Checkpointing {
     }
 
     /// The next thing to do. Behind a snapshot nothing is to be done before it was
-    /// [taken](Self::opened).
+    /// taken.
     pub fn next_step(&mut self, now: u64) -> Option<Step> {
         while !self.waits {
             return Some(match self.actions.pop()? {
@@ -478,7 +478,6 @@ fn finish(capturing: &mut Option<(u64, bool)>, writer: &mut dyn Checkpoints, che
 fn keep(origin: Origin, element: &Element, row: u32, out: &mut Vec<u8>) {
     let element = match element {
         Element::Page(page) => InFlight::Page { row, bytes: page },
-        Element::Event(Event::Watermark(time)) => InFlight::Watermark(*time),
         Element::SplitBegins => InFlight::SplitBegins,
         // The producer says it again.
         Element::Event(_) | Element::LastSplit => return,

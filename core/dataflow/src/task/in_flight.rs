@@ -1,12 +1,13 @@
 //! Data in flight: what a channel held in front of an unaligned barrier, as a checkpoint keeps it.
 //!
 //! Of each element it says which edge and which subtask of the producer it came from, so that it can be
-//! sent again through the same partitioner, whatever the parallelism is then. Little-endian:
+//! sent again through the same partitioner, whatever the parallelism is then. Watermarks are not kept: who
+//! sends the rows again may then read other splits, and those of the rows that follow are not late.
+//! Little-endian:
 //!
 //! ```text
-//! edge u32 | subtask u32 | tag u8 | page:       first row u32 | length u32 | bytes
-//!                                 | watermark:  time i64
-//!                                 | split:      nothing
+//! edge u32 | subtask u32 | tag u8 | page:   first row u32 | length u32 | bytes
+//!                                 | split:  nothing
 //! ```
 
 use alloc::{format, vec::Vec};
@@ -32,15 +33,12 @@ pub enum InFlight<'a> {
         /// The page.
         bytes: &'a [u8],
     },
-    /// A watermark.
-    Watermark(i64),
     /// From a source: what follows is of another split.
     SplitBegins,
 }
 
 const PAGE: u8 = 0;
-const WATERMARK: u8 = 1;
-const SPLIT: u8 = 2;
+const SPLIT: u8 = 1;
 
 impl InFlight<'_> {
     /// Appends it to `out`.
@@ -53,10 +51,6 @@ impl InFlight<'_> {
                 out.extend_from_slice(&row.to_le_bytes());
                 out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
                 out.extend_from_slice(bytes);
-            }
-            Self::Watermark(time) => {
-                out.push(WATERMARK);
-                out.extend_from_slice(&time.to_le_bytes());
             }
             Self::SplitBegins => out.push(SPLIT),
         }
@@ -95,10 +89,6 @@ fn element(bytes: &[u8]) -> Option<(Origin, InFlight<'_>, &[u8])> {
             let (page, bytes) = bytes.split_at_checked(number(length) as usize)?;
             (InFlight::Page { row: number(row), bytes: page }, bytes)
         }
-        WATERMARK => {
-            let (time, bytes) = bytes.split_first_chunk()?;
-            (InFlight::Watermark(i64::from_le_bytes(*time)), bytes)
-        }
         SPLIT => (InFlight::SplitBegins, bytes),
         _ => return None,
     };
@@ -113,7 +103,6 @@ mod tests {
     fn what_is_written_is_read_and_each_cut_is_seen() {
         let elements = [
             InFlight::Page { row: 3, bytes: b"a page" },
-            InFlight::Watermark(-7),
             InFlight::SplitBegins,
             InFlight::Page { row: 0, bytes: b"" },
         ];

@@ -312,6 +312,39 @@ fn twenty_kills_write_each_row_to_files_once() {
     survives(&case, &scratch, 2);
 }
 
+/// A worker that is stopped, not killed: its pipes and connections stay open, and it says nothing.
+#[test]
+fn a_worker_that_is_not_heard_of_is_taken_for_dead() {
+    let scratch = Scratch::new("silent");
+    let checkpoints = PathBuf::from(scratch.path("checkpoints"));
+    let arguments: Vec<String> = [
+        "run",
+        library().to_str().expect("UTF-8"),
+        "--checkpoint-dir",
+        checkpoints.to_str().expect("UTF-8"),
+        "--checkpoint-interval",
+        "5ms",
+        "--processes",
+        "2",
+        "--set",
+        "heartbeat.timeout=700ms",
+    ]
+    .map(String::from)
+    .into();
+    let mut run = Run::start(&arguments);
+    assert!(run.wait(&When::Complete(2), &checkpoints), "it is not over so soon");
+    let worker = run.worker().expect("a worker");
+    // SAFETY: a plain system call; the process is a child's child, and not waited for.
+    unsafe { libc::kill(worker, libc::SIGSTOP) };
+    let (printed, said, went_well) = run.finish();
+    assert!(went_well, "{said}");
+    assert!(said.contains("it was not heard of for"), "{said}");
+    assert!(said.contains("going on from checkpoint"), "{said}");
+    let mut rows: Vec<String> = printed.lines().skip(1).map(str::to_owned).collect();
+    rows.sort();
+    assert_eq!(rows, reference(&data("flights.csv.gz"), &data("weather.csv.gz")));
+}
+
 #[test]
 fn a_job_that_is_done_leaves_no_checkpoints() {
     let scratch = Scratch::new("done");

@@ -190,28 +190,22 @@ impl Restore {
     }
 
     /// Hands the data that were in flight towards each subtask of an operator to `take`, with the number of
-    /// the subtask and how many there were.
+    /// the subtask.
     ///
     /// # Errors
     /// If they cannot be read, or that of `take`.
     pub(crate) fn each_in_flight(
         &self,
         operator: &str,
-        mut take: impl FnMut(u32, u32, &[u8]) -> Result<(), TaskError>,
+        mut take: impl FnMut(u32, &[u8]) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
         let Some(operator) = self.manifest.operator(operator) else { return Ok(()) };
-        let parallelism = operator.parallelism();
         for (subtask, number) in operator.subtasks.iter().zip(0..) {
             for state in subtask.states.iter().filter(|state| state.kind == Kind::InFlight) {
-                take(number, parallelism, &self.bytes(state)?)?;
+                take(number, &self.bytes(state)?)?;
             }
         }
         Ok(())
-    }
-
-    /// How many subtasks an operator had.
-    pub(crate) fn parallelism(&self, operator: &str) -> Option<u32> {
-        self.manifest.operator(operator).map(Operator::parallelism)
     }
 
     /// Checks that an operator has as many key groups as it had, since that is how its state is divided.

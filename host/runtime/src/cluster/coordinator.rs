@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millstream_checkpoint::TaskId;
+use millstream_checkpoint::{Heartbeats, TaskId};
 use millstream_dataflow::{StreamGraph, TaskError, graph::execution::ExecutionGraph, task::Order};
 use millstream_executor::Outcome;
 use millstream_loader::{OpenJob, Registry};
@@ -167,7 +167,51 @@ fn run(
         let outcome = deployment.outcome();
         checkpointed.begin(graph, runtime.parallelism, &splits, outcome, elsewhere);
     }
+    let mut pulse = Pulse::new(workers, runtime.heartbeat_timeout);
+    let watch = &mut |progress: &Progress, outcome: &Arc<Outcome>| {
+        if let Some(silent) = pulse.feel(workers) {
+            outcome.failed(TaskError::new(silent.to_string()));
+        }
+        watch(progress, outcome);
+    };
     runtime.finish(deployment, begin, watch).map_err(Ended::Failed)
+}
+
+/// Whether the workers give signs of life.
+struct Pulse {
+    begin: Instant,
+    beats: Heartbeats,
+    /// By worker: messages that it had sent.
+    counted: Vec<u64>,
+}
+
+impl Pulse {
+    fn new(workers: &Workers, timeout: Duration) -> Self {
+        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let counted = vec![0; workers.0.len()];
+        Self { begin: Instant::now(), beats: Heartbeats::new(counted.len(), timeout, 0), counted }
+    }
+
+    /// A worker that has given none for too long, which is then to be killed.
+    fn feel(&mut self, workers: &mut Workers) -> Option<RunError> {
+        let now = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let numbered = workers.0.iter().zip(&mut self.counted).enumerate();
+        for (peer, (worker, counted)) in numbered {
+            let count = worker.state.messages.load(Ordering::Relaxed);
+            if std::mem::replace(counted, count) != count {
+                self.beats.heard(peer, now);
+            }
+        }
+        let silence = self.beats.step(now)?;
+        let worker = workers.0.get_mut(silence.peer)?;
+        // What it has done is done: it says nothing any more because it has nothing to say.
+        if matches!(&*worker.state.stage(), Ok(stage) if *stage >= Stage::Finished) {
+            return None;
+        }
+        let seconds = silence.for_ms as f64 / 1000.0;
+        worker.silent = Some(format!("it was not heard of for {seconds:.1} s"));
+        worker.silent.as_deref().map(|what| worker.failed(what))
+    }
 }
 
 /// The other processes of a job.
@@ -182,6 +226,8 @@ struct Worker {
     /// Reads what it says, once the job runs.
     ears: Option<JoinHandle<()>>,
     state: Arc<Reported>,
+    /// Why it is taken for dead although it was not seen to die.
+    silent: Option<String>,
 }
 
 /// How far a worker is.
@@ -204,7 +250,7 @@ struct Reported {
     changed: Condvar,
     /// Its standard input, once the job runs.
     input: Mutex<Option<ChildStdin>>,
-    /// Messages that it has sent since it was last asked.
+    /// Messages that it has sent, counts every now and then if nothing else.
     messages: AtomicU64,
 }
 
@@ -240,6 +286,7 @@ impl Workers {
                 output: output.map(BufReader::new),
                 ears: None,
                 state: Arc::new(Reported::new()),
+                silent: None,
             });
         }
         for worker in &mut workers.0 {
@@ -383,7 +430,11 @@ impl Workers {
     fn give_up(mut self) -> Option<RunError> {
         let mut died = None;
         for worker in &mut self.0 {
-            if let Some(status) = worker.ended_by_itself() {
+            if let Some(what) = &worker.silent {
+                died.get_or_insert(worker.failed(what));
+                // It may be stopped, and would not hear that it is to end.
+                let _ = worker.child.kill();
+            } else if let Some(status) = worker.ended_by_itself() {
                 died.get_or_insert(worker.failed(&describe(status)));
             }
         }
@@ -432,7 +483,7 @@ impl Reported {
 
     /// Waits until the worker is so far, as long as it gives signs of life and `go_on` holds.
     fn wait(&self, wanted: Stage, mut go_on: impl FnMut() -> bool) -> Result<(), String> {
-        let mut heard = Instant::now();
+        let (mut heard, mut counted) = (Instant::now(), 0);
         let missing = |stage: &mut Result<Stage, String>| matches!(stage, Ok(s) if *s < wanted);
         loop {
             let waited = self.changed.wait_timeout_while(self.stage(), PROGRESS_EVERY, missing);
@@ -441,7 +492,8 @@ impl Reported {
                 Ok(_) => {}
                 Err(what) => return Err(what.clone()),
             }
-            if self.messages.swap(0, Ordering::Relaxed) > 0 {
+            let count = self.messages.load(Ordering::Relaxed);
+            if std::mem::replace(&mut counted, count) != count {
                 heard = Instant::now();
             }
             if !go_on() || heard.elapsed() > PATIENCE {

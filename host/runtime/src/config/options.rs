@@ -206,6 +206,12 @@ pub const OPTIONS: &[ConfigOption] = &[
         doc: "Where savepoints go, each into a directory of its own; there are none if not set",
     },
     ConfigOption {
+        key: "heartbeat.timeout",
+        kind: ConfigKind::Duration,
+        default: "50 s",
+        doc: "After so long a worker process that says nothing is taken for dead",
+    },
+    ConfigOption {
         key: "restart.attempts",
         kind: ConfigKind::Count,
         default: "3",

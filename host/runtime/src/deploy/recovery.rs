@@ -38,14 +38,15 @@ impl Deployer<'_> {
         info: &OpenInfo,
         program: &dyn JobProgram,
     ) -> Result<Vec<Recovered>, TaskError> {
-        let mut all = Vec::new();
-        let Some(restore) = self.restore() else { return Ok(all) };
+        let (mut sent, mut received) = (Vec::new(), Vec::new());
+        let Some(restore) = self.restore() else { return Ok(sent) };
         for (edge, number) in self.graph.edges.iter().zip(0..) {
             if edge.from == subtask.node {
                 let lost = self.lost(restore, number, subtask.index, info.parallelism)?;
                 if !lost.is_empty() {
                     let writer = program.writer(edge.from, edge.output, info)?;
-                    all.push(Recovered::Sent(writer, in_order(lost)));
+                    let elements = lost.into_values().flatten().collect();
+                    sent.push(Recovered::Sent(writer, elements));
                 }
             }
             let is_source = |node: u32| {
@@ -54,11 +55,17 @@ impl Deployer<'_> {
             };
             if edge.to == subtask.node && is_source(edge.from) {
                 let lost = self.lost(restore, number, subtask.index, info.parallelism)?;
-                let elements = lost.into_values().flatten().collect();
-                all.push(Recovered::Received(edge.input, elements));
+                // Each is a split by itself, which no watermark follows from before the last one has begun.
+                let splits = lost
+                    .into_values()
+                    .flat_map(|split| std::iter::once(Again::SplitBegins).chain(split));
+                received.push(Recovered::Received(edge.input, splits.collect()));
             }
         }
-        Ok(all)
+        // What was sent is older than what was received: the watermarks of the one must not overtake the
+        // rows of the other.
+        sent.extend(received);
+        Ok(sent)
     }
 
     /// What was in flight on an edge, by who had sent and who was to receive it, as far as one of
@@ -72,22 +79,18 @@ impl Deployer<'_> {
     ) -> Result<BTreeMap<(u32, u32), VecDeque<Again>>, TaskError> {
         let mut lost = BTreeMap::<_, VecDeque<Again>>::new();
         let Some(edge) = self.graph.edges.get(number as usize) else { return Ok(lost) };
-        let was = restore.parallelism(&operator_id(self.graph, edge.from));
-        // Watermarks of subtasks that became one, or that one was divided into, are not its own.
-        let is_same = was == Some(parallelism);
         let shape = Shape::new(&edge.schema);
-        restore.each_in_flight(&operator_id(self.graph, edge.to), |receiver, _, bytes| {
+        restore.each_in_flight(&operator_id(self.graph, edge.to), |receiver, bytes| {
             in_flight::read(bytes, |origin, element| {
                 if origin.edge != number || origin.subtask % parallelism != subtask {
                     return Ok(());
                 }
                 let elements = lost.entry((origin.subtask, receiver)).or_default();
-                elements.extend(match element {
+                elements.push_back(match element {
                     InFlight::Page { row, bytes } => {
-                        Some(Again::Page(page(bytes, row, &shape)?, row as usize))
+                        Again::Page(page(bytes, row, &shape)?, row as usize)
                     }
-                    InFlight::Watermark(time) => is_same.then_some(Again::Watermark(time)),
-                    InFlight::SplitBegins => Some(Again::SplitBegins),
+                    InFlight::SplitBegins => Again::SplitBegins,
                 });
                 Ok(())
             })
@@ -112,59 +115,4 @@ fn page(bytes: &[u8], row: u32, shape: &Shape) -> Result<Buffer, TaskError> {
         return Err(damaged(&"it has fewer rows than were processed"));
     }
     Ok(segment.freeze(bytes.len()))
-}
-
-/// What was sent to several consumers, as it may be sent again: a watermark goes to all of them, so
-/// everything that was in front of it, for any of them, comes first.
-fn in_order(lost: BTreeMap<(u32, u32), VecDeque<Again>>) -> VecDeque<Again> {
-    let mut streams: Vec<VecDeque<Again>> = lost.into_values().collect();
-    let mut ordered = VecDeque::new();
-    loop {
-        for stream in &mut streams {
-            while let Some(element) =
-                stream.pop_front_if(|element| !matches!(element, Again::Watermark(_)))
-            {
-                ordered.push_back(element);
-            }
-        }
-        let next = streams.iter().filter_map(|stream| match stream.front() {
-            Some(Again::Watermark(time)) => Some(*time),
-            _ => None,
-        });
-        let Some(next) = next.min() else { return ordered };
-        ordered.push_back(Again::Watermark(next));
-        for stream in &mut streams {
-            stream
-                .pop_front_if(|element| matches!(element, Again::Watermark(time) if *time == next));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_watermark_comes_behind_all_that_was_in_front_of_it() {
-        let page = |row| {
-            Again::Page(
-                Segment::jumbo(JumboBudget::new(1, 1).reserve(1).unwrap(), 1).unwrap().freeze(1),
-                row,
-            )
-        };
-        let mark = Again::Watermark;
-        let lost = BTreeMap::from([
-            ((0, 0), VecDeque::from([page(1), mark(10), page(2), mark(20)])),
-            ((0, 1), VecDeque::from([page(3), mark(20), page(4)])),
-        ]);
-        let order: Vec<i64> = in_order(lost)
-            .into_iter()
-            .map(|element| match element {
-                Again::Page(_, row) => row as i64,
-                Again::Watermark(time) => -time,
-                Again::SplitBegins => 0,
-            })
-            .collect();
-        assert_eq!(order, [1, 3, -10, 2, -20, 4]);
-    }
 }
