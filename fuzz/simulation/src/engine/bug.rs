@@ -19,11 +19,15 @@ pub enum EngineBug {
     SplitTwice,
     /// What was prepared for the restored checkpoint is not shown after all.
     ForgetPrepared,
+    /// Data in flight that a source had sent come again as if the last split had begun.
+    RecoverWithoutSplit,
+    /// Data in flight that a task had received come in front of those that it had sent.
+    RecoverReceivedFirst,
 }
 
 impl EngineBug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::AcknowledgeBeforeUpload,
         Self::ForgetInFlight,
         Self::CommitBeforeCompletion,
@@ -31,6 +35,8 @@ impl EngineBug {
         Self::RestoreDamaged,
         Self::SplitTwice,
         Self::ForgetPrepared,
+        Self::RecoverWithoutSplit,
+        Self::RecoverReceivedFirst,
     ];
 
     /// The name on the command line.
@@ -43,6 +49,8 @@ impl EngineBug {
             Self::RestoreDamaged => "restore-damaged",
             Self::SplitTwice => "split-twice",
             Self::ForgetPrepared => "forget-prepared",
+            Self::RecoverWithoutSplit => "recover-without-split",
+            Self::RecoverReceivedFirst => "recover-received-first",
         }
     }
 

@@ -280,7 +280,7 @@ impl Deployer<'_> {
         let mut recovered = Vec::new();
         if let Some(restore) = self.restore {
             restore.each(&graph.operator_id(subtask.node), |_, chunks| chain.restore(chunks))?;
-            recovered = restore.recovered(graph, subtask, &info, self.program)?;
+            recovered = restore.recovered(graph, subtask, &info, self.program, cx.bug)?;
         }
         let mut partitions = Vec::new();
         for Output { senders, .. } in outputs.into_values() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use millstream_checkpoint::{
     Manifest, MemoryStorage, Permit,
-    manifest::{Kind, Operator, Place, State},
+    manifest::{Kind, Place, State},
     storage::{CheckpointStorage, Restored},
 };
 use millstream_data::page::{Shape, ValidPage};
@@ -19,7 +19,7 @@ use millstream_dataflow::{
 };
 use millstream_memory::{Buffer, JumboBudget, Segment};
 
-use super::bytes;
+use super::{EngineBug, bytes};
 
 /// Behind the id of a source: what its splits are called.
 pub(super) const SPLITS: &str = ": splits";
@@ -109,23 +109,36 @@ impl Restore {
         subtask: Subtask,
         info: &OpenInfo,
         program: &Program,
+        bug: Option<EngineBug>,
     ) -> Result<Vec<Recovered>, TaskError> {
-        let mut all = Vec::new();
+        let (mut sent, mut received) = (Vec::new(), Vec::new());
         for (edge, number) in graph.edges.iter().zip(0..) {
             if edge.from == subtask.node {
                 let lost = self.lost(graph, number, subtask.index, info.parallelism)?;
                 if !lost.is_empty() {
                     let writer = program.writer(edge.from, edge.output, info)?;
-                    all.push(Recovered::Sent(writer, in_order(lost)));
+                    let elements = lost.into_values().flatten().collect();
+                    sent.push(Recovered::Sent(writer, elements));
                 }
             }
             let from = graph.nodes.get(edge.from as usize).map(|node| &node.kind);
             if edge.to == subtask.node && matches!(from, Some(NodeKind::Source(_))) {
                 let lost = self.lost(graph, number, subtask.index, info.parallelism)?;
-                all.push(Recovered::Received(edge.input, lost.into_values().flatten().collect()));
+                // Each is a split by itself, which no watermark follows from before the last one has begun.
+                let begins =
+                    || (bug != Some(EngineBug::RecoverWithoutSplit)).then_some(Again::SplitBegins);
+                let splits = lost.into_values().flat_map(|split| begins().into_iter().chain(split));
+                received.push(Recovered::Received(edge.input, splits.collect()));
             }
         }
-        Ok(all)
+        // What was sent is older than what was received: the watermarks of the one must not overtake the
+        // rows of the other.
+        if bug == Some(EngineBug::RecoverReceivedFirst) {
+            received.extend(sent);
+            return Ok(received);
+        }
+        sent.extend(received);
+        Ok(sent)
     }
 
     /// What was in flight on an edge, by who had sent and who was to receive it, as far as one of
@@ -139,8 +152,6 @@ impl Restore {
     ) -> Result<BTreeMap<(u32, u32), VecDeque<Again>>, TaskError> {
         let mut lost = BTreeMap::<_, VecDeque<Again>>::new();
         let Some(edge) = graph.edges.get(number as usize) else { return Ok(lost) };
-        let producer = self.manifest.operator(&graph.operator_id(edge.from));
-        let is_same = producer.map(Operator::parallelism) == Some(parallelism);
         let shape = Shape::new(&edge.schema);
         let consumer = graph.operator_id(edge.to);
         self.each_of(&consumer, |kind| *kind == Kind::InFlight, &mut |receiver, bytes| {
@@ -149,12 +160,11 @@ impl Restore {
                     return Ok(());
                 }
                 let elements = lost.entry((origin.subtask, receiver)).or_default();
-                elements.extend(match element {
+                elements.push_back(match element {
                     InFlight::Page { row, bytes } => {
-                        Some(Again::Page(page(bytes, row, &shape)?, row as usize))
+                        Again::Page(page(bytes, row, &shape)?, row as usize)
                     }
-                    InFlight::Watermark(time) => is_same.then_some(Again::Watermark(time)),
-                    InFlight::SplitBegins => Some(Again::SplitBegins),
+                    InFlight::SplitBegins => Again::SplitBegins,
                 });
                 Ok(())
             })
@@ -178,30 +188,4 @@ fn page(bytes: &[u8], row: u32, shape: &Shape) -> Result<Buffer, TaskError> {
         return Err(damaged(&"it has fewer rows than were processed"));
     }
     Ok(segment.freeze(bytes.len()))
-}
-
-/// What was sent to several consumers, as it may be sent again: a watermark goes to all of them, so
-/// everything that was in front of it, for any of them, comes first.
-fn in_order(lost: BTreeMap<(u32, u32), VecDeque<Again>>) -> VecDeque<Again> {
-    let mut streams: Vec<VecDeque<Again>> = lost.into_values().collect();
-    let mut ordered = VecDeque::new();
-    loop {
-        for stream in &mut streams {
-            while let Some(element) =
-                stream.pop_front_if(|element| !matches!(element, Again::Watermark(_)))
-            {
-                ordered.push_back(element);
-            }
-        }
-        let next = streams.iter().filter_map(|stream| match stream.front() {
-            Some(Again::Watermark(time)) => Some(*time),
-            _ => None,
-        });
-        let Some(next) = next.min() else { return ordered };
-        ordered.push_back(Again::Watermark(next));
-        for stream in &mut streams {
-            stream
-                .pop_front_if(|element| matches!(element, Again::Watermark(time) if *time == next));
-        }
-    }
 }
