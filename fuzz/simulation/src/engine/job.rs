@@ -47,7 +47,7 @@ impl Job {
         let reversed = random.percent(50);
         let mut number = 0;
         let splits = (0..splits).map(|split| {
-            let rows = random.between(0, 250);
+            let rows = random.between(0, 350);
             let split = if reversed { splits - split } else { split };
             let mut time = if follow { i64::from(split) * 1000 } else { 0 };
             (0..rows)

@@ -6,6 +6,9 @@ use millstream_exchange::event::Alignment;
 
 use crate::Random;
 
+/// Milliseconds in which every checkpoint is complete.
+const PATIENCE_MS: u64 = 1_000_000;
+
 /// What breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -70,7 +73,7 @@ impl Plan {
             interval_ms: Some(u64::from(random.between(1, 30))),
             timeout_ms: match may_break && random.percent(30) {
                 true => u64::from(random.between(5, 100)),
-                false => 1_000_000,
+                false => PATIENCE_MS,
             },
             min_pause_ms: u64::from(random.between(0, 5)),
             max_concurrent: random.between(1, 3) as usize,
@@ -104,14 +107,18 @@ impl Plan {
         if may_break {
             let faults = random.between(1, 3);
             plan.faults = (0..faults).map(|_| plan.fault(random)).collect();
+            if plan.config.timeout_ms < PATIENCE_MS {
+                // It may be that no checkpoint is ever in time, and without a last one there is no end.
+                plan.faults.push((When::Step(random.below(4000)), Fault::Crash(0)));
+            }
         }
         plan
     }
 
     fn fault(&self, random: &mut Random) -> (When, Fault) {
         let when = match random.percent(50) {
-            true => When::Step(random.below(2500)),
-            false => When::Point(random.below(60)),
+            true => When::Step(random.below(1500)),
+            false => When::Point(random.below(40)),
         };
         let fault = match random.below(6) {
             0 => Fault::DiskFull(random.below(2000)),

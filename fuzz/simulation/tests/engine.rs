@@ -1,0 +1,90 @@
+//! A job on the whole simulated engine: what is promised holds for many seeds, and a planted bug is found.
+
+use std::collections::BTreeMap;
+
+use millstream_simulation::engine::{EngineBug, run};
+
+/// What a run can do, and how often it must at least have happened in the seeds below: a
+/// simulation that never gets somewhere proves nothing about it.
+const HAPPENS: [(&str, u64); 13] = [
+    ("a checkpoint is complete", 1000),
+    ("a checkpoint is damaged", 20),
+    ("a checkpoint is given up", 200),
+    ("a checkpoint is refused", 20),
+    ("a checkpoint is restored", 200),
+    ("a connection is lost", 50),
+    ("a disk fails", 50),
+    ("a disk is full", 50),
+    ("a message comes twice", 1000),
+    ("a process crashes", 300),
+    ("a transaction is committed", 1000),
+    ("data in flight are written", 500),
+    ("power is lost", 200),
+];
+
+#[test]
+fn what_is_shown_is_what_a_loop_over_the_input_makes() {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut failures = Vec::new();
+    for seed in 0..1000 {
+        let report = run(seed, None, false);
+        for (what, count) in &report.counts {
+            *counts.entry(what).or_default() += count;
+        }
+        if report.failure.is_some() {
+            failures.push(report.to_string());
+        }
+    }
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+    for (what, least) in HAPPENS {
+        let times = counts.get(what).copied().unwrap_or(0);
+        assert!(times >= least, "{what}: {times} times, expected at least {least}");
+    }
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in 0..100 {
+        assert_eq!(run(seed, None, false), run(seed, None, false), "seed {seed}");
+    }
+}
+
+/// In how many seeds, from 0 on, each bug must have been found.
+const SEEDS_MAX: [(EngineBug, u64); 9] = [
+    (EngineBug::AcknowledgeBeforeUpload, 1000),
+    (EngineBug::ForgetInFlight, 1000),
+    (EngineBug::CommitBeforeCompletion, 1000),
+    (EngineBug::SkipAlignment, 1000),
+    (EngineBug::RestoreDamaged, 1000),
+    (EngineBug::SplitTwice, 1000),
+    (EngineBug::ForgetPrepared, 1000),
+    (EngineBug::RecoverWithoutSplit, 1000),
+    (EngineBug::RecoverReceivedFirst, 10_000),
+];
+
+#[test]
+fn every_planted_bug_is_found() {
+    // Machines that find themselves in an impossible state panic; that is a find.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut late = Vec::new();
+    for (bug, max) in SEEDS_MAX {
+        let found = (0..max).find(|seed| run(*seed, Some(bug), false).failure.is_some());
+        match found {
+            Some(seed) => println!("{bug}: found by seed {seed}, after {} seeds", seed + 1),
+            None => late.push(format!("{bug}: not found by {max} seeds")),
+        }
+    }
+    let _ = std::panic::take_hook();
+    assert!(late.is_empty(), "{}", late.join("\n"));
+    assert_eq!(SEEDS_MAX.len(), EngineBug::ALL.len(), "a bug without a limit");
+}
+
+#[test]
+fn a_report_says_how_to_replay() {
+    let bug = EngineBug::CommitBeforeCompletion;
+    let failed = (0..50).map(|seed| run(seed, Some(bug), false));
+    let report = failed.into_iter().find(|report| report.failure.is_some());
+    let text = report.expect("found within 50 seeds").to_string();
+    assert!(text.contains("millstream-simulation -- --engine --seed "), "{text}");
+    assert!(text.ends_with(" --bug commit-before-completion"), "{text}");
+}
