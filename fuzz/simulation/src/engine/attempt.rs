@@ -61,13 +61,22 @@ pub(super) fn run(
     cx.say(|| format!("an attempt begins: {plan:?}"));
     let restore = open(cx)?;
     let begun = begin(plan, job, program, restore.as_ref(), cx);
-    let (Deployed { actors, .. }, coordinating) = begun.map_err(|error| error.to_string())?;
+    let (Deployed { actors, .. }, coordinating) = match begun {
+        Ok(begun) => begun,
+        Err(error) if plan.breaks_state() => {
+            cx.count("state cannot be restored");
+            cx.say(|| error.to_string());
+            cx.forget_events();
+            return Ok(Ended::Failed);
+        }
+        Err(error) => return Err(error.to_string()),
+    };
     let mut attempt = Attempt {
         actors,
         coordinating,
         coordinates: true,
         faults: plan.faults.iter().copied().collect(),
-        broke: false,
+        broke: plan.breaks_state(),
         is_over_soon: false,
         steps: 0,
         first_point: cx.points,
@@ -299,7 +308,9 @@ impl Attempt {
 fn damage(cx: &mut Cx) {
     let Ok(mut checkpoints) = cx.storage.list() else { return };
     let shown = cx.external.newest_permit();
-    let (newest, before) = (checkpoints.pop(), checkpoints.pop());
+    let newest = checkpoints.pop();
+    // One that was damaged earlier is still there.
+    let before = checkpoints.into_iter().rfind(|before| cx.storage.restore(*before).is_ok());
     let may_go = |newest| newest > shown && before.map_or(shown == 0, |before| before >= shown);
     let Some(newest) = newest.filter(|newest| may_go(*newest)) else { return };
     if !cx.random.percent(50) {

@@ -21,13 +21,11 @@ pub enum EngineBug {
     ForgetPrepared,
     /// Data in flight that a source had sent come again as if the last split had begun.
     RecoverWithoutSplit,
-    /// Data in flight that a task had received come in front of those that it had sent.
-    RecoverReceivedFirst,
 }
 
 impl EngineBug {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::AcknowledgeBeforeUpload,
         Self::ForgetInFlight,
         Self::CommitBeforeCompletion,
@@ -36,7 +34,6 @@ impl EngineBug {
         Self::SplitTwice,
         Self::ForgetPrepared,
         Self::RecoverWithoutSplit,
-        Self::RecoverReceivedFirst,
     ];
 
     /// The name on the command line.
@@ -50,7 +47,6 @@ impl EngineBug {
             Self::SplitTwice => "split-twice",
             Self::ForgetPrepared => "forget-prepared",
             Self::RecoverWithoutSplit => "recover-without-split",
-            Self::RecoverReceivedFirst => "recover-received-first",
         }
     }
 

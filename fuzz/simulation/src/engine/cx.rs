@@ -92,10 +92,10 @@ impl Cx {
     }
 
     /// Nothing of what was to happen does; gives the manifests that were on their way.
-    pub(super) fn forget_events(&mut self) -> Vec<Box<Snapshot>> {
+    pub(super) fn forget_events(&mut self) -> Vec<Snapshot> {
         let events = std::mem::take(&mut self.events).into_values();
         let stores = events.filter_map(|event| match event {
-            Event::Store(snapshot) => Some(snapshot),
+            Event::Store(snapshot) => Some(*snapshot),
             _ => None,
         });
         stores.collect()

@@ -21,7 +21,7 @@ use millstream_dataflow::{
 };
 use millstream_memory::{JumboBudget, ManagedMemory, NetworkPool, Segment, managed::Owner};
 use millstream_segments::HeapArena;
-use millstream_storage::MemoryStorage as FileStorage;
+use millstream_storage::{Faults, MemoryStorage as FileStorage};
 
 use super::{
     actor::{Actor, Body},
@@ -41,7 +41,7 @@ const PAGES: usize = 256;
 /// Segments for state, in each process.
 const STATE: usize = 1024;
 /// Segments that the state of a subtask may take if it is in files.
-const STATE_FILED: usize = 64;
+const STATE_FILED: usize = 40;
 /// Bytes for rows that find no room.
 const JUMBO_BYTES: u64 = 1 << 20;
 
@@ -265,7 +265,7 @@ impl Deployer<'_> {
         });
         let own = &self.processes[process];
         let state = match stateful {
-            true => Some(State::open(&own.state, name, plan.filed, cx)?),
+            true => Some(State::open(&own.state, name, plan, cx)?),
             false => None,
         };
         let info = OpenInfo {
@@ -307,13 +307,14 @@ impl State {
     fn open(
         memory: &ManagedMemory,
         task: &str,
-        filed: bool,
+        plan: &Plan,
         cx: &mut Cx,
     ) -> Result<Self, TaskError> {
         let owner = memory.open(task).map_err(|error| TaskError::new(error.to_string()))?;
-        let files = filed.then(|| {
-            let storage = Box::new(FileStorage::new().shuffled(cx.random.number()));
-            StateFiles { storage, budget: (STATE_FILED * SEGMENT_BYTES) as u64 }
+        let files = plan.filed.then(|| {
+            let faults = Faults { writes: plan.state_writes, ..Faults::default() };
+            let storage = FileStorage::new().shuffled(cx.random.number()).faults(faults);
+            StateFiles { storage: Box::new(storage), budget: (STATE_FILED * SEGMENT_BYTES) as u64 }
         });
         Ok(Self { memory: memory.clone(), owner, files: Mutex::new(files) })
     }

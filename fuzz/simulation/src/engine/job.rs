@@ -34,6 +34,8 @@ pub(super) struct Job {
     window: i64,
     /// The sink's rows come from all windows, not from the one beside it.
     spreads: bool,
+    /// Bytes in the state of a window that are of no use.
+    ballast: usize,
 }
 
 impl Job {
@@ -59,7 +61,9 @@ impl Job {
                 })
                 .collect()
         });
-        Self { splits: splits.collect(), disorder, window, spreads: random.percent(30) }
+        let splits = splits.collect();
+        let ballast = if random.percent(50) { 0 } else { random.below(400) as usize };
+        Self { splits, disorder, window, spreads: random.percent(30), ballast }
     }
 
     /// The program, as a user would write it.
@@ -72,7 +76,7 @@ impl Job {
             .assign_watermarks(Bounded::new(self.disorder), |row| row.1)
             .key_by::<u64, _>(|row| row.0)
             .window(windows, |row| row.1)
-            .aggregate(Sum)
+            .aggregate(Sum { ballast: self.ballast })
             .max_parallelism(KEY_GROUPS);
         if self.spreads {
             shown.rebalance().sink("shown", Connector::new("simulated"));
@@ -98,30 +102,46 @@ impl Job {
     }
 }
 
+/// Makes state larger, so that it does not fit the write buffers of the backend with files.
+const BALLAST: &str =
+    "a sentence that is of no use but that it takes room in the state of a window";
+
 #[derive(Clone)]
-struct Sum;
+struct Sum {
+    /// Bytes, about.
+    ballast: usize,
+}
 
 impl WindowAggregate for Sum {
     type In = Row;
     type Key = u64;
-    type Accumulator = (u64, u64);
+    type Accumulator = (u64, u64, String);
     type Out = Shown;
 
-    fn create(&self) -> (u64, u64) {
-        (0, 0)
+    fn create(&self) -> (u64, u64, String) {
+        (0, 0, String::new())
     }
 
-    fn add(&self, (rows, sum): &mut (u64, u64), (_, _, number): Row) {
+    fn add(&self, (rows, sum, ballast): &mut (u64, u64, String), (_, _, number): Row) {
         *rows += 1;
         *sum += number;
+        if ballast.len() < self.ballast {
+            ballast.push_str(BALLAST);
+        }
     }
 
-    fn merge(&self, (rows, sum): &mut (u64, u64), other: (u64, u64)) {
+    fn merge(&self, (rows, sum, _): &mut (u64, u64, String), other: (u64, u64, &str)) {
         *rows += other.0;
         *sum += other.1;
     }
 
-    fn finish(&self, key: u64, window: Window, (rows, sum): (u64, u64), out: &mut dyn Emit<Shown>) {
+    fn finish(
+        &self,
+        key: u64,
+        window: Window,
+        (rows, sum, _): (u64, u64, &str),
+        out: &mut dyn Emit<Shown>,
+    ) {
         out.emit((key, window.start, rows, sum));
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) processes: u32,
     /// State is in files.
     pub(super) filed: bool,
+    /// So many writes to each of these files succeed; all, if it does not say.
+    pub(super) state_writes: Option<u64>,
     /// Milliseconds after which barriers overtake, if they do.
     pub(super) overtakes_after: Option<u32>,
     pub(super) config: Config,
@@ -92,7 +94,8 @@ impl Plan {
         let mut plan = Self {
             parallelism,
             processes: processes.min(parallelism),
-            filed: random.percent(25),
+            filed: random.percent(40),
+            state_writes: (may_break && random.percent(10)).then(|| random.below(20)),
             overtakes_after,
             config,
             timeout,
@@ -113,6 +116,11 @@ impl Plan {
             }
         }
         plan
+    }
+
+    /// Whether the files of the state's backend fail.
+    pub(super) fn breaks_state(&self) -> bool {
+        self.filed && self.state_writes.is_some()
     }
 
     fn fault(&self, random: &mut Random) -> (When, Fault) {

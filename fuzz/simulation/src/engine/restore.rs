@@ -41,16 +41,16 @@ impl Restore {
     pub(super) fn each(
         &self,
         operator: &str,
-        mut take: impl FnMut(u32, &[u8]) -> Result<(), TaskError>,
+        take: impl FnMut(u32, &[u8]) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
-        self.each_of(operator, |kind| *kind != Kind::InFlight, &mut take)
+        self.each_of(operator, |kind| *kind != Kind::InFlight, take)
     }
 
     fn each_of(
         &self,
         operator: &str,
         is_wanted: impl Fn(&Kind) -> bool,
-        take: &mut dyn FnMut(u32, &[u8]) -> Result<(), TaskError>,
+        mut take: impl FnMut(u32, &[u8]) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
         let Some(operator) = self.manifest.operator(operator) else { return Ok(()) };
         for (subtask, number) in operator.subtasks.iter().zip(0..) {
@@ -133,10 +133,6 @@ impl Restore {
         }
         // What was sent is older than what was received: the watermarks of the one must not overtake the
         // rows of the other.
-        if bug == Some(EngineBug::RecoverReceivedFirst) {
-            received.extend(sent);
-            return Ok(received);
-        }
         sent.extend(received);
         Ok(sent)
     }
@@ -154,21 +150,25 @@ impl Restore {
         let Some(edge) = graph.edges.get(number as usize) else { return Ok(lost) };
         let shape = Shape::new(&edge.schema);
         let consumer = graph.operator_id(edge.to);
-        self.each_of(&consumer, |kind| *kind == Kind::InFlight, &mut |receiver, bytes| {
-            in_flight::read(bytes, |origin, element| {
-                if origin.edge != number || origin.subtask % parallelism != subtask {
-                    return Ok(());
-                }
-                let elements = lost.entry((origin.subtask, receiver)).or_default();
-                elements.push_back(match element {
-                    InFlight::Page { row, bytes } => {
-                        Again::Page(page(bytes, row, &shape)?, row as usize)
+        self.each_of(
+            &consumer,
+            |kind| *kind == Kind::InFlight,
+            |receiver, bytes| {
+                in_flight::read(bytes, |origin, element| {
+                    if origin.edge != number || origin.subtask % parallelism != subtask {
+                        return Ok(());
                     }
-                    InFlight::SplitBegins => Again::SplitBegins,
-                });
-                Ok(())
-            })
-        })?;
+                    let elements = lost.entry((origin.subtask, receiver)).or_default();
+                    elements.push_back(match element {
+                        InFlight::Page { row, bytes } => {
+                            Again::Page(page(bytes, row, &shape)?, row as usize)
+                        }
+                        InFlight::SplitBegins => Again::SplitBegins,
+                    });
+                    Ok(())
+                })
+            },
+        )?;
         Ok(lost)
     }
 }
