@@ -1,4 +1,5 @@
-//! A job on the whole simulated engine: what is promised holds for many seeds, and a planted bug is found.
+//! A job on the whole simulated engine: what is promised holds for many seeds, and a planted bug is
+//! found.
 
 use std::collections::BTreeMap;
 

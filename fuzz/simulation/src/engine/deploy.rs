@@ -282,6 +282,9 @@ impl Deployer<'_> {
             restore.each(&graph.operator_id(subtask.node), |_, chunks| chain.restore(chunks))?;
             recovered = restore.recovered(graph, subtask, &info, self.program, cx.bug)?;
         }
+        if !recovered.is_empty() {
+            cx.count("data in flight come again");
+        }
         let mut partitions = Vec::new();
         for Output { senders, .. } in outputs.into_values() {
             let segments = senders.len() + 1;

@@ -44,7 +44,7 @@ impl Job {
         let disorder = i64::from(random.between(0, 30));
         let window = i64::from(random.between(5, 200));
         let splits = random.between(1, 7);
-        // Splits that follow each other in time are what makes a watermark too high, if anything does.
+        // Splits that follow each other in time make a watermark too high, if anything does.
         let follow = random.percent(50);
         let reversed = random.percent(50);
         let mut number = 0;

@@ -1,4 +1,4 @@
-//! A channel between two processes: what is sent arrives later, in order, as far as there is credit.
+//! A channel between two processes: what is sent arrives later, in order, as far as credit goes.
 
 use std::{collections::VecDeque, task::Waker};
 

@@ -1,25 +1,26 @@
-//! A job on the whole engine: coordinator, several processes, splits, windows, a sink with two-phase
-//! commit, in simulated time, over a simulated network and disk.
+//! A job on the whole engine: coordinator, several processes, splits, windows, a sink with
+//! two-phase commit, in simulated time, over a simulated network and disk.
 //!
-//! What is real: the typed program and its chains, tasks and their channels, the keyed state in both
-//! backends, barriers and data in flight, the coordinator, manifests, the storage's reference
-//! implementation, the machine of two-phase commit. What stands in for the host, in miniature and in its
-//! manner: the threads of sources and sinks, the keeper that writes state, the deployment, the connections.
+//! What is real: the typed program and its chains, tasks and their channels, the keyed state in
+//! both backends, barriers and data in flight, the coordinator, manifests, the storage's reference
+//! implementation, the machine of two-phase commit. What stands in for the host, in miniature and
+//! in its manner: the threads of sources and sinks, the keeper that writes state, the deployment,
+//! the connections.
 //!
 //! # What breaks
 //!
 //! Processes, the coordinating one too, at any step, with a liking for steps that have to do with
-//! checkpoints; connections; disks that are full, that fail, that tear a write in two; power. Messages
-//! between coordinator and tasks are late, out of order, and come twice. After each failure the job goes
-//! on from the latest checkpoint that is whole, with another parallelism, other processes, another backend
-//! and other barriers.
+//! checkpoints; connections; disks that are full, that fail, that tear a write in two; power.
+//! Messages between coordinator and tasks are late, out of order, and come twice. After each
+//! failure the job goes on from the latest checkpoint that is whole, with another parallelism,
+//! other processes, another backend and other barriers.
 //!
 //! # What is checked
 //!
-//! What the sink has shown in the end is what a loop over the input makes, each row once. Nothing is
-//! committed that was not prepared, or aborted after it was committed, or written behind the last
-//! checkpoint. No task fails while nothing broke. Whoever has nothing to do is not polled, so a wake-up that is
-//! lost is a deadlock; and the run has an end.
+//! What the sink has shown in the end is what a loop over the input makes, each row once. Nothing
+//! is committed that was not prepared, or aborted after it was committed, or written behind the
+//! last checkpoint. No task fails while nothing broke. Whoever has nothing to do is not polled, so
+//! a wake-up that is lost is a deadlock; and the run has an end.
 
 mod actor;
 mod attempt;
@@ -126,8 +127,8 @@ fn compare(expected: &BTreeMap<Shown, u32>, shown: &BTreeMap<Shown, u32>) -> Res
     let twice: Vec<_> = shown.iter().filter(|(_, times)| **times > 1).collect();
     let wrong: Vec<_> = shown.keys().filter(|row| !expected.contains_key(row)).collect();
     Err(format!(
-        "of {} rows {} are missing, {} are wrong, and {} are there more than once: missing {:?}, wrong \
-         {:?}, more than once {:?}",
+        "of {} rows {} are missing, {} are wrong, and {} are there more than once: missing \
+         {:?}, wrong {:?}, more than once {:?}",
         expected.len(),
         missing.len(),
         wrong.len(),

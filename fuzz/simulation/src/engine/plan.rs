@@ -111,7 +111,8 @@ impl Plan {
             let faults = random.between(1, 3);
             plan.faults = (0..faults).map(|_| plan.fault(random)).collect();
             if plan.config.timeout_ms < PATIENCE_MS {
-                // It may be that no checkpoint is ever in time, and without a last one there is no end.
+                // It may be that no checkpoint is ever in time, not even the last one, and without
+                // that there is no end.
                 plan.faults.push((When::Step(random.below(4000)), Fault::Crash(0)));
             }
         }

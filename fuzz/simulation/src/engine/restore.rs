@@ -72,8 +72,8 @@ impl Restore {
         }
     }
 
-    /// The splits that are left: those that were begun, as far as they were not read, and those that
-    /// nobody had taken; those that are done, too, if `again`, which is a mistake.
+    /// The splits that are left: those that were begun, as far as they were not read, and those
+    /// that nobody had taken; those that are done, too, if `again`, which is a mistake.
     pub(super) fn splits(&self, source: &str, again: bool) -> Result<Vec<Vec<u8>>, TaskError> {
         let mut all = BTreeMap::new();
         self.each(&format!("{source}{SPLITS}"), |_, bytes| {
@@ -99,7 +99,9 @@ impl Restore {
             }
             Ok(())
         })?;
-        Ok(begun.into_values().chain(all.into_values()).collect())
+        // They stay in their order, as one may have been on its way to its reader.
+        all.extend(begun);
+        Ok(all.into_values().collect())
     }
 
     /// What a chain's subtask begins with, if the checkpoint has data in flight.
@@ -124,15 +126,13 @@ impl Restore {
             let from = graph.nodes.get(edge.from as usize).map(|node| &node.kind);
             if edge.to == subtask.node && matches!(from, Some(NodeKind::Source(_))) {
                 let lost = self.lost(graph, number, subtask.index, info.parallelism)?;
-                // Each is a split by itself, which no watermark follows from before the last one has begun.
+                // Each is a split by itself: no watermark follows before the last one has begun.
                 let begins =
                     || (bug != Some(EngineBug::RecoverWithoutSplit)).then_some(Again::SplitBegins);
                 let splits = lost.into_values().flat_map(|split| begins().into_iter().chain(split));
                 received.push(Recovered::Received(edge.input, splits.collect()));
             }
         }
-        // What was sent is older than what was received: the watermarks of the one must not overtake the
-        // rows of the other.
         sent.extend(received);
         Ok(sent)
     }
