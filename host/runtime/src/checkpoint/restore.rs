@@ -250,7 +250,8 @@ impl Restore {
     }
 
     /// The splits of a source that are left: those that were begun, as far as they were not read, and
-    /// those that nobody had taken.
+    /// those that nobody had taken. They stay in their order: one that was on its way to its reader is in
+    /// front of others that were begun, as its rows may be older than theirs.
     ///
     /// # Errors
     /// If the checkpoint has none, or they are damaged.
@@ -264,20 +265,19 @@ impl Restore {
             all = decode_splits(bytes).ok_or_else(|| damaged(&"they are damaged"))?;
             Ok(())
         })?;
-        let mut unread: BTreeMap<usize, Vec<u8>> = all.into_iter().enumerate().collect();
+        let mut left: BTreeMap<usize, Vec<u8>> = all.into_iter().enumerate().collect();
         let mut begun = Vec::new();
         self.each(source, |bytes| {
             let position: Position =
                 serde_json::from_slice(bytes).map_err(|error| damaged(&error))?;
             for number in position.taken {
-                unread.remove(&(number as usize));
+                left.remove(&(number as usize));
             }
-            begun.extend(position.current.map(|split| (split.number, split.bytes)));
+            begun.extend(position.current.map(|split| (split.number as usize, split.bytes)));
             Ok(())
         })?;
-        begun.sort_by_key(|(number, _)| *number);
-        let begun = begun.into_iter().map(|(_, split)| split);
-        Ok(begun.chain(unread.into_values()).collect())
+        left.extend(begun);
+        Ok(left.into_values().collect())
     }
 }
 
@@ -430,6 +430,50 @@ mod tests {
         assert_eq!(restore.check_key_groups("maps", 256), Ok(()), "there is nothing to divide");
         let refused = restore.check_key_groups("counts", 256).unwrap_err().to_string();
         assert!(refused.contains("128 key groups") && refused.contains("256"), "{refused}");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn splits_that_are_left_stay_in_order() {
+        let directory =
+            std::env::temp_dir().join(format!("millstream-splits-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let store = Arc::new(Storage::open(&directory, "job").unwrap());
+        let operator = |id: &str, states: Vec<Vec<u8>>| Operator {
+            id: id.into(),
+            max_parallelism: 128,
+            subtasks: states
+                .into_iter()
+                .map(|bytes| {
+                    let place = Place::Inline(bytes.into());
+                    let states = vec![State { kind: Kind::Source, place }];
+                    Subtask { finished: false, states }
+                })
+                .collect(),
+        };
+        let position = |taken: &[u32], current: Option<(u32, &str)>| {
+            let current =
+                current.map(|(number, bytes)| Split { number, bytes: bytes.as_bytes().to_vec() });
+            serde_json::to_vec(&Position { taken: taken.to_vec(), current }).unwrap()
+        };
+        let all = ["a", "b", "c", "d", "e"].map(|split| split.as_bytes().to_vec());
+        let positions = vec![position(&[0, 3], Some((3, "rest of d"))), position(&[1], None)];
+        let manifest = Manifest {
+            checkpoint: 1,
+            timestamp_ms: 0,
+            purpose: Purpose::Checkpoint,
+            job: "job".into(),
+            graph_hash: StreamGraph::default().fingerprint(),
+            files: Vec::new(),
+            operators: vec![
+                operator("rows", positions),
+                operator(&split_list("rows"), vec![encode_splits(&all)]),
+            ],
+        };
+        let restore = Restore::new(store, manifest, &StreamGraph::default()).unwrap();
+        let left = restore.splits("rows").unwrap();
+        let left: Vec<_> = left.iter().map(|split| str::from_utf8(split).unwrap()).collect();
+        assert_eq!(left, ["c", "rest of d", "e"]);
         fs::remove_dir_all(directory).unwrap();
     }
 
