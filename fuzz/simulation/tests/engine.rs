@@ -7,7 +7,7 @@ use millstream_simulation::engine::{EngineBug, run};
 
 /// What a run can do, and how often it must at least have happened in the seeds below: a
 /// simulation that never gets somewhere proves nothing about it.
-const HAPPENS: [(&str, u64); 13] = [
+const HAPPENS: [(&str, u64); 14] = [
     ("a checkpoint is complete", 1000),
     ("a checkpoint is damaged", 20),
     ("a checkpoint is given up", 200),
@@ -20,6 +20,7 @@ const HAPPENS: [(&str, u64); 13] = [
     ("a process crashes", 300),
     ("a transaction is committed", 1000),
     ("data in flight are written", 500),
+    ("data in flight come again", 50),
     ("power is lost", 200),
 ];
 

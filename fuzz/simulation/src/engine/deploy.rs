@@ -17,7 +17,7 @@ use millstream_dataflow::{
         execution::{ExecutionGraph, Subtask},
     },
     stream::Program,
-    task::{Checkpointing, Input, Outputs, ResultPartition, Task, in_flight::Origin},
+    task::{Checkpointing, Input, Outputs, Recovered, ResultPartition, Task, in_flight::Origin},
 };
 use millstream_memory::{JumboBudget, ManagedMemory, NetworkPool, Segment, managed::Owner};
 use millstream_segments::HeapArena;
@@ -282,7 +282,10 @@ impl Deployer<'_> {
             restore.each(&graph.operator_id(subtask.node), |_, chunks| chain.restore(chunks))?;
             recovered = restore.recovered(graph, subtask, &info, self.program, cx.bug)?;
         }
-        if !recovered.is_empty() {
+        let has_elements = |recovered: &Recovered| match recovered {
+            Recovered::Sent(_, elements) | Recovered::Received(_, elements) => !elements.is_empty(),
+        };
+        if recovered.iter().any(has_elements) {
             cx.count("data in flight come again");
         }
         let mut partitions = Vec::new();

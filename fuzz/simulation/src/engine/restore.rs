@@ -133,6 +133,7 @@ impl Restore {
                 received.push(Recovered::Received(edge.input, splits.collect()));
             }
         }
+        // What was sent is older than what was received.
         sent.extend(received);
         Ok(sent)
     }
