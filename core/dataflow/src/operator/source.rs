@@ -3,6 +3,7 @@
 use alloc::{format, vec::Vec};
 
 use millstream_data::{Value, page::ValidPage};
+use millstream_exchange::event::Purpose;
 use millstream_state::format::{Chunk, ReadChunk};
 
 use super::Stage;
@@ -122,7 +123,7 @@ impl<T: Value, I: Iterator<Item = T> + Send, S: Stage<T>> Chain for SourceChain<
         self.stage.flush(force, context);
     }
 
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+    fn begin_snapshot(&mut self, _purpose: Purpose) -> Result<(), TaskError> {
         self.frozen = Some(self.made);
         Ok(())
     }
