@@ -181,6 +181,11 @@ mod tests {
         store.begin(1).unwrap();
         let named = work.name(&store, TaskId(3), 1, &message).unwrap();
         assert_eq!((named.len(), &*named[0].name), (1, "run-0000000300000000"));
+        assert!(named[0].is_new);
+        store.begin(2).unwrap();
+        let again = work.name(&store, TaskId(3), 2, &message).unwrap();
+        assert!(!again[0].is_new, "nothing is written for it again");
+        assert!(store.directory(2).join(&again[0].name).exists());
         let missing = StateFile { number: 9, ..file };
         let mut bad = Vec::new();
         StateFiles { manifest: b"m".to_vec(), files: vec![missing] }.write(0, &mut bad);
