@@ -16,6 +16,8 @@ use crate::error::error;
 const CHECKPOINT: &str = "chk-";
 /// What is removed has this in front of its id.
 const DISCARDED: &str = ".discarded-";
+/// Where tasks work has this in front of its name.
+const WORK: &str = ".work-";
 
 /// The directory of a job.
 #[derive(Clone, Debug)]
@@ -88,8 +90,22 @@ impl Job {
 
     /// Removes what was to be removed when its process ended.
     pub(crate) fn remove_discarded(&self) -> Result<(), StorageError> {
+        self.remove_named(DISCARDED)
+    }
+
+    /// A directory for files that checkpoints will be linked to.
+    pub(crate) fn work(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{WORK}{name}"))
+    }
+
+    /// Removes what processes that have ended worked with.
+    pub(crate) fn remove_work(&self) -> Result<(), StorageError> {
+        self.remove_named(WORK)
+    }
+
+    fn remove_named(&self, beginning: &str) -> Result<(), StorageError> {
         for name in self.names()? {
-            if name.starts_with(DISCARDED) {
+            if name.starts_with(beginning) {
                 let path = self.path.join(name);
                 remove(&path).map_err(|io| error(Operation::Discard, &path, &io))?;
             }

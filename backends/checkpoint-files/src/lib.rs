@@ -8,6 +8,7 @@
 //! <directory>/<job>/chk-7/_metadata      the manifest
 //! <directory>/<job>/chk-8/               one without a manifest: unfinished, and nothing worth
 //! <directory>/<job>/.discarded-6/        on its way out
+//! <directory>/<job>/.work-4711-0/        files of state that checkpoints link to
 //! ```
 //!
 //! ```
@@ -133,6 +134,53 @@ impl Storage {
         match &self.place {
             Place::Job(job) => job.checkpoint(checkpoint),
             Place::Savepoint(savepoint) => savepoint.path().into(),
+        }
+    }
+
+    /// A directory for files that checkpoints will be [linked](Self::link) to, on the same file system;
+    /// `None` for a savepoint. It is not made, and removed by [`clean`](CheckpointStorage::clean).
+    pub fn work(&self, name: &str) -> Option<PathBuf> {
+        match &self.place {
+            Place::Job(job) => Some(job.work(name)),
+            Place::Savepoint(_) => None,
+        }
+    }
+
+    /// Gives a checkpoint that was [begun](CheckpointStorage::begin) a file by another name for one
+    /// that never changes; it is made durable if it `is_new`. It is copied where files cannot be linked. That
+    /// it is there already, by that name, is no error.
+    ///
+    /// # Errors
+    /// [`StorageError`] if that file is not there, or there is no room for it.
+    pub fn link(
+        &self,
+        checkpoint: u64,
+        name: &str,
+        from: &Path,
+        is_new: bool,
+    ) -> Result<(), StorageError> {
+        let path = self.directory(checkpoint).join(name);
+        let fail = |path: &Path, io: &io::Error| error(Operation::Create, path, io);
+        if !is_file_name(name) {
+            let what = "no file of a checkpoint can have such a name";
+            let path = path.display().to_string();
+            let cause = Cause::Invalid { what };
+            return Err(StorageError { operation: Operation::Create, path, cause });
+        }
+        if is_new {
+            let synchronised = File::open(from).and_then(|file| file.sync_all());
+            synchronised.map_err(|io| fail(from, &io))?;
+        }
+        match fs::hard_link(from, &path) {
+            Ok(()) => Ok(()),
+            Err(io) if io.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(io) if io.kind() == io::ErrorKind::NotFound => {
+                let directory = self.directory(checkpoint);
+                Err(fail(if directory.is_dir() { from } else { &directory }, &io))
+            }
+            Err(_) => fs::copy(from, &path)
+                .and_then(|_| File::open(&path)?.sync_all())
+                .map_err(|io| fail(&path, &io)),
         }
     }
 
@@ -289,6 +337,7 @@ impl CheckpointStorage for Storage {
     fn clean(&self) -> Result<Vec<u64>, StorageError> {
         if let Place::Job(job) = &self.place {
             job.remove_discarded()?;
+            job.remove_work()?;
         }
         let unfinished = self.unfinished()?;
         for checkpoint in &unfinished {

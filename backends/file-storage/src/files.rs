@@ -20,6 +20,20 @@ pub(crate) struct Directory {
     path: PathBuf,
     /// Whether the file system makes files that never had a name.
     unnamed: bool,
+    /// Whether files have names, and where those are that were there before.
+    named: Option<Named>,
+}
+
+/// Files with names, which others may link.
+#[derive(Debug)]
+struct Named {
+    /// Where a file is that was not made here.
+    older: Option<PathBuf>,
+}
+
+/// The name of a file in a storage whose files have [names](crate::FileStorage::open_named).
+pub fn file_name(file: FileId) -> String {
+    format!("run-{:016x}", file.0)
 }
 
 impl Directory {
@@ -29,15 +43,72 @@ impl Directory {
         signal::ignore_file_size_limit();
         let path = path.canonicalize().unwrap_or_else(|_| path.into());
         let unnamed = open_unnamed(&path).is_ok();
-        let directory = Self { path, unnamed };
-        match directory.create() {
+        let directory = Self { path, unnamed, named: None };
+        match directory.create_unnamed() {
             Ok(_) => Ok(directory),
             Err(cause) => Err(OpenError::Directory { directory: directory.path, cause }),
         }
     }
 
+    /// Makes the directory, for files with names. Those of `older` are seen, too.
+    pub(crate) fn open_named(path: &Path, older: Option<&Path>) -> Result<Self, OpenError> {
+        #[cfg(unix)]
+        signal::ignore_file_size_limit();
+        let named = Some(Named { older: older.map(Path::to_owned) });
+        match std::fs::create_dir_all(path) {
+            Ok(()) => Ok(Self { path: path.into(), unnamed: false, named }),
+            Err(cause) => Err(OpenError::Directory { directory: path.into(), cause }),
+        }
+    }
+
+    /// Whether files have names.
+    pub(crate) fn is_named(&self) -> bool {
+        self.named.is_some()
+    }
+
+    /// An empty file.
+    pub(crate) fn create(&self, file: FileId) -> io::Result<File> {
+        match self.named {
+            Some(_) => {
+                let path = self.path.join(file_name(file));
+                OpenOptions::new().read(true).write(true).create_new(true).open(path)
+            }
+            None => self.create_unnamed(),
+        }
+    }
+
+    /// A file that was there before, and is linked to here so that it stays. It is copied where files cannot
+    /// be linked.
+    pub(crate) fn existing(&self, file: FileId) -> Result<File, Cause> {
+        let Some(Named { older }) = &self.named else { return Err(Cause::NoSuchFile) };
+        let path = self.path.join(file_name(file));
+        if let Some(older) = older {
+            let from = older.join(file_name(file));
+            let linked = std::fs::hard_link(&from, &path);
+            if linked.is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {
+                std::fs::copy(&from, &path).map_err(|error| self.missing(&error))?;
+            }
+        }
+        File::open(path).map_err(|error| self.missing(&error))
+    }
+
+    /// Takes the name of a file away, if it has one.
+    pub(crate) fn remove(&self, file: FileId) {
+        if self.named.is_some() {
+            // One that stays is removed with the directory.
+            let _ = std::fs::remove_file(self.path.join(file_name(file)));
+        }
+    }
+
+    fn missing(&self, error: &io::Error) -> Cause {
+        match error.kind() {
+            io::ErrorKind::NotFound => Cause::NoSuchFile,
+            _ => self.cause(error),
+        }
+    }
+
     /// An empty file without a name, which is gone when it is closed.
-    pub(crate) fn create(&self) -> io::Result<File> {
+    fn create_unnamed(&self) -> io::Result<File> {
         if self.unnamed {
             return open_unnamed(&self.path);
         }
@@ -72,7 +143,10 @@ impl Directory {
     }
 
     fn describe(&self, file: FileId) -> String {
-        format!("spill file {} in {}", file.0, self.path.display())
+        match self.named {
+            Some(_) => format!("{}", self.path.join(file_name(file)).display()),
+            None => format!("spill file {} in {}", file.0, self.path.display()),
+        }
     }
 }
 

@@ -22,8 +22,10 @@
 //!
 //! Files have no name in the directory (`O_TMPFILE`, or they are unlinked as soon as they are open).
 //! So their space is free again when the storage is dropped, and also when the process is killed, and
-//! there is nothing to clean up. Files that have to outlive a process, for checkpoints, will be
-//! another kind of storage with the same contract.
+//! there is nothing to clean up.
+//!
+//! Files that others link to, such as checkpoints, have names ([`FileStorage::open_named`]). They stay until
+//! they are deleted, or whoever has chosen the directory removes it.
 //!
 //! # A disk that is full
 //!
@@ -43,6 +45,8 @@ use std::{path::Path, task::Waker};
 use millstream_storage::{BlockingStorage, Completion, Refused, Request, Storage, Submit};
 
 pub use choose::{Backend, Chosen, OpenError, Preference, choose};
+
+pub use files::file_name;
 
 use files::Directory;
 use threads::Threads;
@@ -93,7 +97,29 @@ impl FileStorage {
     ///
     /// [`OpenError`] if files cannot be made there, or the backend is not available.
     pub fn open(directory: &Path, backend: Backend, options: Options) -> Result<Self, OpenError> {
-        let directory = Directory::open(directory)?;
+        Self::new(Directory::open(directory)?, backend, options)
+    }
+
+    /// A storage in `directory`, which is made if need be, whose files have [names](file_name) there. A file
+    /// that it did not make is looked for there and in `older`, and is linked from that, or copied where it
+    /// cannot be, when it is first used; it is only read.
+    ///
+    /// Whoever links a file makes it durable, since most are gone before anybody does: here
+    /// [`Request::Sync`] does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if the directory cannot be made, or the backend is not available.
+    pub fn open_named(
+        directory: &Path,
+        older: Option<&Path>,
+        backend: Backend,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        Self::new(Directory::open_named(directory, older)?, backend, options)
+    }
+
+    fn new(directory: Directory, backend: Backend, options: Options) -> Result<Self, OpenError> {
         Ok(Self(match backend {
             Backend::Threads => Inner::Threads(Threads::new(directory, options)?),
             #[cfg(target_os = "linux")]

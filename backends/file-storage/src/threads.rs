@@ -158,15 +158,17 @@ impl Shared {
                 if lock(&self.files).contains_key(file) {
                     return Err(Cause::Exists);
                 }
-                let created = self.directory.create().map_err(refused)?;
+                let created = self.directory.create(*file).map_err(refused)?;
                 lock(&self.files).insert(*file, Arc::new(created));
                 Ok(())
             }
             Request::Delete { file } => {
                 // Closing frees the blocks of the file, outside the lock.
                 let closed = lock(&self.files).remove(file);
+                self.directory.remove(*file);
                 closed.map(drop).ok_or(Cause::NoSuchFile)
             }
+            Request::Sync { .. } if self.directory.is_named() => Ok(()),
             Request::Sync { file } => self.file(*file)?.sync_all().map_err(refused),
             Request::Write { file, offset, data } => {
                 self.file(*file)?.write_all_at(data, *offset).map_err(refused)
@@ -189,6 +191,12 @@ impl Shared {
     }
 
     fn file(&self, file: FileId) -> Result<Arc<File>, Cause> {
-        lock(&self.files).get(&file).cloned().ok_or(Cause::NoSuchFile)
+        let mut files = lock(&self.files);
+        if let Some(file) = files.get(&file) {
+            return Ok(Arc::clone(file));
+        }
+        let existing = Arc::new(self.directory.existing(file)?);
+        files.insert(file, Arc::clone(&existing));
+        Ok(existing)
     }
 }

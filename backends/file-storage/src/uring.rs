@@ -176,6 +176,10 @@ impl Uring {
         };
         check(request)?;
         let file = request.file();
+        let is_known = self.files.contains_key(&file);
+        if self.directory.is_named() && !is_known && !matches!(request, Request::Create { .. }) {
+            self.files.insert(file, self.directory.existing(file)?);
+        }
         let open = self.files.get(&file).map(|file| types::Fd(file.as_raw_fd()));
         let rest = |length: usize| (length - *moved).min(BYTES_MAX) as u32;
         let entry = match request {
@@ -187,7 +191,7 @@ impl Uring {
                     opcode::OpenAt::new(here, path.as_ptr()).flags(flags).mode(0o600).build()
                 }
                 None => {
-                    let created = self.directory.create();
+                    let created = self.directory.create(file);
                     let created = created.map_err(|error| self.directory.cause(&error))?;
                     self.files.insert(file, created);
                     return Ok(Started::Done);
@@ -195,9 +199,11 @@ impl Uring {
             },
             Request::Delete { .. } => {
                 let closed = self.files.remove(&file).ok_or(Cause::NoSuchFile)?;
+                self.directory.remove(file);
                 // Closing frees the blocks of the file, which takes a while.
                 opcode::Close::new(types::Fd(closed.into_raw_fd())).build()
             }
+            Request::Sync { .. } if self.directory.is_named() => return Ok(Started::Done),
             Request::Sync { .. } => opcode::Fsync::new(open.ok_or(Cause::NoSuchFile)?).build(),
             Request::Write { offset, data, .. } => {
                 let at = *offset + *moved as u64;

@@ -231,3 +231,44 @@ impl Drop for Unmount<'_> {
         let _ = Command::new("umount").arg("-l").arg(self.0).status();
     }
 }
+
+/// A file with a name can be linked, is seen by another storage, and loses its name when it is deleted.
+#[test]
+fn files_with_names_can_be_linked() {
+    let scratch = Scratch::new("named");
+    for backend in backends() {
+        let memory = memory();
+        let owner = memory.open("test").unwrap();
+        let (first, second) = (scratch.0.join("first"), scratch.0.join("second"));
+        let open = |directory: &Path, older: Option<&Path>| {
+            FileStorage::open_named(directory, older, backend, Options::default()).unwrap()
+        };
+        let done = |storage: &mut FileStorage, request| {
+            storage.submit(1, request).unwrap();
+            storage.wait().unwrap().result
+        };
+        let file = FileId(7);
+        let mut storage = open(&first, None);
+        let mut segment = memory.allocate_pages(owner, 1).unwrap().remove(0);
+        segment[..3].copy_from_slice(b"run");
+        done(&mut storage, Request::Create { file }).unwrap();
+        let write = Request::Write { file, offset: 0, data: segment.freeze(3) };
+        done(&mut storage, write).unwrap();
+        done(&mut storage, Request::Sync { file }).unwrap();
+        assert_eq!(std::fs::read(first.join("run-0000000000000007")).unwrap(), b"run");
+        let mut other = open(&second, Some(&first));
+        let read = || {
+            let into = memory.allocate_pages(owner, 1).unwrap().remove(0);
+            Request::Read { file, offset: 0, length: 3, into }
+        };
+        done(&mut other, read()).unwrap();
+        done(&mut storage, Request::Delete { file }).unwrap();
+        assert!(is_empty(&first), "{backend}: its name is gone");
+        done(&mut other, read()).unwrap();
+        assert!(!is_empty(&second), "{backend}: it is linked");
+        let missing = done(&mut storage, read()).unwrap_err();
+        assert_eq!(missing.cause, Cause::NoSuchFile);
+        drop((storage, other));
+        std::fs::remove_dir_all(&second).unwrap();
+    }
+}

@@ -8,9 +8,9 @@ use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, task::Waker};
 
 use millstream_data::page::ValidPage;
-use millstream_exchange::event::Event;
+use millstream_exchange::event::{Event, Purpose};
 use millstream_memory::Segment;
-use millstream_storage::BlockingStorage;
+use millstream_storage::{BlockingStorage, FileId};
 
 /// A chain of operators, ready to run as one subtask.
 pub trait Chain: Send {
@@ -43,11 +43,13 @@ pub trait Chain: Send {
     fn flush(&mut self, force: bool, context: &mut Context<'_>);
 
     /// Freezes the chain's state as it is. It is then read with [`next_chunk`](Self::next_chunk) while
-    /// the chain goes on; a chain without state has none.
+    /// the chain goes on; a chain without state has none. A checkpoint may refer to files that are
+    /// [kept](FilesUse::Kept); a savepoint has all of the state in itself.
     ///
     /// # Errors
     /// If there is no memory for it, or a snapshot is open already.
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+    fn begin_snapshot(&mut self, purpose: Purpose) -> Result<(), TaskError> {
+        let _ = purpose;
         Ok(())
     }
 
@@ -302,8 +304,8 @@ pub trait StateMemory: Send + Sync + 'static {
     /// Ends a reservation of so many bytes.
     fn release(&self, bytes: u64);
 
-    /// Files for state that is larger than memory; `None` if all of it is to stay in memory. Asked once,
-    /// when the chain is opened.
+    /// Files for state that is larger than memory, or was; `None` if all of it is to stay in memory. Asked
+    /// once, when the chain is opened.
     fn files(&self) -> Option<StateFiles> {
         None
     }
@@ -315,6 +317,24 @@ pub struct StateFiles {
     pub storage: Box<dyn BlockingStorage + Send>,
     /// Bytes of managed memory for write buffers, caches and indexes.
     pub budget: u64,
+    /// What they are for.
+    pub purpose: FilesUse,
+}
+
+/// What the files of a chain's state are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilesUse {
+    /// State is kept in them, and they are gone with the chain: snapshots are in the canonical format.
+    Scratch,
+    /// State is kept in them, and checkpoints refer to them. A file that a checkpoint has named is there
+    /// until the next one has, or longer.
+    Kept {
+        /// The number of the first file that the chain makes: neither this one nor those behind it were
+        /// ever used by what a checkpoint has that it may begin from.
+        first: FileId,
+    },
+    /// State stays in memory: files that a checkpoint has named are read to put it back.
+    Restore,
 }
 
 impl fmt::Debug for StateFiles {

@@ -24,6 +24,7 @@ use alloc::vec::Vec;
 use core::{fmt, marker::PhantomData, ops::Deref};
 
 use millstream_data::{Value, page::ValidPage, value::Record};
+use millstream_exchange::event::Purpose;
 
 pub use aggregate::{Aggregate, AggregateAtEnd, AggregateFunction, Reduce, ReduceAtEnd};
 pub use connected::{CoChain, CoFlatMap, CoFunction, CoMap};
@@ -201,7 +202,7 @@ impl<T: Value, S: Stage<T>> Chain for PageChain<T, S> {
         self.stage.flush(force, context);
     }
 
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+    fn begin_snapshot(&mut self, _purpose: Purpose) -> Result<(), TaskError> {
         self.frozen.clear();
         self.stage.snapshot(&mut self.frozen);
         Ok(())

@@ -14,6 +14,7 @@ use millstream_data::{
     row::{PageRows, Row, RowLayout, scatter},
     types::Schema,
 };
+use millstream_exchange::event::Purpose;
 use millstream_memory::Segment;
 use millstream_sort::{ByFields, Lease, Next, Progress, Push, Rows, SortConfig, SortError, Sorter};
 use millstream_storage::{BlockingStorage, Completion, Refused, Request, Storage, Submit};
@@ -282,7 +283,7 @@ impl<L: Lease + Send, S: Spill> Chain for SortChain<L, S> {
         }
     }
 
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+    fn begin_snapshot(&mut self, _purpose: Purpose) -> Result<(), TaskError> {
         Err(TaskError::new(
             "sorting keeps its rows in files of its own and takes no checkpoints yet",
         ))

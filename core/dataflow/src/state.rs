@@ -5,6 +5,7 @@
 //! under a key of the group's own: the least hash that falls into it, without a row.
 
 mod described;
+mod filed;
 mod rewritten;
 mod store;
 
@@ -14,11 +15,13 @@ use core::{fmt, marker::PhantomData, ops::Range};
 use millstream_data::{
     Key, hash::SEED, row::RowLayout, row::RowValue, types::Schema, value::Record,
 };
+use millstream_exchange::event::Purpose;
 use millstream_memory::Segment;
 use millstream_state::{
     Backend, Column, Cursor, Entry, KeyGroups, Keys, Kind, Lease, Owned, Place, StateError,
     StateId, StateSpec, Stopped,
     description::Description,
+    files::FILES,
     format::{Chunk, ReadChunk},
     keyed::Access,
     restore_driven,
@@ -29,7 +32,8 @@ use millstream_state::{
 pub(crate) use described::{Contents, check};
 pub(crate) use millstream_state::description::DESCRIPTIONS;
 
-use crate::chain::{OpenInfo, StateMemory, TaskError};
+use crate::chain::{FilesUse, OpenInfo, StateFiles, StateMemory, TaskError};
+use rewritten::Rewritten;
 pub(crate) use store::Store;
 
 /// Bytes of a hash in front of a key's row.
@@ -68,6 +72,11 @@ impl Lease for ChainLease {
 #[derive(Debug)]
 pub(crate) struct KeyedState {
     backend: Store,
+    memory: ChainLease,
+    /// Files to put state back from that is kept in memory, until the first snapshot.
+    restorable: Option<StateFiles>,
+    /// Whether any state of keys was put back.
+    is_filled: bool,
     owned: Owned,
     states: Vec<StateId>,
     /// The schema of keys, and what the bytes of each state mean.
@@ -108,10 +117,16 @@ impl KeyedState {
         let groups = KeyGroups::new(info.parallelism, info.max_parallelism).range(info.subtask);
         let owned =
             Owned { first: groups.start, end: groups.end, max_parallelism: info.max_parallelism };
-        let files = memory.files();
-        let backend = Store::open(ChainLease(memory), files, owned, hash_of).map_err(failure)?;
+        let restores = |files: &mut StateFiles| files.purpose == FilesUse::Restore;
+        let mut files = memory.files();
+        let restorable = files.take_if(restores);
+        let backend = Store::open(ChainLease(Arc::clone(&memory)), files, owned, hash_of);
+        let backend = backend.map_err(failure)?;
         Ok(Self {
             backend,
+            memory: ChainLease(memory),
+            restorable,
+            is_filled: false,
             owned,
             states: Vec::new(),
             key: Schema::new(Vec::new()),
@@ -320,7 +335,8 @@ impl KeyedState {
     }
 
     /// See [`Chain::begin_snapshot`](crate::Chain::begin_snapshot).
-    pub(crate) fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+    pub(crate) fn begin_snapshot(&mut self, purpose: Purpose) -> Result<(), TaskError> {
+        self.restorable = None;
         self.write_descriptions();
         // In each key group, for whoever will own it.
         for group in self.groups() {
@@ -328,7 +344,7 @@ impl KeyedState {
             chunk.whole(&[], &[], &self.watermark.to_le_bytes());
             chunk.end();
         }
-        while let Err(error) = self.backend.open_snapshot() {
+        while let Err(error) = self.backend.begin_snapshot(purpose) {
             match error {
                 StateError::Waits => self.relieve(error)?,
                 error => return Err(failure(error)),
@@ -342,6 +358,10 @@ impl KeyedState {
         if !self.urgent.is_empty() {
             out.append(&mut self.urgent);
             return Ok(true);
+        }
+        let named = self.backend.name_files(self.owned.first, out).map_err(failure)?;
+        if let Some(more) = named {
+            return Ok(more);
         }
         if self.living.is_empty() {
             return self.read_snapshot(out);
@@ -379,48 +399,68 @@ impl KeyedState {
         chunks: &[u8],
         mut elsewhere: impl FnMut(StateId, &ReadChunk<'_>) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
-        let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
-        let (mut offset, owned) = (0, self.owned);
-        let mut states = self.states.clone();
-        let (mut rewritten, mut buffer) = (Vec::new(), Vec::new());
+        let mut offset = 0;
+        let mut snapshot = Layout { states: self.states.clone(), rewritten: Vec::new() };
+        let mut named = Vec::new();
         while offset < chunks.len() {
             let read = ReadChunk::read(chunks, offset);
-            let (chunk, next) = read.map_err(|error| wrong(&error))?;
+            let (chunk, next) = read.map_err(|error| TaskError::new(format!("{error}")))?;
             let bytes = chunks.get(offset..next).unwrap_or(&[]);
             offset = next;
-            if chunk.state == DESCRIPTIONS {
-                (states, rewritten) = self.matched(&chunk)?;
-            } else if chunk.state != WATERMARK {
-                let mut bytes = bytes;
-                if let Some(Some(rewritten)) = rewritten.get_mut(usize::from(chunk.state)) {
-                    buffer.clear();
-                    rewritten.chunk(&chunk, &mut buffer)?;
-                    bytes = &buffer;
+            match chunk.state {
+                DESCRIPTIONS => {
+                    let (states, rewritten) = self.matched(&chunk)?;
+                    snapshot = Layout { states, rewritten };
                 }
-                let id = states.get(usize::from(chunk.state)).copied();
-                if let Some(id) = id.filter(|id| self.beside.contains(id)) {
-                    let read = ReadChunk::read(bytes, 0);
-                    let (chunk, _) = read.map_err(|error| wrong(&error))?;
-                    elsewhere(id, &chunk)?;
-                    continue;
-                }
-                let mut failed = None;
-                let drive = |store: &mut Store| failed = store.wait().err();
-                let restored =
-                    restore_driven(&mut self.backend, owned, hash_of, &states, bytes, drive);
-                restored.map_err(|error| wrong(&error))?;
-                // A backend that has failed says so in every call.
-                debug_assert_eq!(failed, None);
-            } else if self.groups().contains(&chunk.group) {
-                let times = chunk.entries().filter_map(|entry| entry.value.try_into().ok());
-                let times = times.map(i64::from_le_bytes);
-                // Unaligned barriers find subtasks at different times. Rows that are in flight towards the
-                // one that was behind are not late.
-                self.restored = times.chain(self.restored).min();
-                self.watermark = self.restored.unwrap_or(WATERMARK_MIN);
+                FILES => self.restore_files(&chunk, &mut snapshot, &mut named, &mut elsewhere)?,
+                WATERMARK => self.restore_watermark(&chunk),
+                _ => self.restore_chunk(&chunk, bytes, &mut snapshot, &mut elsewhere)?,
             }
         }
+        self.open_files(&named)
+    }
+
+    /// Puts a chunk with entries of one state back.
+    fn restore_chunk(
+        &mut self,
+        chunk: &ReadChunk<'_>,
+        bytes: &[u8],
+        snapshot: &mut Layout,
+        elsewhere: &mut Elsewhere<'_>,
+    ) -> Result<(), TaskError> {
+        let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
+        let (mut bytes, mut buffer) = (bytes, Vec::new());
+        if let Some(Some(rewritten)) = snapshot.rewritten.get_mut(usize::from(chunk.state)) {
+            rewritten.chunk(chunk, &mut buffer)?;
+            bytes = &buffer;
+        }
+        let id = snapshot.states.get(usize::from(chunk.state)).copied();
+        if let Some(id) = id.filter(|id| self.beside.contains(id)) {
+            let read = ReadChunk::read(bytes, 0);
+            let (chunk, _) = read.map_err(|error| wrong(&error))?;
+            return elsewhere(id, &chunk);
+        }
+        self.is_filled = true;
+        let (owned, states) = (self.owned, &snapshot.states);
+        let mut failed = None;
+        let drive = |store: &mut Store| failed = store.wait().err();
+        let restored = restore_driven(&mut self.backend, owned, hash_of, states, bytes, drive);
+        restored.map_err(|error| wrong(&error))?;
+        // A backend that has failed says so in every call.
+        debug_assert_eq!(failed, None);
         Ok(())
+    }
+
+    fn restore_watermark(&mut self, chunk: &ReadChunk<'_>) {
+        if !self.groups().contains(&chunk.group) {
+            return;
+        }
+        let times = chunk.entries().filter_map(|entry| entry.value.try_into().ok());
+        let times = times.map(i64::from_le_bytes);
+        // Unaligned barriers find subtasks at different times. Rows that are in flight towards the
+        // one that was behind are not late.
+        self.restored = times.chain(self.restored).min();
+        self.watermark = self.restored.unwrap_or(WATERMARK_MIN);
     }
 
     /// From now on state expires: this one after a time. It is removed by the steps of what this gives,
@@ -462,6 +502,16 @@ impl KeyedState {
         self.urgent.extend_from_slice(chunks);
     }
 }
+
+/// How the states of a snapshot, by their numbers there, are registered here, and how those are rewritten
+/// whose values have another schema now.
+struct Layout {
+    states: Vec<StateId>,
+    rewritten: Vec<Option<Rewritten>>,
+}
+
+/// Where chunks of states go that are kept elsewhere.
+type Elsewhere<'a> = dyn FnMut(StateId, &ReadChunk<'_>) -> Result<(), TaskError> + 'a;
 
 fn hash_of(key: &[u8]) -> u64 {
     key.first_chunk().map_or(0, |hash| u64::from_le_bytes(*hash))

@@ -523,7 +523,8 @@ impl Task {
         {
             self.chain.abort_snapshot();
         }
-        let frozen = self.chain.begin_snapshot().map_err(|error| error.at(&self.name));
+        let frozen =
+            self.chain.begin_snapshot(barrier.purpose).map_err(|error| error.at(&self.name));
         self.checkpoints.opened(barrier.checkpoint, frozen);
         self.outputs.event_to_all(Event::Barrier(barrier));
         self.take_steps(now);

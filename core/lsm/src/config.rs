@@ -24,18 +24,26 @@ pub struct LsmConfig {
     pub first_file: FileId,
     /// Runs beyond this many are merged whatever their sizes are.
     pub runs_max: usize,
+    /// Whether runs are merged. A backend that only reads need not.
+    pub merges: bool,
 }
 
 impl LsmConfig {
     /// With so many bytes of managed memory.
     pub fn new(budget: u64) -> Self {
-        Self { budget, first_file: FileId(1), runs_max: 12 }
+        Self { budget, first_file: FileId(1), runs_max: 12, merges: true }
     }
 
     /// Names files from this number on.
     #[must_use]
     pub fn first_file(self, file: FileId) -> Self {
         Self { first_file: file, ..self }
+    }
+
+    /// Leaves runs as they are, as a backend that only reads.
+    #[must_use]
+    pub fn without_merging(self) -> Self {
+        Self { merges: false, ..self }
     }
 }
 

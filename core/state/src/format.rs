@@ -226,6 +226,12 @@ pub fn chunk_length(header: &[u8]) -> Option<u64> {
     is_chunk.then(|| HEADER as u64 + u64::from(number(header, 16)))
 }
 
+/// The number of the state whose chunk begins with these bytes; `None` if no chunk begins so.
+pub fn chunk_state(header: &[u8]) -> Option<u16> {
+    let is_chunk = header.len() >= HEADER && header.starts_with(&MAGIC);
+    is_chunk.then(|| (number(header, 4) >> 16) as u16)
+}
+
 /// The entries of a map in an entry's value: map key and value. It ends with `None` where the bytes
 /// are no map.
 pub fn map_entries(value: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>> {

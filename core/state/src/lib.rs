@@ -53,6 +53,7 @@ mod batch;
 pub mod contract;
 pub mod description;
 mod error;
+pub mod files;
 pub mod format;
 pub mod key_group;
 pub mod keyed;

@@ -11,6 +11,7 @@ mod orders;
 mod restore;
 mod savepoints;
 mod store;
+mod work;
 
 use std::{
     path::PathBuf,
@@ -29,6 +30,7 @@ pub(crate) use keeper::{Keeper, Written};
 pub(crate) use orders::Directory;
 pub(crate) use restore::{Position, Restore, decode_splits, encode_splits, operator_id};
 pub use savepoints::Savepoints;
+pub(crate) use work::{TaskWork, Work};
 
 /// How a job is checkpointed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +156,8 @@ pub(crate) enum Report {
         part: Part,
         /// Where the data are that were in flight towards it.
         in_flight: Part,
+        /// Files that its state refers to.
+        files: Vec<work::NamedFile>,
     },
     /// It has no state for a checkpoint.
     Decline {
@@ -197,13 +201,16 @@ pub(crate) struct Participation {
     pub(crate) restore: Option<Restore>,
     /// Milliseconds after which a barrier overtakes; `None` if barriers never do.
     pub(crate) overtakes_after: Option<u32>,
+    /// Where tasks keep state in files.
+    pub(crate) work: Arc<Work>,
 }
 
 impl Participation {
     /// The end of a task.
     pub(crate) fn task(&self, task: TaskId) -> Box<dyn Checkpoints> {
         let (keeper, orders) = (self.keeper.clone(), self.directory.add(task));
-        Box::new(Written::new(task, keeper, orders, self.overtakes_after))
+        let work = Arc::clone(&self.work);
+        Box::new(Written::new(task, keeper, orders, self.overtakes_after, work))
     }
 }
 

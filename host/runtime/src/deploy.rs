@@ -36,7 +36,7 @@ use ends::{SinkThread, SourceThread};
 
 use crate::{
     JobProgram, Progress, RunError, Runtime,
-    checkpoint::{Participation, Restore, operator_id},
+    checkpoint::{Participation, Restore, TaskWork, operator_id},
     progress::Kind,
     result::SharedResult,
     threads::{SplitService, Splits},
@@ -354,6 +354,12 @@ impl Deployer<'_> {
         self.part.checkpoints.as_ref().map(|checkpoints| checkpoints.task(*number))
     }
 
+    /// Where the state of a subtask is, if it is in files that checkpoints refer to.
+    fn work(&self, subtask: Subtask) -> Option<TaskWork> {
+        let number = self.numbers.get(&subtask)?;
+        Some(self.part.checkpoints.as_ref()?.work.task(*number))
+    }
+
     fn count(&mut self, subtask: Subtask, name: &str, kind: Kind, metrics: &Arc<TaskMetrics>) {
         self.progress.add(subtask, name, kind, metrics);
     }
@@ -368,7 +374,9 @@ impl Deployer<'_> {
         for subtask in self.subtasks(node) {
             let mut info = self.open_info(subtask);
             if stateful {
-                info.state = Some(self.managed.state(self.runtime, &self.name(subtask))?);
+                let work = self.work(subtask);
+                let state = self.managed.state(self.runtime, &self.name(subtask), work.as_ref());
+                info.state = Some(state?);
             }
             let chain = program.chain(node, &info);
             let mut chain = chain.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;

@@ -127,6 +127,10 @@ impl Savepoint {
             self.each_chunk(id, state, &mut |found| {
                 match found {
                     Found::Opaque(bytes) => info.others.push((what(&state.kind), bytes)),
+                    Found::Files(bytes) => {
+                        info.bytes += bytes;
+                        info.others.push((IN_FILES, bytes));
+                    }
                     Found::Chunk { description, chunk, bytes } => {
                         let name = &description.name;
                         let known =
@@ -168,10 +172,11 @@ impl Savepoint {
                 all.join(", ")
             )));
         };
-        let (mut lines, mut seen) = (0, Vec::new());
+        let (mut lines, mut seen, mut is_in_files) = (0, Vec::new(), false);
         for part in operator.subtasks.iter().flat_map(|subtask| &subtask.states) {
             let mut printer = None;
             self.each_chunk(id, part, &mut |found| {
+                is_in_files |= matches!(found, Found::Files(_));
                 let Found::Chunk { description, chunk, .. } = found else { return Ok(()) };
                 if !seen.contains(&description.name) {
                     seen.push(description.name.clone());
@@ -186,6 +191,12 @@ impl Savepoint {
                 lines += printer.print(chunk, out)?;
                 Ok(())
             })?;
+        }
+        if is_in_files && lines == 0 {
+            return Err(TaskError::new(format!(
+                "the state of `{id}` is in files of the checkpoint, which only a job that runs reads: take a \
+                 savepoint, which has it as entries"
+            )));
         }
         if seen.iter().any(|name| name == state) {
             return Ok(lines);
@@ -214,6 +225,9 @@ impl fmt::Debug for Savepoint {
         f.debug_tuple("Savepoint").field(&self.restore.directory()).finish()
     }
 }
+
+/// What keyed state is called that a checkpoint refers to, whose entries are not listed.
+const IN_FILES: &str = "keyed state in files (lsm)";
 
 /// What a state is that has no chunks.
 fn what(kind: &Kind) -> &'static str {

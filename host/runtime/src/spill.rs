@@ -3,7 +3,7 @@
 use std::{
     fmt,
     os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
     task::Waker,
 };
@@ -11,6 +11,8 @@ use std::{
 use millstream_dataflow::{TaskError, sort::Spill};
 use millstream_file_storage::{FileStorage, Options, Preference, Wakeup, choose};
 use millstream_storage::{BlockingStorage, Completion, Refused, Request, Storage, Submit};
+
+pub use millstream_file_storage::file_name;
 
 use crate::RunError;
 
@@ -21,6 +23,22 @@ pub trait SpillStorage: fmt::Debug + Send + Sync {
     /// # Errors
     /// If there can be none.
     fn open(&self, task: &str) -> Result<TaskFiles, RunError>;
+
+    /// As [`open`](Self::open), but files have the names that [`file_name`] gives them, in `directory`, so
+    /// that checkpoints can link to them. Those of `older` are seen, too. `None` if this storage has no
+    /// files with names: then checkpoints have all state in themselves.
+    ///
+    /// # Errors
+    /// If there can be none.
+    fn open_named(
+        &self,
+        task: &str,
+        directory: &Path,
+        older: Option<&Path>,
+    ) -> Result<Option<TaskFiles>, RunError> {
+        let _ = (task, directory, older);
+        Ok(None)
+    }
 }
 
 /// The files of one task.
@@ -68,16 +86,30 @@ impl SpillStorage for LocalFiles {
         let turn = self.opened.fetch_add(1, Ordering::Relaxed);
         let directory = &self.directories[turn % self.directories.len()];
         let backend = choose(self.backend)?.backend;
-        let files = FileStorage::open(directory, backend, Options::default())?;
-        let file = match files.notify(Waker::noop()) {
-            Wakeup::Waker => None,
-            Wakeup::Readable(file) => {
-                let file = file.as_fd().try_clone_to_owned();
-                Some(file.map_err(|e| RunError::Task(TaskError::new(e.to_string()).at(task)))?)
-            }
-        };
-        Ok(TaskFiles { storage: Box::new(Files(files)), file })
+        task_files(FileStorage::open(directory, backend, Options::default())?, task)
     }
+
+    fn open_named(
+        &self,
+        task: &str,
+        directory: &Path,
+        older: Option<&Path>,
+    ) -> Result<Option<TaskFiles>, RunError> {
+        let backend = choose(self.backend)?.backend;
+        let files = FileStorage::open_named(directory, older, backend, Options::default())?;
+        task_files(files, task).map(Some)
+    }
+}
+
+fn task_files(files: FileStorage, task: &str) -> Result<TaskFiles, RunError> {
+    let file = match files.notify(Waker::noop()) {
+        Wakeup::Waker => None,
+        Wakeup::Readable(file) => {
+            let file = file.as_fd().try_clone_to_owned();
+            Some(file.map_err(|e| RunError::Task(TaskError::new(e.to_string()).at(task)))?)
+        }
+    };
+    Ok(TaskFiles { storage: Box::new(Files(files)), file })
 }
 
 /// [`FileStorage`] for a task.

@@ -115,8 +115,12 @@ pub struct StateHost {
     pub reserve: unsafe extern "C" fn(lender: *mut c_void, bytes: u64) -> Status,
     /// Ends a reservation of so many bytes.
     pub release: unsafe extern "C" fn(lender: *mut c_void, bytes: u64),
-    /// Bytes of the budget for state that is kept in files; 0 if all of it is to stay in memory.
+    /// Bytes of the budget for state that is kept in files; 0 if there are none.
     pub files_budget: u64,
+    /// What the files are for, one of `FILES_…`.
+    pub files_use: u32,
+    /// With [`FILES_KEPT`] the number of the first file that the chain makes.
+    pub first_file: u64,
     /// Starts an operation on a file: [`OK`](crate::OK), or below 0 if as many as there may be are in
     /// flight. One thread at a time; never blocks. What the request lends is the host's until its
     /// completion was taken.
@@ -130,6 +134,13 @@ pub struct StateHost {
         errors: BytesSink,
     ) -> Status,
 }
+
+/// State is kept in files, which are gone with the chain.
+pub const FILES_SCRATCH: u32 = 0;
+/// State is kept in files, which checkpoints may refer to.
+pub const FILES_KEPT: u32 = 1;
+/// State is kept in memory; files of a checkpoint are read to put it back.
+pub const FILES_RESTORE: u32 = 2;
 
 /// Makes an empty file.
 pub const FILE_CREATE: u32 = 1;
@@ -268,8 +279,10 @@ pub struct JobTable {
         time: i64,
         errors: BytesSink,
     ) -> Status,
-    /// Freezes the chain's state as it is.
-    pub begin_snapshot: unsafe extern "C" fn(chain: *mut c_void, errors: BytesSink) -> Status,
+    /// Freezes the chain's state as it is: for a checkpoint, which may refer to files of
+    /// [`FILES_KEPT`], or, if `canonical` is not 0, for a savepoint, which is whole in itself.
+    pub begin_snapshot:
+        unsafe extern "C" fn(chain: *mut c_void, canonical: u32, errors: BytesSink) -> Status,
     /// Gives a part of the frozen state: [`MORE`](crate::MORE), or [`DONE`](crate::DONE) if there was no more.
     pub next_chunk:
         unsafe extern "C" fn(chain: *mut c_void, chunk: BytesSink, errors: BytesSink) -> Status,

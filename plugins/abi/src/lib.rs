@@ -34,9 +34,10 @@ pub use format::{
 };
 
 pub use job::{
-    ChainHost, ChainInfo, FILE_CREATE, FILE_DELETE, FILE_READ, FILE_SYNC, FILE_WRITE,
-    FileCompletion, FileRequest, JobTable, LentSegment, OutputInfo, SIGNAL_ACTIVE, SIGNAL_BARRIER,
-    SIGNAL_IDLE, SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS, SIGNAL_TIME, SIGNAL_WATERMARK, StateHost,
+    ChainHost, ChainInfo, FILE_CREATE, FILE_DELETE, FILE_READ, FILE_SYNC, FILE_WRITE, FILES_KEPT,
+    FILES_RESTORE, FILES_SCRATCH, FileCompletion, FileRequest, JobTable, LentSegment, OutputInfo,
+    SIGNAL_ACTIVE, SIGNAL_BARRIER, SIGNAL_IDLE, SIGNAL_LAST_SPLIT, SIGNAL_SPLIT_BEGINS,
+    SIGNAL_TIME, SIGNAL_WATERMARK, StateHost,
 };
 
 pub use function::{

@@ -12,7 +12,7 @@ use millstream_dataflow::{
     Chain, Context, Lease, TaskError,
     chain::{PageInfo, Produced, Signal},
 };
-use millstream_exchange::event::{Event, StreamStatus};
+use millstream_exchange::event::{Event, Purpose, StreamStatus};
 use millstream_memory::{Segment, lend::LendTable};
 
 use crate::{
@@ -148,10 +148,11 @@ impl Chain for PluginChain {
         self.call(context, call) == Some(DONE)
     }
 
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+    fn begin_snapshot(&mut self, purpose: Purpose) -> Result<(), TaskError> {
         let begin = self.job.table.begin_snapshot;
+        let canonical = u32::from(purpose != Purpose::Checkpoint);
         // SAFETY: the chain is open and used by one thread.
-        self.call_state(|chain, errors| unsafe { begin(chain, errors) }).map(|_| ())
+        self.call_state(|chain, errors| unsafe { begin(chain, canonical, errors) }).map(|_| ())
     }
 
     fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {

@@ -8,8 +8,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use millstream_abi::{FAILED, LentSegment, OK, StateHost, Status};
-use millstream_dataflow::chain::{StateFiles, StateMemory};
+use millstream_abi::{
+    FAILED, FILES_KEPT, FILES_RESTORE, FILES_SCRATCH, LentSegment, OK, StateHost, Status,
+};
+use millstream_dataflow::chain::{FilesUse, StateFiles, StateMemory};
 use millstream_memory::{Segment, lend::LendTable};
 
 /// Segments that the state of one chain may hold at once: 64 GiB of 4 KiB.
@@ -22,6 +24,8 @@ pub(crate) struct LentState {
     /// Used by the thread that runs the chain, so that nobody ever waits for the lock.
     files: Option<Mutex<StateFiles>>,
     files_budget: u64,
+    /// What the files are for, as the plugin is told, and the first that it makes.
+    files_use: (u32, u64),
 }
 
 impl LentState {
@@ -29,8 +33,13 @@ impl LentState {
     pub(crate) fn new(memory: Arc<dyn StateMemory>) -> Box<Self> {
         let files = memory.files();
         let files_budget = files.as_ref().map_or(0, |files| files.budget);
+        let files_use = match files.as_ref().map(|files| files.purpose) {
+            Some(FilesUse::Kept { first }) => (FILES_KEPT, first.0),
+            Some(FilesUse::Restore) => (FILES_RESTORE, 0),
+            Some(FilesUse::Scratch) | None => (FILES_SCRATCH, 0),
+        };
         let (files, lent) = (files.map(Mutex::new), LendTable::new(LENT_MAX));
-        Box::new(Self { memory, lent, files, files_budget })
+        Box::new(Self { memory, lent, files, files_budget, files_use })
     }
 
     /// What the plugin is told. Good as long as `self` is where it is.
@@ -44,6 +53,8 @@ impl LentState {
             reserve,
             release,
             files_budget: self.files_budget,
+            files_use: self.files_use.0,
+            first_file: self.files_use.1,
             submit: files::submit,
             completion: files::completion,
         }

@@ -13,7 +13,7 @@ use millstream_dataflow::{
     chain::{OutputInfo, PageInfo, Produced, Signal},
     stream::Program,
 };
-use millstream_exchange::event::{Event, StreamStatus};
+use millstream_exchange::event::{Event, Purpose, StreamStatus};
 use millstream_memory::Segment;
 
 use crate::{
@@ -248,10 +248,15 @@ unsafe extern "C" fn signal(
     })
 }
 
-unsafe extern "C" fn begin_snapshot(chain: *mut c_void, errors: BytesSink) -> Status {
+unsafe extern "C" fn begin_snapshot(
+    chain: *mut c_void,
+    canonical: u32,
+    errors: BytesSink,
+) -> Status {
     thunk::status(errors, || {
+        let purpose = if canonical == 0 { Purpose::Checkpoint } else { Purpose::Savepoint };
         // SAFETY: the host passes what `open_chain` gave.
-        unsafe { thunk::exclusive::<OpenChain>(chain)? }.begin_snapshot()?;
+        unsafe { thunk::exclusive::<OpenChain>(chain)? }.begin_snapshot(purpose)?;
         Ok(OK)
     })
 }

@@ -13,7 +13,7 @@ use millstream_data::{
     page::{PageBuilder, Shape, Sizing, ValidPage},
     value::Record,
 };
-use millstream_exchange::event::Event;
+use millstream_exchange::event::{Event, Purpose};
 use millstream_memory::{ManagedMemory, Segment, managed::Owner};
 use millstream_segments::HeapArena;
 use millstream_state::{KeyGroups, format::ReadChunk};
@@ -216,7 +216,7 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
 
     /// Freezes the state, and gives what was frozen; `meanwhile` is called before each chunk is read.
     pub(crate) fn snapshot(&mut self, mut meanwhile: impl FnMut(&mut Self)) -> Vec<u8> {
-        self.chain.begin_snapshot().unwrap();
+        self.chain.begin_snapshot(Purpose::Savepoint).unwrap();
         let mut chunks = Vec::new();
         meanwhile(self);
         while self.chain.next_chunk(&mut chunks).expect("a part of the state") {

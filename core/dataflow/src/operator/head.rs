@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use millstream_data::{Value, page::ValidPage};
+use millstream_exchange::event::Purpose;
 
 use super::{
     Stage,
@@ -135,8 +136,8 @@ impl<H: KeyedHead> Chain for H {
         self.flush_side(force, context);
     }
 
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
-        self.state().begin_snapshot()?;
+    fn begin_snapshot(&mut self, purpose: Purpose) -> Result<(), TaskError> {
+        self.state().begin_snapshot(purpose)?;
         let mut more = Vec::new();
         self.freeze_more(&mut more);
         self.state().add_to_snapshot(&more);

@@ -3,6 +3,7 @@
 use alloc::{format, vec, vec::Vec};
 
 use millstream_data::{Value, page::ValidPage};
+use millstream_exchange::event::Purpose;
 use millstream_state::{
     Kind,
     description::{DESCRIPTIONS, Description, Part},
@@ -138,7 +139,7 @@ impl<T: Value, I: Iterator<Item = T> + Send, S: Stage<T>> Chain for SourceChain<
         self.stage.flush(force, context);
     }
 
-    fn begin_snapshot(&mut self) -> Result<(), TaskError> {
+    fn begin_snapshot(&mut self, _purpose: Purpose) -> Result<(), TaskError> {
         self.frozen = Some(self.made);
         Ok(())
     }

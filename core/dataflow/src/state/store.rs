@@ -3,16 +3,17 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
-use millstream_lsm::{LsmBackend, LsmConfig};
+use millstream_exchange::event::Purpose;
+use millstream_lsm::{LsmBackend, LsmConfig, OpenError};
 use millstream_state::{
     Backend, Column, Cursor, Entry, Key, KeyHash, Keys, MemoryBackend, MemoryConfig, Merge, Owned,
-    Place, StateError, StateId, StateSpec, Stopped,
+    Place, StateError, StateId, StateSpec, Stopped, files,
     ttl::{Cleanup, Ttl},
 };
 use millstream_storage::{BlockingStorage, Completion};
 
 use super::ChainLease;
-use crate::chain::StateFiles;
+use crate::chain::{FilesUse, StateFiles};
 
 /// Entries that are written and merged in one step of what goes on beside calls: well below a millisecond.
 const ENTRIES: usize = 4096;
@@ -29,6 +30,23 @@ pub(crate) enum Store {
 pub(crate) struct Filed {
     lsm: LsmBackend<ChainLease>,
     storage: Box<dyn BlockingStorage + Send>,
+    config: LsmConfig,
+    /// Whether checkpoints refer to the files.
+    is_kept: bool,
+    reading: Reading,
+    /// The snapshot whose files a checkpoint has, by its number.
+    named: Option<u64>,
+}
+
+/// How the open snapshot is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// As chunks with all entries.
+    Chunks,
+    /// As one chunk that names its files.
+    Files,
+    /// The files were named: there is no more.
+    Named,
 }
 
 impl Store {
@@ -44,11 +62,95 @@ impl Store {
                 let memory = MemoryBackend::new(lease, owned, hash, MemoryConfig::default());
                 Self::Memory(Box::new(memory))
             }
-            Some(StateFiles { storage, budget }) => {
-                let lsm = LsmBackend::new(lease, owned, hash, LsmConfig::new(budget))?;
-                Self::Filed(Box::new(Filed { lsm, storage }))
+            Some(StateFiles { storage, budget, purpose }) => {
+                let (config, is_kept) = match purpose {
+                    FilesUse::Kept { first } => (LsmConfig::new(budget).first_file(first), true),
+                    _ => (LsmConfig::new(budget), false),
+                };
+                let lsm = LsmBackend::new(lease, owned, hash, config)?;
+                let (reading, named) = (Reading::Chunks, None);
+                Self::Filed(Box::new(Filed { lsm, storage, config, is_kept, reading, named }))
             }
         })
+    }
+
+    /// Instead of its state, which is empty, sees that of snapshots in files, by their manifests; `false` if
+    /// state is not in files. All calls that have registered states have to be made again.
+    pub(super) fn open_files(
+        &mut self,
+        lease: ChainLease,
+        owned: Owned,
+        hash: KeyHash,
+        manifests: &[&[u8]],
+    ) -> Result<bool, OpenError> {
+        let Self::Filed(filed) = self else { return Ok(false) };
+        filed.drain()?;
+        filed.lsm = LsmBackend::open(lease, owned, hash, filed.config, manifests)?;
+        Ok(true)
+    }
+
+    /// Waits until all files that it sees are found, and their indexes are read.
+    pub(super) fn wait_for_files(&mut self) -> Result<(), StateError> {
+        while matches!(self, Self::Filed(filed) if !filed.lsm.is_open()) {
+            self.wait()?;
+        }
+        Ok(())
+    }
+
+    /// The files, and how much memory somebody may take who reads some of them, when nothing is in flight;
+    /// `None` if state is not in files.
+    pub(super) fn files(&mut self) -> Result<Option<(&mut dyn BlockingStorage, u64)>, StateError> {
+        let Self::Filed(filed) = self else { return Ok(None) };
+        filed.drain()?;
+        Ok(Some((&mut *filed.storage, filed.config.budget / 4)))
+    }
+
+    /// Begins a snapshot, as [`Backend::open_snapshot`] does; how it is read depends on what it is for.
+    pub(super) fn begin_snapshot(&mut self, purpose: Purpose) -> Result<(), StateError> {
+        self.open_snapshot()?;
+        if let Self::Filed(filed) = self {
+            let names = filed.is_kept && purpose == Purpose::Checkpoint;
+            filed.reading = if names { Reading::Files } else { Reading::Chunks };
+        }
+        Ok(())
+    }
+
+    /// Names the files of the open snapshot, if that is how it is read: whether there is more, and `None` if
+    /// it is read as chunks. Those of the snapshot before are not kept any more: its checkpoint has its own
+    /// names for them, or was given up, before another is begun.
+    pub(super) fn name_files(
+        &mut self,
+        group: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<bool>, StateError> {
+        let Self::Filed(filed) = self else { return Ok(None) };
+        match filed.reading {
+            Reading::Chunks => return Ok(None),
+            Reading::Named => {
+                filed.reading = Reading::Chunks;
+                return Ok(Some(false));
+            }
+            Reading::Files => {}
+        }
+        match filed.lsm.snapshot_files() {
+            Err(StateError::Waits) => self.wait()?,
+            Err(error) => return Err(error),
+            Ok(None) => return Ok(Some(false)),
+            Ok(Some(snapshot)) => {
+                let file = |file: &millstream_lsm::SnapshotFile| files::StateFile {
+                    number: file.file.0,
+                    length: file.length,
+                    checksum: file.checksum,
+                };
+                let files = snapshot.files.iter().map(file).collect();
+                files::StateFiles { manifest: snapshot.manifest, files }.write(group, out);
+                if let Some(before) = filed.named.replace(snapshot.number) {
+                    filed.lsm.release_snapshot(before);
+                }
+                filed.reading = Reading::Named;
+            }
+        }
+        Ok(Some(true))
     }
 
     /// Lets what goes on beside calls go on, a little, if anything does. Never waits.
@@ -63,13 +165,7 @@ impl Store {
     /// disk can bring it on this waits for the disk.
     pub(super) fn wait(&mut self) -> Result<(), StateError> {
         let Self::Filed(filed) = self else { return Ok(()) };
-        if filed.step()? {
-            return Ok(());
-        }
-        match filed.storage.wait() {
-            Some(completion) => filed.lsm.completed(completion),
-            None => Ok(()),
-        }
+        wait(&mut filed.lsm, &mut *filed.storage)
     }
 
     /// Lets what is merged of files leave out what has expired of a state. In memory nothing is merged.
@@ -97,15 +193,53 @@ impl Store {
 }
 
 impl Filed {
-    /// Works, and takes what the storage has completed; whether there is anything new.
     fn step(&mut self) -> Result<bool, StateError> {
-        let mut went = self.lsm.work(&mut *self.storage, ENTRIES)?;
-        while let Some(completion) = self.storage.poll() {
-            self.lsm.completed(completion)?;
-            went = true;
-        }
-        Ok(went)
+        step(&mut self.lsm, &mut *self.storage)
     }
+
+    /// Waits for all that is in flight, and begins nothing.
+    fn drain(&mut self) -> Result<(), StateError> {
+        drain(&mut self.lsm, &mut *self.storage)
+    }
+}
+
+/// Works, and takes what the storage has completed; whether there is anything new.
+fn step(
+    lsm: &mut LsmBackend<ChainLease>,
+    storage: &mut dyn BlockingStorage,
+) -> Result<bool, StateError> {
+    let mut went = lsm.work(storage, ENTRIES)?;
+    while let Some(completion) = storage.poll() {
+        lsm.completed(completion)?;
+        went = true;
+    }
+    Ok(went)
+}
+
+/// A step; if nothing but a disk can bring it on this waits for the disk.
+pub(super) fn wait(
+    lsm: &mut LsmBackend<ChainLease>,
+    storage: &mut dyn BlockingStorage,
+) -> Result<(), StateError> {
+    if step(lsm, storage)? {
+        return Ok(());
+    }
+    match storage.wait() {
+        Some(completion) => lsm.completed(completion),
+        None => Ok(()),
+    }
+}
+
+/// Waits for all that is in flight.
+pub(super) fn drain(
+    lsm: &mut LsmBackend<ChainLease>,
+    storage: &mut dyn BlockingStorage,
+) -> Result<(), StateError> {
+    while lsm.in_flight() > 0 {
+        let Some(completion) = storage.wait() else { return Ok(()) };
+        lsm.completed(completion)?;
+    }
+    Ok(())
 }
 
 impl Drop for Filed {
@@ -288,6 +422,9 @@ impl Backend for Store {
     }
 
     fn abort_snapshot(&mut self) {
+        if let Self::Filed(filed) = self {
+            filed.reading = Reading::Chunks;
+        }
         served!(self, backend => backend.abort_snapshot());
     }
 

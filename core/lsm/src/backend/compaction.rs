@@ -82,6 +82,9 @@ impl<L: Lease> LsmBackend<L> {
     }
 
     fn begin_compaction(&mut self) -> bool {
+        if !self.config.merges {
+            return false;
+        }
         let sizes: Vec<u64> = self.runs.iter().map(|run| run.place.length).collect();
         let (runs_max, _) = self.shares.runs(&self.config, self.cache.blocks_max());
         let may = |chosen: &Range<usize>| self.may_merge(chosen);

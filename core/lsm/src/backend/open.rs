@@ -116,6 +116,11 @@ impl<L: Lease> LsmBackend<L> {
         Ok(backend)
     }
 
+    /// Whether the indexes of all files are read, so that each of them was found. Until then calls wait.
+    pub fn is_open(&self) -> bool {
+        self.opening.is_none()
+    }
+
     /// Goes on with reading indexes.
     pub(super) fn open_some(&mut self) -> Result<bool, StateError> {
         let Some(opening) = &mut self.opening else { return Ok(true) };

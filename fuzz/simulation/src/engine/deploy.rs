@@ -10,7 +10,7 @@ use std::{
 use millstream_checkpoint::two_phase::State as SinkState;
 use millstream_dataflow::{
     OpenInfo, StreamGraph, TaskError,
-    chain::{OutputInfo, StateFiles, StateMemory},
+    chain::{FilesUse, OutputInfo, StateFiles, StateMemory},
     channel::{Sender, channel, returning_channel},
     graph::{
         NodeKind,
@@ -320,7 +320,8 @@ impl State {
         let files = plan.filed.then(|| {
             let faults = Faults { writes: plan.state_writes, ..Faults::default() };
             let storage = FileStorage::new().shuffled(cx.random.number()).faults(faults);
-            StateFiles { storage: Box::new(storage), budget: (STATE_FILED * SEGMENT_BYTES) as u64 }
+            let (storage, budget) = (Box::new(storage), (STATE_FILED * SEGMENT_BYTES) as u64);
+            StateFiles { storage, budget, purpose: FilesUse::Scratch }
         });
         Ok(Self { memory: memory.clone(), owner, files: Mutex::new(files) })
     }

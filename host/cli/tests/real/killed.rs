@@ -224,7 +224,7 @@ fn some_flights() -> String {
 }
 
 /// State in files, and so little memory that much of it is there.
-const IN_FILES: &[&str] =
+pub(crate) const IN_FILES: &[&str] =
     &["--state", "lsm", "--set", "memory.segment-size=8KiB", "--set", "memory.managed.size=3MiB"];
 
 /// Barriers that overtake: at once, or when they have waited a little.

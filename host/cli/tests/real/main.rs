@@ -5,6 +5,7 @@ mod failures;
 mod flights;
 mod forbidden;
 mod hourly;
+mod incremental;
 mod killed;
 mod metrics;
 mod objects;

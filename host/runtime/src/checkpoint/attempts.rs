@@ -18,7 +18,7 @@ use millstream_executor::Outcome;
 
 use super::{
     CheckpointOptions, ClaimMode, Coordinating, Directory, Keeper, Participation, Restore,
-    Savepoints, Setup, Store, keeper, restore, store::Storage,
+    Savepoints, Setup, Store, Work, keeper, restore, store::Storage,
 };
 use crate::{RunError, threads::Splits};
 
@@ -123,6 +123,7 @@ pub(crate) struct Checkpointed {
     // The keeper reports to the coordinator, and so ends first.
     keeper: Keeper,
     coordinating: Coordinating,
+    work: Arc<Work>,
 }
 
 impl Checkpointed {
@@ -145,6 +146,7 @@ impl Checkpointed {
         let coordinating = Coordinating::start();
         let keeper = Keeper::start(Arc::clone(&store), coordinating.reporter());
         let (options, directory) = (options.clone(), Arc::default());
+        let work = Work::new(&store, restore.as_ref());
         let savepoints = attempts.savepoints.clone();
         Ok(Some(Self {
             store,
@@ -155,6 +157,7 @@ impl Checkpointed {
             savepoints,
             keeper,
             coordinating,
+            work,
         }))
     }
 
@@ -163,7 +166,8 @@ impl Checkpointed {
         let keeper: Sender<keeper::Message> = self.keeper.sender();
         let (directory, restore) = (Arc::clone(&self.directory), self.restore.clone());
         let overtakes_after = self.options.barriers.overtakes_after();
-        Participation { keeper, directory, restore, overtakes_after }
+        let work = Arc::clone(&self.work);
+        Participation { keeper, directory, restore, overtakes_after, work }
     }
 
     /// The directory of the checkpoint that the job begins from.
@@ -240,6 +244,7 @@ pub(crate) struct TakingPart {
     directory: Arc<Directory>,
     restore: Option<Restore>,
     overtakes_after: Option<u32>,
+    work: Arc<Work>,
 }
 
 impl TakingPart {
@@ -258,16 +263,18 @@ impl TakingPart {
         let store = Arc::new(Storage::open(&options.directory, &graph.name).map_err(failed)?);
         let restore = restore.map(|path| Restore::from_path(&path)).transpose();
         let restore = restore.map_err(RunError::Task)?;
+        let work = Work::new(&store, restore.as_ref());
         let keeper = Keeper::start(store, report);
         let overtakes_after = options.barriers.overtakes_after();
-        Ok(Some(Self { keeper, directory: Arc::default(), restore, overtakes_after }))
+        Ok(Some(Self { keeper, directory: Arc::default(), restore, overtakes_after, work }))
     }
 
     /// What this process needs.
     pub(crate) fn participation(&self) -> Participation {
         let (directory, restore) = (Arc::clone(&self.directory), self.restore.clone());
         let (keeper, overtakes_after) = (self.keeper.sender(), self.overtakes_after);
-        Participation { keeper, directory, restore, overtakes_after }
+        let work = Arc::clone(&self.work);
+        Participation { keeper, directory, restore, overtakes_after, work }
     }
 
     /// The orders of this process's tasks.

@@ -1,7 +1,7 @@
 //! The coordinator of checkpoints, in the coordinating process.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
     sync::{
         Arc,
@@ -29,6 +29,7 @@ use super::{
     restore::{encode_splits, operator_id, split_list},
     savepoints::{self, Request},
     store::Storage,
+    work::NamedFile,
 };
 
 /// What the coordinator of a job's checkpoints has to know.
@@ -163,6 +164,9 @@ struct Running {
     answered: Option<Request>,
     /// The run is over, and what it says is heard by nobody.
     over: bool,
+    /// What checkpoints had in files, and those of them that have something.
+    in_files: InFiles,
+    checkpoints_in_files: u32,
 }
 
 impl Running {
@@ -207,6 +211,8 @@ impl Running {
             exports: Vec::new(),
             answered: None,
             over: false,
+            in_files: InFiles::default(),
+            checkpoints_in_files: 0,
         })
     }
 
@@ -231,6 +237,12 @@ impl Running {
     /// The run is over: savepoints that are being copied are waited for.
     fn finish(mut self, messages: &Receiver<Message>) {
         self.over = true;
+        if self.checkpoints_in_files > 0 {
+            let (count, InFiles { all, new }) = (self.checkpoints_in_files, self.in_files);
+            eprintln!(
+                "{count} checkpoints refer to {all} bytes in files, {new} of them written anew"
+            );
+        }
         for export in self.exports.drain(..) {
             // A panic inside was said where it happened.
             let _ = export.join();
@@ -248,11 +260,13 @@ impl Running {
 
     fn report(&mut self, report: Report) {
         self.step(match report {
-            Report::Acknowledge { checkpoint, task, part, in_flight } => Input::Acknowledge {
-                checkpoint,
-                task: TaskId(task),
-                state: serde_json::to_vec(&(part, in_flight)).unwrap_or_default().into(),
-            },
+            Report::Acknowledge { checkpoint, task, part, in_flight, files } => {
+                Input::Acknowledge {
+                    checkpoint,
+                    task: TaskId(task),
+                    state: serde_json::to_vec(&(part, in_flight, files)).unwrap_or_default().into(),
+                }
+            }
             Report::Decline { checkpoint, task, reason } => {
                 Input::Decline { checkpoint, task: TaskId(task), reason: Decline::Failed(reason) }
             }
@@ -345,11 +359,11 @@ impl Running {
 
     /// Copies a savepoint to its place, on a thread of its own: that takes as long as it takes.
     fn export(&mut self, snapshot: &Snapshot) -> Result<(), String> {
-        let Some(directory) = &self.setup.options.savepoints else {
+        let Some(directory) = self.setup.options.savepoints.clone() else {
             return Err("nobody has said where savepoints go".into());
         };
         let manifest = self.manifest(snapshot)?;
-        let path = savepoints::directory(directory, &manifest);
+        let path = savepoints::directory(&directory, &manifest);
         self.savepoints.insert(manifest.checkpoint, path.clone());
         let (store, own) = (Arc::clone(&self.setup.store), self.own.clone());
         self.exports.push(thread::spawn(move || {
@@ -402,9 +416,10 @@ impl Running {
     }
 
     /// What a checkpoint consists of.
-    fn manifest(&self, snapshot: &Snapshot) -> Result<Manifest, String> {
+    fn manifest(&mut self, snapshot: &Snapshot) -> Result<Manifest, String> {
         let Setup { graph, default_parallelism, splits, .. } = &self.setup;
-        let mut files = Vec::new();
+        let (mut files, mut named) = (Vec::new(), BTreeSet::new());
+        let mut in_files = InFiles::default();
         let mut operators: BTreeMap<u32, Operator> = BTreeMap::new();
         for (subtask, part) in self.execution.subtasks.iter().zip(&snapshot.tasks) {
             let operator = operators.entry(subtask.node).or_insert_with(|| Operator {
@@ -420,10 +435,17 @@ impl Running {
             operator.subtasks.push(match part {
                 TaskSnapshot::Finished => SubtaskState { finished: true, states: Vec::new() },
                 TaskSnapshot::State(part) => {
-                    let parts: (Part, Part) =
+                    let parts: (Part, Part, Vec<NamedFile>) =
                         serde_json::from_slice(part).map_err(|error| error.to_string())?;
                     let state = place(parts.0, &mut files).map(|place| State { kind, place });
                     let in_flight = place(parts.1, &mut files);
+                    for NamedFile { name, length, checksum, is_new } in parts.2 {
+                        // Subtasks may have key groups of the same file.
+                        if named.insert(name.clone()) {
+                            files.push(File { name, length, checksum });
+                            in_files.add(length, is_new);
+                        }
+                    }
                     let in_flight = in_flight.map(|place| State { kind: Kind::InFlight, place });
                     let states = state.into_iter().chain(in_flight).collect();
                     SubtaskState { finished: false, states }
@@ -442,6 +464,11 @@ impl Running {
             }],
         });
         let operators = operators.into_values().chain(lists).collect();
+        if in_files.all > 0 {
+            self.checkpoints_in_files += 1;
+            self.in_files.all += in_files.all;
+            self.in_files.new += in_files.new;
+        }
         Ok(Manifest {
             checkpoint: snapshot.barrier.checkpoint,
             timestamp_ms: snapshot.barrier.timestamp_ms,
@@ -451,6 +478,21 @@ impl Running {
             files,
             operators,
         })
+    }
+}
+
+/// State in files, of a checkpoint or of many: bytes, and those of files that the checkpoint before did not
+/// have.
+#[derive(Clone, Copy, Debug, Default)]
+struct InFiles {
+    all: u64,
+    new: u64,
+}
+
+impl InFiles {
+    fn add(&mut self, length: u64, is_new: bool) {
+        self.all += length;
+        self.new += if is_new { length } else { 0 };
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
     Part, Report, Store,
     orders::Orders,
     store::{self, Storage},
+    work::{NamedFile, Work},
 };
 
 /// State that is on its way from a task to its file, at most, in bytes.
@@ -31,7 +32,7 @@ const INLINE_MAX: usize = 4 << 10;
 /// What the keeper is told.
 pub(crate) enum Message {
     /// A part of a task's state.
-    Write { task: TaskId, checkpoint: u64, chunk: Vec<u8>, load: Arc<Load> },
+    Write { task: TaskId, checkpoint: u64, chunk: Vec<u8>, load: Arc<Load>, work: Arc<Work> },
     /// Data that are in flight towards a task.
     InFlight { task: TaskId, checkpoint: u64, data: Vec<u8> },
     /// That was all of it.
@@ -77,6 +78,7 @@ pub(crate) struct Written {
     load: Arc<Load>,
     registered: bool,
     overtakes_after: Option<u32>,
+    work: Arc<Work>,
 }
 
 impl Written {
@@ -85,8 +87,10 @@ impl Written {
         keeper: Sender<Message>,
         orders: Arc<Orders>,
         overtakes_after: Option<u32>,
+        work: Arc<Work>,
     ) -> Self {
-        Self { task, keeper, orders, load: Arc::default(), registered: false, overtakes_after }
+        let load = Arc::default();
+        Self { task, keeper, orders, load, registered: false, overtakes_after, work }
     }
 
     /// Tells the keeper; one that has gone does not matter, since the run is over then.
@@ -110,8 +114,8 @@ impl Checkpoints for Written {
 
     fn write(&mut self, checkpoint: u64, chunk: Vec<u8>) {
         self.load.bytes.fetch_add(chunk.len(), Ordering::AcqRel);
-        let load = Arc::clone(&self.load);
-        self.tell(Message::Write { task: self.task, checkpoint, chunk, load });
+        let (load, work) = (Arc::clone(&self.load), Arc::clone(&self.work));
+        self.tell(Message::Write { task: self.task, checkpoint, chunk, load, work });
     }
 
     fn finish(&mut self, checkpoint: u64) {
@@ -170,6 +174,8 @@ struct Parts {
     checkpoint: u64,
     state: Partial,
     in_flight: Partial,
+    /// Files that the state refers to.
+    files: Vec<NamedFile>,
 }
 
 /// Bytes of which more may come.
@@ -185,8 +191,12 @@ fn keep(store: &Storage, messages: &Receiver<Message>, report: &impl Fn(Report))
     let mut parts: BTreeMap<u32, Parts> = BTreeMap::new();
     while let Ok(message) = messages.recv() {
         match message {
-            Message::Write { task, checkpoint, chunk, load } => {
-                let state = &mut of(&mut parts, task, checkpoint).state;
+            Message::Write { task, checkpoint, chunk, load, work } => {
+                let Parts { state, files, .. } = of(&mut parts, task, checkpoint);
+                match work.name(store, task, checkpoint, &chunk) {
+                    Ok(named) => files.extend(named),
+                    Err(reason) => drop(state.failed.get_or_insert(reason)),
+                }
                 state.write(store, checkpoint, &format!("task-{}", task.0), &chunk);
                 load.done(chunk.len());
             }
@@ -195,13 +205,13 @@ fn keep(store: &Storage, messages: &Receiver<Message>, report: &impl Fn(Report))
                 in_flight.write(store, checkpoint, &format!("in-flight-{}", task.0), &data);
             }
             Message::Finish { task, checkpoint } => {
-                let Parts { state, in_flight, .. } =
+                let Parts { state, in_flight, files, .. } =
                     std::mem::take(of(&mut parts, task, checkpoint));
                 let finished = state.finish().and_then(|part| Ok((part, in_flight.finish()?)));
                 let task = task.0;
                 report(match finished {
                     Ok((part, in_flight)) => {
-                        Report::Acknowledge { checkpoint, task, part, in_flight }
+                        Report::Acknowledge { checkpoint, task, part, in_flight, files }
                     }
                     Err(reason) => Report::Decline { checkpoint, task, reason },
                 });

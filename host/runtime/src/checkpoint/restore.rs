@@ -13,9 +13,10 @@ use millstream_checkpoint::{
     storage::{CheckpointStorage, Restored},
 };
 use millstream_dataflow::{StreamGraph, TaskError, graph::NodeKind};
+use millstream_state::files::has_files;
 use serde::{Deserialize, Serialize};
 
-use super::{CheckpointOptions, RestoreFrom, Store, store::Storage};
+use super::{CheckpointOptions, RestoreFrom, Store, store::Storage, work};
 use crate::threads::Split;
 
 /// A checkpoint that a job begins from.
@@ -183,10 +184,21 @@ impl Restore {
     ) -> Result<(), TaskError> {
         let Some(operator) = self.manifest.operator(operator) else { return Ok(()) };
         let states = operator.subtasks.iter().flat_map(|subtask| &subtask.states);
+        let mut named = Vec::new();
         for state in states.filter(|state| state.kind != Kind::InFlight) {
-            take(&self.bytes(state)?)?;
+            let bytes = self.bytes(state)?;
+            match self.has_files() && has_files(&bytes) {
+                true => named.extend(bytes),
+                false => take(&bytes)?,
+            }
         }
-        Ok(())
+        // What is in files is opened at once, whoever wrote it.
+        if named.is_empty() { Ok(()) } else { take(&named) }
+    }
+
+    /// Whether it refers to files that are state.
+    pub(crate) fn has_files(&self) -> bool {
+        work::has_files(&self.manifest)
     }
 
     /// Hands the data that were in flight towards each subtask of an operator to `take`, with the number of

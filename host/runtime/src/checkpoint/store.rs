@@ -84,6 +84,33 @@ impl Storage {
         Ok((store, restored))
     }
 
+    /// A directory for files that checkpoints will be [linked](Self::link) to; `None` if none can be.
+    pub(crate) fn work(&self, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::Files(files) => files.work(name),
+            Self::Objects(_) => None,
+        }
+    }
+
+    /// Gives a checkpoint another name for a file that never changes, and makes it durable if it `is_new`.
+    pub(crate) fn link(
+        &self,
+        checkpoint: u64,
+        name: &str,
+        from: &Path,
+        is_new: bool,
+    ) -> Result<(), StorageError> {
+        match self {
+            Self::Files(files) => files.link(checkpoint, name, from, is_new),
+            Self::Objects(objects) => {
+                let what = "files of state cannot be linked to an object store";
+                let path = objects.directory(checkpoint);
+                let cause = storage::Cause::Invalid { what };
+                Err(StorageError { operation: storage::Operation::Create, path, cause })
+            }
+        }
+    }
+
     /// The directory of a checkpoint, or its URL: what [`existing`](Self::existing) takes.
     pub(crate) fn directory(&self, checkpoint: u64) -> PathBuf {
         match self {

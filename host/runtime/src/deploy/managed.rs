@@ -7,7 +7,7 @@ use std::{
 
 use millstream_dataflow::{
     StreamGraph, TaskError,
-    chain::{StateFiles, StateMemory},
+    chain::{FilesUse, StateFiles, StateMemory},
     graph::NodeKind,
     sort::{SortResources, Spill},
 };
@@ -16,7 +16,10 @@ use millstream_segments::MmapArena;
 use millstream_sort::ManagedLease;
 
 use super::Part;
-use crate::{RunError, Runtime, builder::StateBackend, spill::TaskFiles};
+use crate::{RunError, Runtime, builder::StateBackend, checkpoint::TaskWork, spill::TaskFiles};
+
+/// Segments with which files of state can be read, at least.
+const SEGMENTS_MIN: usize = 16;
 
 /// Managed memory of one job in this process, divided evenly over the subtasks that sort or keep state
 /// in files.
@@ -66,17 +69,36 @@ impl Managed {
         &mut self,
         runtime: &Runtime,
         task: &str,
+        work: Option<&TaskWork>,
     ) -> Result<Arc<dyn StateMemory>, RunError> {
         let memory = self.memory(runtime)?;
         let owner = memory.open(task);
         let owner = owner.map_err(|e| RunError::Task(TaskError::new(e.to_string()).at(task)))?;
+        let named = || match work.filter(|work| work.first.is_some() || work.older.is_some()) {
+            Some(TaskWork { directory, older, .. }) => {
+                runtime.spill.open_named(task, directory, older.as_deref())
+            }
+            None => Ok(None),
+        };
         let files = match runtime.state {
-            StateBackend::Memory => None,
+            StateBackend::Memory if work.is_none_or(|work| work.older.is_none()) => None,
+            StateBackend::Memory => named()?.map(|TaskFiles { storage, .. }| {
+                // They are read while there is room: what they take is free again before rows come.
+                let segments = (runtime.managed_bytes / memory.page_size() / 4).max(SEGMENTS_MIN);
+                let budget = (segments * memory.page_size()) as u64;
+                StateFiles { storage, budget, purpose: FilesUse::Restore }
+            }),
             StateBackend::Lsm => {
                 let segments = self.shares.pop().unwrap_or(0);
                 let budget = (segments * memory.page_size()) as u64;
-                let storage = runtime.spill.open(task)?.storage;
-                Some(StateFiles { storage, budget })
+                let named = named()?.map(|files| files.storage);
+                let first = work.and_then(|work| work.first).filter(|_| named.is_some());
+                let purpose = first.map_or(FilesUse::Scratch, |first| FilesUse::Kept { first });
+                let storage = match named {
+                    Some(storage) => storage,
+                    None => runtime.spill.open(task)?.storage,
+                };
+                Some(StateFiles { storage, budget, purpose })
             }
         };
         Ok(Arc::new(State { memory, owner, files: Mutex::new(files) }))

@@ -4,6 +4,7 @@ use millstream_checkpoint::manifest::Place;
 use millstream_dataflow::{TaskError, WATERMARKS};
 use millstream_state::{
     description::Description,
+    files::{FILES, StateFiles},
     format::{HEADER, ReadChunk, chunk_length},
 };
 
@@ -14,6 +15,8 @@ use crate::checkpoint::Restore;
 pub(super) enum Found<'a> {
     /// So many bytes that only the operator understands.
     Opaque(u64),
+    /// So many bytes in files of the checkpoint, as the backend of the operator's state has written them.
+    Files(u64),
     /// A chunk of so many bytes of what is described; none, if a state is described that has no entries.
     Chunk { description: &'a Description, chunk: Option<&'a ReadChunk<'a>>, bytes: u64 },
 }
@@ -59,6 +62,9 @@ impl<'a> Chunks<'a> {
                     each(Found::Chunk { description: &description, chunk: None, bytes: 0 })?;
                     descriptions.push(description);
                 }
+            } else if chunk.state == FILES {
+                let named = StateFiles::read(&chunk).map_err(|error| wrong(&error))?;
+                each(Found::Files(named.files.iter().map(|file| file.length).sum()))?;
             } else if chunk.state != WATERMARKS {
                 let description = descriptions.get(usize::from(chunk.state));
                 let description =

@@ -4,21 +4,26 @@ use std::{collections::HashMap, ffi::c_void, fmt, ptr};
 
 use millstream_abi::{
     BorrowedBytes, BytesSink, FILE_CREATE, FILE_DELETE, FILE_READ, FILE_SYNC, FILE_WRITE,
-    FileCompletion, FileRequest, StateHost,
+    FILES_KEPT, FILES_RESTORE, FileCompletion, FileRequest, StateHost,
 };
-use millstream_dataflow::chain::StateFiles;
+use millstream_dataflow::chain::{FilesUse, StateFiles};
 use millstream_storage::{
-    BlockingStorage, Cause, Completion, Lent, Operation, Refused, Request, Storage, StorageError,
-    Submit,
+    BlockingStorage, Cause, Completion, FileId, Lent, Operation, Refused, Request, Storage,
+    StorageError, Submit,
 };
 
 use crate::borrow;
 
-/// The files behind `host`; `None` if state is to stay in memory.
+/// The files behind `host`; `None` if there are none.
 pub(super) fn open(host: StateHost) -> Option<StateFiles> {
     let budget = host.files_budget;
+    let purpose = match host.files_use {
+        FILES_KEPT => FilesUse::Kept { first: FileId(host.first_file) },
+        FILES_RESTORE => FilesUse::Restore,
+        _ => FilesUse::Scratch,
+    };
     let storage = || Box::new(HostFiles { host, pending: HashMap::new() });
-    (budget > 0).then(|| StateFiles { storage: storage(), budget })
+    (budget > 0).then(|| StateFiles { storage: storage(), budget, purpose })
 }
 
 /// Files that the host has opened for one chain.

@@ -6,7 +6,7 @@ use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 use std::sync::Mutex;
 
 use millstream_data::page::{Layout, PageBuilder, Shape, ValidPage};
-use millstream_exchange::event::Event;
+use millstream_exchange::event::{Event, Purpose};
 use millstream_memory::{ManagedMemory, Segment, managed::Owner};
 use millstream_segments::HeapArena;
 use millstream_state::window::{Lateness, Sliding, Tumbling, Window};
@@ -195,7 +195,7 @@ impl Bench {
     }
 
     fn snapshot(&mut self) -> Vec<u8> {
-        self.chain.begin_snapshot().unwrap();
+        self.chain.begin_snapshot(Purpose::Savepoint).unwrap();
         let mut chunks = Vec::new();
         while self.chain.next_chunk(&mut chunks).unwrap() {}
         chunks
