@@ -164,11 +164,14 @@ impl Deployer<'_> {
             let (from, to) = (self.of(wire.producer), self.of(wire.consumer));
             let waker = self.waker(wire.consumer);
             let (sender, receiver) = if from == to {
-                channel(waker)
+                let (sender, receiver) = channel(waker);
+                receiver.set_page_bytes(self.plan.page_bytes);
+                (sender, receiver)
             } else {
                 let flag: Arc<Flag> = Arc::default();
                 let link: Waker = Arc::clone(&flag).into();
                 let (sender, outlet) = channel(link.clone());
+                outlet.set_page_bytes(self.plan.page_bytes);
                 let (inlet, receiver, returned) = returning_channel(waker, link, 64);
                 let (credit, delay_max) = (self.plan.credit, self.plan.delay_max);
                 let body = Body::Link(Link::new(outlet, inlet, returned, credit, delay_max));

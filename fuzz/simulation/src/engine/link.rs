@@ -24,6 +24,8 @@ pub(super) struct Link {
     delay_max: u64,
     /// The consumer has to go on first, behind an event that stops the producer.
     blocked: bool,
+    /// The consumer had no room, and wakes the link when it has.
+    refused: bool,
 }
 
 impl Link {
@@ -34,17 +36,27 @@ impl Link {
         credit: usize,
         delay_max: u64,
     ) -> Self {
-        Self { from, to, returned, transit: VecDeque::new(), credit, delay_max, blocked: false }
+        Self {
+            from,
+            to,
+            returned,
+            transit: VecDeque::new(),
+            credit,
+            delay_max,
+            blocked: false,
+            refused: false,
+        }
     }
 
     /// When the next element arrives.
     pub(super) fn deadline(&self) -> Option<u64> {
-        self.transit.front().map(|(due, _)| *due).filter(|_| !self.to.is_full())
+        self.transit.front().map(|(due, _)| *due).filter(|_| !self.refused)
     }
 
     /// Moves what can be moved.
     pub(super) fn poll(&mut self, cx: &mut Cx, waker: &Waker) -> Result<Polled, TaskError> {
         while self.returned.pop().is_some() {}
+        self.refused = false;
         if self.to.is_abandoned() {
             return Ok(Polled::Finished);
         }
@@ -56,7 +68,9 @@ impl Link {
             if let Err(refused) = self.to.push(element) {
                 self.transit.push_front((due, refused));
                 self.to.notify_room(waker);
-                return Ok(if self.to.is_full() { Polled::Idle } else { Polled::Again });
+                // There may be room since.
+                self.refused = self.to.is_full();
+                return Ok(if self.refused { Polled::Idle } else { Polled::Again });
             }
             if ends {
                 return Ok(Polled::Finished);

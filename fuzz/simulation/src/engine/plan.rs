@@ -50,6 +50,8 @@ pub(super) struct Plan {
     pub(super) inline_max: usize,
     /// Rows that the source reads at once.
     pub(super) rows_max: u32,
+    /// Bytes of rows that consumers want in a page: small ones fill queues soon.
+    pub(super) page_bytes: u32,
     /// Elements under way on a channel between processes.
     pub(super) credit: usize,
     /// Microseconds that they take.
@@ -102,6 +104,7 @@ impl Plan {
             load_max: 1 + random.below(4000) as usize,
             inline_max: random.below(1000) as usize,
             rows_max: random.between(1, 30),
+            page_bytes: if random.percent(40) { u32::MAX } else { random.between(1, 400) },
             credit: random.between(1, 8) as usize,
             delay_max: [0, 100, 1000, 5000][random.index(4)],
             pace: [50, 300, 1000][random.index(3)],
@@ -110,6 +113,11 @@ impl Plan {
         if may_break {
             let faults = random.between(1, 3);
             plan.faults = (0..faults).map(|_| plan.fault(random)).collect();
+            if plan.breaks_state() {
+                // A task whose state has failed declines every checkpoint, and if its input has ended it
+                // does nothing else: the job has to fail for that at some time.
+                plan.config.tolerable_failures = plan.config.tolerable_failures.min(3);
+            }
             if plan.config.timeout_ms < PATIENCE_MS {
                 // It may be that no checkpoint is ever in time, not even the last one, and without
                 // that there is no end.
