@@ -2,6 +2,9 @@
 
 use std::time::Instant;
 
+use millstream::state::window::Window;
+use millstream_dataflow::operator::{Emit, window::WindowAggregate};
+
 /// Wall time and processor time of one run, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
@@ -81,3 +84,30 @@ pub fn xorshift(state: &mut u64) -> u64 {
 
 /// The first state of [`xorshift`].
 pub const XORSHIFT_SEED: u64 = 88_172_645_463_325_252;
+
+/// Counts the rows of a key, each of which says as how many it counts.
+#[derive(Clone, Debug)]
+pub struct Count;
+
+impl WindowAggregate for Count {
+    type In = (u64, u64);
+    type Key = u64;
+    type Accumulator = u64;
+    type Out = (u64, u64);
+
+    fn create(&self) -> u64 {
+        0
+    }
+
+    fn add(&self, accumulator: &mut u64, row: (u64, u64)) {
+        *accumulator += row.1;
+    }
+
+    fn merge(&self, accumulator: &mut u64, other: u64) {
+        *accumulator += other;
+    }
+
+    fn finish(&self, key: u64, _window: Window, count: u64, out: &mut dyn Emit<(u64, u64)>) {
+        out.emit((key, count));
+    }
+}

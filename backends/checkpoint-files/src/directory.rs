@@ -1,23 +1,27 @@
 //! Directories: that of a job with its checkpoints, and that of one savepoint.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
 
 use millstream_checkpoint::{
-    manifest::is_file_name,
+    manifest::{is_file_name, is_shared},
     storage::{Cause, METADATA, Operation, Restored, StorageError},
 };
 
-use crate::error::error;
+use crate::{error::error, file::UNFINISHED};
 
 const CHECKPOINT: &str = "chk-";
 /// What is removed has this in front of its id.
 const DISCARDED: &str = ".discarded-";
 /// Where tasks work has this in front of its name.
 const WORK: &str = ".work-";
+
+/// The directory of files that checkpoints share, beside theirs.
+const SHARED: &str = "shared";
 
 /// The directory of a job.
 #[derive(Clone, Debug)]
@@ -83,6 +87,74 @@ impl Job {
         Ok(found)
     }
 
+    /// Where files are that checkpoints share.
+    pub(crate) fn shared(&self) -> PathBuf {
+        self.path.join(SHARED)
+    }
+
+    /// The same, which is made if it is not there.
+    pub(crate) fn make_shared(&self) -> Result<PathBuf, StorageError> {
+        let path = self.shared();
+        let made = match fs::create_dir(&path) {
+            Ok(()) => sync(&self.path),
+            Err(io) if io.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(io) => Err(io),
+        };
+        made.map_err(|io| error(Operation::Create, &path, &io))?;
+        Ok(path)
+    }
+
+    /// Shared files that are finished, or those that are not, with their bytes.
+    pub(crate) fn list_shared(
+        &self,
+        finished: bool,
+    ) -> Result<BTreeMap<String, u64>, StorageError> {
+        let path = self.shared();
+        let fail = |io: io::Error| error(Operation::List, &path, &io);
+        let entries = match fs::read_dir(&path) {
+            Err(io) if io.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            entries => entries.map_err(fail)?,
+        };
+        let mut found = BTreeMap::new();
+        for entry in entries {
+            let entry = entry.map_err(fail)?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let is_wanted = match finished {
+                true => is_shared(&name),
+                false => name.starts_with(UNFINISHED),
+            };
+            if is_wanted {
+                match entry.metadata() {
+                    Ok(metadata) => drop(found.insert(name, metadata.len())),
+                    // It was removed meanwhile.
+                    Err(io) if io.kind() == io::ErrorKind::NotFound => {}
+                    Err(io) => return Err(fail(io)),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes files from those that are shared, and their directory if it is empty then.
+    pub(crate) fn unshare<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a String>,
+    ) -> Result<(), StorageError> {
+        let directory = self.shared();
+        for name in names {
+            let path = directory.join(name);
+            match fs::remove_file(&path) {
+                Err(io) if io.kind() != io::ErrorKind::NotFound => {
+                    return Err(error(Operation::Discard, &path, &io));
+                }
+                _ => {}
+            }
+        }
+        // It stays as long as it has files.
+        let _ = fs::remove_dir(&directory);
+        Ok(())
+    }
+
     /// Takes the name of a checkpoint away, then its files.
     pub(crate) fn discard(&self, id: u64) -> Result<(), StorageError> {
         discard(&self.checkpoint(id), &self.path.join(format!("{DISCARDED}{id}")))
@@ -137,6 +209,11 @@ impl Savepoint {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What it lies in: if it is a checkpoint, the directory of its job, where the files are that it shares.
+    pub(crate) fn beside(&self) -> Job {
+        Job { path: self.path.parent().unwrap_or(&self.path).into() }
     }
 
     /// Its number, if it is complete and its manifest can be read.

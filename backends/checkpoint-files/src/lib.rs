@@ -6,6 +6,7 @@
 //! <directory>/<job>/chk-7/               a checkpoint
 //! <directory>/<job>/chk-7/count-0        a file of state, as many as there are
 //! <directory>/<job>/chk-7/_metadata      the manifest
+//! <directory>/<job>/shared/shared-1      a file of state that several checkpoints refer to
 //! <directory>/<job>/chk-8/               one without a manifest: unfinished, and nothing worth
 //! <directory>/<job>/.discarded-6/        on its way out
 //! <directory>/<job>/.work-4711-0/        files of state that checkpoints link to
@@ -59,15 +60,22 @@ mod error;
 mod file;
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
+    num::NonZero,
     path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 
 use millstream_checkpoint::{
     CheckpointStorage, Checksum, Manifest,
-    manifest::{self, Handle, is_file_name},
-    storage::{Cause, METADATA, Operation, Refusal, Refused, Restored, StorageError},
+    manifest::{self, Handle, is_file_name, is_shared},
+    storage::{Care, Cause, METADATA, Operation, Refusal, Refused, Restored, StorageError},
 };
 
 use directory::{Job, Savepoint};
@@ -114,18 +122,16 @@ impl Storage {
         Self { place: Place::Savepoint(Savepoint::new(directory)) }
     }
 
-    /// Reads the [savepoint](Self::savepoint), and verifies all its files.
+    /// Reads the [savepoint](Self::savepoint), and verifies its files with as much `care`.
     ///
     /// # Errors
     /// [`Refused`] if there is none, or it is not whole.
-    pub fn restore_only(&self) -> Result<Restored, Refused> {
+    pub fn restore_only(&self, care: Care) -> Result<Restored, Refused> {
         let directory = self.directory(0);
         let read = self.read_manifest(&directory);
         let restored = read.and_then(|bytes| Restored::read_any(&bytes));
-        let restored = restored.map_err(|reason| refused(0, &directory, reason))?;
-        for file in &restored.manifest.files {
-            self.verify(restored.manifest.checkpoint, file)?;
-        }
+        let restored = restored.map_err(|reason| self.refuse(0, reason))?;
+        self.verify_all(&restored.manifest, care)?;
         Ok(restored)
     }
 
@@ -134,6 +140,15 @@ impl Storage {
         match &self.place {
             Place::Job(job) => job.checkpoint(checkpoint),
             Place::Savepoint(savepoint) => savepoint.path().into(),
+        }
+    }
+
+    /// Where a file of a checkpoint is.
+    fn file(&self, checkpoint: u64, name: &str) -> PathBuf {
+        match (&self.place, is_shared(name)) {
+            (Place::Job(job), true) => job.shared().join(name),
+            (Place::Savepoint(savepoint), true) => savepoint.beside().shared().join(name),
+            _ => self.directory(checkpoint).join(name),
         }
     }
 
@@ -200,7 +215,7 @@ impl Storage {
                 let operation = Operation::Complete;
                 return Err(StorageError { operation, path, cause: Cause::Invalid { what } });
             }
-            let path = directory.join(&file.name);
+            let path = self.file(manifest.checkpoint, &file.name);
             let found = fs::metadata(&path).map_err(|io| error(Operation::Complete, &path, &io))?;
             if found.len() != file.length {
                 let cause = Cause::Length { expected: file.length, found: found.len() };
@@ -248,6 +263,33 @@ impl CheckpointStorage for Storage {
         StateFile::create(&self.directory(checkpoint), name)
     }
 
+    fn share(&self, name: &str) -> Result<StateFile, StorageError> {
+        match &self.place {
+            Place::Job(job) => StateFile::share(&job.make_shared()?, name),
+            Place::Savepoint(savepoint) => {
+                let what = "a savepoint has all that it needs in itself";
+                let path = savepoint.path().display().to_string();
+                let cause = Cause::Invalid { what };
+                Err(StorageError { operation: Operation::Create, path, cause })
+            }
+        }
+    }
+
+    fn shared(&self) -> Result<BTreeMap<String, u64>, StorageError> {
+        match &self.place {
+            Place::Job(job) => job.list_shared(true),
+            Place::Savepoint(savepoint) => savepoint.beside().list_shared(true),
+        }
+    }
+
+    fn unshare(&self, names: &[String]) -> Result<(), StorageError> {
+        match &self.place {
+            Place::Job(job) => job.unshare(names.iter().filter(|name| is_shared(name))),
+            // They are not the savepoint's.
+            Place::Savepoint(_) => Ok(()),
+        }
+    }
+
     fn complete(&self, manifest: &Manifest) -> Result<(), StorageError> {
         let directory = self.directory(manifest.checkpoint);
         let fail = |cause| {
@@ -286,18 +328,49 @@ impl CheckpointStorage for Storage {
         let directory = self.directory(checkpoint);
         let read = self.read_manifest(&directory);
         let restored = read.and_then(|bytes| Restored::read(checkpoint, &bytes));
-        restored.map_err(|reason| refused(checkpoint, &directory, reason))
+        restored.map_err(|reason| self.refuse(checkpoint, reason))
     }
 
     fn verify(&self, checkpoint: u64, file: &manifest::File) -> Result<(), Refused> {
-        let directory = self.directory(checkpoint);
-        let path = directory.join(&file.name);
+        let path = self.file(checkpoint, &file.name);
         let verified = checksum(&path, file.length).map_err(|io| match io.kind() {
             io::ErrorKind::NotFound => Refusal::Missing { file: file.name.clone() },
             _ => Refusal::Storage(error(Operation::Read, &path, &io)),
         });
         let verified = verified.and_then(|(length, checksum)| file.verify(length, checksum));
-        verified.map_err(|reason| refused(checkpoint, &directory, reason))
+        verified.map_err(|reason| self.refuse(checkpoint, reason))
+    }
+
+    fn verify_each(&self, checkpoint: u64, files: &[&manifest::File]) -> Result<(), Refused> {
+        // Where files are in the page cache it is the processor that they wait for.
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let (next, refused) = (AtomicUsize::new(0), Mutex::new(None));
+        // Whoever finds one that is damaged stops; all in front of it are somebody's already.
+        let verify = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(file) = files.get(at) else { return };
+                let Err(found) = self.verify(checkpoint, file) else { continue };
+                let mut first = refused.lock().unwrap_or_else(PoisonError::into_inner);
+                if first.as_ref().is_none_or(|(before, _)| at < *before) {
+                    *first = Some((at, found));
+                }
+                return;
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..processors.min(files.len()) {
+                scope.spawn(verify);
+            }
+            verify();
+        });
+        let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+        refused.map_or(Ok(()), |(_, refused)| Err(refused))
+    }
+
+    fn refuse(&self, checkpoint: u64, reason: Refusal) -> Refused {
+        let path = self.directory(checkpoint).display().to_string();
+        Refused { checkpoint, path, reason }
     }
 
     fn read(
@@ -307,7 +380,7 @@ impl CheckpointStorage for Storage {
         offset: u64,
         into: &mut [u8],
     ) -> Result<(), StorageError> {
-        let path = self.directory(checkpoint).join(&handle.file);
+        let path = self.file(checkpoint, &handle.file);
         let fail = |cause| StorageError {
             operation: Operation::Read,
             path: path.display().to_string(),
@@ -338,6 +411,7 @@ impl CheckpointStorage for Storage {
         if let Place::Job(job) = &self.place {
             job.remove_discarded()?;
             job.remove_work()?;
+            job.unshare(job.list_shared(false)?.keys())?;
         }
         let unfinished = self.unfinished()?;
         for checkpoint in &unfinished {
@@ -345,10 +419,6 @@ impl CheckpointStorage for Storage {
         }
         Ok(unfinished)
     }
-}
-
-fn refused(checkpoint: u64, directory: &Path, reason: Refusal) -> Refused {
-    Refused { checkpoint, path: directory.display().to_string(), reason }
 }
 
 /// Length and checksum of a file. One of another length than expected is not read.

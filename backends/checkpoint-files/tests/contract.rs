@@ -6,7 +6,8 @@ use std::{fs, os::unix::fs::FileExt, path::Path, process::Command};
 
 use millstream_checkpoint::{
     CheckpointStorage, contract,
-    storage::{Cause, Damage, StateFile},
+    manifest::is_shared,
+    storage::{Care, Cause, Damage, StateFile},
 };
 use millstream_checkpoint_files::Storage;
 
@@ -36,7 +37,9 @@ fn a_directory_keeps_the_contract() {
     let scratch = Scratch::new("contract");
     let open = |job: &str| Storage::open(&scratch.0, job).unwrap();
     contract::all(open, |job, checkpoint, file, how| {
-        damage(&open(job).directory(checkpoint).join(file), how)
+        let shared = scratch.0.join(job).join("shared").join(file);
+        let own = open(job).directory(checkpoint).join(file);
+        damage(if is_shared(file) { &shared } else { &own }, how)
     });
 }
 
@@ -48,13 +51,13 @@ fn the_names_are_flinks() {
     storage.create(7, "count-0").unwrap().finish().unwrap();
     assert!(scratch.0.join("flights/chk-7/count-0").is_file());
     // What is not ours is not looked at.
-    for name in ["chk-007", "chk-x", "chk-", "chk-8.old", "shared"] {
+    for name in ["chk-007", "chk-x", "chk-", "chk-8.old", "other"] {
         fs::create_dir(scratch.0.join("flights").join(name)).unwrap();
     }
     fs::write(scratch.0.join("flights/chk-9"), b"a file").unwrap();
     assert_eq!((storage.unfinished().unwrap(), storage.list().unwrap()), (vec![7], vec![]));
     assert_eq!(storage.clean().unwrap(), [7]);
-    assert!(scratch.0.join("flights/shared").is_dir());
+    assert!(scratch.0.join("flights/other").is_dir());
 }
 
 #[test]
@@ -184,23 +187,23 @@ fn a_savepoint_needs_nothing_but_its_directory() {
     let scratch = Scratch::new("savepoint");
     let path = scratch.0.join("mine");
     let storage = Storage::savepoint(&path);
-    let refused = storage.restore_only().unwrap_err().to_string();
+    let refused = storage.restore_only(Care::Whole).unwrap_err().to_string();
     assert!(refused.starts_with("the savepoint in ") && refused.contains("not there"), "{refused}");
     storage.begin(7).unwrap();
     assert_eq!(storage.begin(8).unwrap_err().cause, Cause::Exists, "a directory has one savepoint");
     let mut file = storage.create(7, "state").unwrap();
     file.append(b"what was counted").unwrap();
     let manifest = scratch::manifest(7, vec![file.finish().unwrap()]);
-    assert!(storage.restore_only().is_err(), "it is not complete");
+    assert!(storage.restore_only(Care::Whole).is_err(), "it is not complete");
     storage.complete(&manifest).unwrap();
     assert_eq!(storage.list().unwrap(), [7]);
     // Wherever it is, and whatever it is called.
     let moved = scratch.0.join("archive");
     fs::rename(&path, &moved).unwrap();
     let storage = Storage::savepoint(&moved);
-    assert_eq!(storage.restore_only().unwrap().manifest, manifest);
+    assert_eq!(storage.restore_only(Care::Whole).unwrap().manifest, manifest);
     assert!(damage(&moved.join("state"), Damage::Flip(3)));
-    let refused = storage.restore_only().unwrap_err().to_string();
+    let refused = storage.restore_only(Care::Whole).unwrap_err().to_string();
     assert!(refused.contains("file state ") && refused.contains("archive"), "{refused}");
     storage.discard(7).unwrap();
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 0);

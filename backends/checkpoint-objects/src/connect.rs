@@ -2,7 +2,7 @@
 
 use std::{env, fmt, sync::Arc, time::Duration};
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use millstream_checkpoint::storage::{Cause, Operation, StorageError};
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig,
@@ -20,6 +20,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const RETRIES_MAX: usize = 3;
 /// and not after so long.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Objects that are removed at a time.
+const REMOVALS: usize = 8;
 /// The hosts to which nothing is encrypted unless somebody says so.
 const LOCAL: [&str; 3] = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
 
@@ -149,6 +151,17 @@ impl Objects {
             Err(object_store::Error::NotFound { .. }) => Ok(()),
             removed => removed,
         }
+    }
+
+    /// Removes objects, a few at a time, if they are there.
+    pub(crate) fn remove_all(&self, paths: &[Path]) -> Result<(), (Path, object_store::Error)> {
+        let removed = futures_util::stream::iter(paths).map(|path| async move {
+            match self.store().delete(path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err((path.clone(), error)),
+            }
+        });
+        self.wait(removed.buffer_unordered(REMOVALS).try_collect())
     }
 
     /// Whether objects can be listed.

@@ -15,8 +15,8 @@ const PART: usize = 8 << 20;
 pub struct StateFile {
     objects: Objects,
     path: Path,
-    /// What has to be there, so that the checkpoint was not discarded.
-    marker: Path,
+    /// What has to be there, so that the checkpoint was not discarded, if it is a file of one.
+    marker: Option<Path>,
     name: String,
     checksum: Checksum,
     /// What was not sent yet.
@@ -31,7 +31,7 @@ impl std::fmt::Debug for StateFile {
 }
 
 impl StateFile {
-    pub(crate) fn new(objects: Objects, path: Path, marker: Path, name: String) -> Self {
+    pub(crate) fn new(objects: Objects, path: Path, marker: Option<Path>, name: String) -> Self {
         let (checksum, part) = (Checksum::new(), Vec::new());
         Self { objects, path, marker, name, checksum, part, upload: None }
     }
@@ -73,8 +73,9 @@ impl storage::StateFile for StateFile {
     }
 
     fn finish(mut self) -> Result<manifest::File, StorageError> {
-        let begun = self.objects.length(&self.marker).map_err(|error| self.error(&error))?;
-        if begun.is_none() {
+        let marker = self.marker.as_ref().map(|marker| self.objects.length(marker));
+        let begun = marker.transpose().map_err(|error| self.error(&error))?;
+        if begun == Some(None) {
             let path = self.objects.show(&self.path);
             return Err(StorageError { operation: Operation::Write, path, cause: Cause::NotFound });
         }

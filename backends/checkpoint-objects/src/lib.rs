@@ -6,6 +6,7 @@
 //! <bucket>/<prefix>/<job>/chk-7/.begun        the checkpoint was begun, and not discarded
 //! <bucket>/<prefix>/<job>/chk-7/count-0       a file of state, as many as there are
 //! <bucket>/<prefix>/<job>/chk-7/_metadata     the manifest
+//! <bucket>/<prefix>/<job>/shared/shared-1     a file of state that several checkpoints refer to
 //! ```
 //!
 //! A savepoint is the same below a prefix of its own ([`Storage::savepoint`]).

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::TryStreamExt;
 use millstream_checkpoint::{
     CheckpointStorage, Checksum, Manifest,
-    manifest::{self, Handle, is_file_name},
-    storage::{Cause, METADATA, Operation, Refusal, Refused, Restored, StorageError},
+    manifest::{self, Handle, is_file_name, is_shared},
+    storage::{Care, Cause, METADATA, Operation, Refusal, Refused, Restored, StorageError},
 };
 use object_store::{GetOptions, GetRange, ObjectStoreExt, path::Path};
 
@@ -15,6 +15,8 @@ use crate::{Objects, StateFile};
 const CHECKPOINT: &str = "chk-";
 /// The object that says that a checkpoint was begun. No file of a checkpoint has such a name.
 const BEGUN: &str = ".begun";
+/// What files that checkpoints share are below, beside the checkpoints.
+const SHARED: &str = "shared";
 /// Written and removed to see whether that can be done.
 const PROBE: &str = ".probe";
 
@@ -59,17 +61,43 @@ impl Storage {
         Self { objects: objects.clone(), prefix: Path::from(prefix), single: true }
     }
 
-    /// Reads the [savepoint](Self::savepoint), and verifies all its files.
+    /// Reads the [savepoint](Self::savepoint), and verifies its files with as much `care`.
     ///
     /// # Errors
     /// [`Refused`] if there is none, or it is not whole.
-    pub fn restore_only(&self) -> Result<Restored, Refused> {
+    pub fn restore_only(&self, care: Care) -> Result<Restored, Refused> {
         let read = self.read_manifest(0).and_then(|bytes| Restored::read_any(&bytes));
-        let restored = read.map_err(|reason| self.refused(0, reason))?;
-        for file in &restored.manifest.files {
-            self.verify(restored.manifest.checkpoint, file)?;
-        }
+        let restored = read.map_err(|reason| self.refuse(0, reason))?;
+        self.verify_all(&restored.manifest, care)?;
         Ok(restored)
+    }
+
+    /// A checkpoint that this is the [storage](Self::savepoint) of is not needed any more, nor are those of
+    /// the files that it shares which no other checkpoint of its job refers to. That holds if the job that
+    /// took it runs no more.
+    ///
+    /// # Errors
+    /// [`StorageError`] if something is still there.
+    pub fn discard_claimed(&self, manifest: &Manifest) -> Result<(), StorageError> {
+        self.discard(manifest.checkpoint)?;
+        let shared = manifest.files.iter().filter(|file| is_shared(&file.name));
+        let mut names: Vec<String> = shared.map(|file| file.name.clone()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let job = Self { objects: self.objects.clone(), prefix: self.beside(), single: false };
+        let references = job.references()?;
+        names.retain(|name| !references.has_unreadable() && !references.is_used(name));
+        job.unshare(&names)
+    }
+
+    /// What the files are below that checkpoints share, without the last part.
+    fn beside(&self) -> Path {
+        let count = self.prefix.parts().count();
+        match self.single {
+            true => self.prefix.parts().take(count.saturating_sub(1)).collect(),
+            false => self.prefix.clone(),
+        }
     }
 
     /// What a checkpoint is called, as an URL.
@@ -85,15 +113,14 @@ impl Storage {
     }
 
     fn object(&self, checkpoint: u64, name: &str) -> Path {
-        self.path(checkpoint).join(name)
+        match is_shared(name) {
+            true => self.beside().join(SHARED).join(name),
+            false => self.path(checkpoint).join(name),
+        }
     }
 
     fn fail(&self, operation: Operation, path: &Path, cause: Cause) -> StorageError {
         StorageError { operation, path: self.objects.show(path), cause }
-    }
-
-    fn refused(&self, checkpoint: u64, reason: Refusal) -> Refused {
-        Refused { checkpoint, path: self.directory(checkpoint), reason }
     }
 
     /// Whether there is an object of a checkpoint.
@@ -198,7 +225,7 @@ impl CheckpointStorage for Storage {
 
     fn create(&self, checkpoint: u64, name: &str) -> Result<StateFile, StorageError> {
         let path = self.object(checkpoint, name);
-        if !is_file_name(name) {
+        if !is_file_name(name) || is_shared(name) {
             let what = "no file of a checkpoint can have such a name";
             return Err(self.fail(Operation::Create, &path, Cause::Invalid { what }));
         }
@@ -209,20 +236,60 @@ impl CheckpointStorage for Storage {
         if self.has(Operation::Create, &path)?.is_some() {
             return Err(self.fail(Operation::Create, &path, Cause::Exists));
         }
-        Ok(StateFile::new(self.objects.clone(), path, marker, name.into()))
+        Ok(StateFile::new(self.objects.clone(), path, Some(marker), name.into()))
+    }
+
+    fn share(&self, name: &str) -> Result<StateFile, StorageError> {
+        let path = self.beside().join(SHARED).join(name);
+        let invalid = match (is_shared(name), self.single) {
+            (false, _) => Some("no file that checkpoints share can have such a name"),
+            (true, true) => Some("a savepoint has all that it needs in itself"),
+            (true, false) => None,
+        };
+        if let Some(what) = invalid {
+            return Err(self.fail(Operation::Create, &path, Cause::Invalid { what }));
+        }
+        if self.has(Operation::Create, &path)?.is_some() {
+            return Err(self.fail(Operation::Create, &path, Cause::Exists));
+        }
+        Ok(StateFile::new(self.objects.clone(), path, None, name.into()))
+    }
+
+    fn shared(&self) -> Result<BTreeMap<String, u64>, StorageError> {
+        let path = self.beside().join(SHARED);
+        let listed = self.objects.list(&path);
+        let listed = listed.map_err(|error| self.objects.error(Operation::List, &path, &error))?;
+        let own = listed.into_iter().filter_map(|(object, length)| {
+            let name = object.filename().filter(|name| path.clone().join(*name) == object)?;
+            is_shared(name).then(|| (name.to_owned(), length))
+        });
+        Ok(own.collect())
+    }
+
+    fn unshare(&self, names: &[String]) -> Result<(), StorageError> {
+        // They are not a savepoint's.
+        let own = names.iter().filter(|name| is_shared(name) && !self.single);
+        let paths: Vec<Path> = own.map(|name| self.object(0, name)).collect();
+        let removed = self.objects.remove_all(&paths);
+        removed.map_err(|(path, error)| self.objects.error(Operation::Discard, &path, &error))
     }
 
     fn complete(&self, manifest: &Manifest) -> Result<(), StorageError> {
         let checkpoint = manifest.checkpoint;
         let operation = Operation::Complete;
         self.check_open(operation, checkpoint)?;
+        let is_any_shared = manifest.files.iter().any(|file| is_shared(&file.name));
+        let shared = if is_any_shared { self.shared()? } else { BTreeMap::new() };
         for file in &manifest.files {
             let path = self.object(checkpoint, &file.name);
             if !is_file_name(&file.name) {
                 let what = "no file of a checkpoint can have such a name";
                 return Err(self.fail(operation, &path, Cause::Invalid { what }));
             }
-            let found = self.has(operation, &path)?;
+            let found = match is_shared(&file.name) {
+                true => shared.get(&file.name).copied(),
+                false => self.has(operation, &path)?,
+            };
             let found = found.ok_or_else(|| self.fail(operation, &path, Cause::NotFound))?;
             if found != file.length {
                 let cause = Cause::Length { expected: file.length, found };
@@ -250,7 +317,7 @@ impl CheckpointStorage for Storage {
     fn metadata(&self, checkpoint: u64) -> Result<Restored, Refused> {
         let read = self.read_manifest(checkpoint);
         let restored = read.and_then(|bytes| Restored::read(checkpoint, &bytes));
-        restored.map_err(|reason| self.refused(checkpoint, reason))
+        restored.map_err(|reason| self.refuse(checkpoint, reason))
     }
 
     fn verify(&self, checkpoint: u64, file: &manifest::File) -> Result<(), Refused> {
@@ -274,7 +341,11 @@ impl CheckpointStorage for Storage {
             error => Refusal::Storage(objects.error(Operation::Read, &path, &error)),
         });
         let verified = verified.and_then(|(length, checksum)| file.verify(length, checksum));
-        verified.map_err(|reason| self.refused(checkpoint, reason))
+        verified.map_err(|reason| self.refuse(checkpoint, reason))
+    }
+
+    fn refuse(&self, checkpoint: u64, reason: Refusal) -> Refused {
+        Refused { checkpoint, path: self.directory(checkpoint), reason }
     }
 
     fn read(

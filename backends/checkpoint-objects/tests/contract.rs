@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use millstream_checkpoint::{
     CheckpointStorage, Manifest, contract,
-    manifest::Purpose,
-    storage::{Cause, Damage, METADATA, StateFile as _},
+    manifest::{Purpose, is_shared},
+    storage::{Care, Cause, Damage, METADATA, StateFile as _},
 };
 use millstream_checkpoint_objects::{Objects, Storage};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, memory::InMemory, path::Path};
@@ -42,12 +42,20 @@ fn damage(store: &dyn ObjectStore, path: &str, how: Damage) -> bool {
     })
 }
 
+/// What a file is called below the prefix.
+fn object(job: &str, checkpoint: u64, file: &str) -> String {
+    match is_shared(file) {
+        true => format!("{job}/shared/{file}"),
+        false => format!("{job}/chk-{checkpoint}/{file}"),
+    }
+}
+
 #[test]
 fn a_store_in_memory_keeps_the_contract() {
     let (store, objects) = memory();
     let open = |job: &str| Storage::open(&objects, "checkpoints", job).unwrap();
     contract::all(open, |job, checkpoint, file, how| {
-        damage(&store, &format!("checkpoints/{job}/chk-{checkpoint}/{file}"), how)
+        damage(&store, &format!("checkpoints/{}", object(job, checkpoint, file)), how)
     });
 }
 
@@ -57,7 +65,7 @@ fn a_server_that_speaks_s3_keeps_the_contract() {
     let objects = server.objects();
     let open = |job: &str| Storage::open(&objects, "some/checkpoints", job).unwrap();
     contract::all(open, |job, checkpoint, file, how| {
-        let path = format!("some/checkpoints/{job}/chk-{checkpoint}/{file}");
+        let path = format!("some/checkpoints/{}", object(job, checkpoint, file));
         server.damage(&path, |bytes| match how {
             Damage::Remove => Some(None),
             Damage::Truncate(at) if at >= bytes.len() => None,
@@ -166,7 +174,11 @@ fn a_savepoint_is_read_wherever_it_is() {
     let (store, objects) = memory();
     let storage = Storage::savepoint(&objects, "mine/savepoint-1");
     assert!(
-        storage.restore_only().unwrap_err().to_string().starts_with("the savepoint in memory:")
+        storage
+            .restore_only(Care::Whole)
+            .unwrap_err()
+            .to_string()
+            .starts_with("the savepoint in memory:")
     );
     storage.begin(7).unwrap();
     let mut file = storage.create(7, "state").unwrap();
@@ -175,12 +187,43 @@ fn a_savepoint_is_read_wherever_it_is() {
     assert_eq!(storage.list().unwrap(), Vec::<u64>::new());
     storage.complete(&manifest).unwrap();
     assert_eq!(storage.list().unwrap(), [7]);
-    assert_eq!(storage.restore_only().unwrap().manifest, manifest);
+    assert_eq!(storage.restore_only(Care::Whole).unwrap().manifest, manifest);
     assert!(damage(&store, "mine/savepoint-1/state", Damage::Flip(3)));
-    let refused = storage.restore_only().unwrap_err().to_string();
+    let refused = storage.restore_only(Care::Whole).unwrap_err().to_string();
     assert!(refused.contains("the file state is damaged"), "{refused}");
     storage.discard(7).unwrap();
     assert!(!damage(&store, &format!("mine/savepoint-1/{METADATA}"), Damage::Remove));
+}
+
+/// A checkpoint that is read wherever it is finds the files that it shares; who claims it removes those that
+/// only it has, and who does not can remove none.
+#[test]
+fn a_checkpoint_that_is_claimed_takes_its_shared_files_along() {
+    let (_, objects) = memory();
+    let storage = Storage::open(&objects, "", "flights").unwrap();
+    let share = |name: &str| {
+        let mut file = storage.share(name).unwrap();
+        file.append(name.as_bytes()).unwrap();
+        file.finish().unwrap()
+    };
+    let [a, b, c] = ["shared-a", "shared-b", "shared-c"].map(share);
+    for (checkpoint, files) in [(1, vec![a.clone(), b.clone()]), (2, vec![b, c])] {
+        storage.begin(checkpoint).unwrap();
+        storage.complete(&manifest(checkpoint, files)).unwrap();
+    }
+    let there = || storage.shared().unwrap().into_keys().collect::<Vec<_>>();
+    let single = Storage::savepoint(&objects, "flights/chk-2");
+    let restored = single.restore_only(Care::Whole).unwrap();
+    let cause = single.share("shared-d").unwrap_err().cause;
+    assert!(matches!(cause, Cause::Invalid { .. }), "{cause}");
+    single.unshare(&["shared-c".into()]).unwrap();
+    assert_eq!(there(), ["shared-a", "shared-b", "shared-c"]);
+    single.discard_claimed(&restored.manifest).unwrap();
+    assert_eq!(
+        (there(), storage.list()),
+        (vec!["shared-a".into(), "shared-b".into()], Ok(vec![1]))
+    );
+    assert_eq!(storage.restore(1).unwrap().manifest.files.len(), 2);
 }
 
 /// What a store refuses is one clear sentence with what helps, and soon.

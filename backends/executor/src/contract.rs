@@ -1,5 +1,7 @@
 //! What every executor must do.
 
+mod parts;
+
 use std::{
     io::{Read, Write},
     os::{fd::AsFd, unix::net::UnixStream},
@@ -9,7 +11,7 @@ use std::{
     },
     task::Waker,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use millstream_dataflow::{
@@ -40,6 +42,9 @@ pub fn all(backend: &dyn ExecutorBackend) {
     a_panic_is_a_failure_with_the_name_of_its_task(backend);
     a_run_is_cancelled(backend);
     waiting_ends_in_time(backend);
+    parts::a_part_that_fails_ends_alone_and_begins_anew(backend);
+    parts::a_run_that_ends_ends_its_parts(backend);
+    parts::held_workers_wait_for_tasks(backend);
 }
 
 /// A task made of a closure.
@@ -81,7 +86,11 @@ impl Drop for Dropped {
 }
 
 fn finish(mut running: Box<dyn Running>) -> Result<(), Failure> {
-    assert!(running.wait(HANGS), "the run hangs");
+    let begin = Instant::now();
+    // The end of a part ends a wait, too.
+    while !running.wait(HANGS) {
+        assert!(begin.elapsed() < HANGS, "the run hangs");
+    }
     running.join()
 }
 

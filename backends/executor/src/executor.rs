@@ -47,6 +47,10 @@ pub trait Executor {
     /// Puts a task into its slot.
     fn place(&mut self, id: TaskId, task: Box<dyn Poll>);
 
+    /// Puts a task of a [part](Outcome::part) into its slot: if it fails the part does, and when the part
+    /// is over it is dropped, while others go on.
+    fn place_in(&mut self, id: TaskId, task: Box<dyn Poll>, part: &Arc<Outcome>);
+
     /// Wakes the task in this slot whenever `file` becomes readable or writable (edge-triggered). The
     /// file must stay open as long as the task.
     ///
@@ -72,9 +76,13 @@ pub trait Running {
     /// How it goes.
     fn outcome(&self) -> &Arc<Outcome>;
 
+    /// Puts a task into a slot again, once the one that was there has ended, as one of a
+    /// [part](Outcome::part). Workers must be [held](Outcome::hold), or they may have ended.
+    fn place_in(&mut self, id: TaskId, task: Box<dyn Poll>, part: &Arc<Outcome>);
+
     /// Waits until all tasks have finished or one has failed, and until every thread that reports to
-    /// the [outcome](Running::outcome) has ended, but at most about so long; `true` if all have.
-    /// Tasks may run only meanwhile.
+    /// the [outcome](Running::outcome) has ended, but at most about so long, and not longer than until
+    /// everything of a [part](Outcome::part) has ended; `true` if all have. Tasks may run only meanwhile.
     fn wait(&mut self, timeout: Duration) -> bool;
 
     /// Waits to the end.

@@ -11,7 +11,8 @@ use std::{
 use crate::{
     Clock, Executor, ExecutorBackend, Failure, Outcome, Poll, Running, TaskId, WatchError,
     executor::left,
-    plan::{Plan, Settings},
+    inbox::Inbox,
+    plan::{Plan, Planned, Settings},
     worker::{Order, Worker},
 };
 
@@ -65,7 +66,11 @@ impl Executor for InlineExecutor {
     }
 
     fn place(&mut self, id: TaskId, task: Box<dyn Poll>) {
-        self.plan.place(id.slot, task);
+        self.plan.place(id.slot, task, None);
+    }
+
+    fn place_in(&mut self, id: TaskId, task: Box<dyn Poll>, part: &Arc<Outcome>) {
+        self.plan.place(id.slot, task, Some(part));
     }
 
     fn watch(&mut self, id: TaskId, file: BorrowedFd<'_>) -> Result<(), WatchError> {
@@ -83,8 +88,8 @@ impl Executor for InlineExecutor {
     fn start(self: Box<Self>) -> Box<dyn Running> {
         let Self { plan, outcome, order, clock } = *self;
         let settings = Settings { spin: Duration::ZERO, clock, order };
-        let (worker, thread) = plan.worker(settings, &outcome);
-        Box::new(RunningInline { worker: Some(worker), thread, outcome })
+        let Planned { worker, thread, inbox } = plan.worker(settings, &outcome);
+        Box::new(RunningInline { worker: Some(worker), thread, inbox, outcome })
     }
 }
 
@@ -93,6 +98,7 @@ struct RunningInline {
     worker: Option<Worker>,
     /// The thread that waits, to be woken.
     thread: Arc<OnceLock<Thread>>,
+    inbox: Arc<Inbox>,
     outcome: Arc<Outcome>,
 }
 
@@ -101,12 +107,19 @@ impl Running for RunningInline {
         &self.outcome
     }
 
+    fn place_in(&mut self, id: TaskId, task: Box<dyn Poll>, part: &Arc<Outcome>) {
+        self.inbox.put(id.slot, task, part.member());
+    }
+
     fn wait(&mut self, timeout: Duration) -> bool {
         let since = Instant::now();
         // `dyn Running` does not move between threads: it is always this one.
         let _ = self.thread.set(thread::current());
         if let Some(worker) = self.worker.take() {
             self.worker = worker.run_for(timeout);
+            if self.worker.is_some() {
+                self.outcome.heed();
+            }
         }
         self.worker.is_none() && self.outcome.wait(left(since, timeout))
     }

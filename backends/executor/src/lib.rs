@@ -18,6 +18,7 @@ mod clock;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod executor;
+mod inbox;
 mod inline;
 mod outcome;
 mod park;

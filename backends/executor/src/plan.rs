@@ -10,16 +10,26 @@ use std::{
 
 use crate::{
     Clock, Outcome, Poll, ReadySet, WatchError,
+    inbox::Inbox,
     park::{Parker, Unparker},
-    worker::{Order, Rest, Spin, Worker},
+    worker::{Order, Placed, Rest, Spin, Worker},
 };
 
 /// A worker that is being put together.
 #[derive(Default)]
 pub(crate) struct Plan {
     wakers: Vec<Arc<TaskWaker>>,
-    tasks: Vec<Option<Box<dyn Poll>>>,
+    tasks: Vec<Option<Placed>>,
     parker: Parker,
+}
+
+/// A worker that is ready to run, and what others need of it.
+pub(crate) struct Planned {
+    pub(crate) worker: Worker,
+    /// To be set by the thread that runs it.
+    pub(crate) thread: Arc<OnceLock<Thread>>,
+    /// Where tasks are put while it runs.
+    pub(crate) inbox: Arc<Inbox>,
 }
 
 /// What a worker is started with.
@@ -42,8 +52,9 @@ impl Plan {
         Waker::from(Arc::clone(&self.wakers[slot]))
     }
 
-    pub(crate) fn place(&mut self, slot: usize, task: Box<dyn Poll>) {
-        self.tasks[slot] = Some(task);
+    pub(crate) fn place(&mut self, slot: usize, task: Box<dyn Poll>, part: Option<&Arc<Outcome>>) {
+        let (member, waker) = (part.map(Outcome::member), self.waker(slot));
+        self.tasks[slot] = Some(Placed { task, member, waker });
     }
 
     pub(crate) fn watch(&mut self, slot: usize, file: BorrowedFd<'_>) -> Result<(), WatchError> {
@@ -54,18 +65,14 @@ impl Plan {
     ///
     /// # Panics
     /// If there is a slot without a task.
-    pub(crate) fn worker(
-        self,
-        settings: Settings,
-        outcome: &Arc<Outcome>,
-    ) -> (Worker, Arc<OnceLock<Thread>>) {
+    pub(crate) fn worker(self, settings: Settings, outcome: &Arc<Outcome>) -> Planned {
         let Self { wakers, tasks, parker } = self;
         let ready = Arc::new(ReadySet::new(tasks.len()));
-        let tasks = tasks.into_iter().zip(&wakers).map(|(task, waker)| {
-            let task = task.expect("a task is placed in every slot that was reserved");
-            (task, Waker::from(Arc::clone(waker)))
-        });
-        let tasks = tasks.collect();
+        let placed =
+            |task: Option<Placed>| task.expect("a task is placed in every slot that was reserved");
+        let tasks = tasks.into_iter().map(placed).collect();
+        let all = wakers.iter().map(|waker| Waker::from(Arc::clone(waker)));
+        let inbox = Arc::new(Inbox::new(all.collect()));
         let thread = Arc::new(OnceLock::new());
         let unparker = Unparker::of(&parker, &thread);
         let Settings { spin, clock, order } = settings;
@@ -79,7 +86,8 @@ impl Plan {
         }
         outcome.wake_at_end(unparker);
         outcome.begin_thread();
-        (Worker::new(tasks, rest, order, Arc::clone(outcome)), thread)
+        let worker = Worker::new(tasks, rest, order, Arc::clone(outcome), Arc::clone(&inbox));
+        Planned { worker, thread, inbox }
     }
 }
 

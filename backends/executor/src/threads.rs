@@ -13,7 +13,8 @@ use millstream_dataflow::TaskError;
 
 use crate::{
     Clock, Executor, ExecutorBackend, Failure, Outcome, Poll, Running, TaskId, WatchError,
-    plan::{Plan, Settings},
+    inbox::Inbox,
+    plan::{Plan, Planned, Settings},
     worker::{Order, SPIN_MICROS_DEFAULT},
 };
 
@@ -70,7 +71,11 @@ impl Executor for Threads {
     }
 
     fn place(&mut self, id: TaskId, task: Box<dyn Poll>) {
-        self.workers[id.worker].place(id.slot, task);
+        self.workers[id.worker].place(id.slot, task, None);
+    }
+
+    fn place_in(&mut self, id: TaskId, task: Box<dyn Poll>, part: &Arc<Outcome>) {
+        self.workers[id.worker].place(id.slot, task, Some(part));
     }
 
     fn watch(&mut self, id: TaskId, file: BorrowedFd<'_>) -> Result<(), WatchError> {
@@ -87,30 +92,36 @@ impl Executor for Threads {
 
     fn start(self: Box<Self>) -> Box<dyn Running> {
         let Self { workers, outcome, spin, clock } = *self;
-        let threads = workers.into_iter().enumerate().map(|(number, plan)| {
+        let (mut threads, mut inboxes) = (Vec::new(), Vec::new());
+        for (number, plan) in workers.into_iter().enumerate() {
             let settings = Settings { spin, clock, order: Order::Slots };
-            let (worker, slot) = plan.worker(settings, &outcome);
+            let Planned { worker, thread: slot, inbox } = plan.worker(settings, &outcome);
+            inboxes.push(inbox);
             let body = move || {
                 let _ = slot.set(thread::current());
                 worker.run();
             };
-            thread::Builder::new()
-                .name(format!("worker-{number}"))
-                .spawn(body)
-                .expect("the system gives a thread for each worker")
-        });
-        Box::new(RunningThreads { threads: threads.collect(), outcome })
+            let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(body);
+            threads.push(thread.expect("the system gives a thread for each worker"));
+        }
+        Box::new(RunningThreads { threads, inboxes, outcome })
     }
 }
 
 struct RunningThreads {
     threads: Vec<JoinHandle<()>>,
+    /// By worker.
+    inboxes: Vec<Arc<Inbox>>,
     outcome: Arc<Outcome>,
 }
 
 impl Running for RunningThreads {
     fn outcome(&self) -> &Arc<Outcome> {
         &self.outcome
+    }
+
+    fn place_in(&mut self, id: TaskId, task: Box<dyn Poll>, part: &Arc<Outcome>) {
+        self.inboxes[id.worker].put(id.slot, task, part.member());
     }
 
     fn wait(&mut self, timeout: Duration) -> bool {

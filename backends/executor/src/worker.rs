@@ -10,15 +10,25 @@ use std::{
 
 use millstream_dataflow::{TaskError, task::TaskPoll};
 
-use crate::{Clock, Outcome, Poll, ReadySet, park::Parker};
+use crate::{Clock, Outcome, Poll, ReadySet, inbox::Inbox, outcome::Member, park::Parker};
 
 /// How long a worker looks for work before it sleeps, in microseconds. Waking a sleeping thread
 /// takes several of them, so this is what a page costs that arrives while the worker is idle.
 pub const SPIN_MICROS_DEFAULT: u64 = 20;
 
+/// A task that is to be polled.
+pub(crate) struct Placed {
+    pub(crate) task: Box<dyn Poll>,
+    /// The part of the run that it belongs to, if it has parts.
+    pub(crate) member: Option<Member>,
+    pub(crate) waker: Waker,
+}
+
 /// A task in its slot.
 struct Slot {
     task: Box<dyn Poll>,
+    // Dropped behind the task: a part has ended when its tasks are gone.
+    member: Option<Member>,
     waker: Waker,
     /// What it waited for after its last poll, and since when.
     state: TaskPoll,
@@ -33,6 +43,10 @@ pub(crate) struct Worker {
     rest: Rest,
     order: Order,
     outcome: Arc<Outcome>,
+    /// Where tasks come from while it runs.
+    inbox: Arc<Inbox>,
+    /// Parts that were over when it last let their tasks go.
+    fallen: u32,
 }
 
 /// In which order tasks are polled that are ready at the same time.
@@ -97,15 +111,15 @@ const ROUNDS_PER_LOOK: u32 = 8;
 
 impl Worker {
     pub(crate) fn new(
-        tasks: Vec<(Box<dyn Poll>, Waker)>,
+        tasks: Vec<Placed>,
         rest: Rest,
         order: Order,
         outcome: Arc<Outcome>,
+        inbox: Arc<Inbox>,
     ) -> Self {
         let since = rest.clock.now();
-        let slot = |(task, waker)| Some(Slot { task, waker, state: TaskPoll::Idle, since });
-        let slots: Vec<_> = tasks.into_iter().map(slot).collect();
-        Self { left: slots.len(), slots, rest, order, outcome }
+        let slots: Vec<_> = tasks.into_iter().map(|task| Some(Slot::new(task, since))).collect();
+        Self { left: slots.len(), slots, rest, order, outcome, inbox, fallen: 0 }
     }
 
     /// Polls until every task has finished, or one anywhere has failed.
@@ -113,7 +127,8 @@ impl Worker {
         let _ = self.run_until(None);
     }
 
-    /// Polls for about so long; gives the worker back if there is more to do.
+    /// Polls for about so long, or until everything of a part has ended; gives the worker back if there
+    /// is more to do.
     pub(crate) fn run_for(self, timeout: Duration) -> Option<Self> {
         let until = self.rest.clock.now().saturating_add(timeout);
         self.run_until(Some(until))
@@ -138,10 +153,13 @@ impl Worker {
     /// `true` if there is nothing left to do.
     fn poll_until(&mut self, until: Option<Duration>) -> bool {
         let mut rounds = 0;
-        while self.left > 0 && !self.outcome.is_over() {
-            if until.is_some_and(|until| until <= self.rest.clock.now()) {
+        while (self.left > 0 || self.outcome.is_held()) && !self.outcome.is_over() {
+            let is_asked_for = |until| until <= self.rest.clock.now() || self.outcome.has_news();
+            if until.is_some_and(is_asked_for) {
                 return false;
             }
+            self.let_go();
+            self.take_in();
             let mut any = self.poll_ready();
             let deadline = self.earliest_deadline();
             if deadline.is_some_and(|at| at <= self.rest.clock.now()) {
@@ -152,12 +170,41 @@ impl Worker {
             if rounds % ROUNDS_PER_LOOK == 0 {
                 self.rest.look();
             }
-            if !any && self.left > 0 {
+            if !any && (self.left > 0 || self.outcome.is_held()) {
                 let wake = [self.earliest_deadline(), until].into_iter().flatten().min();
-                self.rest.rest(wake, &self.outcome);
+                self.rest.rest(wake, &self.outcome, until.is_some());
             }
         }
         true
+    }
+
+    /// Lets go of the tasks of parts that are over.
+    fn let_go(&mut self) {
+        let fallen = self.outcome.fallen();
+        if std::mem::replace(&mut self.fallen, fallen) == fallen {
+            return;
+        }
+        for slot in &mut self.slots {
+            let member = slot.as_ref().and_then(|slot| slot.member.as_ref());
+            if member.is_some_and(|member| member.outcome().is_over()) {
+                *slot = None;
+                self.left -= 1;
+            }
+        }
+    }
+
+    /// Takes tasks in that were put into slots meanwhile. Each is polled at first.
+    fn take_in(&mut self) {
+        for (number, placed) in self.inbox.take() {
+            let waker = placed.waker.clone();
+            let slot = Slot::new(placed, self.rest.clock.now());
+            if let Some(place) = self.slots.get_mut(number) {
+                self.left += usize::from(place.replace(slot).is_none());
+                waker.wake();
+                // Its part may have ended before it was here: look once more.
+                self.fallen = self.fallen.wrapping_sub(1);
+            }
+        }
     }
 
     /// Polls the tasks that are ready; `true` if there was one.
@@ -206,7 +253,10 @@ impl Worker {
                 false
             }
             Err(error) => {
-                self.outcome.failed(error);
+                match &slot.member {
+                    Some(member) => member.outcome().failed(error),
+                    None => self.outcome.failed(error),
+                }
                 self.slots[task] = None;
                 true
             }
@@ -239,13 +289,14 @@ fn next_random(state: &mut u64) -> u64 {
 }
 
 impl Rest {
-    /// Nothing is ready: looks on for a while, then sleeps until woken or until the deadline.
-    fn rest(&self, deadline: Option<Duration>, outcome: &Outcome) {
+    /// Nothing is ready: looks on for a while, then sleeps until woken or until the deadline, and not
+    /// longer than until there is news if somebody `waits` for it on this thread.
+    fn rest(&self, deadline: Option<Duration>, outcome: &Outcome, waits: bool) {
         let begin = self.clock.now();
         let longest = self.spin.time();
         loop {
             self.look();
-            if self.ready.glance() || outcome.is_over() {
+            if self.ready.glance() || outcome.is_over() || waits && outcome.has_news() {
                 return self.spin.learn(longest, true);
             }
             let now = self.clock.now();
@@ -279,6 +330,10 @@ impl Rest {
 }
 
 impl Slot {
+    fn new(Placed { task, member, waker }: Placed, since: Duration) -> Self {
+        Self { task, member, waker, state: TaskPoll::Idle, since }
+    }
+
     /// Counts the time of a poll, and that before it by what the task waited for.
     fn account(&self, begin: Duration, end: Duration) {
         let Some(metrics) = self.task.metrics() else { return };

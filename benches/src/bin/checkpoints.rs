@@ -15,11 +15,8 @@ use std::{
 };
 
 use millstream::{CheckpointOptions, Runtime, result::Discard, state::window::Tumbling};
-use millstream_benches::{XORSHIFT_SEED, measure, median, xorshift};
-use millstream_dataflow::{
-    Environment,
-    operator::{Emit, window::WindowAggregate},
-};
+use millstream_benches::{Count, XORSHIFT_SEED, measure, median, xorshift};
+use millstream_dataflow::Environment;
 
 const WORKERS: u32 = 2;
 /// Rows between two looks at the clock.
@@ -84,37 +81,4 @@ fn run(records: u64, keys: u64, checkpoints: Option<PathBuf>) -> (f64, f64) {
     let (result, cost) = measure(|| runtime.run(env.build(), Box::new(Discard)));
     result.expect("the job runs");
     (records as f64 / cost.wall / 1e6, longest.load(Ordering::Relaxed) as f64 / 1e3)
-}
-
-/// Counts the rows of a key.
-#[derive(Clone)]
-struct Count;
-
-impl WindowAggregate for Count {
-    type In = (u64, u64);
-    type Key = u64;
-    type Accumulator = u64;
-    type Out = (u64, u64);
-
-    fn create(&self) -> u64 {
-        0
-    }
-
-    fn add(&self, accumulator: &mut u64, row: (u64, u64)) {
-        *accumulator += row.1;
-    }
-
-    fn merge(&self, accumulator: &mut u64, other: u64) {
-        *accumulator += other;
-    }
-
-    fn finish(
-        &self,
-        key: u64,
-        _window: millstream::state::window::Window,
-        count: u64,
-        out: &mut dyn Emit<(u64, u64)>,
-    ) {
-        out.emit((key, count));
-    }
 }

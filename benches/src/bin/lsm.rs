@@ -1,124 +1,178 @@
-//! State larger than memory: adding one to a count of 8 bytes for each 16-byte key, by batches.
+//! State larger than memory: counts under 16-byte keys, and maps that are read in order, beside its peers.
 //!
-//! The opponent is fjall, with as much for its cache and its write buffers, without compression, its
-//! journal never synchronised, and a `get` and an `insert` for each key. `lsm [KEYS] [UPDATES] [MIB]
-//! [DIRECTORY]` loads all keys, then counts keys that are uniform, and keys by Zipf's law (exponent 0.99,
-//! by Gray's method, *Quickly Generating Billion-Record Synthetic Databases*, 1994). It prints thousands of
-//! keys a second of both, by the clock on the wall, with the CPU-seconds of all threads,.
-//! Neither side's page cache is limited.
+//! `lsm [--rocksdb PROGRAM] [--without-fjall] [--compression UPPER,BOTTOM] [--cgroup MIB] [KEYS] [SECONDS] [MIB]
+//! [DIRECTORY]` asks each
+//! engine for what [`millstream_peer_workload`] says, in a process of its own, one after the other, and
+//! prints thousands a second by the clock on the wall, with the CPU-seconds of all threads until nothing was left to
+//! be merged, and ratios. The peers are fjall, with half of the memory for its cache and half for its write
+//! buffers, without compression, its journal never synchronised; RocksDB, if its program is given (how to build that is
+//! in `benches/peers/README.md`); the engine itself with blocks compressed as `--compression` says, which may come
+//! several times and is as `state.lsm.compression`, where it does not compress else; and a bare hash table in
+//! memory, if everything fits. With `--cgroup` each
+//! process has that much memory, its share of the page cache included, in a control group that is
+//! made for it, which needs the right to make one.
 
-use std::{path::Path, time::Instant};
+use std::{
+    error::Error,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
 
-use fjall::{Database, KeyspaceCreateOptions, config::CompressionPolicy};
-use millstream_benches::{XORSHIFT_SEED, cpu_seconds, xorshift};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, config::CompressionPolicy};
+use hashbrown::HashTable;
 use millstream_data::hash::{self, SEED};
 use millstream_file_storage::{FileStorage, Options, Preference, choose};
-use millstream_lsm::{LsmBackend, LsmConfig};
+use millstream_lsm::{LsmBackend, LsmConfig, compression::Levels};
 use millstream_memory::ManagedMemory;
+use millstream_peer_workload::{BATCH, Bytes, Engine, KEY, Phase, Task, run};
 use millstream_segments::{MmapArena, MmapOptions};
 use millstream_state::{
-    Backend, Keys, Kind, ManagedLease, Owned, StateError, StateId, StateSpec, Stopped,
+    Backend, Column, Key, Keys, Kind, ManagedLease, Owned, StateError, StateId, StateSpec, Stopped,
 };
 use millstream_storage::{BlockingStorage, Storage};
+use millstream_zstd::Zstd;
 
-/// Keys of a batch.
-const BATCH: usize = 1000;
 /// Entries that are written and merged between two batches: as much as keeps up.
 const BETWEEN: usize = 16 * BATCH;
-const EXPONENT: f64 = 0.99;
+/// Bytes that a hash table needs for a key, about.
+const TABLE_BYTES: u64 = 48;
 
-fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let mut number =
-        |default: u64| arguments.next().map_or(default, |text| text.parse().expect("a number"));
-    let (keys, updates, mib) = (number(10_000_000), number(2_000_000), number(512));
-    let directory = arguments.next().unwrap_or_else(|| std::env::temp_dir().display().to_string());
-    let directory = Path::new(&directory).join(format!("millstream-lsm-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).expect("a directory");
-    println!("{keys} keys, {mib} MiB of memory, thousands of keys a second (CPU-seconds):");
-    let mut ours = Ours::open(mib << 20, &directory);
-    let ours = run(keys, updates, |batch| ours.add(batch));
-    let mut peer = Peer::open(mib << 20, &directory.join("fjall"));
-    let peers = run(keys, updates, |batch| peer.add(batch));
-    for (ours, peers) in ours.into_iter().zip(peers) {
-        println!(
-            "{:>8}: lsm {:.0} ({:.1}), fjall {:.0} ({:.1}), ratio {:.2}",
-            ours.name,
-            ours.rate,
-            ours.cpu,
-            peers.rate,
-            peers.cpu,
-            ours.rate / peers.rate
-        );
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1).peekable();
+    let (mut rocksdb, mut with_fjall, mut group) = (None, true, None);
+    let mut compressed: Vec<String> = Vec::new();
+    while let Some(option) = arguments.next_if(|argument| argument.starts_with("--")) {
+        let mut value = || arguments.next().ok_or(format!("{option} needs a value"));
+        match &*option {
+            "--engine" => {
+                let engine = value()?;
+                return ask(&engine, &Task::parse(arguments));
+            }
+            "--rocksdb" => rocksdb = Some(PathBuf::from(value()?)),
+            "--without-fjall" => with_fjall = false,
+            "--compression" => compressed.push(value()?),
+            "--cgroup" => group = Some(Group::make(value()?.parse()?)?),
+            _ => return Err(format!("there is no option {option}").into()),
+        }
     }
-    drop(peer);
-    let _ = std::fs::remove_dir_all(&directory);
-}
-
-struct Phase {
-    name: &'static str,
-    rate: f64,
-    cpu: f64,
-}
-
-/// Loads, and counts in both ways.
-fn run(keys: u64, updates: u64, mut add: impl FnMut(&[[u8; 16]])) -> Vec<Phase> {
-    let mut phase = |name, count: u64, next: &mut dyn FnMut(u64) -> u64| {
-        let (begun, cpu) = (Instant::now(), cpu_seconds());
-        let mut batch = Vec::with_capacity(BATCH);
-        for number in 0..count {
-            batch.push(key(next(number)));
-            if batch.len() == BATCH || number + 1 == count {
-                add(&batch);
-                batch.clear();
+    let task = Task::parse(arguments);
+    println!("{} keys, {} MiB of memory, {} s each", task.keys, task.mib, task.seconds);
+    let own = std::env::current_exe()?;
+    let engine = |name: &str| (name.into(), own.clone(), vec!["--engine".into(), name.into()]);
+    let mut engines: Vec<(String, _, _)> = vec![engine("lsm")];
+    engines.extend(compressed.iter().map(|levels| engine(levels)));
+    engines.extend(with_fjall.then(|| engine("fjall")));
+    engines.extend(rocksdb.map(|program| ("rocksdb".into(), program, Vec::new())));
+    engines.extend((task.keys * TABLE_BYTES <= task.mib << 20).then(|| engine("table")));
+    let mut ours: Vec<Phase> = Vec::new();
+    for (name, program, arguments) in engines {
+        let phases = start(&name, &program, &arguments, &task, group.as_ref())?;
+        for phase in &phases {
+            let own = ours.iter().find(|own| own.name == phase.name);
+            // Of bytes, less is better.
+            let ratio = own.map(|own| match &*phase.name {
+                "space" => format!(", lsm has {:.2} of it", own.rate / phase.rate),
+                _ => format!(", lsm has {:.2} times that", own.rate / phase.rate),
+            });
+            let Phase { name: phase, rate, cpu } = phase;
+            let ratio = ratio.unwrap_or_default();
+            match &**phase {
+                "space" => println!("{name:>8} {phase:>8}: {:.0} MiB{ratio}", rate / 1048576.0),
+                _ => println!("{name:>8} {phase:>8}: {rate:.0} k/s ({cpu:.1} CPU-s){ratio}"),
             }
         }
-        let rate = count as f64 / begun.elapsed().as_secs_f64() / 1e3;
-        Phase { name, rate, cpu: cpu_seconds() - cpu }
-    };
-    let mut state = XORSHIFT_SEED;
-    let zipf = Zipf::new(keys);
-    vec![
-        phase("load", keys, &mut |number| number),
-        phase("uniform", updates, &mut |_| xorshift(&mut state) % keys),
-        phase("zipf", updates, &mut |_| zipf.draw(xorshift(&mut state))),
-    ]
-}
-
-/// A key that does not tell its number: keys of neighbouring numbers are far from each other.
-fn key(number: u64) -> [u8; 16] {
-    let mut key = [0; 16];
-    key[..8].copy_from_slice(&hash::word(SEED, number).to_le_bytes());
-    key[8..].copy_from_slice(&number.to_le_bytes());
-    key
-}
-
-/// Numbers below a limit, the smaller the likelier.
-struct Zipf {
-    keys: f64,
-    zeta: f64,
-    eta: f64,
-}
-
-impl Zipf {
-    fn new(keys: u64) -> Self {
-        let zeta = |keys: u64| (1..=keys).map(|rank| (rank as f64).powf(-EXPONENT)).sum::<f64>();
-        let (all, two) = (zeta(keys), zeta(2));
-        let eta = (1.0 - (2.0 / keys as f64).powf(1.0 - EXPONENT)) / (1.0 - two / all);
-        Self { keys: keys as f64, zeta: all, eta }
-    }
-
-    fn draw(&self, random: u64) -> u64 {
-        let u = (random >> 11) as f64 / (1u64 << 53) as f64;
-        let uz = u * self.zeta;
-        if uz < 1.0 {
-            0
-        } else if uz < 1.0 + 0.5f64.powf(EXPONENT) {
-            1
-        } else {
-            let rank = self.keys * (self.eta * u - self.eta + 1.0).powf(1.0 / (1.0 - EXPONENT));
-            (rank as u64).min(self.keys as u64 - 1)
+        if ours.is_empty() {
+            ours = phases;
         }
+    }
+    Ok(())
+}
+
+/// Is one of the engines.
+fn ask(engine: &str, task: &Task) -> Result<(), Box<dyn Error>> {
+    match engine {
+        "lsm" => run(task, &mut Ours::open(task, Levels::default())),
+        "fjall" => run(task, &mut Fjall::open(task)),
+        "table" => run(task, &mut Table::default()),
+        levels => {
+            let levels = levels.parse();
+            let levels = levels.map_err(|_| format!("there is no engine {engine}"))?;
+            run(task, &mut Ours::open(task, levels));
+        }
+    }
+    Ok(())
+}
+
+/// Lets a program do the task, in a directory of its own.
+fn start(
+    name: &str,
+    program: &Path,
+    arguments: &[String],
+    task: &Task,
+    group: Option<&Group>,
+) -> Result<Vec<Phase>, Box<dyn Error>> {
+    let directory = task.directory.join(format!("millstream-lsm-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let mut command = match group {
+        // The shell puts itself into the group, and becomes the program.
+        Some(group) => {
+            let mut command = Command::new("sh");
+            let enter = "echo $$ > \"$0/cgroup.procs\" && exec \"$@\"";
+            command.arg("-c").arg(enter).arg(&group.directory).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    let task = Task { directory: directory.clone(), ..task.clone() };
+    let output = command.args(arguments).args(task.arguments()).output();
+    std::fs::remove_dir_all(&directory)?;
+    let output =
+        output.map_err(|error| format!("{} does not start: {error}", program.display()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{name} ended with {}: {said}", output.status).into());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(Phase::parse).collect())
+}
+
+/// A control group with so much memory, that of the page cache included.
+struct Group {
+    directory: PathBuf,
+}
+
+impl Group {
+    /// Of version 2 if that controls memory here, else of version 1.
+    fn make(mib: u64) -> Result<Self, String> {
+        let name = format!("millstream-lsm-{}", std::process::id());
+        let bytes = (mib << 20).to_string();
+        let mut refused = String::new();
+        for (root, limit) in [
+            ("/sys/fs/cgroup", "memory.max"),
+            ("/sys/fs/cgroup/unified", "memory.max"),
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        ] {
+            let directory = Path::new(root).join(&name);
+            let made = std::fs::create_dir(&directory).and_then(|()| {
+                match directory.join(limit).exists() {
+                    true => std::fs::write(directory.join(limit), &bytes),
+                    false => Err(ErrorKind::Unsupported.into()),
+                }
+            });
+            match made {
+                Ok(()) => return Ok(Self { directory }),
+                Err(error) => refused = format!("{refused}, in {root}: {error}"),
+            }
+            let _ = std::fs::remove_dir(&directory);
+        }
+        Err(format!("no control group of memory can be made here{refused}"))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.directory);
     }
 }
 
@@ -126,11 +180,16 @@ struct Ours {
     lsm: LsmBackend<ManagedLease>,
     storage: FileStorage,
     counts: StateId,
-    hashes: Vec<u64>,
+    maps: StateId,
+}
+
+fn hash_of(key: &[u8]) -> u64 {
+    hash::bytes(SEED, key)
 }
 
 impl Ours {
-    fn open(budget: u64, directory: &Path) -> Self {
+    fn open(task: &Task, compression: Levels) -> Self {
+        let budget = task.mib << 20;
         let options = MmapOptions { huge_pages: true, ..MmapOptions::default() };
         let segments = (budget >> 15) as usize;
         let arena = MmapArena::with_options(32 << 10, segments, options).expect("memory");
@@ -138,37 +197,35 @@ impl Ours {
         let owner = memory.open("state").expect("the memory is open");
         let lease = ManagedLease::new(memory, owner);
         let owned = Owned { first: 0, end: 128, max_parallelism: 128 };
-        let hash = |key: &[u8]| hash::bytes(SEED, key);
-        let lsm = LsmBackend::new(lease, owned, hash, LsmConfig::new(budget));
-        let mut lsm = lsm.expect("a budget");
-        let spec = StateSpec {
-            name: "counts".into(),
-            kind: Kind::Value,
-            key: Some(16),
+        let config = LsmConfig::new(budget).compression(compression);
+        let lsm = LsmBackend::new(lease, owned, hash_of, config);
+        let mut lsm = lsm.expect("a budget").with_compression(Arc::new(Zstd::new()));
+        let spec = |name: &str, kind| StateSpec {
+            name: name.into(),
+            kind,
+            key: Some(KEY),
             namespace: Some(0),
             value: Some(8),
         };
-        let counts = lsm.register(&spec).expect("the first state");
+        let counts = lsm.register(&spec("counts", Kind::Value)).expect("the first state");
+        let maps = lsm.register(&spec("maps", Kind::Map)).expect("the second state");
         let chosen = choose(Preference::Auto).expect("a way to write files");
         let options = Options { in_flight_max: 128, ..Options::default() };
-        let storage = FileStorage::open(directory, chosen.backend, options).expect("a directory");
-        Self { lsm, storage, counts, hashes: Vec::new() }
+        let storage = FileStorage::open_named(&task.directory, None, chosen.backend, options);
+        Self { lsm, storage: storage.expect("a directory"), counts, maps }
     }
 
-    /// Adds one to the count of each key.
-    fn add(&mut self, batch: &[[u8; 16]]) {
-        self.hashes.clear();
-        self.hashes.extend(batch.iter().map(|key| hash::bytes(SEED, key)));
-        let hashes = std::mem::take(&mut self.hashes);
-        let keys = Keys::fixed(&hashes, 16, batch.as_flattened());
+    /// Calls until all keys are served, and goes on with what is to be written and merged.
+    fn serve(
+        &mut self,
+        keys: &[Bytes],
+        mut call: impl FnMut(&mut LsmBackend<ManagedLease>, &Keys<'_>) -> Result<(), Stopped>,
+    ) {
+        let hashes: Vec<u64> = keys.iter().map(|key| hash_of(key)).collect();
+        let keys = Keys::fixed(&hashes, KEY, keys.as_flattened());
         let mut done = 0;
         loop {
-            let add = |_, value: &mut [u8]| {
-                if let Some(count) = value.first_chunk_mut() {
-                    *count = (u64::from_le_bytes(*count) + 1).to_le_bytes();
-                }
-            };
-            match self.lsm.update(self.counts, &keys.skip(done), &[0; 8], add) {
+            match call(&mut self.lsm, &keys.skip(done)) {
                 Ok(()) => break,
                 Err(Stopped { done: served, error: StateError::Waits }) => {
                     done += served;
@@ -177,7 +234,6 @@ impl Ours {
                 Err(stopped) => panic!("{stopped}"),
             }
         }
-        self.hashes = hashes;
         if self.lsm.has_work() {
             self.lsm.work(&mut self.storage, BETWEEN).expect("a disk");
             self.take();
@@ -190,9 +246,10 @@ impl Ours {
         if self.take() || more {
             return;
         }
-        let completion = self.storage.wait().expect("it waits for something");
-        self.lsm.completed(completion).expect("a disk");
-        self.take();
+        if let Some(completion) = self.storage.wait() {
+            self.lsm.completed(completion).expect("a disk");
+            self.take();
+        }
     }
 
     /// Feeds what the storage has completed; whether that was anything.
@@ -206,31 +263,138 @@ impl Ours {
     }
 }
 
-struct Peer {
-    counts: fjall::Keyspace,
-    _database: Database,
+impl Engine for Ours {
+    fn add(&mut self, keys: &[Bytes]) {
+        let counts = self.counts;
+        self.serve(keys, |lsm, keys| {
+            lsm.update(counts, keys, &[0; 8], |_, value| {
+                if let Some(count) = value.first_chunk_mut() {
+                    *count = (u64::from_le_bytes(*count) + 1).to_le_bytes();
+                }
+            })
+        });
+    }
+
+    fn put(&mut self, maps: &[Bytes], entry: u64) {
+        let state = self.maps;
+        let (map_key, value) = (entry.to_be_bytes(), entry.to_le_bytes());
+        self.serve(maps, |lsm, keys| {
+            lsm.put_entries(state, keys, Column::Same(&map_key), Column::Same(&value))
+        });
+    }
+
+    fn scan(&mut self, map: &Bytes) -> u64 {
+        let key = Key { hash: hash_of(map), key: map, namespace: &[] };
+        let (mut from, mut count) = (Vec::new(), 0);
+        loop {
+            let (lsm, begin) = (&self.lsm, from.clone());
+            let scanned = lsm.scan_entries(self.maps, &key, &begin, &mut |map_key, place| {
+                from.clear();
+                from.extend_from_slice(map_key);
+                from.push(0);
+                count += u64::from(lsm.pieces(place).map(<[u8]>::len).sum::<usize>() == 8);
+                true
+            });
+            match scanned {
+                Ok(()) => return count,
+                Err(StateError::Waits) => self.wait(),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        let mut has_begun = false;
+        loop {
+            let found = match has_begun {
+                false => self.lsm.open_snapshot().map(|()| None),
+                true => self.lsm.snapshot_files(),
+            };
+            match found {
+                Ok(Some(files)) => break self.lsm.release_snapshot(files.number),
+                Ok(None) => has_begun = true,
+                Err(StateError::Waits) => self.wait(),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        while self.lsm.has_work() {
+            self.wait();
+        }
+    }
 }
 
-impl Peer {
-    fn open(budget: u64, directory: &Path) -> Self {
-        let database =
-            Database::builder(directory).cache_size(budget / 2).open().expect("a database");
+struct Fjall {
+    counts: Keyspace,
+    maps: Keyspace,
+    database: Database,
+}
+
+impl Fjall {
+    fn open(task: &Task) -> Self {
+        let budget = task.mib << 20;
+        let database = Database::builder(&task.directory).cache_size(budget / 2).open();
+        let database = database.expect("a database");
         let options = || {
-            let uncompressed = CompressionPolicy::disabled();
             KeyspaceCreateOptions::default()
-                .data_block_compression_policy(uncompressed)
+                .data_block_compression_policy(CompressionPolicy::disabled())
                 .max_memtable_size(budget / 8)
         };
         let counts = database.keyspace("counts", options).expect("a keyspace");
-        Self { counts, _database: database }
+        let maps = database.keyspace("maps", options).expect("a keyspace");
+        Self { counts, maps, database }
     }
+}
 
-    fn add(&mut self, batch: &[[u8; 16]]) {
-        for key in batch {
+impl Engine for Fjall {
+    fn add(&mut self, keys: &[Bytes]) {
+        for key in keys {
             let old = self.counts.get(key).expect("a disk");
             let old = old.and_then(|old| old.first_chunk().map(|old| u64::from_le_bytes(*old)));
             let count = old.unwrap_or(0) + 1;
             self.counts.insert(key, count.to_le_bytes()).expect("a disk");
         }
     }
+
+    fn put(&mut self, maps: &[Bytes], entry: u64) {
+        for map in maps {
+            let name = [&map[..], &entry.to_be_bytes()].concat();
+            self.maps.insert(name, entry.to_le_bytes()).expect("a disk");
+        }
+    }
+
+    fn scan(&mut self, map: &Bytes) -> u64 {
+        let value = |entry: fjall::Guard| entry.value().expect("a disk").len() == 8;
+        self.maps.prefix(map).filter_map(|entry| value(entry).then_some(())).count() as u64
+    }
+
+    fn settle(&mut self) {
+        // It has no call that waits until nothing is left to be merged.
+        self.database.persist(fjall::PersistMode::Buffer).expect("a disk");
+    }
+}
+
+/// A hash table, which has no maps in order.
+#[derive(Default)]
+struct Table {
+    counts: HashTable<(Bytes, u64)>,
+}
+
+impl Engine for Table {
+    const HAS_FILES: bool = false;
+
+    fn add(&mut self, keys: &[Bytes]) {
+        for key in keys {
+            let is_same = |known: &(Bytes, u64)| known.0 == *key;
+            let entry = self.counts.entry(hash_of(key), is_same, |known| hash_of(&known.0));
+            entry.or_insert((*key, 0)).get_mut().1 += 1;
+        }
+    }
+
+    fn put(&mut self, _: &[Bytes], _: u64) {}
+
+    fn scan(&mut self, _: &Bytes) -> u64 {
+        0
+    }
+
+    fn settle(&mut self) {}
 }

@@ -4,10 +4,14 @@
 //! takes thirty checkpoints with compaction on, each when a uniform hundredth of the keys was changed. A
 //! checkpoint is what a job does: the write buffer is written, what is new is synchronised and linked, the manifest is
 //! made durable. It prints the share of the state that was written for each, and its time from the barrier
-//! to the manifest. Then everything is opened anew, as after a crash: the newest checkpoint is found and
+//! to the manifest; and what lies on the disk, which is looked at a few times for each checkpoint: the files of the state,
+//! half-written ones and those of merges included, as a multiple of the bytes of keys and values; and all files, with
+//! what only the checkpoints that are kept need. Then everything is opened anew, as after a crash: the newest checkpoint is found and
 //! verified, its files are linked and opened, and one batch of keys is counted. There is no peer in this run.
 
 use std::{
+    collections::HashSet,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -35,6 +39,8 @@ const BATCH: usize = 1000;
 const BETWEEN: usize = 16 * BATCH;
 const VALUE: usize = 100;
 const CHECKPOINTS: u64 = 30;
+/// Times that the disk is looked at for each checkpoint.
+const LOOKS: u64 = 8;
 /// The manifest of the backend, as a file of the checkpoint.
 const STATE: &str = "state";
 const OWNED: Owned = Owned { first: 0, end: 128, max_parallelism: 128 };
@@ -66,10 +72,16 @@ fn run(keys: u64, memory: u64, directory: &Path) {
     }
     let mut state = XORSHIFT_SEED;
     let (mut shares, mut times) = (Vec::new(), Vec::new());
+    let (mut most_own, mut most_all) = (0, 0);
+    let mut look = |job: &Job| {
+        most_own = most_own.max(disk_bytes(&job.work));
+        most_all = most_all.max(disk_bytes(directory));
+    };
     let mut before = None;
     for checkpoint in 0..=CHECKPOINTS {
-        if checkpoint > 0 {
-            job.add((0..keys / 100).map(|_| key(xorshift(&mut state) % keys)));
+        for _ in 0..if checkpoint > 0 { LOOKS } else { 0 } {
+            job.add((0..keys / 100 / LOOKS).map(|_| key(xorshift(&mut state) % keys)));
+            look(&job);
         }
         let begun = Instant::now();
         let snapshot = job.snapshot();
@@ -100,10 +112,32 @@ fn run(keys: u64, memory: u64, directory: &Path) {
     let metrics = job.lsm.metrics();
     let plain = (keys * (16 + VALUE as u64)) as f64;
     println!(
-        "at the end: {} files, {:.2} times the bytes of keys and values",
+        "at the end: {} files, a key in at most {}, {:.2} times the bytes of keys and values (asked: 1.3)",
+        metrics.files,
         metrics.runs,
         metrics.bytes as f64 / plain
     );
+    println!(
+        "on the disk at most: {:.2} times, with the checkpoints that are kept {:.2} times",
+        most_own as f64 / plain,
+        most_all as f64 / plain
+    );
+}
+
+/// Bytes of all files below a directory, each once, however many links it has.
+fn disk_bytes(directory: &Path) -> u64 {
+    let (mut open, mut seen, mut bytes) = (vec![directory.to_path_buf()], HashSet::new(), 0);
+    while let Some(directory) = open.pop() {
+        // What is gone meanwhile needs no room.
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => open.push(entry.path()),
+                Ok(metadata) if seen.insert(metadata.ino()) => bytes += metadata.len(),
+                _ => {}
+            }
+        }
+    }
+    bytes
 }
 
 /// Begins from the newest checkpoint.

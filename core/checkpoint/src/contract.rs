@@ -7,14 +7,17 @@ use millstream_data::hash;
 
 use crate::manifest::{File, Handle, Kind, Manifest, Operator, Place, Purpose, State, Subtask};
 use crate::storage::{
-    Cause, CheckpointStorage, Damage, METADATA, Refusal, StateFile, StorageError,
+    Care, Cause, CheckpointStorage, Damage, METADATA, Refusal, StateFile, StorageError,
 };
+
+mod shared;
 
 /// Runs the whole suite, each part in a storage of its own.
 ///
 /// `open` gives the storage of a name, the same one whenever it is asked for the same name, and an empty
 /// one the first time. `damage` damages a file of a checkpoint in the storage of a name, and says whether
-/// it was there, and long enough.
+/// it was there, and long enough; the file may be one that checkpoints
+/// [share](crate::manifest::is_shared).
 ///
 /// # Panics
 /// Where the contract is broken.
@@ -29,6 +32,7 @@ pub fn all<S: CheckpointStorage>(
     savepoints_are_not_looked_for(&open("savepoints"));
     as_many_as_told_are_kept(&open("retained"));
     every_step_may_be_the_last(|name| open(name));
+    shared::all(&open, &damage);
     whatever_is_damaged_is_found(
         || open("damaged"),
         |id, file, how| damage("damaged", id, file, how),
@@ -128,7 +132,7 @@ fn what_is_written_is_read<S: CheckpointStorage>(open: impl Fn() -> S) {
     let storage = open();
     assert_eq!((storage.list(), storage.next_id()), (Ok(vec![3, 20, 100]), Ok(101)));
     for (since, found) in [(0, Some(100)), (100, Some(100)), (101, None)] {
-        let latest = storage.latest_since(since).expect("it can be read");
+        let latest = storage.latest_since(since, Care::Whole).expect("it can be read");
         assert_eq!(latest.restored.map(|restored| restored.manifest.checkpoint), found);
     }
     let restored = storage.restore(3).expect("it is whole");

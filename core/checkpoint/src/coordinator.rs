@@ -193,6 +193,13 @@ impl Coordinator {
         self.ended || self.tasks.iter().all(|phase| *phase == Phase::Finished)
     }
 
+    /// Whether tasks that failed may be restarted while others go on. Not when the job ends or stops with a
+    /// savepoint: tasks may have ended then, and sources that have stopped do not go on by themselves.
+    pub fn lets_others_go_on(&self) -> bool {
+        let stops = |pending: &Pending| pending.barrier.purpose == Purpose::StopWithSavepoint;
+        !self.is_ended() && !self.pending.iter().any(stops)
+    }
+
     fn take_in(&mut self, now: u64, input: Input, actions: &mut Vec<Action>) {
         match input {
             Input::Time => {}

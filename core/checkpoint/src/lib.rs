@@ -15,6 +15,7 @@
 //! | [`TwoPhase`] | which transactions of a sink are committed, and which undone | what is in them |
 //! | [`Restart`] | whether a job that failed begins again, and when | why it failed |
 //! | [`Heartbeats`] | which process is taken for dead | processes |
+//! | [`SharedFiles`] | which files nobody refers to any more | what is in them |
 //! | [`Manifest`] | which bytes say what a checkpoint consists of | files |
 //!
 //! [`CheckpointStorage`] is where the files are kept, and is implemented by backends.
@@ -43,6 +44,7 @@ pub mod heartbeat;
 pub mod manifest;
 mod permit;
 pub mod restart;
+pub mod shared;
 pub mod storage;
 pub mod two_phase;
 
@@ -53,5 +55,6 @@ pub use heartbeat::Heartbeats;
 pub use manifest::Manifest;
 pub use permit::{PERMIT_BYTES, Permit};
 pub use restart::Restart;
+pub use shared::SharedFiles;
 pub use storage::{CheckpointStorage, MemoryStorage};
 pub use two_phase::TwoPhase;

@@ -19,6 +19,9 @@ mod tests;
 
 pub use error::ManifestError;
 
+/// What the names of files begin with that checkpoints share.
+pub const SHARED: &str = "shared-";
+
 /// The longest name of a file, in bytes.
 pub const FILE_NAME_MAX: usize = 200;
 
@@ -44,7 +47,8 @@ pub struct Manifest {
 /// A file of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct File {
-    /// Its name in the directory of the checkpoint, see [`is_file_name`].
+    /// Its name in the directory of the checkpoint, see [`is_file_name`], or among the files that the
+    /// checkpoints of its job share, see [`is_shared`].
     pub name: String,
     /// Bytes.
     pub length: u64,
@@ -180,6 +184,12 @@ impl Place {
             Self::File(handle) => handle.length,
         }
     }
+}
+
+/// Whether this is the name of a file that checkpoints share: it begins with [`SHARED`], and is there once,
+/// beside the checkpoints of its job. Nobody writes two files of one name.
+pub fn is_shared(name: &str) -> bool {
+    name.starts_with(SHARED) && is_file_name(name)
 }
 
 /// Whether a file of a checkpoint may have this name: letters, digits, `-`, `_` and `.` of ASCII, at

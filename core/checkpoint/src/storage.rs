@@ -17,15 +17,18 @@
 //!   [`latest`](CheckpointStorage::latest) goes back to the one before.
 //! * A failed call leaves no checkpoint behind that can be taken for a complete one.
 //! * Discarding what is not there is no error.
+//! * A [shared](CheckpointStorage::share) file is a file of each checkpoint whose manifest lists it. It
+//!   stays when they are discarded: whoever keeps account of it ([`SharedFiles`]) removes it, or
+//!   [`sweep`](CheckpointStorage::sweep) does.
 //!
 //! The feature `contract` has the suite that checks this; [`MemoryStorage`] is the reference, and fails
 //! on demand.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
-use crate::Permit;
 use crate::coordinator::History;
-use crate::manifest::{File, Handle, Manifest, Purpose};
+use crate::manifest::{File, Handle, Manifest, Purpose, is_shared};
+use crate::{Permit, SharedFiles};
 
 mod error;
 mod memory;
@@ -54,6 +57,26 @@ pub trait CheckpointStorage {
     /// [`StorageError`]; [`Cause::Exists`] if there is one of this name, [`Cause::NotFound`] if the
     /// checkpoint was not begun, or discarded.
     fn create(&self, checkpoint: u64, name: &str) -> Result<Self::File, StorageError>;
+
+    /// Creates a file that checkpoints share, beside all of them; [`is_shared`] holds of its name. It is seen
+    /// when it is finished, and not before.
+    ///
+    /// # Errors
+    /// [`StorageError`]; [`Cause::Exists`] if there is one of this name, [`Cause::Invalid`] of a savepoint's
+    /// storage, since a savepoint has all that it needs in itself.
+    fn share(&self, name: &str) -> Result<Self::File, StorageError>;
+
+    /// Shared files that are there, with their bytes.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the storage cannot be read.
+    fn shared(&self) -> Result<BTreeMap<String, u64>, StorageError>;
+
+    /// Removes shared files, to which no checkpoint refers any more.
+    ///
+    /// # Errors
+    /// [`StorageError`] if one of them is still there.
+    fn unshare(&self, names: &[String]) -> Result<(), StorageError>;
 
     /// Makes the manifest durable, and with it the checkpoint, whose files are all finished.
     ///
@@ -86,6 +109,9 @@ pub trait CheckpointStorage {
     /// [`Refused`] if it is missing or damaged.
     fn verify(&self, checkpoint: u64, file: &File) -> Result<(), Refused>;
 
+    /// The refusal of a checkpoint, with the place where it is.
+    fn refuse(&self, checkpoint: u64, reason: Refusal) -> Refused;
+
     /// Fills `into` with bytes of a state, from `offset` in the state on.
     ///
     /// # Errors
@@ -110,10 +136,41 @@ pub trait CheckpointStorage {
     /// [`Refused`] if anything is missing or damaged.
     fn restore(&self, checkpoint: u64) -> Result<Restored, Refused> {
         let restored = self.metadata(checkpoint)?;
-        for file in &restored.manifest.files {
-            self.verify(checkpoint, file)?;
-        }
+        self.verify_all(&restored.manifest, Care::Whole)?;
         Ok(restored)
+    }
+
+    /// Verifies the files of a checkpoint that is complete.
+    ///
+    /// # Errors
+    /// [`Refused`] if one is missing or damaged.
+    fn verify_all(&self, manifest: &Manifest, care: Care) -> Result<(), Refused> {
+        let checkpoint = manifest.checkpoint;
+        let is_looked_at = |file: &&File| care == Care::Look && is_shared(&file.name);
+        let read: Vec<&File> = manifest.files.iter().filter(|file| !is_looked_at(file)).collect();
+        self.verify_each(checkpoint, &read)?;
+        let mut looked_at = manifest.files.iter().filter(is_looked_at).peekable();
+        if looked_at.peek().is_none() {
+            return Ok(());
+        }
+        let shared = self.shared();
+        let shared = shared.map_err(|e| self.refuse(checkpoint, Refusal::Storage(e)))?;
+        for file in looked_at {
+            let length = shared.get(&file.name).copied();
+            let verified = length
+                .ok_or_else(|| Refusal::Missing { file: file.name.clone() })
+                .and_then(|length| file.verify(length, file.checksum));
+            verified.map_err(|reason| self.refuse(checkpoint, reason))?;
+        }
+        Ok(())
+    }
+
+    /// [Verifies](Self::verify) files of a checkpoint, several at a time if that is faster.
+    ///
+    /// # Errors
+    /// [`Refused`], for the first that is missing or damaged.
+    fn verify_each(&self, checkpoint: u64, files: &[&File]) -> Result<(), Refused> {
+        files.iter().try_for_each(|file| self.verify(checkpoint, file))
     }
 
     /// The newest checkpoint that can be restored, and those that were refused on the way to it.
@@ -122,21 +179,21 @@ pub trait CheckpointStorage {
     /// # Errors
     /// [`StorageError`] if the storage cannot be read.
     fn latest(&self) -> Result<Latest, StorageError> {
-        self.latest_since(0)
+        self.latest_since(0, Care::Whole)
     }
 
-    /// As [`latest`](Self::latest), of those whose id is at least `since`.
+    /// As [`latest`](Self::latest), of those whose id is at least `since`, verified with as much `care`.
     ///
     /// # Errors
     /// [`StorageError`] if the storage cannot be read.
-    fn latest_since(&self, since: u64) -> Result<Latest, StorageError> {
+    fn latest_since(&self, since: u64, care: Care) -> Result<Latest, StorageError> {
         let mut refused = Vec::new();
         for checkpoint in self.list()?.into_iter().rev().filter(|id| *id >= since) {
             let restored = self.metadata(checkpoint).and_then(|restored| {
                 if restored.manifest.purpose == Purpose::Savepoint {
                     return Ok(None);
                 }
-                self.restore(checkpoint).map(Some)
+                self.verify_all(&restored.manifest, care).map(|()| Some(restored))
             });
             match restored {
                 Ok(None) => {}
@@ -199,6 +256,42 @@ pub trait CheckpointStorage {
         Ok(unfinished)
     }
 
+    /// Which checkpoints refer to which shared files.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the storage cannot be read.
+    fn references(&self) -> Result<SharedFiles, StorageError> {
+        let mut references = SharedFiles::new();
+        for checkpoint in self.list()? {
+            match self.metadata(checkpoint) {
+                Ok(Restored { manifest, .. }) => {
+                    let names = manifest.files.into_iter().map(|file| file.name);
+                    references.found(checkpoint, names.filter(|name| is_shared(name)));
+                }
+                Err(_) => references.unreadable(checkpoint),
+            }
+        }
+        Ok(references)
+    }
+
+    /// Removes the shared files that no complete checkpoint refers to, and gives their names: what
+    /// checkpoints that were given up, and processes that were killed, have left behind. Nothing is removed
+    /// while there is a manifest that cannot be read. Only before a job begins, or when it is done, as
+    /// checkpoints on their way refer to files, too.
+    ///
+    /// # Errors
+    /// [`StorageError`] if something cannot be read or removed.
+    fn sweep(&self) -> Result<Vec<String>, StorageError> {
+        let mut names: Vec<String> = self.shared()?.into_keys().collect();
+        if names.is_empty() {
+            return Ok(names);
+        }
+        let references = self.references()?;
+        names.retain(|name| !references.has_unreadable() && !references.is_used(name));
+        self.unshare(&names)?;
+        Ok(names)
+    }
+
     /// The first id that no checkpoint has, not even an unfinished one, and none behind it.
     ///
     /// # Errors
@@ -207,6 +300,15 @@ pub trait CheckpointStorage {
         let newest = self.list()?.into_iter().chain(self.unfinished()?).max();
         Ok(newest.map_or(1, |newest| newest.saturating_add(1)))
     }
+}
+
+/// How carefully a checkpoint is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// All files are read.
+    Whole,
+    /// Of shared files only length is looked at: whoever takes one reads it anyway, and verifies it then.
+    Look,
 }
 
 /// A file that is being written. Dropped unfinished, it may or may not be there.

@@ -36,6 +36,23 @@ pub fn bytes(state: u64, value: &[u8]) -> u64 {
     word(word(state, tail), value.len() as u64)
 }
 
+/// Mixes a cell of fixed width, little-endian, into `state`.
+#[inline]
+pub fn cell(state: u64, cell: &[u8]) -> u64 {
+    let (words, rest) = cell.as_chunks::<8>();
+    let state = words.iter().fold(state, |state, bytes| word(state, u64::from_le_bytes(*bytes)));
+    match rest {
+        [] => state,
+        _ => word(state, rest.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))),
+    }
+}
+
+/// Mixes a NULL into `state`.
+#[inline]
+pub fn null(state: u64) -> u64 {
+    word(state, MULTIPLIER)
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;

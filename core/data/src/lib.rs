@@ -19,6 +19,7 @@
 //! - [`page`]: [`Layout`](page::Layout) decides where columns go,
 //!   [`PageBuilder`](page::PageBuilder) fills a page, [`ValidPage`](page::ValidPage) is the proof
 //!   that a page may be read.
+//! - [`calendar`]: the dates that days stand for.
 //! - [`row`]: a row as bytes, for state and sorting.
 //! - [`value`]: the trait that ties a Rust type to columns; `#[derive(Record)]` implements it for a
 //!   struct and generates its zero-copy row view.
@@ -32,6 +33,7 @@ extern crate alloc;
 // The derive names this crate by its own name; this line lets it be used inside the crate, too.
 extern crate self as millstream_data;
 
+pub mod calendar;
 pub mod decimal;
 pub mod evolution;
 pub mod hash;

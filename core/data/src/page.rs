@@ -28,6 +28,7 @@ mod column;
 mod error;
 mod layout;
 mod row;
+mod run;
 mod seal;
 mod shape;
 mod sizing;
@@ -41,6 +42,7 @@ pub use column::{
 pub use error::PageError;
 pub use layout::{Layout, Slot, SlotCursor};
 pub use row::RowBuilder;
+pub use run::heap_bytes;
 pub use shape::{ColumnKind, Physical, Shape};
 pub use sizing::{Demand, Shortage, Sizing};
 pub use valid::ValidPage;

@@ -52,7 +52,7 @@ use alloc::vec::Vec;
 pub use cells::{Row, RowMut};
 pub use error::RowError;
 pub use list::RowList;
-pub use page::{PageRow, PageRows, scatter};
+pub use page::{PageRow, PageRows, put_cells, scatter};
 pub use typed::{RowReader, RowValue, RowWriter};
 
 use crate::{
@@ -136,6 +136,45 @@ impl RowLayout {
             flatten(field, None, page, &mut columns, &mut lists);
         }
         fields.push(columns.len());
+        Self::arranged(columns, lists, fields, fingerprint)
+    }
+
+    /// The layout of rows of some fields of `schema`, in this order, to be gathered from its pages. Without
+    /// `nulls` none of them may be NULL: what is under a NULL is zero then.
+    ///
+    /// # Panics
+    /// If there is no such field.
+    pub fn projected(schema: &Schema, picked: &[usize], nulls: bool) -> Self {
+        let mut page = 0;
+        let begins = schema.fields.iter().map(|field| {
+            let begin = page;
+            flatten(field, None, &mut page, &mut Vec::new(), &mut Vec::new());
+            begin
+        });
+        let begins: Vec<usize> = begins.collect();
+        let (mut columns, mut lists, mut fields) = (Vec::new(), Vec::new(), Vec::new());
+        for index in picked {
+            fields.push(columns.len());
+            let first = columns.len();
+            let mut page = begins[*index];
+            flatten(&schema.fields[*index], None, &mut page, &mut columns, &mut lists);
+            if !nulls {
+                columns[first..]
+                    .iter_mut()
+                    .for_each(|column: &mut RowColumn| column.null_bit = None);
+            }
+        }
+        fields.push(columns.len());
+        Self::arranged(columns, lists, fields, schema.fingerprint())
+    }
+
+    /// Gives columns their places.
+    fn arranged(
+        mut columns: Vec<RowColumn>,
+        lists: Vec<Self>,
+        fields: Vec<usize>,
+        fingerprint: u64,
+    ) -> Self {
         let mut end = 0;
         for width in [16, 8, 4, 2, 1] {
             for column in columns.iter_mut().filter(|column| column.width() == width) {
@@ -193,6 +232,7 @@ impl RowLayout {
     /// # Errors
     ///
     /// [`RowError::Short`] if the bytes are shorter than the fixed part.
+    #[inline]
     pub fn trusted<'a>(&'a self, bytes: &'a [u8]) -> Result<Row<'a>, RowError> {
         if bytes.len() < self.fixed_bytes {
             return Err(RowError::Short { needed: self.fixed_bytes, found: bytes.len() });

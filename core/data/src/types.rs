@@ -92,12 +92,20 @@ impl Field {
 pub struct Schema {
     /// The columns, in order.
     pub fields: Vec<Field>,
+    /// Whether each row says what it does to a table, see [`RowKind`](crate::page::RowKind): the rows are a
+    /// changelog. Without, all of them are inserted.
+    pub row_kinds: bool,
 }
 
 impl Schema {
     /// A schema of these columns.
     pub fn new(fields: Vec<Field>) -> Self {
-        Self { fields }
+        Self { fields, row_kinds: false }
+    }
+
+    /// The same columns, of rows that have kinds.
+    pub fn with_row_kinds(self) -> Self {
+        Self { row_kinds: true, ..self }
     }
 
     /// The position of the column called `name`.
@@ -106,7 +114,8 @@ impl Schema {
     }
 
     /// A number that two schemas share only if their columns have the same names, types and
-    /// nullability in the same order. Stable across machines and versions; every page carries it.
+    /// nullability in the same order. Stable across machines and versions; every page carries it, beside a
+    /// flag for row kinds.
     pub fn fingerprint(&self) -> u64 {
         self.fields.iter().fold(hash::SEED, mix_field)
     }

@@ -228,6 +228,11 @@ impl<'a> Context<'a> {
         self.blocked = true;
     }
 
+    /// Whether the task has failed.
+    pub fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+
     /// The failure, taken.
     pub fn take_error(&mut self) -> Option<TaskError> {
         self.error.take()

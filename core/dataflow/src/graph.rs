@@ -9,6 +9,7 @@ pub mod chaining;
 mod codec;
 pub mod execution;
 mod identity;
+pub mod regions;
 
 use alloc::{string::String, vec::Vec};
 use core::fmt;

@@ -12,6 +12,7 @@ mod connected;
 mod head;
 mod interval_join;
 pub mod process;
+pub mod rows;
 mod side;
 mod source;
 mod stateless;
@@ -33,7 +34,7 @@ pub use interval_join::IntervalJoinChain;
 pub use side::{EmitSide, ProcessSide, Split};
 pub use source::SourceChain;
 pub use stateless::{Emit, Filter, FlatMap, ForEach, Inspect, Map, Process};
-pub use time::{AssignWatermarks, Punctuated, WatermarkStrategy};
+pub use time::{AssignWatermarks, Punctuated, WatermarkStrategy, WithIdleness};
 
 use crate::chain::{Chain, Context, OpenInfo, Signal, TaskError};
 
@@ -147,6 +148,18 @@ impl<T: Value, S: Stage<T>> PageChain<T, S> {
     }
 }
 
+/// Checks that a page has rows of `T`, whose schema has this fingerprint.
+#[inline(always)]
+fn check_schema<T: Value>(page: &ValidPage<'_>, fingerprint: u64) -> Result<(), TaskError> {
+    if page.fingerprint() == fingerprint {
+        return Ok(());
+    }
+    let schema = T::schema();
+    Err(TaskError::new(alloc::format!(
+        "a page of another schema arrived where rows of ({schema}) are read"
+    )))
+}
+
 /// Hands the rows of a page from `start` on to `push`, and gives the row to go on with.
 #[inline(always)]
 fn process_page<T: Value>(
@@ -156,11 +169,8 @@ fn process_page<T: Value>(
     context: &mut Context<'_>,
     mut push: impl FnMut(T::View<'_>, &mut Context<'_>),
 ) -> usize {
-    if page.fingerprint() != fingerprint {
-        let schema = T::schema();
-        context.fail(TaskError::new(alloc::format!(
-            "a page of another schema arrived where rows of ({schema}) are read"
-        )));
+    if let Err(error) = check_schema::<T>(page, fingerprint) {
+        context.fail(error);
         return start;
     }
     let columns = T::bind(page);

@@ -6,38 +6,36 @@
 
 mod described;
 mod filed;
+mod keys;
+mod restored;
 mod rewritten;
 mod store;
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
-use core::{fmt, marker::PhantomData, ops::Range};
+use core::{fmt, ops::Range};
 
-use millstream_data::{
-    Key, hash::SEED, row::RowLayout, row::RowValue, types::Schema, value::Record,
-};
+use millstream_data::types::Schema;
 use millstream_exchange::event::Purpose;
 use millstream_memory::Segment;
 use millstream_state::{
     Backend, Column, Cursor, Entry, KeyGroups, Keys, Kind, Lease, Owned, Place, StateError,
     StateId, StateSpec, Stopped,
     description::Description,
-    files::FILES,
-    format::{Chunk, ReadChunk},
+    format::Chunk,
     keyed::Access,
-    restore_driven,
     time::WATERMARK_MIN,
     ttl::{Cleanup, Ttl, clean_chunks},
 };
 
 pub(crate) use described::{Contents, check};
+pub(crate) use keys::{GroupKey, KeyBatch, KeyBuffer, TIME, namespace, time_of};
 pub(crate) use millstream_state::description::DESCRIPTIONS;
 
 use crate::chain::{FilesUse, OpenInfo, StateFiles, StateMemory, TaskError};
-use rewritten::Rewritten;
 pub(crate) use store::Store;
 
 /// Bytes of a hash in front of a key's row.
-const HASH: usize = 8;
+pub(crate) const HASH: usize = 8;
 /// The number under which a snapshot has the watermark, beside those of states.
 pub const WATERMARK: u16 = u16::MAX;
 
@@ -85,8 +83,11 @@ pub(crate) struct KeyedState {
     /// The watermark of the chain. It is part of a snapshot, so that a window that has ended does not
     /// begin anew for a row that was late: at a barrier all subtasks have the same one.
     pub(crate) watermark: i64,
-    /// The earliest of those that were put back.
-    restored: Option<i64>,
+    /// Those that were put back, by key group: what has ended for one does not begin anew for it, however
+    /// far the others were.
+    restored: Vec<i64>,
+    /// The latest of them.
+    fence: i64,
     /// The processing time of the call at hand, in milliseconds since the epoch, by which state
     /// expires.
     pub(crate) time: i64,
@@ -132,7 +133,8 @@ impl KeyedState {
             key: Schema::new(Vec::new()),
             described: Vec::new(),
             watermark: WATERMARK_MIN,
-            restored: None,
+            restored: Vec::new(),
+            fence: WATERMARK_MIN,
             time: 0,
             living: Vec::new(),
             beside: Vec::new(),
@@ -230,6 +232,71 @@ impl KeyedState {
         }
     }
 
+    /// Reads the value of a map key of a key as a whole; `false` if there is none.
+    pub(crate) fn read_entry(
+        &mut self,
+        state: StateId,
+        key: &millstream_state::Key<'_>,
+        map_key: &[u8],
+        value: &mut Vec<u8>,
+    ) -> Result<bool, TaskError> {
+        value.clear();
+        loop {
+            match self.backend.find_entry(state, key, map_key) {
+                Ok(place) => {
+                    self.backend.pieces(place).for_each(|piece| value.extend_from_slice(piece));
+                    return Ok(!place.is_absent());
+                }
+                Err(error) => self.relieve(error)?,
+            }
+        }
+    }
+
+    /// Whether a key has a value.
+    pub(crate) fn has(
+        &mut self,
+        state: StateId,
+        key: &millstream_state::Key<'_>,
+    ) -> Result<bool, TaskError> {
+        loop {
+            match self.backend.find(state, key) {
+                Ok(place) => return Ok(!place.is_absent()),
+                Err(error) => self.relieve(error)?,
+            }
+        }
+    }
+
+    /// Sets the value that every key group has in a namespace, or removes it.
+    pub(crate) fn mark(
+        &mut self,
+        state: StateId,
+        namespace: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), TaskError> {
+        for group in self.groups() {
+            let key = self.group_key(group);
+            let key = key.within(namespace);
+            self.change(|store, _| match value {
+                Some(value) => store.put(state, &key.batch(), Column::Same(value)),
+                None => store.remove(state, &key.batch()),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sets the whole list of a key, to none if there are no elements.
+    pub(crate) fn set_list(
+        &mut self,
+        state: StateId,
+        key: &millstream_state::Key<'_>,
+        elements: &[u8],
+    ) -> Result<(), TaskError> {
+        while let Err(error) = self.backend.put_list(state, key, elements) {
+            self.relieve(error)?;
+        }
+        self.backend.work().map_err(failure)
+    }
+
     /// Calls `each` with the number and the value of each key, in order, until it answers `false`; how many
     /// keys that were.
     pub(crate) fn read_each(
@@ -244,11 +311,20 @@ impl KeyedState {
             places.clear();
             let found = backend.lookup(state, &keys.skip(done), places);
             for place in places.iter() {
-                value.clear();
-                backend.pieces(*place).for_each(|piece| value.extend_from_slice(piece));
                 let number = done;
                 done += 1;
-                if !each(number, (!place.is_absent()).then_some(value))? {
+                let mut pieces = backend.pieces(*place);
+                let go_on = match (pieces.next(), pieces.next()) {
+                    _ if place.is_absent() => each(number, None)?,
+                    (first, None) => each(number, Some(first.unwrap_or(&[])))?,
+                    (first, second) => {
+                        value.clear();
+                        let all = first.into_iter().chain(second).chain(pieces);
+                        all.for_each(|piece| value.extend_from_slice(piece));
+                        each(number, Some(value))?
+                    }
+                };
+                if !go_on {
                     return Ok(done);
                 }
             }
@@ -322,6 +398,26 @@ impl KeyedState {
         ((u128::from(hash) * u128::from(self.owned.max_parallelism)) >> 64) as u32
     }
 
+    /// The watermark that was put back for a key group.
+    pub(crate) fn restored_of(&self, group: u32) -> i64 {
+        let index = group.checked_sub(self.owned.first).map(|index| index as usize);
+        index.and_then(|index| self.restored.get(index)).copied().unwrap_or(WATERMARK_MIN)
+    }
+
+    /// The watermark as of a key group, which may have been ahead of others when it was put back.
+    pub(crate) fn watermark_of_group(&self, group: u32) -> i64 {
+        self.watermark.max(self.restored_of(group))
+    }
+
+    /// The watermark as of the key group of a hash.
+    #[inline]
+    pub(crate) fn watermark_of(&self, hash: impl FnOnce() -> u64) -> i64 {
+        match self.watermark >= self.fence {
+            true => self.watermark,
+            false => self.watermark_of_group(self.group_of(hash())),
+        }
+    }
+
     /// The key that stands for a key group as a whole.
     pub(crate) fn group_key(&self, group: u32) -> GroupKey {
         let hash =
@@ -387,82 +483,6 @@ impl KeyedState {
         self.backend.abort_snapshot();
     }
 
-    /// See [`Chain::restore`](crate::Chain::restore).
-    pub(crate) fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        self.restore_with(chunks, |_, _| Ok(()))
-    }
-
-    /// As [`restore`](Self::restore); chunks of states that are [kept elsewhere](Self::keep_elsewhere) go
-    /// to `elsewhere`.
-    pub(crate) fn restore_with(
-        &mut self,
-        chunks: &[u8],
-        mut elsewhere: impl FnMut(StateId, &ReadChunk<'_>) -> Result<(), TaskError>,
-    ) -> Result<(), TaskError> {
-        let mut offset = 0;
-        let mut snapshot = Layout { states: self.states.clone(), rewritten: Vec::new() };
-        let mut named = Vec::new();
-        while offset < chunks.len() {
-            let read = ReadChunk::read(chunks, offset);
-            let (chunk, next) = read.map_err(|error| TaskError::new(format!("{error}")))?;
-            let bytes = chunks.get(offset..next).unwrap_or(&[]);
-            offset = next;
-            match chunk.state {
-                DESCRIPTIONS => {
-                    let (states, rewritten) = self.matched(&chunk)?;
-                    snapshot = Layout { states, rewritten };
-                }
-                FILES => self.restore_files(&chunk, &mut snapshot, &mut named, &mut elsewhere)?,
-                WATERMARK => self.restore_watermark(&chunk),
-                _ => self.restore_chunk(&chunk, bytes, &mut snapshot, &mut elsewhere)?,
-            }
-        }
-        self.open_files(&named)
-    }
-
-    /// Puts a chunk with entries of one state back.
-    fn restore_chunk(
-        &mut self,
-        chunk: &ReadChunk<'_>,
-        bytes: &[u8],
-        snapshot: &mut Layout,
-        elsewhere: &mut Elsewhere<'_>,
-    ) -> Result<(), TaskError> {
-        let wrong = |error: &dyn fmt::Display| TaskError::new(format!("{error}"));
-        let (mut bytes, mut buffer) = (bytes, Vec::new());
-        if let Some(Some(rewritten)) = snapshot.rewritten.get_mut(usize::from(chunk.state)) {
-            rewritten.chunk(chunk, &mut buffer)?;
-            bytes = &buffer;
-        }
-        let id = snapshot.states.get(usize::from(chunk.state)).copied();
-        if let Some(id) = id.filter(|id| self.beside.contains(id)) {
-            let read = ReadChunk::read(bytes, 0);
-            let (chunk, _) = read.map_err(|error| wrong(&error))?;
-            return elsewhere(id, &chunk);
-        }
-        self.is_filled = true;
-        let (owned, states) = (self.owned, &snapshot.states);
-        let mut failed = None;
-        let drive = |store: &mut Store| failed = store.wait().err();
-        let restored = restore_driven(&mut self.backend, owned, hash_of, states, bytes, drive);
-        restored.map_err(|error| wrong(&error))?;
-        // A backend that has failed says so in every call.
-        debug_assert_eq!(failed, None);
-        Ok(())
-    }
-
-    fn restore_watermark(&mut self, chunk: &ReadChunk<'_>) {
-        if !self.groups().contains(&chunk.group) {
-            return;
-        }
-        let times = chunk.entries().filter_map(|entry| entry.value.try_into().ok());
-        let times = times.map(i64::from_le_bytes);
-        // Unaligned barriers find subtasks at different times. Rows that are in flight towards the
-        // one that was behind are not late.
-        self.restored = times.chain(self.restored).min();
-        self.watermark = self.restored.unwrap_or(WATERMARK_MIN);
-    }
-
     /// From now on state expires: this one after a time. It is removed by the steps of what this gives,
     /// or as files are merged, and left out of snapshots.
     pub(crate) fn expires(&mut self, state: StateId, ttl: Ttl) -> Cleanup {
@@ -487,131 +507,28 @@ impl KeyedState {
         cleaned.map_err(|error| TaskError::new(format!("{error}")))
     }
 
-    /// Adds a map that is not of keys. It is described as any other, and the chunks of a snapshot say
+    /// Adds a state that is not of keys. It is described as any other, and the chunks of a snapshot say
     /// that they are of it, but its contents are kept elsewhere.
-    pub(crate) fn keep_elsewhere(&mut self, name: &str) -> Result<StateId, TaskError> {
+    pub(crate) fn keep_elsewhere(&mut self, name: &str, kind: Kind) -> Result<StateId, TaskError> {
         let (key, namespace) = (Some(HASH), Some(0));
-        let spec = StateSpec { name: name.into(), kind: Kind::Map, key, namespace, value: None };
+        let spec = StateSpec { name: name.into(), kind, key, namespace, value: None };
         let id = self.register(&spec)?;
         self.beside.push(id);
         Ok(id)
     }
 
-    /// Adds chunks of such maps to the snapshot that was just begun.
+    /// Adds chunks of such states to the snapshot that was just begun.
     pub(crate) fn add_to_snapshot(&mut self, chunks: &[u8]) {
         self.urgent.extend_from_slice(chunks);
     }
 }
 
-/// How the states of a snapshot, by their numbers there, are registered here, and how those are rewritten
-/// whose values have another schema now.
-struct Layout {
-    states: Vec<StateId>,
-    rewritten: Vec<Option<Rewritten>>,
-}
-
-/// Where chunks of states go that are kept elsewhere.
-type Elsewhere<'a> = dyn FnMut(StateId, &ReadChunk<'_>) -> Result<(), TaskError> + 'a;
-
-fn hash_of(key: &[u8]) -> u64 {
+pub(crate) fn hash_of(key: &[u8]) -> u64 {
     key.first_chunk().map_or(0, |hash| u64::from_le_bytes(*hash))
 }
 
 pub(crate) fn failure(error: StateError) -> TaskError {
     TaskError::new(format!("{error}"))
-}
-
-/// A key that stands for a key group.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GroupKey {
-    pub(crate) hash: u64,
-    pub(crate) bytes: [u8; HASH],
-}
-
-impl GroupKey {
-    /// The key for a call of the backend.
-    pub(crate) fn within<'a>(&'a self, namespace: &'a [u8]) -> millstream_state::Key<'a> {
-        millstream_state::Key { hash: self.hash, key: &self.bytes, namespace }
-    }
-}
-
-/// Keys of type `K` as bytes: a page of them for a call of the backend.
-#[derive(Debug)]
-pub(crate) struct KeyBatch<K> {
-    layout: RowLayout,
-    hashes: Vec<u64>,
-    ends: Vec<u32>,
-    bytes: Vec<u8>,
-    key: PhantomData<fn() -> K>,
-}
-
-impl<K: Key + RowValue + Record> KeyBatch<K> {
-    /// A batch without keys.
-    pub(crate) fn new() -> Self {
-        let layout = RowLayout::new(&K::schema());
-        Self { layout, hashes: Vec::new(), ends: Vec::new(), bytes: Vec::new(), key: PhantomData }
-    }
-
-    /// Bytes of each key, if all have the same.
-    pub(crate) fn width(&self) -> Option<usize> {
-        self.layout.is_fixed().then(|| HASH + self.layout.fixed_bytes())
-    }
-
-    /// Removes all keys.
-    pub(crate) fn clear(&mut self) {
-        self.hashes.clear();
-        self.ends.clear();
-        self.bytes.clear();
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.hashes.len()
-    }
-
-    /// Adds a key.
-    pub(crate) fn push(&mut self, key: K::View<'_>) {
-        let hash = K::hash(key, SEED);
-        self.hashes.push(hash);
-        self.bytes.extend_from_slice(&hash.to_le_bytes());
-        self.layout.encode::<K>(key, &mut self.bytes);
-        self.ends.push(self.bytes.len() as u32);
-    }
-
-    /// Adds a key as it was read from the state.
-    pub(crate) fn push_bytes(&mut self, key: &[u8]) {
-        self.hashes.push(hash_of(key));
-        self.bytes.extend_from_slice(key);
-        self.ends.push(self.bytes.len() as u32);
-    }
-
-    /// All of them, without namespaces.
-    pub(crate) fn keys(&self) -> Keys<'_> {
-        Keys::variable(&self.hashes, &self.ends, &self.bytes)
-    }
-
-    /// The bytes of one of them.
-    pub(crate) fn at(&self, index: usize) -> &[u8] {
-        self.column().at(index)
-    }
-
-    fn column(&self) -> Column<'_> {
-        Column::Variable { begin: 0, ends: &self.ends, bytes: &self.bytes }
-    }
-
-    /// The key whose bytes these are, which come from outside.
-    pub(crate) fn checked<'a>(&'a self, key: &'a [u8]) -> Result<K::View<'a>, TaskError> {
-        let row = self.layout.validate(key.get(HASH..).unwrap_or(&[]));
-        let row = row.map_err(|error| damaged("key", &error))?;
-        Ok(self.layout.decode::<K>(row))
-    }
-
-    /// The key whose bytes these are.
-    pub(crate) fn decode<'a>(&'a self, key: &'a [u8]) -> Result<K::View<'a>, TaskError> {
-        let row = self.layout.trusted(key.get(HASH..).unwrap_or(&[]));
-        let row = row.map_err(|error| damaged("key", &error))?;
-        Ok(self.layout.decode::<K>(row))
-    }
 }
 
 /// State that does not read as what it should be.

@@ -22,35 +22,38 @@
 )]
 
 mod connected;
+mod environment;
 mod fork;
 mod interval_join;
 mod keyed;
 mod pipeline;
 mod processed;
+mod rows;
 mod sessions;
 mod triggered;
 mod windowed;
 
-use alloc::{boxed::Box, collections::BTreeMap, format, rc::Rc, string::String, vec, vec::Vec};
-use core::{cell::RefCell, fmt, marker::PhantomData};
+use alloc::{boxed::Box, string::String, vec, vec::Vec};
+use core::{fmt, marker::PhantomData};
 
-use millstream_data::{Key, Value, types::Schema, value::Record};
+use millstream_data::{Key, Value, value::Record};
 
 pub use connected::{BroadcastConnectedStream, ConnectedKeys, ConnectedStreams};
+pub use environment::{Connector, Environment, Program};
 pub use interval_join::{IntervalJoinPages, IntervalJoinStream};
 pub use keyed::KeyedStream;
 pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
-pub use processed::{BroadcastProcessPages, CoProcessPages, ProcessPages};
+pub use processed::{BroadcastProcessPages, CoProcessPages, OperatorPages, ProcessPages};
+pub use rows::RowStream;
 pub use sessions::{SessionPages, SessionStream};
 pub use triggered::{EvictedStream, TriggeredPages, TriggeredStream};
 pub use windowed::{CoGroupPages, WindowJoinPages, WindowPages, WindowedStream};
 
+use environment::{Settings, Upstream};
+
 use crate::{
     chain::{Chain, OpenInfo, TaskError},
-    graph::{
-        ConnectorSpec, Edge, Node, NodeKind, Partitioning, SortSpec, StreamGraph,
-        chaining::Strategy,
-    },
+    graph::{NodeKind, Partitioning, SortSpec, chaining::Strategy},
     operator::{
         AssignWatermarks, Emit, Filter, FlatMap, ForEach, Inspect, Map, Operator, Process, Row,
         WatermarkStrategy,
@@ -58,231 +61,6 @@ use crate::{
     sort::SortKey,
     writer::{Broadcast, Custom, PartitionWriter, Partitioner, RoundRobin, Shuffle, Single},
 };
-
-/// Makes the chain of a node for a subtask.
-type Factory = Box<dyn Fn(&OpenInfo) -> Result<Box<dyn Chain>, TaskError> + Send + Sync>;
-
-/// Where a program is written down.
-#[derive(Clone, Debug)]
-pub struct Environment {
-    inner: Rc<RefCell<Program>>,
-}
-
-/// A program: its graph, and the code of its chains.
-pub struct Program {
-    graph: StreamGraph,
-    /// By node; `None` for sources and sinks, which are connectors.
-    factories: Vec<Option<Factory>>,
-    /// By node and output: what writes the rows of the output anew.
-    writers: BTreeMap<(u32, u16), Factory>,
-}
-
-impl Program {
-    /// The program's graph.
-    pub fn graph(&self) -> &StreamGraph {
-        &self.graph
-    }
-
-    /// The chain of a node, for a subtask.
-    ///
-    /// # Errors
-    /// If the node is not a chain, or its rows do not fit the segments.
-    pub fn chain(&self, node: u32, info: &OpenInfo) -> Result<Box<dyn Chain>, TaskError> {
-        match self.factories.get(node as usize) {
-            Some(Some(factory)) => factory(info),
-            _ => Err(TaskError::new(format!("node {node} of {} is no chain", self.graph.name))),
-        }
-    }
-
-    /// A chain that takes rows which an output of a node had written, and divides them as the output does:
-    /// for data that were in flight at a checkpoint.
-    ///
-    /// # Errors
-    /// If there is no such output, or its rows do not fit the segments.
-    pub fn writer(
-        &self,
-        node: u32,
-        output: u16,
-        info: &OpenInfo,
-    ) -> Result<Box<dyn Chain>, TaskError> {
-        match self.writers.get(&(node, output)) {
-            Some(factory) => factory(info),
-            None => Err(TaskError::new(format!(
-                "node {node} of {} has no output {output}",
-                self.graph.name
-            ))),
-        }
-    }
-}
-
-impl fmt::Debug for Program {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Program").field("graph", &self.graph).finish_non_exhaustive()
-    }
-}
-
-impl Environment {
-    /// An empty program.
-    pub fn new(name: impl Into<String>) -> Self {
-        let graph = StreamGraph { name: name.into(), ..StreamGraph::default() };
-        let program = Program { graph, factories: Vec::new(), writers: BTreeMap::new() };
-        Self { inner: Rc::new(RefCell::new(program)) }
-    }
-
-    /// The rows that a connector reads. Its columns are those of `T`, matched by name.
-    pub fn source<T: Value>(&self, name: &str, connector: Connector) -> Stream<T, Pages<T>> {
-        let parallelism = connector.subtasks;
-        let spec = connector.with_schema::<T>();
-        let settings = Settings { name: Some(name.into()), parallelism, ..Settings::default() };
-        let node = self.add(settings, NodeKind::Source(spec), None);
-        let upstream = Upstream::new::<T>(node, 0, Partitioning::Forward);
-        let mut stream = Stream::read(self.clone(), upstream);
-        stream.settings.parallelism = parallelism;
-        stream
-    }
-
-    /// The rows of an iterator, one for each subtask: `rows` is given the subtask and how many there
-    /// are. It must not block.
-    pub fn generate<T, I, F>(&self, rows: F) -> Stream<T, Generated<F>>
-    where
-        T: Value,
-        I: Iterator<Item = T> + Send + 'static,
-        F: Fn(u32, u32) -> I + Clone + Send + Sync + 'static,
-    {
-        let head = Generated { rows, rate: None };
-        let mut stream = Stream::new(self.clone(), Vec::new(), head, Settings::default());
-        stream.names.push("generate");
-        stream
-    }
-
-    /// The program that was written down. What is added to the environment later goes into another.
-    pub fn build(&self) -> Program {
-        let mut inner = self.inner.borrow_mut();
-        let empty = StreamGraph { name: inner.graph.name.clone(), ..StreamGraph::default() };
-        let graph = core::mem::replace(&mut inner.graph, empty);
-        let (factories, writers) = (&mut inner.factories, BTreeMap::new());
-        let factories = core::mem::take(factories);
-        Program { graph, factories, writers: core::mem::replace(&mut inner.writers, writers) }
-    }
-
-    fn add(&self, settings: Settings, kind: NodeKind, factory: Option<Factory>) -> u32 {
-        let mut program = self.inner.borrow_mut();
-        program.graph.nodes.push(settings.node(kind));
-        program.factories.push(factory);
-        program.graph.nodes.len() as u32 - 1
-    }
-
-    /// How the rows of an output are written anew.
-    fn writes_again<T: Value, D: Partitioner<T>>(&self, node: u32, output: u16, partitioner: D) {
-        let factory = move |info: &OpenInfo| {
-            let writer = PartitionWriter::<T, D::Route>::new(&partitioner, output, info)?;
-            Pages::<T>::new().chain(writer, info)
-        };
-        self.inner.borrow_mut().writers.insert((node, output), Box::new(factory));
-    }
-
-    fn connect(&self, upstreams: Vec<Upstream>, to: u32) {
-        let edges = &mut self.inner.borrow_mut().graph.edges;
-        edges.extend(upstreams.into_iter().map(|upstream| Edge {
-            from: upstream.node,
-            output: upstream.output,
-            to,
-            input: upstream.input,
-            partitioning: upstream.partitioning,
-            schema: upstream.schema,
-        }));
-    }
-}
-
-/// What a program may set for a node.
-#[derive(Clone, Debug, Default)]
-struct Settings {
-    name: Option<String>,
-    uid: Option<String>,
-    parallelism: Option<u32>,
-    max_parallelism: Option<u32>,
-    slot_sharing_group: Option<String>,
-    chaining: Strategy,
-    /// The chain keeps state.
-    stateful: bool,
-}
-
-impl Settings {
-    fn node(self, kind: NodeKind) -> Node {
-        Node {
-            name: self.name.unwrap_or_default(),
-            uid: self.uid,
-            kind,
-            parallelism: self.parallelism,
-            max_parallelism: self.max_parallelism,
-            chaining: self.chaining,
-            slot_sharing_group: self.slot_sharing_group.unwrap_or_else(|| "default".into()),
-        }
-    }
-
-    /// What a node that follows without an exchange has in common.
-    fn inherited(&self) -> Self {
-        let (parallelism, slot_sharing_group) = (self.parallelism, self.slot_sharing_group.clone());
-        Self { parallelism, slot_sharing_group, ..Self::default() }
-    }
-}
-
-/// A connector by name, with its options.
-#[derive(Clone)]
-pub struct Connector {
-    name: String,
-    options: Vec<(String, String)>,
-    subtasks: Option<u32>,
-}
-
-impl fmt::Debug for Connector {
-    /// Without the values of options: one may be a secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys = self.options.iter().map(|(key, _)| key);
-        write!(f, "Connector {} ", self.name)?;
-        f.debug_set().entries(keys).finish()
-    }
-}
-
-impl Connector {
-    /// The connector called `name`: `filesystem`, `nexmark`, `datagen` and so on.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), options: Vec::new(), subtasks: None }
-    }
-
-    /// Sets an option.
-    pub fn option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.options.push((key.into(), value.into()));
-        self
-    }
-
-    /// Reads or writes with so many subtasks, whatever the parallelism of the job. What a source is read
-    /// by without an exchange has as many.
-    #[must_use]
-    pub fn subtasks(self, subtasks: u32) -> Self {
-        Self { subtasks: Some(subtasks), ..self }
-    }
-
-    fn with_schema<T: Value>(self) -> ConnectorSpec {
-        ConnectorSpec { connector: self.name, options: self.options, schema: T::schema() }
-    }
-}
-
-/// Who a chain reads from.
-#[derive(Clone, Debug)]
-struct Upstream {
-    node: u32,
-    output: u16,
-    input: u16,
-    partitioning: Partitioning,
-    schema: Schema,
-}
-
-impl Upstream {
-    fn new<T: Value>(node: u32, output: u16, partitioning: Partitioning) -> Self {
-        Self { node, output, input: 0, partitioning, schema: T::schema() }
-    }
-}
 
 /// Rows of type `T`, made by the operators `P` of the chain that is being built.
 pub struct Stream<T, P> {
@@ -618,12 +396,8 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         let stateful = settings.stateful;
         let empty = NodeKind::Chain { outputs: 0, stateful };
         let node = node.unwrap_or_else(|| env.add(Settings::default(), empty, None));
-        {
-            let mut program = env.inner.borrow_mut();
-            let kind = NodeKind::Chain { outputs: sides + outputs, stateful };
-            program.graph.nodes[node as usize] = settings.node(kind);
-            program.factories[node as usize] = Some(Box::new(move |info| factory(&pipeline, info)));
-        }
+        let kind = NodeKind::Chain { outputs: sides + outputs, stateful };
+        env.complete(node, settings, kind, Box::new(move |info| factory(&pipeline, info)));
         env.connect(upstreams, node);
         node
     }

@@ -5,12 +5,14 @@
 //! checkpoints: until the last one is complete), draining (what it emitted waits for room), finished.
 //! A failure at any point ends it.
 
+mod barriers;
 mod checkpoint;
 mod debloating;
 pub mod in_flight;
 mod lookout;
 mod metrics;
 mod output;
+mod recovery;
 
 use alloc::{boxed::Box, collections::VecDeque, string::String, sync::Arc, vec::Vec};
 use core::{fmt, task::Waker};
@@ -18,7 +20,7 @@ use core::{fmt, task::Waker};
 use millstream_data::page::ValidPage;
 use millstream_exchange::{
     debloat::DebloatConfig,
-    event::{Barrier, Event, Purpose, StreamStatus},
+    event::{Barrier, Event, StreamStatus},
 };
 use millstream_memory::Buffer;
 use millstream_state::time::{Valve, ValveOutput, WATERMARK_MAX};
@@ -29,6 +31,7 @@ use in_flight::Origin;
 pub use metrics::{TaskCounts, TaskMetrics};
 use output::Declined;
 pub use output::{Outputs, ResultPartition};
+pub use recovery::{Again, Recovered};
 
 use crate::{
     chain::{Chain, ChainIo, Context, Produced, Signal, TaskError},
@@ -74,23 +77,6 @@ pub struct Input {
     pub port: u16,
     /// Who sends them; `None` if what is in flight could not be sent again to this task alone.
     pub origin: Option<Origin>,
-}
-
-/// What was in flight at the checkpoint that a task begins from, and comes before anything else.
-pub enum Recovered {
-    /// To be written anew by a chain of its own, which divides it as the task's output is.
-    Sent(Box<dyn Chain>, VecDeque<Again>),
-    /// To be processed by the task's chain, on this input.
-    Received(u16, VecDeque<Again>),
-}
-
-/// An element that comes again.
-#[derive(Debug)]
-pub enum Again {
-    /// The rows of a page from one on.
-    Page(Buffer, usize),
-    /// What follows is of another split.
-    SplitBegins,
 }
 
 /// A subtask, ready to run.
@@ -442,171 +428,6 @@ impl Task {
     fn leave(&mut self) {
         self.outputs.end();
         self.phase = Phase::Draining;
-    }
-
-    /// Obeys an order of the coordinator; `false` if there was none. A page is worked off first, and
-    /// what the chain has to be told.
-    fn obey(&mut self, now: u64, waker: &Waker) -> Result<bool, TaskError> {
-        let comes_to_its_end = self.drains && self.phase == Phase::Running;
-        if self.current.is_some() || !self.signals.is_empty() || comes_to_its_end {
-            return Ok(false);
-        }
-        match self.checkpoints.next_order(waker) {
-            None => return Ok(false),
-            Some(Order::End) => {
-                self.dismissed = true;
-                if (self.stopped || self.phase == Phase::Lingering) && self.produces {
-                    self.leave();
-                }
-            }
-            Some(Order::Drain) => {
-                self.drains = true;
-                if self.produces && self.phase == Phase::Running && !self.ended {
-                    self.signals.push_back(Signal::Watermark(WATERMARK_MAX));
-                    self.ended = true;
-                }
-            }
-            Some(order) => self.checkpoints.on_order(now, order),
-        }
-        self.take_steps(now);
-        Ok(true)
-    }
-
-    /// Does what follows from barriers.
-    fn take_steps(&mut self, now: u64) {
-        while let Some(step) = self.checkpoints.next_step(now) {
-            match step {
-                Step::Snapshot { barrier, overtakes } => {
-                    self.barrier = Some(barrier);
-                    self.overtakes = overtakes;
-                }
-                Step::Capture(number) => {
-                    let found = self.inputs.iter().position(|channel| channel.number == number);
-                    let Some(index) = found else { continue };
-                    if let Some(Current { input, page, row, .. }) = &self.current
-                        && *input == found
-                    {
-                        self.checkpoints.capture_page(number, page, *row);
-                    }
-                    self.checkpoints.capture(now, number, &mut self.inputs[index].receiver);
-                }
-                Step::Resume(number) => {
-                    let channel = self.inputs.iter().find(|channel| channel.number == number);
-                    if let Some(channel) = channel {
-                        channel.receiver.resume();
-                    }
-                }
-                Step::Abort { checkpoint, tell } => {
-                    if self.checkpoints.abandon(checkpoint) {
-                        self.chain.abort_snapshot();
-                    }
-                    if tell {
-                        self.outputs.event_to_all(Event::CancelBarrier(checkpoint));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Freezes the chain's state, and sends the barrier on behind the rows that belong to it; unless the
-    /// chain has to wait for room first.
-    fn snapshot(&mut self, now: u64) -> Result<(), TaskError> {
-        let Some(barrier) = self.barrier else { return Ok(()) };
-        if !self.call(now, |chain, context| chain.signal(Signal::Barrier, context))? {
-            return Ok(());
-        }
-        self.barrier = None;
-        self.call(now, |chain, context| chain.flush(true, context))?;
-        self.flush_at = None;
-        if let Some(older) = self.checkpoints.open()
-            && self.checkpoints.abandon(older)
-        {
-            self.chain.abort_snapshot();
-        }
-        let frozen =
-            self.chain.begin_snapshot(barrier.purpose).map_err(|error| error.at(&self.name));
-        self.checkpoints.opened(barrier.checkpoint, frozen);
-        self.outputs.event_to_all(Event::Barrier(barrier));
-        self.take_steps(now);
-        self.stopped |= barrier.purpose == Purpose::StopWithSavepoint;
-        Ok(())
-    }
-
-    /// Looks for barriers that overtake what waits in front of them, and takes the snapshot at one at once.
-    fn look_out(&mut self, now: u64, waker: &Waker) -> Result<(), TaskError> {
-        for channel in &mut self.inputs {
-            self.checkpoints.look(now, channel.number, &mut channel.receiver);
-        }
-        self.checkpoints.on_time(now);
-        self.take_steps(now);
-        if self.produces && self.phase == Phase::Running {
-            self.obey(now, waker)?;
-        }
-        let is_between = matches!(self.phase, Phase::Running | Phase::Lingering);
-        if self.barrier.is_some() && is_between && self.signals.is_empty() {
-            // Once: what the chain has kept back may need room that there is not.
-            if core::mem::take(&mut self.overtakes) {
-                self.snapshot(now)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Goes on with what was in flight.
-    fn recover_some(&mut self, now: u64) -> Result<(), TaskError> {
-        if let Some(current) = self.current.take() {
-            return self.process(now, current);
-        }
-        let name = &self.name;
-        let Some(recovered) = self.recovered.front_mut() else { return Ok(()) };
-        match recovered {
-            Recovered::Received(port, elements) => {
-                let port = *port;
-                match elements.pop_front() {
-                    Some(Again::Page(page, row)) => {
-                        self.process(now, Current { input: None, port, page, row })?;
-                    }
-                    Some(Again::SplitBegins) => {
-                        self.call(now, |chain, context| {
-                            chain.signal(Signal::SplitBegins, context)
-                        })?;
-                    }
-                    None => drop(self.recovered.pop_front()),
-                }
-            }
-            Recovered::Sent(writer, elements) => {
-                self.outputs.set_now(now);
-                let mut context = Context::new(&mut self.outputs);
-                match elements.pop_front() {
-                    Some(Again::Page(page, row)) => {
-                        let view = ValidPage::trusted(&page)
-                            .map_err(|error| TaskError::new(alloc::format!("{error}")).at(name))?;
-                        let next = writer.process(0, &view, row, &mut context);
-                        if next < view.rows() {
-                            elements.push_front(Again::Page(page, next));
-                        }
-                    }
-                    Some(Again::SplitBegins) => {}
-                    None => writer.flush(true, &mut context),
-                }
-                let error = context.take_error();
-                if elements.is_empty() {
-                    writer.flush(true, &mut Context::new(&mut self.outputs));
-                    self.recovered.pop_front();
-                }
-                self.outputs.take_counts();
-                if let Some(error) = error {
-                    return Err(error.at(&self.name));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes some of the frozen state. `true` if it could go on at once.
-    fn write_snapshot(&mut self, waker: &Waker) -> bool {
-        let chain = &mut self.chain;
-        self.checkpoints.write(waker, |out| chain.next_chunk(out))
     }
 
     fn check_abandoned(&mut self, index: usize) -> Result<(), TaskError> {

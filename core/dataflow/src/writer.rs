@@ -2,6 +2,8 @@
 //!
 //! A batch is never split by hash into smaller batches that somebody must glue again.
 
+pub mod run;
+
 use alloc::{format, sync::Arc, vec, vec::Vec};
 use core::{fmt, marker::PhantomData};
 
@@ -9,6 +11,7 @@ use millstream_data::{
     Key, Value,
     hash::SEED,
     page::{Demand, Layout, PageBuilder, Sealed, Shape, Sizing},
+    types::Schema,
     value::Record,
 };
 use millstream_exchange::event::{Event, StreamStatus};
@@ -16,7 +19,7 @@ use millstream_memory::Segment;
 use millstream_state::{KeyGroups, time::WATERMARK_MIN};
 
 use crate::{
-    chain::{ALL, Context, OpenInfo, PageInfo, Signal, TaskError},
+    chain::{ALL, Context, OpenInfo, OutputInfo, PageInfo, Signal, TaskError},
     operator::{Row, Stage},
 };
 
@@ -63,16 +66,7 @@ impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
     ) -> Result<Self, TaskError> {
         let schema = T::schema();
         let shape = Arc::new(Shape::new(&schema));
-        let size = info.segment_size as usize;
-        let sizing = Sizing::new(shape, size).ok_or_else(|| {
-            TaskError::new(format!(
-                "a row of ({schema}) does not fit a segment of {size} bytes: raise \
-                 `memory.segment-size`"
-            ))
-        })?;
-        let target = info.outputs.get(usize::from(output)).ok_or_else(|| {
-            TaskError::new(format!("the chain has no output {output}: the job graph is damaged"))
-        })?;
+        let (sizing, target) = (sizing(&schema, shape, info)?, target(output, info)?);
         let pages = if R::BROADCAST { 1 } else { target.subpartitions };
         Ok(Self {
             output,
@@ -239,6 +233,23 @@ impl<T: Value, R> fmt::Debug for PartitionWriter<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PartitionWriter(output {})", self.output)
     }
+}
+
+/// The sizes of pages for rows of a schema, if one fits a segment.
+fn sizing(schema: &Schema, shape: Arc<Shape>, info: &OpenInfo) -> Result<Sizing, TaskError> {
+    let size = info.segment_size as usize;
+    Sizing::new(shape, size).ok_or_else(|| {
+        TaskError::new(format!(
+            "a row of ({schema}) does not fit a segment of {size} bytes: raise `memory.segment-size`"
+        ))
+    })
+}
+
+/// An output of the chain.
+fn target(output: u16, info: &OpenInfo) -> Result<OutputInfo, TaskError> {
+    info.outputs.get(usize::from(output)).copied().ok_or_else(|| {
+        TaskError::new(format!("the chain has no output {output}: the job graph is damaged"))
+    })
 }
 
 /// Rows go by the key group of their key.

@@ -22,10 +22,14 @@ use crate::{
     budget::{Budget, Staging},
     buffer::{Tables, WriteBuffer, other_kind, unknown},
     cache::{Cache, Wanted},
+    compression::{Codec, Compression, Format},
     config::{LsmConfig, Shares},
     name::Order,
     run::Run,
+    schedule::Schedule,
+    stack::Stack,
     transfers::Transfers,
+    writer::Press,
 };
 use compaction::Compaction;
 use flush::Flush;
@@ -37,6 +41,8 @@ pub use snapshot::{SnapshotFile, SnapshotFiles};
 
 /// Write buffers that wait to be written to files, at most: their numbers are part of a [`Place`].
 const FROZEN_MAX: usize = 8;
+/// Zstandard may take one part in so many of the budget, where it need not be.
+const ZSTD_PART: u64 = 16;
 
 /// State in a write buffer and in sorted files. See the [crate].
 #[derive(Debug)]
@@ -51,13 +57,16 @@ pub struct LsmBackend<L: Lease> {
     active: WriteBuffer<L>,
     /// What waits to be written to files, the newest first.
     frozen: Vec<WriteBuffer<L>>,
-    /// The files, the newest first.
-    runs: Vec<Arc<Run>>,
+    /// The files.
+    stack: Arc<Stack>,
+    schedule: Schedule,
     /// Runs that are replaced, but may still be read.
     obsolete: Vec<Arc<Run>>,
     cache: Cache<L>,
     staging: Staging<L>,
     transfers: Transfers,
+    press: Press,
+    compression: Option<Arc<dyn Compression>>,
     /// Blocks that are being read for the cache. Their runs are not deleted meanwhile.
     reading: Vec<Wanted>,
     /// Of the call that waited last: the keys behind the one that waits, and those of them that were not
@@ -70,9 +79,9 @@ pub struct LsmBackend<L: Lease> {
     compaction: Option<Compaction>,
     snapshot: Option<Snapshot>,
     /// What snapshots keep, by their numbers.
-    kept: Vec<(u64, Vec<Arc<Run>>)>,
+    kept: Vec<(u64, Arc<Stack>)>,
     last_snapshot: u64,
-    /// Files of the last snapshot.
+    /// Files of the last snapshot, in order.
     listed: Vec<FileId>,
     opening: Option<Opening>,
     failed: Option<StateError>,
@@ -108,20 +117,27 @@ impl<L: Lease> LsmBackend<L> {
         let too_small = || StateError::OutOfBudget { state: "all".into(), held: 0 };
         let cache = shares.cache(0).ok_or_else(too_small)?;
         let budget = Budget::new(lease, config.budget, shares.buffers);
+        if !budget.reserve(shares.scratch()) {
+            return Err(too_small());
+        }
+        let order = Order::new(hash, owned);
         Ok(Self {
             config,
             shares,
-            order: Order::new(hash, owned),
+            order,
             hash,
             states: Vec::new(),
             active: WriteBuffer::new(budget.share(shares.buffer()), owned, hash),
             frozen: Vec::new(),
-            runs: Vec::new(),
+            stack: Arc::new(Stack::new(order.ranks())),
+            schedule: Schedule::default(),
             obsolete: Vec::new(),
             cache: Cache::new(budget.clone(), cache),
             staging: Staging::new(budget.clone(), shares.staging as usize),
             budget,
             transfers: Transfers::default(),
+            press: Press::default(),
+            compression: None,
             reading: Vec::new(),
             asked: (0, 0),
             indexes: 0,
@@ -141,6 +157,14 @@ impl<L: Lease> LsmBackend<L> {
         })
     }
 
+    /// Brings Zstandard. Memory for it is taken when a file needs it: new ones that are to be compressed with it
+    /// take LZ4 if it would be more than a sixteenth of the budget, or if nobody brings it.
+    #[must_use]
+    pub fn with_compression(mut self, zstd: Arc<dyn Compression>) -> Self {
+        self.compression = Some(zstd);
+        self
+    }
+
     /// Lets compaction drop what has expired of a state whose values begin with their
     /// [time](millstream_state::ttl).
     pub fn set_ttl(&mut self, state: StateId, ttl: Ttl) {
@@ -157,8 +181,9 @@ impl<L: Lease> LsmBackend<L> {
     /// What the backend has in files.
     pub fn metrics(&self) -> LsmMetrics {
         LsmMetrics {
-            runs: self.runs.len(),
-            bytes: self.runs.iter().map(|run| run.place.length).sum(),
+            runs: self.stack.depth(),
+            files: self.stack.runs().len(),
+            bytes: self.stack.runs().iter().map(|run| run.place.length).sum(),
             indexes: self.indexes,
             merged: self.merged,
         }
@@ -183,7 +208,7 @@ impl<L: Lease> LsmBackend<L> {
 
     /// Whether all state is in the buffer that is written to.
     fn is_all_active(&self) -> bool {
-        self.frozen.is_empty() && self.runs.is_empty()
+        self.frozen.is_empty() && self.stack.is_empty()
     }
 
     fn take_file(&mut self) -> FileId {
@@ -217,6 +242,44 @@ impl<L: Lease> LsmBackend<L> {
         }
     }
 
+    /// How a new file is compressed that is to be like this.
+    fn codec(&mut self, wanted: Codec) -> Codec {
+        let zstd = self.compression.as_ref().map_or(u64::MAX, |zstd| zstd.memory());
+        let is_small = zstd <= self.shares.total / ZSTD_PART;
+        match wanted {
+            Codec::Zstd if !is_small || self.take_zstd().is_err() => Codec::Lz4,
+            wanted => wanted,
+        }
+    }
+
+    /// Sees to it that files of a format can be read.
+    fn can_read(&mut self, format: Format) -> Result<(), StateError> {
+        match format {
+            Format::Untagged | Format::Tagged => Ok(()),
+            Format::WithZstd => self.take_zstd(),
+        }
+    }
+
+    /// Takes memory for Zstandard, from the cache, once.
+    fn take_zstd(&mut self) -> Result<(), StateError> {
+        if self.press.zstd.is_some() {
+            return Ok(());
+        }
+        let Some(zstd) = self.compression.clone() else {
+            let what = "is in files that are compressed with zstd, which this program has not got";
+            return Err(StateError::Misused { state: "all".into(), what });
+        };
+        let shares = Shares { zstd: zstd.memory(), ..self.shares };
+        let cache = shares.cache(self.indexes);
+        let cache = cache.ok_or_else(|| self.out_of_budget("zstd for its files"))?;
+        self.cache.limit(cache);
+        if !self.budget.reserve(shares.zstd) {
+            return Err(self.out_of_budget("zstd for its files"));
+        }
+        (self.shares, self.press.zstd) = (shares, Some(zstd));
+        Ok(())
+    }
+
     fn out_of_budget(&self, what: &str) -> StateError {
         StateError::OutOfBudget { state: what.into(), held: self.budget.held() }
     }
@@ -224,15 +287,17 @@ impl<L: Lease> LsmBackend<L> {
 
 impl<L: Lease> Drop for LsmBackend<L> {
     fn drop(&mut self) {
-        self.budget.release(self.indexes);
+        self.budget.release(self.indexes + self.shares.scratch());
     }
 }
 
 /// What a backend has in files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LsmMetrics {
-    /// Files that a value may be in.
+    /// Files that one value may be in, at most.
     pub runs: usize,
+    /// Files in all.
+    pub files: usize,
     /// Bytes of them.
     pub bytes: u64,
     /// Bytes of memory for their indexes and filters.

@@ -1,7 +1,7 @@
 //! Blocks: sorted entries, what is read at a time.
 //!
 //! ```text
-//! entries | where those begin that share nothing, u16 each | how many u16 | checksum u64
+//! entries | where those begin that share nothing, u16 each | how many u16
 //! entry: flags u8 | shared | rest | piece | value | rest of the name | bytes of the value
 //! ```
 //!
@@ -9,8 +9,8 @@
 //! is how many bytes the name has in common with the one before, `rest` how many follow; these, the piece
 //! and the length of the value are LEB128. Every sixteenth entry shares nothing, and a search begins
 //! there: the layout is that of LevelDB's tables (`doc/table_format.md`). What is too long for a block
-//! is in several entries of one name, its **pieces**. A checksum is that of all bytes in front of it, see
-//! [`checksum`]. Numbers are little-endian.
+//! is in several entries of one name, its **pieces**. How blocks are stored, with a checksum, is told in
+//! [`compression`](crate::compression). Numbers are little-endian.
 
 mod cursor;
 
@@ -19,17 +19,18 @@ use core::fmt;
 
 use millstream_data::hash;
 
+use crate::compression::TAIL;
+
 pub use cursor::{BlockCursor, Found, More};
 
-/// Bytes of the longest block.
+/// Bytes of the longest block, as it is stored too.
 pub const BLOCK_MAX: usize = 4096;
 /// Bytes of the longest piece of a value.
 pub const PIECE_MAX: usize = 2048;
 /// Entries from one that shares nothing to the next.
 const INTERVAL: usize = 16;
-const CHECKSUM: usize = 8;
-/// Bytes behind the entries of a block with one of them.
-const TRAILER_MIN: usize = 2 + 2 + CHECKSUM;
+/// Bytes behind the entries of a block with one of them, when it is stored.
+const TRAILER_MIN: usize = 2 + 2 + TAIL;
 const OP: u8 = 3;
 const PIECE: u8 = 4;
 
@@ -121,8 +122,6 @@ impl BlockBuilder {
             self.bytes.extend_from_slice(&restart.to_le_bytes());
         }
         self.bytes.extend_from_slice(&(self.restarts.len() as u16).to_le_bytes());
-        let sum = checksum(&self.bytes);
-        self.bytes.extend_from_slice(&sum.to_le_bytes());
         &self.bytes
     }
 
@@ -173,21 +172,6 @@ pub struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// Checks that bytes are as they were written.
-    ///
-    /// # Errors
-    /// [`BlockError`].
-    pub fn check(bytes: &[u8]) -> Result<(), BlockError> {
-        let wrong = |what| BlockError { at: bytes.len().saturating_sub(CHECKSUM), what };
-        let Some((summed, sum)) = bytes.split_last_chunk::<CHECKSUM>() else {
-            return Err(wrong("a block is longer"));
-        };
-        match checksum(summed) == u64::from_le_bytes(*sum) {
-            true => Ok(()),
-            false => Err(wrong("the checksum of the block is not that of its bytes")),
-        }
-    }
-
     /// The parts of a block.
     ///
     /// # Errors
@@ -195,14 +179,13 @@ impl<'a> Block<'a> {
     #[inline]
     pub fn open(bytes: &'a [u8]) -> Result<Self, BlockError> {
         let parts = || {
-            let (rest, _) = bytes.split_last_chunk::<CHECKSUM>()?;
-            let (rest, count) = rest.split_last_chunk::<2>()?;
+            let (rest, count) = bytes.split_last_chunk::<2>()?;
             let restarts = 2 * usize::from(u16::from_le_bytes(*count));
             let (entries, restarts) = rest.split_at_checked(rest.len().checked_sub(restarts)?)?;
             Some(Self { entries, restarts: restarts.as_chunks().0 })
         };
         let what = "it has more places to begin at than bytes";
-        parts().ok_or(BlockError { at: bytes.len().saturating_sub(CHECKSUM + 2), what })
+        parts().ok_or(BlockError { at: bytes.len().saturating_sub(2), what })
     }
 
     /// Where the entry begins that shares nothing and has this number among those.

@@ -14,6 +14,7 @@ use millstream_state::{Lease, StateError};
 use crate::{
     block::{BLOCK_MAX, Block, BlockError},
     budget::Budget,
+    compression::{Compression, Stored},
     run::Run,
 };
 
@@ -238,11 +239,20 @@ impl<L: Lease> Cache<L> {
     /// # Errors
     /// [`StateError::DamagedFile`] if it is not as it was written; [`StateError::OutOfBudget`] if there
     /// is not one frame.
-    pub(crate) fn insert(&mut self, run: u32, block: u32, bytes: &[u8]) -> Result<(), StateError> {
+    pub(crate) fn insert(
+        &mut self,
+        run: u32,
+        block: u32,
+        bytes: &[u8],
+        zstd: Option<&dyn Compression>,
+    ) -> Result<(), StateError> {
         self.missed(run, block);
         // The run may be gone meanwhile.
         let Some(Some(table)) = self.tables.get(run as usize) else { return Ok(()) };
-        Block::check(bytes).map_err(|error| damaged(&table.run, block, error))?;
+        let run_of = table.run.clone();
+        let stored = Stored::check(run_of.index.format, bytes);
+        let stored = stored.map_err(|error| damaged(&run_of, block, error))?;
+        let length = stored.length();
         let Some(frame) = self.free_frame() else {
             let state = "cache of blocks".into();
             return Err(StateError::OutOfBudget { state, held: self.budget.held() });
@@ -250,12 +260,14 @@ impl<L: Lease> Cache<L> {
         let per = self.per_segment;
         let at = (frame as usize % per) * BLOCK_MAX;
         if let Some(segment) = self.segments.get_mut(frame as usize / per)
-            && let Some(place) = segment.get_mut(at..at + bytes.len())
+            && let Some(place) = segment.get_mut(at..at + length)
+            && let Err(error) = stored.unpack(zstd, place)
         {
-            place.copy_from_slice(bytes);
+            self.free.push(frame);
+            return Err(damaged(&run_of, block, error));
         }
         if let Some(known) = self.frames.get_mut(frame as usize) {
-            let length = bytes.len() as u16;
+            let length = length as u16;
             *known = Frame { run, block, length, was_used: Cell::new(true) };
         }
         self.set(run, block, frame);
@@ -320,7 +332,8 @@ impl<L: Lease> Drop for Cache<L> {
 
 /// The error of a block that is not as it was written.
 pub(crate) fn damaged(run: &Run, block: u32, error: BlockError) -> StateError {
-    let begin = run.index.place(block).map_or(0, |place| place.start);
-    let (file, offset) = (run.place.file.0, begin + error.at as u64);
+    let place = run.index.place(block).unwrap_or(0..0);
+    // What is wrong in a block that was compressed is somewhere in what is stored.
+    let (file, offset) = (run.place.file.0, (place.start + error.at as u64).min(place.end));
     StateError::DamagedFile { file, offset, what: error.what }
 }

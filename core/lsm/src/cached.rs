@@ -11,6 +11,7 @@ use crate::{
     merge::Source,
     name::Order,
     run::Run,
+    stack::Part,
     writer::Entry,
 };
 
@@ -18,6 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct RunCursor {
     run: Arc<Run>,
+    ranks: Range<u64>,
     order: Order,
     state: u16,
     block: u32,
@@ -31,17 +33,18 @@ pub(crate) struct RunCursor {
 
 impl RunCursor {
     /// In front of the first entry that is not below a name.
-    pub(crate) fn new(run: &Arc<Run>, order: Order, state: u16, rank: u64, name: &[u8]) -> Self {
-        let end = run.index.section(state).end;
-        // Entries of key groups that are not seen are passed over.
-        let (rank, name) = match run.ranks().start {
+    pub(crate) fn new(part: &Part, order: Order, state: u16, rank: u64, name: &[u8]) -> Self {
+        let Part { run, ranks, .. } = part;
+        let end = run.index.blocks(&run.index.section(state), ranks).end;
+        // Entries that are not seen are passed over.
+        let (rank, name) = match ranks.start {
             first if first > rank => (first, &[][..]),
             _ => (rank, name),
         };
         let block = run.index.locate(state, rank, name).unwrap_or(end);
         let (cursor, from) = (BlockCursor::default(), Some((rank, name.to_vec())));
-        let run = run.clone();
-        Self { run, order, state, block, end, from, cursor, has_entry: false, rank: 0 }
+        let (run, ranks) = (run.clone(), ranks.clone());
+        Self { run, ranks, order, state, block, end, from, cursor, has_entry: false, rank: 0 }
     }
 
     fn fill<L: Lease>(&mut self, cache: &Cache<L>) -> Result<bool, StateError> {
@@ -63,7 +66,7 @@ impl RunCursor {
                 let rank = self.order.rank_of(self.cursor.name());
                 let what = "an entry has a name that is none";
                 self.rank = rank.ok_or_else(|| wrong(BlockError { at: 0, what }))?;
-                if self.rank >= self.run.ranks().end {
+                if self.rank >= self.ranks.end {
                     self.block = self.end;
                     return Ok(false);
                 }
@@ -113,6 +116,7 @@ impl<L: Lease> Source for Cached<'_, L> {
     }
 
     fn hides(&self, rank: u64, namespace: &[u8]) -> bool {
-        self.cursor.run.hides(self.cursor.state, rank, namespace)
+        let RunCursor { run, ranks, state, .. } = &*self.cursor;
+        run.index.hides(*state, namespace) && ranks.contains(&rank)
     }
 }

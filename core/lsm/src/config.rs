@@ -2,9 +2,12 @@
 
 use millstream_storage::FileId;
 
-use crate::block::BLOCK_MAX;
+use crate::{
+    block::BLOCK_MAX,
+    compression::{Levels, PACKER_BYTES},
+};
 
-/// Segments for reading and writing, at least and at most.
+/// Segments for reading, writing and what merging unpacks, at least and at most.
 const STAGING_MIN: u64 = 6;
 const STAGING_MAX: u64 = 64;
 /// Blocks of the cache at least.
@@ -24,20 +27,45 @@ pub struct LsmConfig {
     pub first_file: FileId,
     /// Runs beyond this many are merged whatever their sizes are.
     pub runs_max: usize,
+    /// Bytes of the smallest slice: the oldest data is in one file for each thirty-second part of the state, but
+    /// not in smaller ones than this. It is also what may lie about on the disk before it is worth merging
+    /// by a quarter, and a new file has at least a sixteenth of it if there is as much.
+    pub slice_min: u64,
     /// Whether runs are merged. A backend that only reads need not.
     pub merges: bool,
+    /// How new files are compressed. Others are read, however they are.
+    pub compression: Levels,
 }
 
 impl LsmConfig {
     /// With so many bytes of managed memory.
     pub fn new(budget: u64) -> Self {
-        Self { budget, first_file: FileId(1), runs_max: 12, merges: true }
+        Self {
+            budget,
+            first_file: FileId(1),
+            runs_max: 12,
+            slice_min: 4 << 20,
+            merges: true,
+            compression: Levels::default(),
+        }
     }
 
     /// Names files from this number on.
     #[must_use]
     pub fn first_file(self, file: FileId) -> Self {
         Self { first_file: file, ..self }
+    }
+
+    /// With slices of at least so many bytes.
+    #[must_use]
+    pub fn slice_min(self, bytes: u64) -> Self {
+        Self { slice_min: bytes.max(16), ..self }
+    }
+
+    /// Compresses new files like this.
+    #[must_use]
+    pub fn compression(self, compression: Levels) -> Self {
+        Self { compression, ..self }
     }
 
     /// Leaves runs as they are, as a backend that only reads.
@@ -56,15 +84,24 @@ pub(crate) struct Shares {
     pub(crate) buffers: u64,
     /// Segments for reading and writing.
     pub(crate) staging: u64,
+    /// Runs that are merged at once.
+    pub(crate) fan_in: usize,
     pub(crate) segment: u64,
+    /// Bytes that Zstandard takes, if it is there.
+    pub(crate) zstd: u64,
 }
 
 impl Shares {
     pub(crate) fn new(budget: u64, segment: usize) -> Self {
         let segment = segment as u64;
         let segments = budget / segment;
-        let staging = (segments / 8).clamp(STAGING_MIN, STAGING_MAX);
-        Self { total: budget, buffers: segments * 3 / 8 * segment, staging, segment }
+        let room = (segments / 8).clamp(STAGING_MIN, STAGING_MAX) * segment - PACKER_BYTES;
+        // Besides a segment and a block for each run there are segments for two writers and for the cache.
+        let fan_in = room.saturating_sub(4 * segment) / (segment + BLOCK_MAX as u64);
+        let fan_in = (fan_in as usize).clamp(2, FAN_IN_MAX);
+        let staging = (room.saturating_sub((fan_in * BLOCK_MAX) as u64) / segment).max(STAGING_MIN);
+        let buffers = segments * 3 / 8 * segment;
+        Self { total: budget, buffers, staging, fan_in, segment, zstd: 0 }
     }
 
     /// Bytes of one write buffer.
@@ -75,7 +112,7 @@ impl Shares {
     /// Segments of the cache, when so many bytes are taken by indexes and filters; `None` if that is
     /// too much.
     pub(crate) fn cache(&self, indexes: u64) -> Option<usize> {
-        let taken = self.buffers + self.staging * self.segment + indexes;
+        let taken = self.buffers + self.staging * self.segment + self.scratch() + indexes;
         let segments = self.total.checked_sub(taken)? / self.segment;
         (segments * self.segment >= CACHE_MIN * BLOCK_MAX as u64).then_some(segments as usize)
     }
@@ -87,8 +124,8 @@ impl Shares {
         (max, max + RUNS_BEYOND)
     }
 
-    /// Runs that are merged at once. The other segments are for two writers and for the cache.
-    pub(crate) fn fan_in(&self) -> usize {
-        (self.staging as usize - 4).min(FAN_IN_MAX)
+    /// Bytes for compressing and decompressing: a block of each run that is merged, besides what a packer has.
+    pub(crate) fn scratch(&self) -> u64 {
+        (self.fan_in * BLOCK_MAX) as u64 + PACKER_BYTES + self.zstd
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! blocks | index | words of the filter
-//! index: magic "MSLR" | version u16 | states u16 | blocks u32 | spans u32 | cleared u32 | entries u64
+//! index: magic "MSLR" | format u16 | states u16 | blocks u32 | spans u32 | cleared u32 | entries u64
 //!        states: number u16 | blocks u32       blocks: end u64 | rank of the last entry u64
 //!        spans: block u32 | length u16 | name  cleared: state u16 | length u16 | namespace
 //! ```
 //!
 //! Sections of states are in the order of their numbers. A **span** is a block whose last entry has the
 //! rank with which the next block begins, with the name of that entry: so a search for one name ends in
-//! one block, even within a map that fills many. **Cleared** namespaces have nothing in older files.
+//! one block, even within a map that fills many. **Cleared** namespaces have nothing in older files. The
+//! format says how blocks are [stored](crate::compression::Format).
 //! Numbers are little-endian. Index and filter have a checksum in the [manifest](crate::manifest).
 
 mod codec;
@@ -23,7 +24,7 @@ use millstream_storage::FileId;
 
 pub use codec::{IndexError, decode, encode};
 
-use crate::filter::Filter;
+use crate::{compression::Format, filter::Filter};
 
 /// Where in storage a run is, as the manifest has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +41,27 @@ pub struct RunFile {
     pub index_bytes: u32,
     /// The checksum of the index and the filter.
     pub index_sum: u64,
-    /// The first key group that is seen; others were somebody else's when the run was taken over.
-    pub first_group: u32,
-    /// The key group behind the last that is seen.
-    pub end_group: u32,
+    /// Of a thousand of its keys, how many had something in older files when it was written, about: what it
+    /// hides of them is room on the disk that a merge gives back.
+    pub hiding: u16,
+    /// The first [rank](crate::name) that is seen. Others are in newer files by now, or somebody else's.
+    pub first_rank: u64,
+    /// The rank behind the last that is seen.
+    pub end_rank: u64,
+}
+
+impl RunFile {
+    /// The ranks that are seen.
+    pub fn ranks(&self) -> Range<u64> {
+        self.first_rank..self.end_rank
+    }
 }
 
 /// What the index of a run says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
+    /// How the blocks are stored.
+    pub format: Format,
     /// Number of each state, and its first block and the one behind its last.
     pub sections: Vec<(u16, Range<u32>)>,
     /// By block: where it ends in the file.
@@ -126,6 +139,26 @@ impl Index {
         !self.cleared.is_empty() && self.cleared.binary_search_by(compared).is_ok()
     }
 
+    /// The blocks of a section that may have entries with one of these ranks.
+    pub fn blocks(&self, section: &Range<u32>, ranks: &Range<u64>) -> Range<u32> {
+        let last = self.last.get(section.start as usize..section.end as usize).unwrap_or(&[]);
+        let first = last.partition_point(|last| *last < ranks.start) as u32;
+        // The block whose last rank is not below the end may begin below it.
+        let end = last.partition_point(|last| *last < ranks.end) as u32 + 1;
+        section.start + first..(section.start + end).min(section.end)
+    }
+
+    /// Bytes of blocks of all states with these ranks, about.
+    pub fn bytes_of(&self, ranks: &Range<u64>) -> u64 {
+        let bytes = |(_, section): &(u16, Range<u32>)| {
+            let blocks = self.blocks(section, ranks);
+            let begin = self.place(blocks.start).map_or(0, |place| place.start);
+            let end = blocks.end.checked_sub(1).and_then(|last| self.place(last));
+            end.map_or(0, |end| end.end.saturating_sub(begin))
+        };
+        self.sections.iter().map(bytes).sum()
+    }
+
     /// Bytes in memory, about, with what a cache keeps for each block.
     pub fn bytes(&self) -> u64 {
         let names = self.spans.iter().map(|span| 32 + span.name.len()).sum::<usize>();
@@ -147,16 +180,4 @@ pub(crate) struct Run {
     pub(crate) reserved: u64,
     /// Whether somebody else has written it, who may still need it.
     pub(crate) is_restored: bool,
-}
-
-impl Run {
-    /// The ranks that are seen.
-    pub(crate) fn ranks(&self) -> Range<u64> {
-        u64::from(self.place.first_group) << 48..u64::from(self.place.end_group) << 48
-    }
-
-    /// Whether older runs have nothing of a namespace, at a rank.
-    pub(crate) fn hides(&self, state: u16, rank: u64, namespace: &[u8]) -> bool {
-        self.index.hides(state, namespace) && self.ranks().contains(&rank)
-    }
 }

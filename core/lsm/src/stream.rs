@@ -1,18 +1,20 @@
 //! Reading a state of a run from front to back, past the cache.
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 use core::ops::Range;
 
 use millstream_memory::Segment;
 use millstream_state::{Lease, StateError};
 
 use crate::{
-    block::{Block, BlockCursor},
+    block::{BLOCK_MAX, Block, BlockCursor},
     budget::Staging,
     cache::damaged,
+    compression::{Compression, Stored},
     merge::Source,
     name::Order,
     run::Run,
+    stack::Part,
     transfers::{Ticket, Transfers},
     writer::Entry,
 };
@@ -24,17 +26,31 @@ struct Window {
     segment: Segment,
 }
 
+/// Where a block lies.
+#[derive(Clone, Debug)]
+enum At {
+    Window(Range<usize>),
+    Unpacked,
+}
+
 /// Reads a state of a run from front to back.
 #[derive(Debug)]
 pub(crate) struct Stream {
     number: u32,
     run: Arc<Run>,
+    ranks: Range<u64>,
     order: Order,
     state: u16,
+    /// The blocks that may have what is looked for.
     section: Range<u32>,
     /// The block that is being read.
     block: u32,
     window: Option<Window>,
+    /// Where the block lies, when that is known.
+    at: Option<At>,
+    /// The block, if it was compressed.
+    unpacked: Vec<u8>,
+    zstd: Option<Arc<dyn Compression>>,
     /// The blocks that were asked for.
     asked: Option<Range<u32>>,
     cursor: BlockCursor,
@@ -44,15 +60,24 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(number: u32, run: Arc<Run>, order: Order) -> Self {
+    pub(crate) fn new(
+        number: u32,
+        part: Part,
+        order: Order,
+        zstd: Option<Arc<dyn Compression>>,
+    ) -> Self {
         Self {
             number,
-            run,
+            run: part.run,
+            ranks: part.ranks,
             order,
             state: 0,
             section: 0..0,
             block: 0,
             window: None,
+            at: None,
+            unpacked: Vec::new(),
+            zstd,
             asked: None,
             cursor: BlockCursor::default(),
             has_entry: false,
@@ -64,12 +89,13 @@ impl Stream {
         self.number
     }
 
-    /// Goes to the first entry of a state that belongs to a key group that is seen.
+    /// Goes to the first entry of a state that is seen.
     pub(crate) fn begin(&mut self, state: u16) {
         self.state = state;
-        self.section = self.run.index.section(state);
-        let first = self.run.index.locate(state, self.run.ranks().start, &[]);
-        self.block = first.unwrap_or(self.section.end);
+        let index = &self.run.index;
+        self.section = index.blocks(&index.section(state), &self.ranks);
+        self.block = self.section.start;
+        self.at = None;
         self.has_entry = false;
         self.cursor.rewind();
     }
@@ -86,6 +112,7 @@ impl Stream {
         if self.window.as_ref().is_some_and(|window| window.blocks.contains(&self.block)) {
             return true;
         }
+        self.at = None;
         let segment = match self.window.take() {
             Some(window) => Some(window.segment),
             None => staging.take(),
@@ -115,17 +142,51 @@ impl Stream {
 
     /// Gives the segment back that it reads from.
     pub(crate) fn end<L: Lease>(&mut self, staging: &mut Staging<L>) {
+        self.at = None;
         if let Some(window) = self.window.take() {
             staging.give(window.segment);
         }
     }
 
     /// The bytes of the block that is being read.
+    #[inline]
     fn bytes(&self) -> Option<&[u8]> {
+        match self.at.clone()? {
+            At::Window(range) => self.window.as_ref()?.segment.get(range),
+            At::Unpacked => Some(&self.unpacked),
+        }
+    }
+
+    /// Where in the window the block is, as it is stored.
+    fn in_window(&self) -> Option<(&Window, Range<usize>)> {
         let window = self.window.as_ref().filter(|window| window.blocks.contains(&self.block))?;
         let base = self.run.index.place(window.blocks.start)?.start;
         let place = self.run.index.place(self.block)?;
-        window.segment.get((place.start - base) as usize..(place.end - base) as usize)
+        Some((window, (place.start - base) as usize..(place.end - base) as usize))
+    }
+
+    /// Finds the block in the window, and unpacks it if it is compressed.
+    fn locate(&mut self) -> Result<(), StateError> {
+        let mut unpacked = core::mem::take(&mut self.unpacked);
+        let at = self.unpack(&mut unpacked);
+        self.unpacked = unpacked;
+        self.at = Some(at?);
+        Ok(())
+    }
+
+    fn unpack(&self, into: &mut Vec<u8>) -> Result<At, StateError> {
+        let (window, at) = self.in_window().ok_or(StateError::Waits)?;
+        let bytes = window.segment.get(at.clone()).unwrap_or(&[]);
+        let stored = Stored::check(self.run.index.format, bytes);
+        let stored = stored.map_err(|error| damaged(&self.run, self.block, error))?;
+        if let Stored::Plain(plain) = stored {
+            return Ok(At::Window(at.start..at.start + plain.len()));
+        }
+        // The bytes are those that `Shares` has set aside for each stream.
+        into.reserve_exact(BLOCK_MAX.saturating_sub(into.len()));
+        into.resize(stored.length(), 0);
+        let unpacked = stored.unpack(self.zstd.as_deref(), into);
+        unpacked.map_err(|error| damaged(&self.run, self.block, error)).map(|()| At::Unpacked)
     }
 }
 
@@ -134,6 +195,9 @@ impl Source for Stream {
         while !self.has_entry {
             if self.block >= self.section.end {
                 return Ok(false);
+            }
+            if self.at.is_none() {
+                self.locate()?;
             }
             // The cursor goes through bytes of the window, and is not part of it.
             let mut cursor = core::mem::take(&mut self.cursor);
@@ -145,15 +209,15 @@ impl Source for Stream {
                     let what = "an entry has a name that is none";
                     let wrong = crate::block::BlockError { at: 0, what };
                     self.rank = rank.ok_or_else(|| damaged(&self.run, self.block, wrong))?;
-                    let ranks = self.run.ranks();
-                    if self.rank >= ranks.end {
+                    if self.rank >= self.ranks.end {
                         self.block = self.section.end;
                         return Ok(false);
                     }
-                    self.has_entry = self.rank >= ranks.start;
+                    self.has_entry = self.rank >= self.ranks.start;
                 }
                 false => {
                     self.block += 1;
+                    self.at = None;
                     self.cursor.rewind();
                 }
             }
@@ -161,14 +225,16 @@ impl Source for Stream {
         Ok(true)
     }
 
+    #[inline]
     fn entry(&self) -> Entry<'_> {
-        let value = self.bytes().and_then(|bytes| Block::open(bytes).ok());
+        // A value lies where the cursor has found it.
+        let value = self.bytes().and_then(|bytes| bytes.get(self.cursor.value()));
         Entry {
             rank: self.rank,
             name: self.cursor.name(),
             piece: self.cursor.piece(),
             op: self.cursor.op(),
-            value: value.map_or(&[], |block| block.value(self.cursor.value())),
+            value: value.unwrap_or(&[]),
         }
     }
 
@@ -177,7 +243,7 @@ impl Source for Stream {
     }
 
     fn hides(&self, rank: u64, namespace: &[u8]) -> bool {
-        self.run.hides(self.state, rank, namespace)
+        self.run.index.hides(self.state, namespace) && self.ranks.contains(&rank)
     }
 }
 
@@ -185,9 +251,6 @@ impl Stream {
     fn advance_in_block(&self, cursor: &mut BlockCursor) -> Result<bool, StateError> {
         let bytes = self.bytes().ok_or(StateError::Waits)?;
         let wrong = |error| damaged(&self.run, self.block, error);
-        if cursor.is_rewound() {
-            Block::check(bytes).map_err(wrong)?;
-        }
         let block = Block::open(bytes).map_err(wrong)?;
         cursor.advance(&block).map_err(wrong)
     }

@@ -2,9 +2,11 @@
 
 extern crate std;
 
+mod compressed;
 mod crash;
+mod older;
 
-use std::{boxed::Box, vec::Vec};
+use std::{boxed::Box, sync::Arc, vec::Vec};
 
 use millstream_memory::ManagedMemory;
 use millstream_segments::HeapArena;
@@ -40,10 +42,19 @@ pub(crate) fn lease(bytes: u64, segment: usize) -> ManagedLease {
 
 impl Machine {
     pub(crate) fn new(owned: Owned, bytes: u64, segment: usize, storage: MemoryStorage) -> Self {
-        let config = LsmConfig::new(bytes);
+        Self::with(owned, LsmConfig::new(bytes), segment, storage)
+    }
+
+    pub(crate) fn with(
+        owned: Owned,
+        config: LsmConfig,
+        segment: usize,
+        storage: MemoryStorage,
+    ) -> Self {
+        let bytes = config.budget;
         let lsm = LsmBackend::new(lease(bytes, segment), owned, contract::hash, config);
         Self {
-            lsm: lsm.expect("a budget"),
+            lsm: lsm.expect("a budget").with_compression(Arc::new(compressed::Zstd)),
             storage,
             entries: 64,
             freeze_after: usize::MAX,
@@ -254,6 +265,16 @@ fn contract_with_a_tiny_budget() {
     });
 }
 
+#[test]
+fn contract_with_many_slices() {
+    contract::check(&|owned, bytes: u64| {
+        let storage = MemoryStorage::new().shuffled(owned.end.into());
+        let config = LsmConfig::new(bytes.min(8 << 20)).slice_min(4 << 10);
+        let machine = Machine::with(owned, config, 4 << 10, storage);
+        Machine { freeze_after: 200, ..machine }
+    });
+}
+
 fn spec(name: &str, kind: Kind, value: Option<usize>) -> StateSpec {
     StateSpec { name: name.into(), kind, key: Some(4), namespace: Some(0), value }
 }
@@ -265,16 +286,16 @@ fn what_expired_is_dropped_when_runs_are_merged() {
     let state = machine.register(&spec("seen", Kind::Value, Some(8))).expect("registered");
     machine.lsm.set_ttl(state, Ttl::new(100));
     machine.lsm.set_time(50);
-    for round in 0..4u32 {
+    for round in 0..6u32 {
         for number in 0..500 {
             let key = (round * 1000 + number).to_le_bytes();
             let key = Key { hash: contract::hash(&key), key: &key, namespace: &[] };
             // Those of the last round were seen later.
-            let seen = i64::from(round / 3 * 1000).to_le_bytes();
+            let seen = i64::from(round / 5 * 1000).to_le_bytes();
             let put = machine.put(state, &key.batch(), Column::Same(&seen));
             assert_eq!(put, Ok(()));
         }
-        if round == 3 {
+        if round == 5 {
             machine.lsm.set_time(1050);
         }
         assert_eq!(machine.open_snapshot(), Ok(()));

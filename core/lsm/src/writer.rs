@@ -1,15 +1,18 @@
 //! Writing a run: entries in order become blocks, blocks become writes.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::ops::Range;
 
 use millstream_memory::Segment;
-use millstream_state::{Lease, Owned, StateError};
+use millstream_state::{Lease, StateError};
 use millstream_storage::{FileId, Request};
 
 use crate::{
     block::{BLOCK_MAX, BlockBuilder, Op},
     budget::Staging,
+    compression::{Codec, Compression, Format, Packer},
     filter::{Filter, fingerprint},
+    hiding::Hiding,
     name::{Order, split, whole},
     run::{Index, RunFile, Span, encode},
     sum::Sum,
@@ -29,10 +32,19 @@ pub(crate) struct Entry<'a> {
     pub(crate) value: &'a [u8],
 }
 
+/// What makes blocks what is stored.
+#[derive(Debug, Default)]
+pub(crate) struct Press {
+    pub(crate) packer: Packer,
+    /// Zstandard, if it is needed and paid for.
+    pub(crate) zstd: Option<Arc<dyn Compression>>,
+}
+
 /// A run that is being written.
 #[derive(Debug)]
 pub(crate) struct Writer {
     number: u32,
+    codec: Codec,
     file: FileId,
     phase: Phase,
     is_created: bool,
@@ -50,6 +62,7 @@ pub(crate) struct Writer {
     whole: Vec<u8>,
     index: Index,
     filter: Filter,
+    hiding: Hiding,
     sum: Sum,
     index_sum: Sum,
     index_at: u64,
@@ -71,12 +84,24 @@ enum Phase {
 }
 
 impl Writer {
-    /// Begins a file, with a filter for some keys.
-    pub(crate) fn new(file: FileId, filter: Filter, transfers: &mut Transfers) -> Self {
+    /// Begins a file whose blocks are compressed, with a filter for some keys, of which it counts those that
+    /// older runs have.
+    pub(crate) fn new(
+        file: FileId,
+        codec: Codec,
+        filter: Filter,
+        hiding: Hiding,
+        transfers: &mut Transfers,
+    ) -> Self {
+        let format = match codec {
+            Codec::Plain | Codec::Lz4 => Format::Tagged,
+            Codec::Zstd => Format::WithZstd,
+        };
         let number = transfers.number();
         transfers.start(Ticket::Create { writer: number }, Request::Create { file });
         Self {
             number,
+            codec,
             file,
             phase: Phase::Blocks,
             is_created: false,
@@ -89,8 +114,9 @@ impl Writer {
             last_rank: 0,
             ended: Vec::new(),
             whole: Vec::new(),
-            index: Index::default(),
+            index: Index { format, ..Index::default() },
             filter,
+            hiding,
             sum: Sum::default(),
             index_sum: Sum::default(),
             index_at: 0,
@@ -139,9 +165,10 @@ impl Writer {
         state: u16,
         order: &Order,
         entry: &Entry<'_>,
+        press: &mut Press,
     ) -> Result<(), StateError> {
         if self.state != Some(state) {
-            self.end_block();
+            self.end_block(press);
             let first = self.index.ends.len() as u32;
             self.index.sections.push((state, first..first));
             (self.state, self.last_rank) = (Some(state), 0);
@@ -150,7 +177,7 @@ impl Writer {
         } else if !self.block.has_room(entry.name, entry.value) {
             self.ended.clear();
             self.ended.extend_from_slice(self.block.last_name());
-            self.end_block();
+            self.end_block(press);
         }
         if entry.rank < self.last_rank {
             let (file, offset) = (self.file.0, self.bytes());
@@ -170,17 +197,20 @@ impl Writer {
             self.index.entries += 1;
             if let Some(parts) = split(name) {
                 let hash = order.hash(parts.key);
-                self.filter.add(fingerprint(state, hash, parts.namespace));
+                let print = fingerprint(state, hash, parts.namespace);
+                self.filter.add(print);
+                self.hiding.ask(entry.rank, print, entry.op);
             }
         }
         Ok(())
     }
 
-    fn end_block(&mut self) {
+    fn end_block(&mut self, press: &mut Press) {
         if self.block.is_empty() {
             return;
         }
-        let bytes = self.block.finish();
+        let Press { packer, zstd } = press;
+        let bytes = packer.pack(self.codec, zstd.as_deref(), self.block.finish());
         if let Some(segment) = &mut self.segment
             && let Some(place) = segment.get_mut(self.used..self.used + bytes.len())
         {
@@ -207,8 +237,8 @@ impl Writer {
 
     /// There are no more entries; older runs have nothing of the namespaces `cleared`. The writer must
     /// be [ready](Self::is_ready).
-    pub(crate) fn finish(&mut self, cleared: Vec<(u16, Box<[u8]>)>) {
-        self.end_block();
+    pub(crate) fn finish(&mut self, cleared: Vec<(u16, Box<[u8]>)>, press: &mut Press) {
+        self.end_block(press);
         self.index_at = self.bytes();
         self.index.cleared = cleared;
         let mut bytes = Vec::new();
@@ -279,8 +309,8 @@ impl Writer {
         }
     }
 
-    /// The run, when it is done.
-    pub(crate) fn into_parts(self, owned: Owned) -> (RunFile, Index, Filter) {
+    /// The run, when it is done: of entries with these ranks.
+    pub(crate) fn into_parts(self, ranks: Range<u64>) -> (RunFile, Index, Filter) {
         let place = RunFile {
             file: self.file,
             length: self.offset,
@@ -288,8 +318,9 @@ impl Writer {
             index_at: self.index_at,
             index_bytes: self.index_bytes,
             index_sum: self.index_sum.value(),
-            first_group: owned.first,
-            end_group: owned.end,
+            hiding: self.hiding.per_mille(),
+            first_rank: ranks.start,
+            end_rank: ranks.end,
         };
         (place, self.index, self.filter)
     }

@@ -66,31 +66,48 @@ impl Ledger {
         Self::lease_if(this, |state| used(state) < size(state))
     }
 
-    /// A segment within the size, or, when the size is used up, within the overdraft above it.
+    /// A segment within the size, or, when the size is used up, within the overdraft above it, if no
+    /// ledger is to have that segment.
     pub(crate) fn lease_overdraft(this: &Arc<Self>) -> Option<Segment> {
-        Self::lease_if(this, |state| used(state) < size(state) + this.terms.overdraft)
+        let within = Self::lease(this);
+        if within.is_some() || this.shared.store.is_empty() || !this.shared.charge_overdraft(this) {
+            return within;
+        }
+        Self::take_charged(this)
+    }
+
+    /// Charges a segment within the overdraft; the [register](Shared::charge_overdraft) has looked whether
+    /// there is one to spare.
+    pub(crate) fn charge_overdraft(&self) -> bool {
+        self.charge(|state| used(state) < size(state) + self.terms.overdraft)
     }
 
     fn lease_if(this: &Arc<Self>, may: impl Fn(u64) -> bool) -> Option<Segment> {
         // Looked at first, so that polling an exhausted store writes nothing and wakes nobody.
-        if this.shared.store.is_empty() {
+        if this.shared.store.is_empty() || !this.charge(may) {
             return None;
         }
-        let mut state = this.state.load(Ordering::Acquire);
-        loop {
-            if !may(state) {
-                return None;
-            }
-            match this.state.compare_exchange_weak(
+        Self::take_charged(this)
+    }
+
+    fn charge(&self, may: impl Fn(u64) -> bool) -> bool {
+        let mut state = self.state.load(Ordering::Acquire);
+        while may(state) {
+            match self.state.compare_exchange_weak(
                 state,
                 state + 1,
                 Ordering::Acquire,
                 Ordering::Acquire,
             ) {
-                Ok(_) => break,
+                Ok(_) => return true,
                 Err(current) => state = current,
             }
         }
+        false
+    }
+
+    /// The segment that was charged, or the charge taken back.
+    fn take_charged(this: &Arc<Self>) -> Option<Segment> {
         match this.shared.store.pop() {
             Some(index) => Some(Segment::from_ledger(this.clone(), index)),
             None => {

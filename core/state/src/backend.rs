@@ -18,6 +18,9 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{Column, Key, Keys, StateError, Stopped};
 
+/// Bytes of the largest value that is changed in place, with its key and namespace.
+pub const IN_PLACE_MAX: usize = 800;
+
 /// A state of a backend, as [`Backend::register`] numbered it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateId(pub u16);
@@ -104,7 +107,7 @@ pub trait Backend {
     /// that of a map as a whole.
     fn pieces(&self, place: Place) -> impl Iterator<Item = &[u8]>;
 
-    /// The values of a state must have a fixed size, at most 800 bytes with key and namespace.
+    /// The values of a state must have a fixed size, at most [`IN_PLACE_MAX`] bytes with key and namespace.
     ///
     /// Calls `each` once for each key, in order, with its number and its value of fixed size, which
     /// is `initial` if there was none, to be changed in place.

@@ -71,6 +71,9 @@ pub struct Keys<'a> {
     pub keys: Column<'a>,
     /// The namespace of each key: a window, usually the same for all.
     pub namespaces: Column<'a>,
+    /// Where in the value of each key its caller will look first, in bytes; empty if at the begin. Only a
+    /// hint, so that cache misses in large values overlap.
+    pub offsets: &'a [u16],
 }
 
 /// The stable hash of a key's bytes, the same that partitions the stream.
@@ -80,19 +83,25 @@ impl<'a> Keys<'a> {
     /// Keys of one width without a namespace.
     pub fn fixed(hashes: &'a [u64], width: usize, bytes: &'a [u8]) -> Self {
         let keys = Column::Fixed { width, bytes };
-        Self { hashes, keys, namespaces: Column::Same(&[]) }
+        Self { hashes, keys, namespaces: Column::Same(&[]), offsets: &[] }
     }
 
     /// Keys of any width without a namespace.
     pub fn variable(hashes: &'a [u64], ends: &'a [u32], bytes: &'a [u8]) -> Self {
         let keys = Column::Variable { begin: 0, ends, bytes };
-        Self { hashes, keys, namespaces: Column::Same(&[]) }
+        Self { hashes, keys, namespaces: Column::Same(&[]), offsets: &[] }
     }
 
     /// The same keys in a namespace.
     #[must_use]
     pub fn within(self, namespaces: Column<'a>) -> Self {
         Self { namespaces, ..self }
+    }
+
+    /// The same keys, with where their caller will look first in each value.
+    #[must_use]
+    pub fn looking_at(self, offsets: &'a [u16]) -> Self {
+        Self { offsets, ..self }
     }
 
     /// The keys without the first: what a call that [stopped](crate::Stopped) goes on with.
@@ -102,6 +111,7 @@ impl<'a> Keys<'a> {
             hashes: self.hashes.get(count..).unwrap_or(&[]),
             keys: self.keys.skip(count),
             namespaces: self.namespaces.skip(count),
+            offsets: self.offsets.get(count..).unwrap_or(&[]),
         }
     }
 
@@ -141,6 +151,7 @@ impl<'a> Key<'a> {
             hashes: core::slice::from_ref(&self.hash),
             keys: Column::Same(self.key),
             namespaces: Column::Same(self.namespace),
+            offsets: &[],
         }
     }
 }

@@ -8,6 +8,7 @@
 //! ```text
 //! kind u8 | name bytes | parts of keys, of namespaces, of map keys, of values
 //! parts:  count u8, each: tag u8 | key, row: a schema snapshot, bytes | opaque: length u32, or 2^32 - 1
+//!         | rows: count u32, a schema snapshot, bytes
 //! bytes:  length u32 | so many
 //! ```
 
@@ -62,6 +63,8 @@ pub enum Part {
     Key(Schema),
     /// Any other row.
     Row(Schema),
+    /// So many rows of one size.
+    Rows(Schema, u32),
 }
 
 impl Part {
@@ -74,6 +77,11 @@ impl Part {
             Self::Key(schema) | Self::Row(schema) => {
                 let layout = RowLayout::new(schema);
                 layout.is_fixed().then(|| layout.fixed_bytes())
+            }
+            Self::Rows(schema, count) => {
+                let layout = RowLayout::new(schema);
+                let bytes = layout.fixed_bytes().checked_mul(*count as usize);
+                bytes.filter(|_| layout.is_fixed())
             }
         }
     }
@@ -174,6 +182,11 @@ fn put_parts(parts: &[Part], out: &mut Vec<u8>) {
                 out.push(5);
                 put_bytes(&Snapshot::value(schema.clone()).encode(), out);
             }
+            Part::Rows(schema, count) => {
+                out.push(6);
+                out.extend(count.to_le_bytes());
+                put_bytes(&Snapshot::value(schema.clone()).encode(), out);
+            }
         }
     }
 }
@@ -219,6 +232,10 @@ impl<'a> Reader<'a> {
                 [3] => Part::Opaque(Some(self.number()?).filter(|width| *width < u32::MAX)),
                 [4] => Part::Key(self.schema(Role::Key)?),
                 [5] => Part::Row(self.schema(Role::Value)?),
+                [6] => {
+                    let count = self.number()?;
+                    Part::Rows(self.schema(Role::Value)?, count)
+                }
                 _ => return Err(DescriptionError("there is no such part of a state")),
             });
         }
@@ -255,7 +272,7 @@ mod tests {
             key: vec![Part::Hash, Part::Key(Schema::new(vec![field("key", DataType::String)]))],
             namespace: vec![Part::Time],
             map_key: vec![Part::Opaque(Some(3)), Part::Opaque(None)],
-            value: vec![Part::Flag, Part::Row(Schema::new(vec![field("n", DataType::Int64)]))],
+            value: vec![Part::Flag, Part::Rows(Schema::new(vec![field("n", DataType::Int64)]), 3)],
         }
     }
 
@@ -286,7 +303,7 @@ mod tests {
     #[test]
     fn bytes_are_divided_into_their_parts() {
         let Description { key, map_key, value, .. } = description();
-        assert_eq!((width(&key), width(&value)), (None, Some(9)));
+        assert_eq!((width(&key), width(&value)), (None, Some(25)));
         let bytes = b"hashhashrest of it";
         assert_eq!(split(&key, bytes), Some(vec![&b"hashhash"[..], b"rest of it"]));
         assert_eq!(split(&key, b"hash"), None);

@@ -79,6 +79,21 @@ impl StateFiles {
     }
 }
 
+/// What all chunks that name files say, of snapshots one behind the other.
+///
+/// # Errors
+/// [`FormatError`] if one is damaged.
+pub fn named_files(snapshots: &[u8]) -> Result<Vec<StateFiles>, FormatError> {
+    let mut named = Vec::new();
+    let mut offset = 0;
+    while let Some(at) = find_from(snapshots, offset) {
+        let (chunk, next) = ReadChunk::read(snapshots, at)?;
+        named.push(StateFiles::read(&chunk)?);
+        offset = next;
+    }
+    Ok(named)
+}
+
 /// Whether any chunk of a snapshot names files.
 pub fn has_files(snapshot: &[u8]) -> bool {
     find(snapshot).is_some()
@@ -86,7 +101,12 @@ pub fn has_files(snapshot: &[u8]) -> bool {
 
 /// Where the first chunk begins that names files.
 fn find(snapshot: &[u8]) -> Option<usize> {
-    let mut offset = 0usize;
+    find_from(snapshot, 0)
+}
+
+/// Where the first such chunk begins behind those in front of `offset`.
+fn find_from(snapshot: &[u8], offset: usize) -> Option<usize> {
+    let mut offset = offset;
     loop {
         let rest = snapshot.get(offset..)?;
         if format::chunk_state(rest)? == FILES {
@@ -115,7 +135,10 @@ mod tests {
         chunk.whole(b"key", b"", b"value");
         chunk.end();
         assert_eq!(StateFiles::find(&other), Ok(None));
-        assert_eq!(StateFiles::find(&[&other[..], &out].concat()), Ok(Some(files)));
+        assert_eq!(StateFiles::find(&[&other[..], &out].concat()), Ok(Some(files.clone())));
+        let both = [&out[..], &other, &out].concat();
+        assert_eq!(named_files(&both), Ok(vec![files.clone(), files]));
+        assert_eq!(named_files(&other), Ok(vec![]));
         assert!(!has_files(&[&other[..other.len() - 1], &out].concat()), "the first is cut");
         for at in 0..out.len() {
             let mut bad = out.clone();

@@ -67,6 +67,29 @@ impl<'a> Chunk<'a> {
         self.entries += 1;
     }
 
+    /// Adds entries that lie one behind the other, each a key, a namespace and a value of so many bytes.
+    pub fn wholes(&mut self, widths: (usize, usize, usize), entries: &[u8]) {
+        let (key, namespace, value) = widths;
+        let width = key + namespace + value;
+        let count = entries.len().checked_div(width).unwrap_or(0);
+        if count == 0 {
+            return;
+        }
+        self.end_entry();
+        let names = (key as u16 as u64) | (namespace as u16 as u64) << 16;
+        let header = (names | (value as u32 as u64) << 32).to_le_bytes();
+        let begin = self.out.len();
+        self.out.resize(begin + count * (ENTRY + width), 0);
+        let places = self.out[begin..].chunks_exact_mut(ENTRY + width);
+        for (place, entry) in places.zip(entries.chunks_exact(width)) {
+            let (head, rest) = place.split_at_mut(ENTRY);
+            head.copy_from_slice(&header);
+            rest.copy_from_slice(entry);
+        }
+        self.entry = self.out.len() - (ENTRY + width);
+        self.entries += count as u32;
+    }
+
     /// Begins an entry.
     pub fn entry(&mut self, key: &[u8], namespace: &[u8]) {
         self.end_entry();

@@ -65,7 +65,7 @@ pub mod time;
 pub mod ttl;
 pub mod window;
 
-pub use backend::{Backend, Cursor, Entry, Kind, Merge, Place, StateId, StateSpec};
+pub use backend::{Backend, Cursor, Entry, IN_PLACE_MAX, Kind, Merge, Place, StateId, StateSpec};
 pub use batch::{Column, Key, KeyHash, Keys, Owned};
 pub use error::{StateError, Stopped};
 pub use key_group::{KeyGroups, MAX_PARALLELISM_LIMIT, default_max_parallelism};

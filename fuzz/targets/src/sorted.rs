@@ -2,7 +2,8 @@
 
 use millstream_data::hash;
 use millstream_lsm::{
-    block::{BLOCK_MAX, Block, BlockBuilder, BlockCursor, More, Op},
+    block::{BLOCK_MAX, Block, BlockBuilder, BlockCursor, More, Op, checksum},
+    compression::{Codec, Format, Packer, Stored},
     manifest::Manifest,
     name::{self, Order},
     run::{Index, RunFile, Span, decode, encode},
@@ -10,6 +11,7 @@ use millstream_lsm::{
 };
 use millstream_state::{Kind, Owned, StateSpec};
 use millstream_storage::FileId;
+use millstream_zstd::Zstd;
 
 fn order() -> Order {
     let owned = Owned { first: 0, end: 4, max_parallelism: 4 };
@@ -20,7 +22,6 @@ fn order() -> Order {
 /// interest, or nothing behind them would ever be reached.
 pub fn block(data: &[u8]) {
     let data = &data[..data.len().min(BLOCK_MAX)];
-    let _ = Block::check(data);
     let Ok(block) = Block::open(data) else { return };
     let (mut cursor, mut other, order) = (BlockCursor::default(), BlockCursor::default(), order());
     let mut entries = 0;
@@ -40,6 +41,34 @@ pub fn block(data: &[u8]) {
         if other.seek(&block, &order, rank, cursor.name()) == Ok(true) {
             let at = order.rank_of(other.name());
             assert!((at, other.name()) >= (Some(rank), cursor.name()));
+        }
+    }
+}
+
+/// Bytes are no stored block, or one that is unpacked to as many bytes as it says, and read. The checksum is
+/// mended, or no decompressor would ever see anything.
+pub fn stored(data: &[u8]) {
+    let mut bytes = data[..data.len().min(BLOCK_MAX)].to_vec();
+    for format in [Format::Tagged, Format::Untagged] {
+        let _ = Stored::check(format, &bytes);
+    }
+    bytes.extend(checksum(&bytes).to_le_bytes());
+    let Ok(stored) = Stored::check(Format::WithZstd, &bytes) else { return };
+    assert!(stored.length() <= BLOCK_MAX);
+    let mut unpacked = vec![0; stored.length()];
+    let zstd = Zstd::new();
+    if stored.unpack(Some(&zstd), &mut unpacked).is_ok() {
+        block(&unpacked);
+        for codec in [Codec::Plain, Codec::Lz4, Codec::Zstd] {
+            if unpacked.len() + 9 > BLOCK_MAX {
+                return;
+            }
+            let mut packer = Packer::default();
+            let again = packer.pack(codec, Some(&zstd), &unpacked);
+            let again = Stored::check(Format::WithZstd, again).expect("its own block");
+            let mut read = vec![0; again.length()];
+            again.unpack(Some(&zstd), &mut read).expect("its own block");
+            assert_eq!(read, unpacked);
         }
     }
 }
@@ -69,7 +98,7 @@ pub fn runs(data: &[u8]) {
     bytes.extend(Sum::of(data).to_le_bytes());
     if let Ok(manifest) = Manifest::decode(&bytes) {
         let again = Manifest::decode(&manifest.encode()).expect("its own manifest");
-        assert_eq!(again.runs, manifest.runs);
+        assert_eq!((again.layers, again.bottom), (manifest.layers, manifest.bottom));
         assert_eq!(again.states.len(), manifest.states.len());
     }
 }
@@ -98,9 +127,23 @@ pub(crate) fn blocks() -> Vec<Vec<u8>> {
     vec![block(0, 0), block(3, 30), block(40, 8)]
 }
 
+/// The same blocks, as they are stored in each way, without checksums.
+pub(crate) fn stored_blocks() -> Vec<Vec<u8>> {
+    let (mut packer, zstd) = (Packer::default(), Zstd::new());
+    let mut all = Vec::new();
+    for block in blocks() {
+        for codec in [Codec::Plain, Codec::Lz4, Codec::Zstd] {
+            let stored = packer.pack(codec, Some(&zstd), &block);
+            all.push(stored[..stored.len() - 8].to_vec());
+        }
+    }
+    all
+}
+
 /// An index of two states.
 pub(crate) fn indexes() -> Vec<Vec<u8>> {
     let index = Index {
+        format: Format::Tagged,
         sections: vec![(1, 0..2), (4, 2..5)],
         ends: vec![100, 200, 300, 400, 500],
         last: vec![10, 20, 3, 5, 5],
@@ -113,7 +156,7 @@ pub(crate) fn indexes() -> Vec<Vec<u8>> {
     vec![bytes]
 }
 
-/// A manifest of two states and a run, without its checksum.
+/// A manifest of two states and a run at the bottom under one above, without its checksum.
 pub(crate) fn manifests() -> Vec<Vec<u8>> {
     let state = |name: &str, kind, key| StateSpec {
         name: name.into(),
@@ -122,19 +165,22 @@ pub(crate) fn manifests() -> Vec<Vec<u8>> {
         namespace: Some(0),
         value: None,
     };
+    let run = RunFile {
+        file: FileId(3),
+        length: 700,
+        checksum: 1,
+        index_at: 500,
+        index_bytes: 136,
+        index_sum: 2,
+        hiding: 9,
+        first_rank: 0,
+        end_rank: 4 << 48,
+    };
     let manifest = Manifest {
         owned: Owned { first: 0, end: 4, max_parallelism: 4 },
         states: vec![state("count", Kind::Value, Some(8)), state("maps", Kind::Map, None)],
-        runs: vec![RunFile {
-            file: FileId(3),
-            length: 700,
-            checksum: 1,
-            index_at: 500,
-            index_bytes: 136,
-            index_sum: 2,
-            first_group: 0,
-            end_group: 4,
-        }],
+        layers: vec![vec![RunFile { first_rank: 1 << 48, ..run }]],
+        bottom: vec![run],
     };
     let mut bytes = manifest.encode();
     bytes.truncate(bytes.len() - 8);

@@ -45,12 +45,12 @@ pub fn csv(data: &[u8]) {
 pub fn json(data: &[u8]) {
     let schema = Object::schema();
     let columns = Columns::new(&schema).expect("JSON holds the columns");
-    let mut decoder = json::Decoder::new(columns.clone());
+    let mut decoder = json::Decoder::new(&columns);
     let decode = |start: usize, rows: &mut Rows<'_>| decoder.record(data, start, true, rows);
     lines(data, &schema, decode, |page| {
         for row in 0..page.rows() {
             let text = object(&columns, page, row);
-            let mut again = json::Decoder::new(columns.clone());
+            let mut again = json::Decoder::new(&columns);
             let decode = |start: usize, rows: &mut Rows<'_>| again.record(&text, start, true, rows);
             lines(&text, &schema, decode, |page| {
                 assert_eq!(page.rows(), 1);
@@ -59,7 +59,7 @@ pub fn json(data: &[u8]) {
             });
         }
     });
-    let decoder = json::Decoder::new(columns);
+    let decoder = json::Decoder::new(&columns);
     assert!(!decoder.too_large(data, 10).message.is_empty());
 }
 

@@ -241,11 +241,11 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
     let run = Command::new("run")
         .about("Run a job")
         .long_about(
-            "Run a compiled job: a library that exports one, such as \
-             target/release/libflights.so. Options after the path that the job declares go to \
+            "Run a script in Flink's SQL, a file whose name ends in .sql, or a compiled job: a \
+             library that exports one, such as target/release/libflights.so. Options after the path that the job declares go to \
              the job; `millstream run JOB --help` lists them.",
         )
-        .arg(Arg::new("job").value_name("JOB").required(true).help("The job's library"))
+        .arg(Arg::new("job").value_name("JOB").required(true).help("A script, or the job's library"))
         .arg(
             Arg::new("job-name")
                 .long("job")
@@ -279,7 +279,10 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .long("output")
                 .value_name("FORMAT")
                 .value_parser(ValueParser::new(Output::parse))
-                .help("How the result is printed: csv, none [default: csv]"),
+                .help(
+                    "How the result is printed: csv, json or table when the job is done, changelog \
+                     each change as it comes, or none [default: csv]",
+                ),
         )
         .arg(
             Arg::new("state")

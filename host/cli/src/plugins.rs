@@ -170,10 +170,10 @@ mod tests {
         for line in ["source  nexmark", "source  datagen", "sink    print", "sink    filesystem"] {
             assert!(listed.contains(line), "{line} in\n{listed}");
         }
-        for line in ["format  csv", "format  json", "format  text"] {
+        for line in ["format  csv", "format  json", "format  text", "format  debezium-json"] {
             assert!(listed.contains(line), "{line} in\n{listed}");
         }
-        assert!(listed.starts_with("KIND    NAME        PLUGIN"), "{listed}");
+        assert!(listed.starts_with("KIND    NAME            PLUGIN"), "{listed}");
     }
 
     #[test]

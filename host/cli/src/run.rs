@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     ffi::OsStr,
-    io,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -13,7 +13,7 @@ use millstream::{
     Config, builder, cluster,
     cluster::{Coordinated, JobSpec, Preference, Transport},
     loader::{Kind, OptionInfo, PluginInfo, Registry},
-    result::{Csv, Discard, ResultSink},
+    result::{Changelog, Csv, Discard, Json, ResultSink, Table},
 };
 
 use millstream_metrics::Exporter;
@@ -27,6 +27,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     Csv,
+    Json,
+    Table,
+    Changelog,
     None,
 }
 
@@ -34,8 +37,11 @@ impl Output {
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
         match name {
             "csv" => Ok(Self::Csv),
+            "json" => Ok(Self::Json),
+            "table" => Ok(Self::Table),
+            "changelog" => Ok(Self::Changelog),
             "none" => Ok(Self::None),
-            _ => Err("it is csv or none".into()),
+            _ => Err("it is csv, json, table, changelog or none".into()),
         }
     }
 }
@@ -72,11 +78,21 @@ pub(crate) struct Job {
     library: PathBuf,
     /// Directories of plugins beside it.
     plugins: Vec<PathBuf>,
+    /// The text of a script, which the job is told.
+    script: Option<String>,
 }
+
+/// The library that runs scripts, beside the executable.
+const SQL_LIBRARY: &str = "libmillstream_sql.so";
+/// Its option with the text of the script.
+const SCRIPT: &str = "script";
 
 impl Job {
     /// Loads the job of a library: the one of this name, if it has several.
     pub(crate) fn load(path: &OsStr, name: Option<&str>) -> Result<Self, Box<dyn Error>> {
+        if Path::new(path).extension().is_some_and(|extension| extension == "sql") {
+            return Self::script(Path::new(path));
+        }
         let mut registry = Registry::new();
         builder::bundle(&mut registry)?;
         let plugin = registry.load(Path::new(path))?.clone();
@@ -99,7 +115,26 @@ impl Job {
             })?,
         };
         let (name, options) = (job.name.clone(), job.options.clone());
-        Ok(Self { registry, plugin, name, options, library: path.into(), plugins: Vec::new() })
+        let (library, plugins) = (path.into(), Vec::new());
+        Ok(Self { registry, plugin, name, options, library, plugins, script: None })
+    }
+
+    /// The job that a script is: the library that runs scripts is loaded for it, and only then.
+    fn script(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let text = fs::read_to_string(path)
+            .map_err(|error| format!("the script {} cannot be read: {error}", path.display()))?;
+        let library = std::env::current_exe()?.with_file_name(SQL_LIBRARY);
+        if !library.exists() {
+            let place = library.display();
+            return Err(format!(
+                "scripts are run by {place}, which is not there: build it with `cargo build \
+                 --release --package millstream-sql`"
+            )
+            .into());
+        }
+        let job = Self::load(library.as_os_str(), None)?;
+        let options = job.options.into_iter().filter(|option| option.name != SCRIPT).collect();
+        Ok(Self { script: Some(text), options, ..job })
     }
 
     /// Loads the plugins of these directories beside the job.
@@ -120,11 +155,16 @@ impl Job {
 }
 
 /// Runs a job to its end.
-pub(crate) fn run(job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
+pub(crate) fn run(mut job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
+    let mut arguments = arguments;
+    arguments.options.extend(job.script.take().map(|script| (SCRIPT.to_owned(), script)));
     let program = job.registry.job(&job.plugin, &job.name, &arguments.options)?;
     let builder = arguments.config.builder()?.plugins(job.registry).transport(arguments.transport);
     let result: Box<dyn ResultSink> = match arguments.output {
         Output::Csv => Box::new(Csv::new(io::stdout())),
+        Output::Json => Box::new(Json::new(io::stdout())),
+        Output::Table => Box::new(Table::new(io::stdout())),
+        Output::Changelog => Box::new(Changelog::new(io::stdout())),
         Output::None => Box::new(Discard),
     };
     let runtime = builder.build()?;

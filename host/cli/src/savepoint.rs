@@ -7,7 +7,10 @@ use std::{
     path::Path,
 };
 
-use millstream::savepoint::{OperatorInfo, Part, Purpose, Savepoint, StateInfo, StateKind};
+use millstream::{
+    data::calendar::date_of_days,
+    savepoint::{OperatorInfo, Part, Purpose, Savepoint, StateInfo, StateKind},
+};
 
 /// Key groups that are named as the heaviest.
 const HEAVIEST: usize = 3;
@@ -127,6 +130,7 @@ fn part(part: &Part) -> String {
         Part::Opaque(Some(width)) => format!("{width} bytes"),
         Part::Opaque(None) => "bytes".into(),
         Part::Key(schema) | Part::Row(schema) => format!("ROW<{schema}>"),
+        Part::Rows(schema, count) => format!("{count} of ROW<{schema}>"),
     }
 }
 
@@ -142,20 +146,9 @@ fn bytes(count: u64) -> String {
 /// Milliseconds since 1970 as date and time.
 fn date(millis: i64) -> String {
     let (days, seconds) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000) / 1000);
-    let (year, month, day) = civil(days);
+    let (year, month, day) = date_of_days(days as i32);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
-}
-
-/// Year, month and day of a number of days since 1970-01-01, by eras of 400 years that begin in March.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let (day, month) = (day - (153 * month + 2) / 5 + 1, (month + 2) % 12 + 1);
-    (era * 400 + year + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

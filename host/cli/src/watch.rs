@@ -11,7 +11,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use millstream::{Outcome, Progress, Savepoints, Summary, progress::SubtaskCounts};
+use millstream::{Outcome, Progress, RegionRestart, Savepoints, Summary, progress::SubtaskCounts};
 use millstream_metrics::Exporter;
 use signal_hook::{
     consts::{SIGINT, SIGTERM, SIGUSR1},
@@ -118,6 +118,9 @@ impl Watch {
         for subtask in summary.progress.subtasks() {
             eprintln!("  {}", describe(&subtask));
         }
+        for restart in summary.progress.region_restarts() {
+            eprintln!("  {}", describe_restart(&restart));
+        }
         let (result, written) =
             (summary.progress.rows_of_result(), summary.progress.rows_written());
         let ends = [(result, "of result"), (written, "to sinks")];
@@ -129,6 +132,16 @@ impl Watch {
             read as f64 / seconds.max(1e-9) / 1e6,
         );
     }
+}
+
+/// A region that began anew, in a line.
+fn describe_restart(restart: &RegionRestart) -> String {
+    let RegionRestart { region, regions, checkpoint, cause } = restart;
+    let from = match checkpoint {
+        Some(checkpoint) => format!("checkpoint {checkpoint}"),
+        None => "the beginning".to_owned(),
+    };
+    format!("region {} of {regions} began anew from {from}: {cause}", region + 1)
 }
 
 /// The subtask that is busy for the largest part of its time, if any is known to be.

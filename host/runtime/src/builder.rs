@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZero,
-    sync::{Arc, Mutex},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -19,7 +19,8 @@ use crate::{
     checkpoint::{Attempts, Checkpointed, Ended},
     deploy,
     deploy::{Commits, Deployment, Part},
-    result::{ResultSink, SharedResult},
+    failover::{Failover, Lookout, Overseer, Plan},
+    result::{self, ResultSink, SharedResult},
     spill::{LocalFiles, SpillStorage},
 };
 
@@ -305,7 +306,7 @@ impl Runtime {
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
     ) -> Result<Summary, RunError> {
         let begin = Instant::now();
-        let result = Arc::new(Mutex::new(result));
+        let result = result::shared(result);
         let mut attempts = Attempts::new(self.checkpoints.as_ref(), &self.savepoints);
         loop {
             match self.attempt(program, &result, &attempts, begin, watch) {
@@ -324,17 +325,29 @@ impl Runtime {
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
     ) -> Result<Summary, Ended> {
         let graph = program.graph()?;
+        let plan = Plan::new(&graph, self.parallelism, 1, self.checkpoints.as_ref())?;
         let checkpointed = Checkpointed::open(self.checkpoints.as_ref(), &graph, attempts)?;
         let participation = checkpointed.as_ref().map(Checkpointed::participation);
         let part = Part { checkpoints: participation, ..Part::whole() };
         let splits = Arc::clone(&part.enumerated);
-        let deployment = deploy::deploy(self, program, Arc::clone(result), part)?;
+        let result = Arc::clone(result);
+        let deployment = deploy::deploy(self, program, result, part, &plan)?;
+        let mut failover = None;
         if let Some(checkpointed) = &checkpointed {
-            let outcome = deployment.outcome();
-            checkpointed.begin(graph, self.parallelism, &splits, outcome, |_, _| ());
+            let (outcome, progress) = (deployment.outcome(), deployment.progress());
+            let elsewhere = Box::new(|_, _, _| ());
+            let overseer =
+                Failover::new(attempts, checkpointed, &graph.name, &plan, progress, elsewhere);
+            let settled = overseer.settled();
+            checkpointed.begin(graph, self.parallelism, &splits, outcome, |_, _| (), settled);
+            failover = Some(overseer);
         }
-        let (summary, commits) = self.finish(deployment, begin, watch).map_err(Ended::Failed)?;
+        let overseer = failover.as_mut().filter(|_| plan.has_parts());
+        let overseer = overseer.map(|overseer| overseer as &mut dyn Overseer);
+        let finished = self.finish(deployment, begin, overseer, watch);
+        let (summary, commits) = finished.map_err(Ended::Failed)?;
         self.shown(commits).commit()?;
+        drop(failover);
         if let Some(checkpointed) = checkpointed {
             checkpointed.remove();
         }
@@ -350,17 +363,22 @@ impl Runtime {
     }
 
     /// Starts what is deployed and waits for its end; gives what is left to do when the other parts
-    /// of the job are done, too.
+    /// of the job are done, too. With an `overseer` regions that fail may begin anew meanwhile.
     pub(crate) fn finish(
         &self,
-        deployment: Deployment,
+        deployment: Deployment<'_>,
         begin: Instant,
+        mut overseer: Option<&mut dyn Overseer>,
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
     ) -> Result<(Summary, Commits), RunError> {
-        let (mut running, mut threads) = deployment.start();
+        let (mut running, crews) = deployment.start();
+        let mut lookout = Lookout::new(crews);
         let mut over_since = None;
         while !running.wait(PROGRESS_EVERY) {
-            watch(&threads.progress, running.outcome());
+            if let Some(overseer) = &mut overseer {
+                lookout.look(&mut *running, &mut **overseer);
+            }
+            watch(lookout.progress(), running.outcome());
             if running.outcome().is_over() {
                 let since = *over_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > GRACE {
@@ -371,11 +389,11 @@ impl Runtime {
             }
         }
         let outcome = running.join();
-        threads.join();
+        let (progress, commits) = lookout.into_crews().join();
         match outcome {
             Ok(()) => {
-                let (job, elapsed) = (threads.progress.job().into(), begin.elapsed());
-                Ok((Summary { job, elapsed, progress: threads.progress }, threads.commits))
+                let (job, elapsed) = (progress.job().into(), begin.elapsed());
+                Ok((Summary { job, elapsed, progress }, commits))
             }
             Err(error) => Err(failure(Some(error))),
         }

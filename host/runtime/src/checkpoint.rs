@@ -7,14 +7,16 @@
 mod attempts;
 mod coordinate;
 mod keeper;
+mod local;
 mod orders;
 mod restore;
 mod savepoints;
+mod shared;
 mod store;
 mod work;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc::Sender},
     time::Duration,
 };
@@ -26,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use attempts::{Attempts, Checkpointed, Ended, TakingPart};
 pub(crate) use coordinate::{Coordinating, Setup};
-pub(crate) use keeper::{Keeper, Written};
+pub(crate) use keeper::{Keeper, Message as KeeperMessage, Written};
 pub(crate) use orders::Directory;
 pub(crate) use restore::{Position, Restore, decode_splits, encode_splits, operator_id};
 pub use savepoints::Savepoints;
@@ -49,8 +51,8 @@ pub struct CheckpointOptions {
     pub retained: usize,
     /// What barriers do at a task with several inputs.
     pub barriers: Barriers,
-    /// How often the job begins anew when a task fails, without having gone well for an hour. When a
-    /// process dies it always does.
+    /// How often the job begins anew when a task fails, or the region of the task while others go on, without
+    /// having gone well for an hour. When a process dies the job always does.
     pub restarts: u32,
     /// What the job begins from.
     pub restore: RestoreFrom,
@@ -58,6 +60,11 @@ pub struct CheckpointOptions {
     pub claim: ClaimMode,
     /// Begin although what the path names has state that no operator of the job takes: it is left behind.
     pub allow_non_restored: bool,
+    /// Where a process works with state in files if checkpoints are in an object store.
+    pub local_directory: PathBuf,
+    /// Whether the files of the last checkpoint stay there, so that a job that begins again on the same machine
+    /// does not have to fetch them.
+    pub local_recovery: bool,
     /// Where [savepoints](Savepoints) go, each into a directory of its own; without it there are none.
     pub savepoints: Option<PathBuf>,
 }
@@ -138,6 +145,8 @@ impl CheckpointOptions {
             restore: RestoreFrom::Latest,
             claim: ClaimMode::NoClaim,
             allow_non_restored: false,
+            local_directory: std::env::temp_dir(),
+            local_recovery: false,
             savepoints: None,
         }
     }
@@ -158,6 +167,8 @@ pub(crate) enum Report {
         in_flight: Part,
         /// Files that its state refers to.
         files: Vec<work::NamedFile>,
+        /// Shared files that were written for the task, and that it will not name again.
+        gone: Vec<String>,
     },
     /// It has no state for a checkpoint.
     Decline {
@@ -173,6 +184,39 @@ pub(crate) enum Report {
         /// The task.
         task: u32,
     },
+    /// Tasks of a region failed, and nothing of them is left to say anything.
+    Fell {
+        /// The region.
+        region: u32,
+        /// The tasks.
+        tasks: Vec<u32>,
+    },
+    /// Tasks that failed are about to run again.
+    Runs {
+        /// The tasks.
+        tasks: Vec<u32>,
+    },
+}
+
+/// What the coordinator says when it has heard that a region failed. It begins no checkpoint until the
+/// region runs again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// The region.
+    pub(crate) region: u32,
+    /// What it begins anew from.
+    pub(crate) from: Recovery,
+}
+
+/// What a region begins anew from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    /// What the run began from: it has taken no checkpoint.
+    Beginning,
+    /// A checkpoint that the run has taken.
+    Checkpoint(u64),
+    /// It cannot begin anew without the others: the job ends, or stops with a savepoint.
+    Together,
 }
 
 /// Where the state of a task is.
@@ -212,6 +256,11 @@ impl Participation {
         let work = Arc::clone(&self.work);
         Box::new(Written::new(task, keeper, orders, self.overtakes_after, work))
     }
+}
+
+/// Whether checkpoints in this place are in a local directory.
+pub(crate) fn is_local(path: &Path) -> bool {
+    store::Storage::is_local(path)
 }
 
 /// The checkpoints of a job, as they are kept.

@@ -12,6 +12,7 @@
 //! | | ← `Ready` | everything is deployed |
 //! | `Run` → | | |
 //! | `Split` → | ← `NextSplit` | as often as a source wants one |
+//! | `Restart` → | ← `RegionFailed` | a region of the worker fails and begins anew, and others go on |
 //! | | ← `Finished`, `Failed` | |
 
 mod coordinator;

@@ -2,6 +2,7 @@
 //!
 //! Later wins: default, file (TOML), `--set`, and what an option of the command line says.
 
+mod machine;
 mod options;
 
 use std::{
@@ -226,7 +227,8 @@ impl Config {
             builder = builder.checkpoints(self.checkpoints());
         }
         let derived = self.memory()?.map(|table| table.managed.bytes);
-        if let Some(managed) = derived.or(parse_bytes(self.value("memory.managed.size"))) {
+        let set = || parse_bytes(self.value("memory.managed.size"));
+        if let Some(managed) = derived.or_else(set).or_else(machine::share) {
             builder = builder.managed_memory(managed as usize);
         }
         Ok(builder)
@@ -257,6 +259,13 @@ impl Config {
                 _ => ClaimMode::NoClaim,
             },
             allow_non_restored: self.value("checkpoint.allow-non-restored-state") == "true",
+            local_directory: match self.value("state.local-directory") {
+                "" => {
+                    self.spill_directories().into_iter().next().unwrap_or_else(std::env::temp_dir)
+                }
+                path => path.into(),
+            },
+            local_recovery: self.value("state.local-recovery") == "true",
             savepoints: match self.value("checkpoint.savepoint-dir") {
                 "" => None,
                 path => Some(path.into()),

@@ -47,6 +47,11 @@
 //! shown: the [`ResultSink`](result::ResultSink) is finished and sinks commit. If any part fails, the
 //! first failure is the [`RunError`], and nothing is shown.
 //!
+//! A job that takes [checkpoints](CheckpointOptions) begins anew instead, from the last one. If it consists
+//! of regions that no channel connects, such as pipelines side by side, only the region that failed does,
+//! and the others go on: [`Progress::region_restarts`]. That is so if all of the region runs in one process
+//! and checkpoints are in a local directory; else the whole job begins anew.
+//!
 //! A job of several processes does the same in each, see [`cluster`]: the coordinator starts the
 //! others, all load the same library, and each runs the subtasks whose number is its own modulo the
 //! number of processes.
@@ -59,6 +64,7 @@ pub mod config;
 mod deploy;
 mod error;
 pub mod exchange;
+mod failover;
 pub mod program;
 pub mod progress;
 pub mod result;
@@ -83,4 +89,4 @@ pub use millstream_loader as loader;
 pub use millstream_segments as segments;
 pub use millstream_state as state;
 pub use program::JobProgram;
-pub use progress::{Progress, Summary};
+pub use progress::{Progress, RegionRestart, Summary};

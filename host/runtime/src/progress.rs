@@ -17,9 +17,31 @@ use serde::{Deserialize, Serialize};
 pub struct Progress {
     job: String,
     /// Those of this process.
-    own: BTreeMap<Subtask, (String, Kind, Arc<TaskMetrics>)>,
+    own: Arc<Mutex<BTreeMap<Subtask, Own>>>,
     /// Those of other processes, as they last reported.
     others: Arc<Mutex<BTreeMap<Subtask, SubtaskCounts>>>,
+    restarts: Arc<Mutex<Vec<RegionRestart>>>,
+}
+
+/// A region of a job that failed and began anew while others went on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionRestart {
+    /// The region, from 0.
+    pub region: u32,
+    /// How many there are.
+    pub regions: u32,
+    /// The checkpoint that it went on from; `None` for what the job had begun from.
+    pub checkpoint: Option<u64>,
+    /// Why it failed.
+    pub cause: String,
+}
+
+/// A subtask of this process.
+#[derive(Clone, Debug)]
+struct Own {
+    name: String,
+    kind: Kind,
+    metrics: Arc<TaskMetrics>,
 }
 
 /// Where in the job a subtask is.
@@ -82,27 +104,33 @@ impl Progress {
         self.total(Kind::Result, |counts| counts.rows_in)
     }
 
-    /// Adds a subtask of this process.
-    pub(crate) fn add(
-        &mut self,
-        subtask: Subtask,
-        name: &str,
-        kind: Kind,
-        metrics: &Arc<TaskMetrics>,
-    ) {
-        self.own.insert(subtask, (name.to_owned(), kind, Arc::clone(metrics)));
+    /// Adds a subtask of this process, or one that takes the place of another which failed.
+    pub(crate) fn add(&self, subtask: Subtask, name: &str, kind: Kind, metrics: &Arc<TaskMetrics>) {
+        let own = Own { name: name.to_owned(), kind, metrics: Arc::clone(metrics) };
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(subtask, own);
     }
 
     /// What the subtasks of this process have counted so far.
     pub(crate) fn own_subtasks(&self) -> Vec<SubtaskCounts> {
-        let own = self.own.iter();
-        own.map(|(subtask, (name, kind, metrics))| SubtaskCounts {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = own.iter().map(|(subtask, Own { name, kind, metrics })| SubtaskCounts {
             subtask: *subtask,
             name: name.clone(),
             kind: *kind,
             counts: metrics.counts(),
-        })
-        .collect()
+        });
+        counted.collect()
+    }
+
+    /// The regions that began anew while others went on, in this run of the job and in all processes, the
+    /// first one first. In a worker process there are none.
+    pub fn region_restarts(&self) -> Vec<RegionRestart> {
+        self.restarts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A region begins anew.
+    pub(crate) fn restarted(&self, restart: RegionRestart) {
+        self.restarts.lock().unwrap_or_else(PoisonError::into_inner).push(restart);
     }
 
     /// Takes a report of another process.

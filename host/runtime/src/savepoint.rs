@@ -20,6 +20,7 @@ use std::{collections::BTreeMap, fmt, io, path::Path};
 use millstream_checkpoint::{
     Manifest,
     manifest::{Kind, State},
+    storage::Care,
 };
 use millstream_dataflow::TaskError;
 use millstream_state::description::{DESCRIPTIONS, Description};
@@ -95,7 +96,7 @@ impl Savepoint {
     /// # Errors
     /// If there is none, or something of it is missing or damaged: which file.
     pub fn open(path: &Path) -> Result<Self, TaskError> {
-        Ok(Self { restore: Restore::from_path(path)? })
+        Ok(Self { restore: Restore::from_path(path, Care::Whole)? })
     }
 
     /// Its manifest.

@@ -1,7 +1,7 @@
 //! Sources and sinks of plugins, on threads of their own.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Wake, Waker},
     thread::{self, Thread},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use millstream_checkpoint::Permit;
-use millstream_dataflow::TaskError;
+use millstream_dataflow::{TaskError, graph::execution::Subtask};
 use millstream_executor::blocking::{BlockingSink, BlockingSource, Read};
 use millstream_loader::{OpenSink, Reader, ReaderPage, Writer};
 use millstream_memory::{Buffer, JumboBudget, Segment, segment::JumboError};
@@ -28,17 +28,24 @@ pub(crate) struct Split {
 
 /// Hands out the splits of sources, each once: whoever is free takes the next.
 pub(crate) trait SplitService: Send + Sync {
-    /// The next split of a source that nobody has taken; `None` if there is none.
+    /// The next split for a subtask of a source that nobody has taken; `None` if there is none.
     ///
     /// # Errors
     /// If it cannot be asked for.
-    fn next(&self, node: u32) -> Result<Option<Split>, TaskError>;
+    fn next(&self, subtask: Subtask) -> Result<Option<Split>, TaskError>;
 
-    /// Whether there is none left.
+    /// Whether there is none left for this subtask.
     ///
     /// # Errors
     /// If it cannot be asked for.
-    fn is_exhausted(&self, node: u32) -> Result<bool, TaskError>;
+    fn is_exhausted(&self, subtask: Subtask) -> Result<bool, TaskError>;
+
+    /// A subtask begins anew as it was when it had taken these splits. Those that it took since come to it
+    /// again, and to nobody else: what others have made of event time may be further.
+    ///
+    /// # Errors
+    /// If that cannot be said.
+    fn begin_anew(&self, subtask: Subtask, taken: &[u32]) -> Result<(), TaskError>;
 }
 
 /// The splits of the sources of a job, in the process that enumerated them.
@@ -52,6 +59,10 @@ struct SourceSplits {
     left: VecDeque<Split>,
     /// All that there were when the run began.
     all: Vec<Vec<u8>>,
+    /// By subtask, the numbers of those that it has taken.
+    taken: BTreeMap<u32, BTreeSet<u32>>,
+    /// By subtask, those that it had taken before it began anew, and has not taken again.
+    again: BTreeMap<u32, VecDeque<Split>>,
 }
 
 impl Splits {
@@ -59,36 +70,69 @@ impl Splits {
     pub(crate) fn add(&self, node: u32, splits: Vec<Vec<u8>>) {
         let numbered = splits.iter().cloned().zip(0..);
         let left = numbered.map(|(bytes, number)| Split { number, bytes }).collect();
-        let splits = SourceSplits { left, all: splits };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, splits);
+        let splits = SourceSplits { left, all: splits, ..SourceSplits::default() };
+        self.lock().insert(node, splits);
     }
 
-    /// The next split of a source.
-    pub(crate) fn take(&self, node: u32) -> Option<Split> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get_mut(&node)?.left.pop_front()
+    /// Whether those of a source were added.
+    pub(crate) fn knows(&self, node: u32) -> bool {
+        self.lock().contains_key(&node)
+    }
+
+    /// The next split for a subtask.
+    pub(crate) fn take(&self, subtask: Subtask) -> Option<Split> {
+        let mut all = self.lock();
+        let SourceSplits { left, taken, again, .. } = all.get_mut(&subtask.node)?;
+        let own = again.get_mut(&subtask.index).and_then(VecDeque::pop_front);
+        let split = own.or_else(|| left.pop_front())?;
+        taken.entry(subtask.index).or_default().insert(split.number);
+        Some(split)
     }
 
     /// All splits of all sources, as the run began.
     pub(crate) fn all(&self) -> BTreeMap<u32, Vec<Vec<u8>>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().map(|(node, splits)| (*node, splits.all.clone())).collect()
+        self.lock().iter().map(|(node, splits)| (*node, splits.all.clone())).collect()
     }
 
-    /// Whether a source has none left.
-    pub(crate) fn is_empty(&self, node: u32) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&node).is_none_or(|splits| splits.left.is_empty())
+    /// Whether a source has none left for a subtask.
+    pub(crate) fn is_empty(&self, subtask: Subtask) -> bool {
+        self.lock().get(&subtask.node).is_none_or(|SourceSplits { left, again, .. }| {
+            left.is_empty() && again.get(&subtask.index).is_none_or(VecDeque::is_empty)
+        })
+    }
+
+    /// What a subtask has taken since it had taken those of `taken` comes to it again, in order.
+    pub(crate) fn give_again(&self, subtask: Subtask, taken: &[u32]) {
+        let mut all = self.lock();
+        let Some(splits) = all.get_mut(&subtask.node) else { return };
+        let kept: BTreeSet<u32> = taken.iter().copied().collect();
+        let before = splits.taken.insert(subtask.index, kept).unwrap_or_default();
+        let since = before.into_iter().filter(|number| !taken.contains(number));
+        let again = splits.again.entry(subtask.index).or_default();
+        again.extend(since.filter_map(|number| {
+            let bytes = splits.all.get(number as usize)?.clone();
+            Some(Split { number, bytes })
+        }));
+        again.make_contiguous().sort_by_key(|split| split.number);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, SourceSplits>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SplitService for Splits {
-    fn next(&self, node: u32) -> Result<Option<Split>, TaskError> {
-        Ok(self.take(node))
+    fn next(&self, subtask: Subtask) -> Result<Option<Split>, TaskError> {
+        Ok(self.take(subtask))
     }
 
-    fn is_exhausted(&self, node: u32) -> Result<bool, TaskError> {
-        Ok(self.is_empty(node))
+    fn is_exhausted(&self, subtask: Subtask) -> Result<bool, TaskError> {
+        Ok(self.is_empty(subtask))
+    }
+
+    fn begin_anew(&self, subtask: Subtask, taken: &[u32]) -> Result<(), TaskError> {
+        self.give_again(subtask, taken);
+        Ok(())
     }
 }
 
@@ -99,9 +143,11 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// A source of a plugin, for one subtask.
 pub(crate) struct PluginSource {
     reader: Reader,
-    /// The source's node, by which its splits are asked for.
-    node: u32,
+    /// For whom splits are asked for.
+    subtask: Subtask,
     splits: Arc<dyn SplitService>,
+    /// What is left of a split that was being read at the checkpoint that this one goes on from.
+    resumed: Option<Split>,
     /// The split that is being read.
     reading: Option<u32>,
     /// The splits that were begun.
@@ -122,7 +168,7 @@ impl PluginSource {
     /// Reads rows of at most `record_bytes_max` bytes.
     pub(crate) fn new(
         reader: Reader,
-        node: u32,
+        subtask: Subtask,
         splits: Arc<dyn SplitService>,
         record_bytes_max: u32,
     ) -> Self {
@@ -130,8 +176,9 @@ impl PluginSource {
         let budget = JumboBudget::new(record_bytes_max, record_bytes_max);
         Self {
             reader,
-            node,
+            subtask,
             splits,
+            resumed: None,
             reading: None,
             taken: Vec::new(),
             exhausted: false,
@@ -140,6 +187,27 @@ impl PluginSource {
             record_bytes_max,
             budget,
         }
+    }
+
+    /// Goes on from where its subtask was at a checkpoint of the same run, and takes again what it has
+    /// taken since.
+    ///
+    /// # Errors
+    /// If that cannot be asked for.
+    pub(crate) fn resume(self, position: Position) -> Result<Self, TaskError> {
+        let Position { taken, current } = position;
+        self.splits.begin_anew(self.subtask, &taken)?;
+        Ok(Self { taken, resumed: current, ..self })
+    }
+
+    /// The split to read next: what is left of one that was begun, or a new one.
+    fn next_split(&mut self) -> Result<Option<Split>, TaskError> {
+        if let Some(resumed) = self.resumed.take() {
+            return Ok(Some(resumed));
+        }
+        let next = self.splits.next(self.subtask)?;
+        self.taken.extend(next.iter().map(|split| split.number));
+        Ok(next)
     }
 
     /// Memory for a row that fits no segment. `None` if the one before still holds it; this thread
@@ -183,14 +251,13 @@ impl BlockingSource for PluginSource {
                 }
             }
             if self.reading.is_none() {
-                let Some(split) = self.splits.next(self.node)? else { return Ok(Read::End) };
+                let Some(split) = self.next_split()? else { return Ok(Read::End) };
                 self.reader.begin(&split.bytes)?;
                 self.reading = Some(split.number);
-                self.taken.push(split.number);
                 return Ok(Read::SplitBegins);
             }
             if !self.exhausted && self.ask_at <= Instant::now() {
-                self.exhausted = self.splits.is_exhausted(self.node)?;
+                self.exhausted = self.splits.is_exhausted(self.subtask)?;
                 self.ask_at = Instant::now() + ASK_AGAIN;
                 if self.exhausted {
                     return Ok(Read::LastSplit);
@@ -219,7 +286,7 @@ impl BlockingSource for PluginSource {
         }
         let current = match self.reading {
             Some(number) => Some(Split { number, bytes: self.reader.rest()? }),
-            None => None,
+            None => self.resumed.clone(),
         };
         Ok(Some(position(&self.taken, current)))
     }
@@ -306,5 +373,33 @@ impl BlockingSink for PluginSink {
 
     fn complete(&mut self, permit: Permit) -> Result<(), TaskError> {
         self.prepared.show(&self.sink, permit.checkpoint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_since_a_checkpoint_comes_again_to_who_took_it_alone() {
+        let splits = Splits::default();
+        splits.add(3, (0..6).map(|number| vec![number]).collect());
+        let subtask = |index| Subtask { node: 3, index };
+        let take = |index| splits.take(subtask(index)).map(|split| (split.number, split.bytes));
+        let split = |number: u8| Some((u32::from(number), vec![number]));
+        assert_eq!([take(0), take(1), take(0), take(0), take(1)], [0, 1, 2, 3, 4].map(split));
+        // It was at its first split at the checkpoint.
+        splits.give_again(subtask(0), &[0]);
+        assert!(!splits.is_empty(subtask(0)) && !splits.is_empty(subtask(1)));
+        assert_eq!([take(1), take(1)], [split(5), None]);
+        assert!(splits.is_empty(subtask(1)), "the others are not for this one");
+        assert_eq!(take(0), split(2));
+        // It fails once more before it has read all of them.
+        splits.give_again(subtask(0), &[0]);
+        assert_eq!([take(0), take(0), take(0)], [split(2), split(3), None]);
+        // From the beginning.
+        splits.give_again(subtask(0), &[]);
+        assert_eq!([take(0), take(0), take(0), take(0)], [split(0), split(2), split(3), None]);
+        assert!(splits.is_empty(subtask(0)));
     }
 }

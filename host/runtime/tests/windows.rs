@@ -13,7 +13,7 @@ use millstream::{
     dataflow::{
         Environment,
         operator::{
-            Emit,
+            Emit, WithIdleness,
             window::{CoGroupFunction, Group, WindowAggregate, WindowAssigner},
         },
     },
@@ -256,6 +256,35 @@ fn with_allowed_lateness_a_window_is_emitted_anew() {
         .map(|((key, start, end), (rows, sum))| (key, start, end, rows, sum))
         .collect();
     assert_eq!(last, expected);
+}
+
+/// Another source has one row, and the next a second later: its windows do not wait for that.
+#[test]
+fn windows_do_not_wait_for_a_source_that_is_idle() {
+    let (emitted, add) = counted();
+    let before_the_second = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&before_the_second);
+    let idle = WithIdleness::new(Bounded::new(0), 50);
+    let found: Vec<Summed> = sorted(1, |env| {
+        let slow = move |_, _| {
+            let (emitted, seen) = (Arc::clone(&emitted), Arc::clone(&seen));
+            (0..2u64).map(move |number| {
+                seen.store(emitted.load(Ordering::Relaxed), Ordering::Relaxed);
+                (0, number as i64 * 1000, 0)
+            })
+        };
+        let slow = env.generate(slow).per_second(1).assign_watermarks(idle, |row| row.1);
+        let fast = (0..1000u64).map(|number| (1, number as i64, number));
+        let fast = env.generate(move |_, _| fast.clone()).assign_watermarks(idle, |row| row.1);
+        slow.union(fast)
+            .key_by::<u64, _>(|row| row.0)
+            .window(Tumbling::of(100).unwrap(), |row| row.1)
+            .aggregate(Sum)
+            .inspect(move |row| add.clone()((row.0, row.1, row.3)))
+            .result();
+    });
+    assert_eq!(found.iter().map(|row| row.3).sum::<u64>(), 1002, "no row was late");
+    assert!(before_the_second.load(Ordering::Relaxed) > 900, "most windows came before");
 }
 
 #[derive(Clone)]

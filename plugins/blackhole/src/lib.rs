@@ -23,6 +23,7 @@ impl Sink for Blackhole {
         "Whether to say on standard error how many rows were dropped, when the sink is closed",
     )
     .default("false")];
+    const ROW_KINDS: bool = true;
     type Writer = BlackholeWriter;
 
     fn open(options: &Options, _schema: &Schema) -> Result<Self, Error> {
@@ -71,7 +72,7 @@ millstream_sdk::plugin! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millstream_data::page::{Layout, RowBuilder, Shape};
+    use millstream_data::page::{Layout, RowBuilder, RowKind, Shape};
     use millstream_sdk_test::SinkTest;
 
     #[test]
@@ -92,6 +93,12 @@ mod tests {
             sink.writer(subtask).unwrap().write(&page).unwrap();
         }
         assert_eq!(sink.rows.load(Ordering::Relaxed), 10);
+    }
+
+    #[test]
+    fn changes_are_taken() {
+        let sink = SinkTest::new::<u64>(plugin, "blackhole").with_row_kinds();
+        sink.write_changes(&[(RowKind::Insert, 1u64), (RowKind::Delete, 1)]).unwrap();
     }
 
     #[test]

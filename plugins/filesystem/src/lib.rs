@@ -16,6 +16,7 @@ mod files;
 mod input;
 mod output;
 mod part;
+mod partition;
 mod sink;
 mod source;
 mod split;

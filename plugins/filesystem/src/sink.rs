@@ -1,12 +1,13 @@
 //! The sink.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
     process,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use millstream_sdk::{
@@ -14,7 +15,14 @@ use millstream_sdk::{
     prelude::*,
 };
 
-use crate::{input::Compression, output::Output};
+use crate::{
+    input::Compression,
+    output::Output,
+    partition::{Partitioning, is_directory},
+};
+
+/// The option with the columns of directories.
+const PARTITION_BY: &str = "partition-by";
 
 /// Writes files.
 #[derive(Debug)]
@@ -29,6 +37,12 @@ struct Target {
     format: OpenFormat,
     compression: Compression,
     file_size: u64,
+    /// A file that has been open for so long is followed by another.
+    rollover: Option<Duration>,
+    /// How rows are divided into directories, if they are.
+    partitioning: Option<Partitioning>,
+    /// What is put into each directory of a partition at the end of the input.
+    success_file: Option<String>,
     /// Tells the files of this run from those of others in the directory.
     run: String,
     parts: Mutex<Parts>,
@@ -54,7 +68,34 @@ impl Sink for FileSink {
             "A file that has reached this size is followed by another",
         )
         .default("128 MiB"),
+        OptionDoc::duration(
+            "sink.rolling-policy.rollover-interval",
+            "A file that has been open for so long is followed by another",
+        ),
+        OptionDoc::duration(
+            "sink.rolling-policy.check-interval",
+            "Taken for Flink's sake: files are looked at with each page",
+        ),
+        OptionDoc::string(
+            PARTITION_BY,
+            "Columns, separated by commas, whose values name directories, `dt=2026-01-31/hm=23`, and are \
+             not in the files",
+        ),
+        OptionDoc::string(
+            "sink.partition-commit.policy.kind",
+            "success-file puts an empty file into each partition once the input has ended",
+        ),
+        OptionDoc::string("sink.partition-commit.success-file.name", "What that file is called")
+            .default("_SUCCESS"),
+        OptionDoc::string(
+            "sink.partition-commit.trigger",
+            "Taken for Flink's sake: partitions are complete when the input has ended",
+        ),
+        OptionDoc::string("sink.partition-commit.delay", "As the trigger"),
+        OptionDoc::string("partition.time-extractor.timestamp-pattern", "As the trigger"),
     ];
+    /// If the format keeps them.
+    const ROW_KINDS: bool = true;
     type Writer = FileWriter;
 
     fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
@@ -69,6 +110,24 @@ impl Sink for FileSink {
                 )));
             }
         };
+        let divided = options.value(PARTITION_BY).map(|names| Partitioning::new(names, schema));
+        let (partitioning, schema) = match divided.transpose()? {
+            Some((partitioning, inner)) => (Some(partitioning), &inner.clone()),
+            None => (None, schema),
+        };
+        let success_file = match options.value("sink.partition-commit.policy.kind") {
+            None => None,
+            Some("success-file") => {
+                Some(options.string("sink.partition-commit.success-file.name")?.to_owned())
+            }
+            Some(other) => {
+                return Err(Error::new(format!(
+                    "the option `sink.partition-commit.policy.kind` is `{other}`: it is success-file"
+                )));
+            }
+        };
+        let interval = "sink.rolling-policy.rollover-interval";
+        let rollover = options.value(interval).map(|_| options.duration(interval)).transpose()?;
         let format = options.format("format", schema)?;
         if !format.properties().encodes {
             let name = format.name();
@@ -83,6 +142,9 @@ impl Sink for FileSink {
             format,
             compression,
             file_size: options.bytes("sink.rolling-policy.file-size")?.max(1),
+            rollover,
+            partitioning,
+            success_file,
             run: format!("{:x}-{:x}", since.as_nanos(), process::id()),
             parts: Mutex::default(),
         };
@@ -94,14 +156,21 @@ impl Sink for FileSink {
             target: Arc::clone(&self.target),
             subtask: subtask.index,
             count: 0,
-            part: None,
+            parts: BTreeMap::new(),
             unprepared: Vec::new(),
             bytes: Vec::new(),
+            scratch: Vec::new(),
         })
     }
 
     fn commit(&self) -> Result<(), Error> {
-        self.target.show_pending()
+        self.target.show_pending()?;
+        match &self.target.success_file {
+            Some(name) if self.target.partitioning.is_some() => {
+                mark(&self.target.directory, name).map(|_| ())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn show(&self, transaction: &[u8]) -> Result<(), Error> {
@@ -117,16 +186,20 @@ pub struct FileWriter {
     subtask: u32,
     /// Files so far.
     count: u32,
-    part: Option<Part>,
+    /// The file of each directory, that of the sink itself if there are no others.
+    parts: BTreeMap<String, Part>,
     /// The files since the last checkpoint.
     unprepared: Vec<String>,
     /// The rows of a page as the format writes them.
     bytes: Vec<u8>,
+    /// For the rows of one directory.
+    scratch: Vec<u128>,
 }
 
 /// A file that is being written.
 struct Part {
     path: PathBuf,
+    opened: Instant,
     output: Output,
     encoder: Encoder,
 }
@@ -142,25 +215,22 @@ impl PageWriter for FileWriter {
         if page.rows() == 0 {
             return Ok(());
         }
-        let mut part = match self.part.take() {
-            Some(part) => part,
-            None => self.open_part()?,
-        };
-        self.bytes.clear();
-        part.encoder.encode(page, &mut self.bytes)?;
-        part.write(&self.bytes)?;
-        let full = part.output.bytes() >= self.target.file_size;
-        self.part = Some(part);
-        if full { self.close_part() } else { Ok(()) }
+        let target = Arc::clone(&self.target);
+        let Some(partitioning) = &target.partitioning else { return self.write_to("", page) };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let written = partitioning
+            .divide(page, &mut scratch, |directory, page| self.write_to(directory, page));
+        self.scratch = scratch;
+        written
     }
 
     fn finish(&mut self) -> Result<(), Error> {
-        self.close_part()
+        self.close_parts()
     }
 
     /// The transaction is the names of files, a line each.
     fn prepare(&mut self) -> Result<Vec<u8>, Error> {
-        self.close_part()?;
+        self.close_parts()?;
         let files = std::mem::take(&mut self.unprepared);
         // From now on they are the checkpoint's: this process must not remove them.
         self.target.parts().pending.retain(|pending| !files.contains(pending));
@@ -169,7 +239,25 @@ impl PageWriter for FileWriter {
 }
 
 impl FileWriter {
-    fn open_part(&mut self) -> Result<Part, Error> {
+    /// Writes the rows of a page into the file of a directory.
+    fn write_to(&mut self, directory: &str, page: &ValidPage<'_>) -> Result<(), Error> {
+        let mut part = match self.parts.remove(directory) {
+            Some(part) => part,
+            None => self.open_part(directory)?,
+        };
+        self.bytes.clear();
+        part.encoder.encode(page, &mut self.bytes)?;
+        part.write(&self.bytes)?;
+        let Target { file_size, rollover, .. } = &*self.target;
+        let old = rollover.is_some_and(|rollover| part.opened.elapsed() >= rollover);
+        if old || part.output.bytes() >= *file_size {
+            return self.close_part(part);
+        }
+        self.parts.insert(directory.to_owned(), part);
+        Ok(())
+    }
+
+    fn open_part(&mut self, directory: &str) -> Result<Part, Error> {
         let Target { format, compression, run, .. } = &*self.target;
         let suffix = match compression {
             Compression::None => "",
@@ -177,7 +265,12 @@ impl FileWriter {
             Compression::Zstd => ".zst",
         };
         let (subtask, count, extension) = (self.subtask, self.count, format.name());
-        let name = format!("part-{run}-{subtask}-{count}.{extension}{suffix}");
+        let mut name = format!("part-{run}-{subtask}-{count}.{extension}{suffix}");
+        if !directory.is_empty() {
+            let path = self.target.directory.join(directory);
+            fs::create_dir_all(&path).map_err(|error| failed("make", &path, error))?;
+            name = format!("{directory}/{name}");
+        }
         let hidden = self.target.hidden(&name);
         let mut encoder = format.encoder()?;
         self.bytes.clear();
@@ -187,14 +280,20 @@ impl FileWriter {
         self.target.parts().pending.push(name.clone());
         self.unprepared.push(name);
         self.count += 1;
-        let mut part = Part { path: hidden, output, encoder };
+        let mut part = Part { path: hidden, opened: Instant::now(), output, encoder };
         part.write(&self.bytes)?;
         Ok(part)
     }
 
-    /// Completes the file at hand: all of it is on the disk when this returns.
-    fn close_part(&mut self) -> Result<(), Error> {
-        let Some(mut part) = self.part.take() else { return Ok(()) };
+    fn close_parts(&mut self) -> Result<(), Error> {
+        while let Some((_, part)) = self.parts.pop_first() {
+            self.close_part(part)?;
+        }
+        Ok(())
+    }
+
+    /// Completes a file: all of it is on the disk when this returns.
+    fn close_part(&mut self, mut part: Part) -> Result<(), Error> {
         self.bytes.clear();
         part.encoder.finish(&mut self.bytes)?;
         part.write(&self.bytes)?;
@@ -215,12 +314,17 @@ impl Target {
 
     /// Where a file is until it gets its name.
     fn hidden(&self, name: &str) -> PathBuf {
-        self.directory.join(format!(".{name}.inprogress"))
+        match name.rsplit_once('/') {
+            Some((directory, file)) => {
+                self.directory.join(directory).join(format!(".{file}.inprogress"))
+            }
+            None => self.directory.join(format!(".{name}.inprogress")),
+        }
     }
 
     /// Gives a file its name, if it has not got it already.
     fn show(&self, name: &str) -> Result<(), Error> {
-        if name.contains('/') {
+        if name.rsplit_once('/').is_some_and(|(directory, _)| !is_directory(directory)) {
             return Err(Error::new(format!(
                 "a transaction is damaged: `{name}` is no file's name"
             )));
@@ -252,6 +356,23 @@ impl Drop for Target {
             let _ = fs::remove_file(self.hidden(&name));
         }
     }
+}
+
+/// Puts an empty file of this name into each directory below that has files; whether this one has.
+fn mark(directory: &Path, name: &str) -> Result<bool, Error> {
+    let unreadable = |error| failed("read", directory, error);
+    let mut files = false;
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if !path.is_dir() {
+            files |=
+                path.file_name().is_some_and(|file| !file.as_encoded_bytes().starts_with(b"."));
+        } else if mark(&path, name)? {
+            let success = path.join(name);
+            fs::write(&success, []).map_err(|error| failed("write", &success, error))?;
+        }
+    }
+    Ok(files)
 }
 
 fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {

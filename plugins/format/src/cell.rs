@@ -2,7 +2,10 @@
 
 use std::{fmt, str};
 
-use millstream_sdk::{data::types::DataType, prelude::Field};
+use millstream_sdk::{
+    data::{calendar::days_of_date, types::DataType},
+    prelude::Field,
+};
 
 use crate::{Rows, base64};
 
@@ -144,9 +147,29 @@ impl Cell {
         Ok(rows.put_bytes(column, &bytes).map_or(Put::Full, |()| Put::Done))
     }
 
-    /// Whether numbers have to be taken as they are written: parsers of other formats round them.
-    pub(crate) fn is_fractional(&self) -> bool {
-        matches!(self.kind, Kind::Decimal { .. } | Kind::Float32 | Kind::Float64)
+    /// As [`Cell::put`], of text that is not NULL.
+    #[inline]
+    pub(crate) fn put_text(
+        &self,
+        rows: &mut Rows<'_>,
+        column: usize,
+        text: &str,
+    ) -> Result<Put, CellError> {
+        match self.kind {
+            Kind::String => Ok(rows.put_str(column, text).map_or(Put::Full, |()| Put::Done)),
+            _ => self.put(rows, column, text.as_bytes(), true),
+        }
+    }
+
+    /// Whether any text is a value.
+    pub(crate) fn is_text(&self) -> bool {
+        self.kind == Kind::String
+    }
+
+    /// Whether values are whole numbers.
+    pub(crate) fn is_integer(&self) -> bool {
+        use Kind::{Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
+        matches!(self.kind, Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64)
     }
 
     /// Writes the cell of a column of integers; `false` if it is none, or the number is not one of
@@ -288,23 +311,7 @@ fn date(text: &[u8]) -> Option<i32> {
         digits.iter().try_fold(0i32, |value, byte| Some(value * 10 + i32::from(digit(*byte)?)))
     };
     let (year, month, day) = (number(&[y0, y1, y2, y3])?, number(&[m0, m1])?, number(&[d0, d1])?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + i32::from(leap),
-        _ => return None,
-    };
-    if !(1..=days).contains(&day) {
-        return None;
-    }
-    // Days from the civil calendar: years that begin in March, in eras of 400 years.
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let (era, month) = (shifted.div_euclid(400), (month + 9) % 12);
-    let year_of_era = shifted.rem_euclid(400);
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
+    days_of_date(year, month, day)
 }
 
 /// `HH:mm[:ss[.ffffff]]` as microseconds since midnight.

@@ -1,9 +1,14 @@
 //! JSON lines: an object on each line, nested rows as objects in it.
 
+mod change;
+mod cursor;
 mod decode;
 mod encode;
 mod largest;
-mod member;
+mod object;
+mod scan;
+mod seen;
 
+pub use change::{push_changelog, push_debezium};
 pub use decode::Decoder;
-pub use encode::push_row;
+pub use encode::{push_field, push_row};

@@ -1,4 +1,5 @@
-//! Rows as text, for connectors: CSV and JSON lines, both ways.
+//! Rows as text, for connectors: CSV and JSON lines, both ways; and changelogs, rows with kinds, as
+//! JSON lines that say what becomes of each row.
 //!
 //! Reading is directed by a schema: a decoder is made for the columns that a job asks for, matched
 //! by name, and skips the others. It writes cells straight into the page that is being filled; a
@@ -7,11 +8,13 @@
 //! their elements between semicolons. Byte strings are base64, as Flink writes them. Writing goes
 //! the other way, from the cells of a page to a buffer of text.
 //!
-//! Connectors find them as the formats `csv`, `json` and `text` of this [`plugin`].
+//! Connectors find them as the formats `csv`, `json`, `text`, `changelog-json` and `debezium-json` of
+//! this [`plugin`].
 #![deny(unsafe_code)]
 
 mod base64;
 pub mod cell;
+pub mod change;
 mod columns;
 pub mod csv;
 pub mod json;
@@ -24,7 +27,8 @@ use millstream_sdk::data::page::RowBuilder;
 pub use columns::Columns;
 pub use millstream_sdk::format::{RecordError, Step};
 pub use plugin::{
-    Csv, CsvDecoder, CsvEncoder, Json, JsonDecoder, JsonEncoder, Text, TextDecoder, plugin,
+    ChangeEncoder, ChangelogJson, Csv, CsvDecoder, CsvEncoder, DebeziumJson, Json, JsonDecoder,
+    JsonEncoder, Text, TextDecoder, plugin,
 };
 
 /// The page that a decoder fills.

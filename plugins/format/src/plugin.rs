@@ -1,13 +1,17 @@
-//! The formats of this crate as a plugin: `csv`, `json` and `text`.
+//! The formats of this crate as a plugin: `csv`, `json`, `text`, `changelog-json` and
+//! `debezium-json`.
+
+mod changes;
 
 use millstream_sdk::{prelude::*, source};
 
+pub use self::changes::{ChangeEncoder, ChangelogJson, DebeziumJson};
 use crate::{Columns, csv, json, lines};
 
 millstream_sdk::plugin! {
     name: "formats",
-    summary: "Rows as text: CSV, JSON lines and lines of text",
-    formats: [Csv, Json, Text],
+    summary: "Rows as text: CSV, JSON lines, lines of text, and changelogs as JSON lines",
+    formats: [Csv, Json, Text, ChangelogJson, DebeziumJson],
 }
 
 /// Between fields.
@@ -17,22 +21,31 @@ const QUOTE: &str = "quote-character";
 /// Between the elements of a list.
 const ELEMENT_DELIMITER: &str = "array-element-delimiter";
 
-/// CSV with a header line.
+/// What a header line would say of files that have none.
+const COLUMNS: &str = "columns";
+
+/// CSV with a header line, or without one.
 #[derive(Debug)]
 pub struct Csv {
     dialect: csv::Dialect,
+    /// The header line of files that have none.
+    header: Option<String>,
     columns: Columns,
     multiline: bool,
 }
 
 impl Format for Csv {
     const NAME: &'static str = "csv";
-    const SUMMARY: &'static str = "CSV (RFC 4180) with a header line, columns matched by name";
+    const SUMMARY: &'static str = "CSV (RFC 4180), columns matched by name";
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc::string(DELIMITER, "The character between fields").default(","),
         OptionDoc::string(QUOTE, "The character around fields that need it").default("\""),
         OptionDoc::string(ELEMENT_DELIMITER, "The character between the elements of an array")
             .default(";"),
+        OptionDoc::string(
+            COLUMNS,
+            "The columns of files without a header line, in order, written as that line would be",
+        ),
         OptionDoc::boolean(
             "multiline",
             "Whether quoted fields may contain line ends in files of any size; each file is then \
@@ -46,26 +59,30 @@ impl Format for Csv {
     fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
         let columns = Columns::new(schema)?;
         csv::check(&columns)?;
-        Ok(Self { dialect: dialect(options)?, columns, multiline: options.boolean("multiline")? })
+        let (dialect, multiline) = (dialect(options)?, options.boolean("multiline")?);
+        let header = options.value(COLUMNS).map(str::to_owned);
+        Ok(Self { dialect, header, columns, multiline })
     }
 
     fn properties(&self) -> Properties {
-        Properties { header: true, splits: !self.multiline, ..Properties::BOTH }
+        let header = self.header.is_none();
+        Properties { header, splits: !self.multiline, ..Properties::BOTH }
     }
 
     fn decoder(&self, input: &InputInfo<'_>) -> Result<CsvDecoder, Error> {
-        if input.header.is_empty() {
+        let header = self.header.as_ref().map_or(input.header, String::as_bytes);
+        if header.is_empty() {
             let message = "the file is empty: a header line with the columns was expected";
             return Err(Error::new(message));
         }
-        let header = csv::header_columns(input.header, self.dialect)?;
+        let header = csv::header_columns(header, self.dialect)?;
         let decoder = csv::Decoder::new(self.dialect, &header, &self.columns)?;
         Ok(CsvDecoder { decoder: decoder.multiline(input.whole), whole: input.whole })
     }
 
     fn encoder(&self) -> Result<CsvEncoder, Error> {
         let (dialect, columns) = (self.dialect, self.columns.clone());
-        Ok(CsvEncoder { dialect, columns, cell: Vec::new() })
+        Ok(CsvEncoder { dialect, header: self.header.is_none(), columns, cell: Vec::new() })
     }
 }
 
@@ -135,13 +152,17 @@ impl CsvDecoder {
 #[derive(Debug)]
 pub struct CsvEncoder {
     dialect: csv::Dialect,
+    /// Whether files begin with a header line.
+    header: bool,
     columns: Columns,
     cell: Vec<u8>,
 }
 
 impl Encode for CsvEncoder {
     fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        csv::push_header(out, &self.columns, self.dialect);
+        if self.header {
+            csv::push_header(out, &self.columns, self.dialect);
+        }
         Ok(())
     }
 
@@ -153,21 +174,46 @@ impl Encode for CsvEncoder {
     }
 }
 
+/// How times are written.
+const TIMESTAMPS: &str = "timestamp-format.standard";
+
+/// Whether a format of this name has times as they are written here, and not as ISO-8601.
+fn is_sql(options: &Options, format: &str) -> Result<bool, Error> {
+    match options.string(TIMESTAMPS)? {
+        "SQL" => Ok(true),
+        "ISO-8601" => Ok(false),
+        other => Err(Error::new(format!(
+            "the option `{format}.{TIMESTAMPS}` is SQL or ISO-8601, not {other}"
+        ))),
+    }
+}
+
+fn not_sql(format: &str) -> Error {
+    Error::new(format!("times are not written as ISO-8601 yet: set `{format}.{TIMESTAMPS}` to SQL"))
+}
+
 /// JSON lines.
 #[derive(Debug)]
 pub struct Json {
     columns: Columns,
+    /// Whether times are as they are written here.
+    writes: bool,
 }
 
 impl Format for Json {
     const NAME: &'static str = "json";
     const SUMMARY: &'static str = "JSON lines: an object on each, members matched by name";
-    const OPTIONS: &'static [OptionDoc] = &[];
+    const OPTIONS: &'static [OptionDoc] = &[OptionDoc::string(
+        TIMESTAMPS,
+        "How times are written: SQL (2013-01-31 05:15:00.5); both are read, SQL and ISO-8601",
+    )
+    .default("SQL")];
     type Decoder = JsonDecoder;
     type Encoder = JsonEncoder;
 
-    fn open(_options: &Options, schema: &Schema) -> Result<Self, Error> {
-        Ok(Self { columns: Columns::new(schema)? })
+    fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
+        let writes = is_sql(options, Self::NAME)?;
+        Ok(Self { columns: Columns::new(schema)?, writes })
     }
 
     fn properties(&self) -> Properties {
@@ -175,10 +221,13 @@ impl Format for Json {
     }
 
     fn decoder(&self, _input: &InputInfo<'_>) -> Result<JsonDecoder, Error> {
-        Ok(JsonDecoder(json::Decoder::new(self.columns.clone())))
+        Ok(JsonDecoder(json::Decoder::new(&self.columns)))
     }
 
     fn encoder(&self) -> Result<JsonEncoder, Error> {
+        if !self.writes {
+            return Err(not_sql(Self::NAME));
+        }
         Ok(JsonEncoder { columns: self.columns.clone(), cell: Vec::new() })
     }
 }

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use millstream_sdk::data::{decimal::write_decimal, page::Column, types::DataType};
+use millstream_sdk::data::{
+    calendar::date_of_days, decimal::write_decimal, page::Column, types::DataType,
+};
 
 use crate::base64;
 
@@ -40,7 +42,7 @@ fn write_cell(
             );
             out.write_all(text.as_bytes())
         }
-        DataType::Date => write_date(out, i64::from(column.fixed::<i32>()[row])),
+        DataType::Date => write_date(out, column.fixed::<i32>()[row]),
         DataType::Time => write_time(out, i64::from(column.fixed::<i32>()[row]) * 1000, 3),
         DataType::Timestamp { precision } => {
             write_timestamp(out, column.fixed::<i64>()[row], *precision)
@@ -62,7 +64,7 @@ const DAY_MICROS: i64 = 86_400_000_000;
 
 /// `yyyy-MM-dd HH:mm:ss` and as many decimals as the precision says.
 fn write_timestamp(out: &mut Vec<u8>, micros: i64, precision: u8) -> std::io::Result<()> {
-    write_date(out, micros.div_euclid(DAY_MICROS))?;
+    write_date(out, micros.div_euclid(DAY_MICROS) as i32)?;
     out.write_all(b" ")?;
     write_time(out, micros.rem_euclid(DAY_MICROS), precision)
 }
@@ -78,17 +80,8 @@ fn write_time(out: &mut Vec<u8>, micros: i64, precision: u8) -> std::io::Result<
     Ok(())
 }
 
-/// The civil date of a day since 1970-01-01: years that begin in March, in eras of 400 years.
-fn write_date(out: &mut Vec<u8>, days: i64) -> std::io::Result<()> {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+fn write_date(out: &mut Vec<u8>, days: i32) -> std::io::Result<()> {
+    let (year, month, day) = date_of_days(days);
     write!(out, "{year:04}-{month:02}-{day:02}")
 }
 

@@ -86,7 +86,7 @@ fn csv_text<T: Record>(row: &T) -> String {
 }
 
 fn from_json<T: Record>(line: &str) -> Result<Vec<T>, RecordError> {
-    let mut decoder = json::Decoder::new(Columns::new(&T::schema()).unwrap());
+    let mut decoder = json::Decoder::new(&Columns::new(&T::schema()).unwrap());
     read(|rows| decoder.record(line.as_bytes(), 0, true, rows))
 }
 

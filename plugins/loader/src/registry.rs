@@ -4,6 +4,7 @@ use std::path::Path;
 
 use millstream_abi::{EntryFn, FunctionTable};
 use millstream_data::types::Schema;
+use strsim::levenshtein;
 
 use crate::{
     CallError, ExtensionInfo, FunctionKind, Kind, LoadError, OpenAggregate, OpenFormat, OpenJob,
@@ -296,24 +297,8 @@ fn owner(plugin: &PluginInfo, extension: &ExtensionInfo) -> Name {
 
 /// The known name that is nearest to one that is not known, if one is near.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known.map(|known| (distance(name, known), known)).min()?;
+    let near = known.map(|known| (levenshtein(name, known), known)).min()?;
     (near.0 <= name.len().max(3) / 3 + 1).then_some(near.1)
-}
-
-/// The least number of insertions, deletions and changes between two texts (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -330,8 +315,8 @@ mod tests {
 
     #[test]
     fn distances() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abc", "abc"), 0);
-        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(levenshtein("", "abc"), 3);
+        assert_eq!(levenshtein("abc", "abc"), 0);
+        assert_eq!(levenshtein("kitten", "sitting"), 3);
     }
 }

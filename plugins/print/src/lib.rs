@@ -1,4 +1,5 @@
-//! The `print` connector: a sink that writes rows to standard output, a JSON object each.
+//! The `print` connector: a sink that writes rows to standard output, a JSON object each; rows with
+//! kinds as Flink does, `+I[1, Ada]`.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -6,20 +7,22 @@ use std::{
     sync::Arc,
 };
 
-use millstream_format::{Columns, json};
+use millstream_format::{Columns, change, json};
 use millstream_sdk::prelude::*;
 
 /// Prints rows.
 #[derive(Debug)]
 pub struct PrintSink {
     columns: Arc<Columns>,
+    row_kinds: bool,
     prefix: String,
     to_error: bool,
 }
 
 impl Sink for PrintSink {
     const NAME: &'static str = "print";
-    const SUMMARY: &'static str = "Prints rows, one JSON object a line";
+    const SUMMARY: &'static str =
+        "Prints rows, one JSON object a line; those of a changelog as +I[1, Ada]";
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc::string(
             "print-identifier",
@@ -29,11 +32,13 @@ impl Sink for PrintSink {
         OptionDoc::boolean("standard-error", "Whether to print to standard error instead")
             .default("false"),
     ];
+    const ROW_KINDS: bool = true;
     type Writer = PrintWriter;
 
     fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
         Ok(Self {
             columns: Arc::new(Columns::new(schema)?),
+            row_kinds: schema.row_kinds,
             prefix: options.string("print-identifier")?.into(),
             to_error: options.boolean("standard-error")?,
         })
@@ -48,7 +53,8 @@ impl Sink for PrintSink {
             (prefix, _) => format!("{prefix}:{}> ", subtask.index + 1),
         };
         let columns = Arc::clone(&self.columns);
-        Ok(PrintWriter { columns, prefix, to_error: self.to_error, ..PrintWriter::default() })
+        let Self { row_kinds, to_error, .. } = *self;
+        Ok(PrintWriter { columns, row_kinds, prefix, to_error, ..PrintWriter::default() })
     }
 }
 
@@ -56,6 +62,7 @@ impl Sink for PrintSink {
 #[derive(Debug, Default)]
 pub struct PrintWriter {
     columns: Arc<Columns>,
+    row_kinds: bool,
     prefix: String,
     to_error: bool,
     text: Vec<u8>,
@@ -68,7 +75,12 @@ impl PrintWriter {
         self.text.clear();
         for row in 0..page.rows() {
             self.text.extend_from_slice(self.prefix.as_bytes());
-            json::push_row(&mut self.text, &self.columns, page, row, &mut self.cell);
+            if self.row_kinds {
+                change::push_row(&mut self.text, &self.columns, page, row);
+                self.text.push(b'\n');
+            } else {
+                json::push_row(&mut self.text, &self.columns, page, row, &mut self.cell);
+            }
         }
         &self.text
     }
@@ -110,7 +122,7 @@ mod tests {
     use super::*;
     use millstream_data::{
         Value,
-        page::{Layout, PageBuilder, Shape},
+        page::{Layout, PageBuilder, RowBuilder, RowKind, Shape},
     };
     use millstream_sdk_test::SinkTest;
 
@@ -145,6 +157,30 @@ mod tests {
         assert!(printed(given.clone(), 1).starts_with("out> {"));
         assert!(printed(given, 3).contains("\nout:2> {\"id\":2"));
         assert!(printed(Vec::new(), 3).starts_with("2> {"));
+    }
+
+    #[test]
+    fn changes_begin_with_their_kind() {
+        let schema = <Row as millstream_data::Record>::schema().with_row_kinds();
+        let given = vec![("print-identifier".into(), "out".into())];
+        let sink = PrintSink::open(&Options::new(PrintSink::OPTIONS, given), &schema).unwrap();
+        let subtask = Subtask { index: 0, parallelism: 1, segment_size: 4096 };
+        let mut writer = sink.writer(subtask).unwrap();
+        let shape = Arc::new(Shape::new(&schema));
+        let layout = Arc::new(Layout::fitted(&shape, 4096, 16).unwrap());
+        let mut page = RowBuilder::new(vec![0; 4096], &shape, &layout);
+        let [insert, before, after, delete] =
+            [RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete];
+        for (kind, id) in [(insert, 1i64), (before, 1), (after, 2), (delete, 2)] {
+            page.put_fixed(0, id.to_le_bytes());
+            page.put_null(1);
+            page.put_kind(kind);
+            page.commit();
+        }
+        let sealed = page.seal(false);
+        let lines = writer.lines(&ValidPage::trusted(&sealed.buffer).unwrap()).to_vec();
+        let expected = "out> +I[1, null]\nout> -U[1, null]\nout> +U[2, null]\nout> -D[2, null]\n";
+        assert_eq!(String::from_utf8(lines).unwrap(), expected);
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! Using a format as connectors do.
 
 use millstream_abi::EntryFn;
-use millstream_data::{Value, page::ValidPage, types::Schema, value::Record};
+use millstream_data::{
+    Value,
+    page::{RowKind, ValidPage},
+    row::RowValue,
+    types::Schema,
+    value::Record,
+};
 use millstream_loader::{
     Block, CallError, DecodeError, InputInfo, Kind, OpenFormat, Properties, ReaderPage, Registry,
 };
 
 use crate::{
-    options, plugins,
+    changes, options, plugins,
     segment::{GARBAGE, OTHER_GARBAGE, Segment},
     sink::pages,
 };
@@ -43,6 +49,11 @@ impl FormatTest {
         self
     }
 
+    /// Lets the rows have kinds: the format is opened for a changelog.
+    pub fn with_row_kinds(self) -> Self {
+        Self { schema: self.schema.with_row_kinds(), ..self }
+    }
+
     /// Opens the format.
     ///
     /// # Errors
@@ -72,11 +83,30 @@ impl FormatTest {
     /// # Panics
     /// If a row does not fit a page of 32 KiB.
     pub fn file<T: Value>(&self, rows: &[T]) -> Result<Vec<u8>, CallError> {
+        self.encode(&pages(rows))
+    }
+
+    /// The file that holds these changes, of a format for [rows with kinds](Self::with_row_kinds).
+    ///
+    /// # Errors
+    /// If the format cannot hold them.
+    ///
+    /// # Panics
+    /// If a row does not fit a page of 32 KiB.
+    pub fn file_of_changes<T: Record + RowValue>(
+        &self,
+        changes: &[(RowKind, T)],
+    ) -> Result<Vec<u8>, CallError> {
+        assert_eq!(T::schema().with_row_kinds(), self.schema, "the rows are of the test's type");
+        self.encode(&changes::pages(changes))
+    }
+
+    fn encode(&self, pages: &[Segment]) -> Result<Vec<u8>, CallError> {
         let mut encoder = self.open()?.encoder()?;
         let mut file = Vec::new();
         encoder.begin(&mut file)?;
-        for page in pages(rows) {
-            encoder.encode(&page, &mut file)?;
+        for page in pages {
+            encoder.encode(page, &mut file)?;
         }
         encoder.finish(&mut file)?;
         Ok(file)

@@ -48,6 +48,7 @@
 //! says which part of it.
 #![forbid(unsafe_code)]
 
+mod changes;
 mod format;
 mod function;
 mod options;

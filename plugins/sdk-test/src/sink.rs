@@ -5,13 +5,14 @@ use std::sync::Arc;
 use millstream_abi::EntryFn;
 use millstream_data::{
     Value,
-    page::{Demand, PageBuilder, Shape, Sizing},
+    page::{Demand, PageBuilder, RowKind, Shape, Sizing},
+    row::RowValue,
     types::Schema,
     value::Record,
 };
 use millstream_loader::{CallError, Kind, OpenSink, Registry};
 
-use crate::{options, plugins, segment::Segment};
+use crate::{changes, options, plugins, segment::Segment};
 
 /// A sink under test: its plugin and its options.
 #[derive(Debug)]
@@ -37,6 +38,11 @@ impl SinkTest {
     pub fn option(mut self, name: &str, value: impl Into<String>) -> Self {
         self.options.push((name.into(), value.into()));
         self
+    }
+
+    /// Lets the rows have kinds: the sink is opened for a changelog.
+    pub fn with_row_kinds(self) -> Self {
+        Self { schema: self.schema.with_row_kinds(), ..self }
     }
 
     /// Adds another plugin, such as one with a format that is asked for. The formats csv, json and
@@ -67,6 +73,27 @@ impl SinkTest {
     /// If a row does not fit a page of 32 KiB.
     pub fn write<T: Value>(&self, parts: &[&[T]]) -> Result<(), CallError> {
         self.write_parts(parts, true)
+    }
+
+    /// Writes changes with one writer, and finishes it; of a sink for [rows with
+    /// kinds](Self::with_row_kinds).
+    ///
+    /// # Errors
+    /// If the sink fails.
+    ///
+    /// # Panics
+    /// If a row does not fit a page of 32 KiB.
+    pub fn write_changes<T: Record + RowValue>(
+        &self,
+        changes: &[(RowKind, T)],
+    ) -> Result<(), CallError> {
+        assert_eq!(T::schema().with_row_kinds(), self.schema, "the rows are of the test's type");
+        let sink = self.open()?;
+        let mut writer = sink.writer(0, 1, SEGMENT)?;
+        changes::pages(changes).iter().try_for_each(|page| writer.write(page))?;
+        writer.finish()?;
+        drop(writer);
+        sink.commit()
     }
 
     /// Writes rows and gives up: what a job does that fails or is cancelled.

@@ -210,6 +210,23 @@ fn options_without_documentation() {
 }
 
 #[test]
+fn who_does_not_know_of_kinds_is_given_no_changelog() {
+    let mut registry = millstream_loader::Registry::new();
+    registry.bundle(plugin).expect("the plugin");
+    let schema = Row::schema();
+    registry.sink("silent", &[], &schema).expect("rows without kinds");
+    registry.source("faulty", &[], &schema).expect("rows without kinds");
+    let schema = schema.with_row_kinds();
+    let refused = registry.sink("silent", &[], &schema).expect_err("it is refused").to_string();
+    let expected = "the sink `silent` takes rows that are added and never changed, and these are a \
+                    changelog: use one that takes changes, such as filesystem or print";
+    assert!(refused.contains(expected), "{refused}");
+    let refused = registry.source("faulty", &[], &schema).expect_err("it is refused").to_string();
+    let expected = "the source `faulty` makes rows without kinds, and a changelog was asked for";
+    assert!(refused.contains(expected), "{refused}");
+}
+
+#[test]
 fn a_panic_is_an_error() {
     let sink = SinkTest::new::<Row>(plugin, "silent");
     let said = sink.write::<Row>(&[&[]]).expect_err("it panics").to_string();

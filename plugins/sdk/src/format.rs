@@ -124,6 +124,9 @@ pub trait Format: Sized + Send + Sync + 'static {
     /// The options that it takes. A user writes them behind the format's name: `csv.quote-character`
     /// is the option `quote-character` of the format `csv`.
     const OPTIONS: &'static [OptionDoc];
+    /// Whether it keeps the kinds of rows ([`Schema::row_kinds`]). One that does not is never opened
+    /// for a changelog, whose deletions it would write as rows like any other.
+    const ROW_KINDS: bool = false;
     /// What makes rows of bytes.
     type Decoder: Decode;
     /// What makes bytes of rows.

@@ -15,10 +15,12 @@ use crate::{
     thunk,
 };
 
-/// A sink: opened once for a job in each of its processes, it makes writers.
+/// A sink: opened for each part of a job, it makes writers.
 ///
-/// A job that runs in two processes opens the sink twice. Each of the two holds the writers of its
-/// own subtasks, and commits what they have finished; neither sees the other's. So what is written
+/// A job that runs in two processes opens the sink at least twice. Within a process it is opened once, or,
+/// if the job takes checkpoints, for each group of subtasks that can fail while others go on; such a group
+/// that begins anew drops what it had opened, and opens the sink again. Each holds the writers of its
+/// own subtasks, and commits what they have finished; none sees the others'. So what is written
 /// has to be told apart by [`Subtask::index`], which is unique in the job: one file for each, say.
 ///
 /// What is written is seen when it is committed, and not before: write beside, under a name that
@@ -34,6 +36,10 @@ pub trait Sink: Sized + Send + Sync + 'static {
     const SUMMARY: &'static str;
     /// The options that it takes.
     const OPTIONS: &'static [OptionDoc];
+    /// Whether it takes rows with kinds ([`Schema::row_kinds`]) and asks
+    /// [`ValidPage::row_kind`] what becomes of each. One that does not is never opened for a
+    /// changelog, whose deletions it would take for rows like any other.
+    const ROW_KINDS: bool = false;
     /// What writes pages.
     type Writer: PageWriter;
 
@@ -129,6 +135,13 @@ unsafe extern "C" fn open<S: Sink>(
         // SAFETY: the host lends options and schema for the call.
         let (options, schema) = unsafe { (borrow::options(options)?, borrow::bytes(schema)) };
         let schema = decode_schema(schema).map_err(|error| Error::new(error.to_string()))?;
+        if schema.row_kinds && !S::ROW_KINDS {
+            return Err(Error::new(format!(
+                "the sink `{}` takes rows that are added and never changed, and these are a \
+                 changelog: use one that takes changes, such as filesystem or print",
+                S::NAME
+            )));
+        }
         Ok(Box::new(S::open(&Options::new(S::OPTIONS, options), &schema)?))
     })
 }

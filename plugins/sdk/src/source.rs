@@ -16,8 +16,8 @@ use crate::{
     thunk,
 };
 
-/// A source: opened once for a job in each of its processes, it divides its input into splits and
-/// makes readers.
+/// A source: opened once for a job in each of its processes, and again for subtasks that failed and begin
+/// anew while others go on, it divides its input into splits and makes readers.
 ///
 /// A **split** is a piece of input that one reader reads on its own: a file, a range of bytes, a
 /// partition of a topic. The host hands splits out in order, to whichever reader is free.
@@ -151,6 +151,12 @@ unsafe extern "C" fn open<S: Source>(
         // SAFETY: the host lends options and schema for the call.
         let (options, schema) = unsafe { (borrow::options(options)?, borrow::bytes(schema)) };
         let schema = decode_schema(schema).map_err(|error| Error::new(error.to_string()))?;
+        if schema.row_kinds {
+            return Err(Error::new(format!(
+                "the source `{}` makes rows without kinds, and a changelog was asked for",
+                S::NAME
+            )));
+        }
         let source = S::open(&Options::new(S::OPTIONS, options), &schema)?;
         Ok(Box::new(OpenSource { source, columns: Columns::new(&schema) }))
     })

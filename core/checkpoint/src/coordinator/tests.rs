@@ -435,6 +435,28 @@ fn a_job_stops_with_its_savepoint_or_fails_without() {
 }
 
 #[test]
+fn others_go_on_when_a_task_fails_unless_the_job_ends_or_stops() {
+    let mut job = Job::running(every(100));
+    job.wait();
+    assert!(job.coordinator.lets_others_go_on());
+    job.complete(1);
+    job.step(Input::Savepoint { request: 6 });
+    assert!(job.coordinator.lets_others_go_on(), "they do behind a savepoint");
+    job.complete(2);
+    job.step(Input::StopWithSavepoint { request: 7, drain: false });
+    assert!(!job.coordinator.lets_others_go_on());
+    job.step(Input::Failed { task: A });
+    assert!(job.coordinator.lets_others_go_on(), "it does not stop any more");
+
+    let mut job = Job::running(Config::default());
+    job.step(Input::EndOfData { task: A });
+    job.step(Input::EndOfData { task: B });
+    assert!(job.coordinator.lets_others_go_on(), "tasks wait for the last checkpoint");
+    job.complete(1);
+    assert!(!job.coordinator.lets_others_go_on(), "and end behind it");
+}
+
+#[test]
 fn a_job_that_stopped_does_not_go_back_behind_its_savepoint() {
     let mut job = Job::running(Config { max_concurrent: 2, ..every(100) });
     job.wait();

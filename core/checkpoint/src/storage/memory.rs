@@ -14,7 +14,7 @@ use super::{
     StorageError,
 };
 use crate::Checksum;
-use crate::manifest::{File, Handle, Manifest, is_file_name};
+use crate::manifest::{File, Handle, Manifest, is_file_name, is_shared};
 
 /// What goes wrong, and when.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +47,8 @@ pub struct MemoryStorage(Rc<RefCell<Disk>>);
 #[derive(Debug, Default)]
 struct Disk {
     checkpoints: BTreeMap<u64, BTreeMap<String, Content>>,
+    /// Files that checkpoints share.
+    shared: BTreeMap<String, Content>,
     faults: Faults,
     changes: u64,
 }
@@ -77,7 +79,8 @@ impl MemoryStorage {
     /// Power is lost: what is not durable is gone. Of files that were being written, as many bytes as
     /// `keep` says remain, given how many there are; `None` if the whole file is gone.
     pub fn lose_power(&self, mut keep: impl FnMut(usize) -> Option<usize>) {
-        for files in self.0.borrow_mut().checkpoints.values_mut() {
+        let disk = &mut *self.0.borrow_mut();
+        for files in disk.checkpoints.values_mut().chain([&mut disk.shared]) {
             files.retain(|_, content| {
                 let kept = content.durable.max(keep(content.bytes.len()));
                 content.bytes.truncate(kept.unwrap_or(0));
@@ -90,7 +93,7 @@ impl MemoryStorage {
     /// or not so long.
     pub fn damage(&self, checkpoint: u64, file: &str, damage: Damage) -> bool {
         let mut disk = self.0.borrow_mut();
-        let Some(files) = disk.checkpoints.get_mut(&checkpoint) else { return false };
+        let Some(files) = disk.files(checkpoint, file) else { return false };
         if damage == Damage::Remove {
             return files.remove(file).is_some();
         }
@@ -122,7 +125,8 @@ impl Disk {
     fn write(&mut self, checkpoint: u64, file: &str, bytes: &[u8]) -> Result<(), Cause> {
         let fault = self.change().err();
         let room = self.faults.capacity.map(|capacity| {
-            let files = self.checkpoints.values().flat_map(BTreeMap::values);
+            let files = self.checkpoints.values().chain([&self.shared]);
+            let files = files.flat_map(BTreeMap::values);
             capacity.saturating_sub(files.map(|content| content.bytes.len() as u64).sum())
         });
         let fits = room.map_or(bytes.len(), |room| bytes.len().min(room as usize));
@@ -148,8 +152,15 @@ impl Disk {
     }
 
     fn content(&mut self, checkpoint: u64, file: &str) -> Result<&mut Content, Cause> {
-        let files = self.checkpoints.get_mut(&checkpoint);
-        files.and_then(|files| files.get_mut(file)).ok_or(Cause::NotFound)
+        self.files(checkpoint, file).and_then(|files| files.get_mut(file)).ok_or(Cause::NotFound)
+    }
+
+    /// The files among which one of this name is.
+    fn files(&mut self, checkpoint: u64, file: &str) -> Option<&mut BTreeMap<String, Content>> {
+        match is_shared(file) {
+            true => Some(&mut self.shared),
+            false => self.checkpoints.get_mut(&checkpoint),
+        }
     }
 
     fn complete(&mut self, manifest: &Manifest) -> Result<(), Cause> {
@@ -160,7 +171,12 @@ impl Disk {
             return Err(Cause::Exists);
         }
         for file in &manifest.files {
-            let found = files.get(&file.name).ok_or(Cause::NotFound)?.bytes.len() as u64;
+            let content = match is_shared(&file.name) {
+                // One that is being written is not there yet.
+                true => self.shared.get(&file.name).filter(|content| content.durable.is_some()),
+                false => files.get(&file.name),
+            };
+            let found = content.ok_or(Cause::NotFound)?.bytes.len() as u64;
             if found != file.length {
                 return Err(Cause::Length { expected: file.length, found });
             }
@@ -182,6 +198,13 @@ impl Disk {
 
 fn directory(checkpoint: u64) -> String {
     format!("memory:chk-{checkpoint}")
+}
+
+fn place(checkpoint: u64, file: &str) -> String {
+    match is_shared(file) {
+        true => format!("memory:shared/{file}"),
+        false => format!("{}/{file}", directory(checkpoint)),
+    }
 }
 
 fn error(operation: Operation, checkpoint: u64, cause: Cause) -> StorageError {
@@ -209,7 +232,7 @@ impl CheckpointStorage for MemoryStorage {
             name: name.to_string(),
             checksum: Checksum::new(),
         };
-        if !is_file_name(name) {
+        if !is_file_name(name) || is_shared(name) {
             let what = "no file of a checkpoint can have such a name";
             return Err(file.error(Operation::Create, Cause::Invalid { what }));
         }
@@ -223,6 +246,39 @@ impl CheckpointStorage for MemoryStorage {
         let files = disk.checkpoints.entry(checkpoint).or_default();
         files.insert(name.into(), Content::default());
         Ok(file)
+    }
+
+    fn share(&self, name: &str) -> Result<MemoryFile, StorageError> {
+        let (storage, checksum) = (self.clone(), Checksum::new());
+        let file = MemoryFile { storage, checkpoint: 0, name: name.to_string(), checksum };
+        if !is_shared(name) {
+            let what = "no file that checkpoints share can have such a name";
+            return Err(file.error(Operation::Create, Cause::Invalid { what }));
+        }
+        let mut disk = self.0.borrow_mut();
+        let is_there = disk.shared.contains_key(name);
+        let changed = if is_there { Err(Cause::Exists) } else { disk.change() };
+        changed.map_err(|cause| file.error(Operation::Create, cause))?;
+        disk.shared.insert(name.into(), Content::default());
+        Ok(file)
+    }
+
+    fn shared(&self) -> Result<BTreeMap<String, u64>, StorageError> {
+        let disk = self.0.borrow();
+        let finished = disk.shared.iter().filter(|(_, content)| content.durable.is_some());
+        let length = |content: &Content| content.bytes.len() as u64;
+        Ok(finished.map(|(name, content)| (name.clone(), length(content))).collect())
+    }
+
+    fn unshare(&self, names: &[String]) -> Result<(), StorageError> {
+        let mut disk = self.0.borrow_mut();
+        for name in names.iter().filter(|name| is_shared(name)) {
+            let path = place(0, name);
+            let operation = Operation::Discard;
+            disk.change().map_err(|cause| StorageError { operation, path, cause })?;
+            disk.shared.remove(name);
+        }
+        Ok(())
     }
 
     fn complete(&self, manifest: &Manifest) -> Result<(), StorageError> {
@@ -243,7 +299,7 @@ impl CheckpointStorage for MemoryStorage {
     }
 
     fn metadata(&self, checkpoint: u64) -> Result<Restored, Refused> {
-        let refused = |reason| Refused { checkpoint, path: directory(checkpoint), reason };
+        let refused = |reason| self.refuse(checkpoint, reason);
         let mut disk = self.0.borrow_mut();
         let metadata = disk.content(checkpoint, METADATA).map_err(|cause| {
             refused(Refusal::Storage(error(Operation::Read, checkpoint, cause)))
@@ -252,7 +308,7 @@ impl CheckpointStorage for MemoryStorage {
     }
 
     fn verify(&self, checkpoint: u64, file: &File) -> Result<(), Refused> {
-        let refused = |reason| Refused { checkpoint, path: directory(checkpoint), reason };
+        let refused = |reason| self.refuse(checkpoint, reason);
         let mut disk = self.0.borrow_mut();
         let Ok(content) = disk.content(checkpoint, &file.name) else {
             return Err(refused(Refusal::Missing { file: file.name.clone() }));
@@ -260,6 +316,10 @@ impl CheckpointStorage for MemoryStorage {
         let mut checksum = Checksum::new();
         checksum.update(&content.bytes);
         file.verify(checksum.length(), checksum.value()).map_err(refused)
+    }
+
+    fn refuse(&self, checkpoint: u64, reason: Refusal) -> Refused {
+        Refused { checkpoint, path: directory(checkpoint), reason }
     }
 
     fn read(
@@ -271,7 +331,7 @@ impl CheckpointStorage for MemoryStorage {
     ) -> Result<(), StorageError> {
         let fail = |cause| StorageError {
             operation: Operation::Read,
-            path: format!("{}/{}", directory(checkpoint), handle.file),
+            path: place(checkpoint, &handle.file),
             cause,
         };
         let at = handle.locate(offset, into.len()).map_err(fail)?;
@@ -299,6 +359,13 @@ impl CheckpointStorage for MemoryStorage {
         disk.checkpoints.remove(&checkpoint);
         Ok(())
     }
+
+    fn clean(&self) -> Result<Vec<u64>, StorageError> {
+        self.0.borrow_mut().shared.retain(|_, content| content.durable.is_some());
+        let unfinished = self.unfinished()?;
+        unfinished.iter().try_for_each(|checkpoint| self.discard(*checkpoint))?;
+        Ok(unfinished)
+    }
 }
 
 /// A file in memory that is being written.
@@ -312,7 +379,7 @@ pub struct MemoryFile {
 
 impl MemoryFile {
     fn error(&self, operation: Operation, cause: Cause) -> StorageError {
-        let path = format!("{}/{}", directory(self.checkpoint), self.name);
+        let path = place(self.checkpoint, &self.name);
         StorageError { operation, path, cause }
     }
 }

@@ -57,6 +57,18 @@ impl<'a> Column<'a> {
         bytemuck::cast_slice(bytes)
     }
 
+    /// The bytes of these cells of a column of fixed width, or of views; `None` for other columns.
+    pub fn cells(&self, rows: Range<usize>) -> Option<&'a [u8]> {
+        let width = usize::from(self.entry.width);
+        let bytes = self.bytes.get(self.entry.data..)?;
+        bytes.get(rows.start * width..rows.end * width).filter(|_| width > 0)
+    }
+
+    /// The bytes of the bits of a column of bits, the first row's the lowest of the first byte.
+    pub fn bit_bytes(&self) -> &'a [u8] {
+        &self.bytes[self.entry.data..][..self.entry.length.div_ceil(8)]
+    }
+
     /// The cells of a column of bits.
     pub fn bits(&self) -> BitColumn<'a> {
         BitColumn { bits: &self.bytes[self.entry.data..][..self.entry.length.div_ceil(8)] }
@@ -116,7 +128,12 @@ pub struct Validity<'a> {
     bits: Option<&'a [u8]>,
 }
 
-impl Validity<'_> {
+impl<'a> Validity<'a> {
+    /// The bytes of the bits, the first row's the lowest of the first byte; `None` if no cell is NULL.
+    pub fn bytes(&self) -> Option<&'a [u8]> {
+        self.bits
+    }
+
     /// Whether the cell is a value.
     #[inline]
     pub fn is_valid(&self, row: usize) -> bool {

@@ -44,13 +44,15 @@ use super::{
 /// # Ok::<_, millstream_data::page::Full>(())
 /// ```
 pub struct RowBuilder<B> {
-    buffer: B,
-    shape: Arc<Shape>,
-    layout: Arc<Layout>,
-    rows: u32,
-    heap: usize,
+    pub(super) buffer: B,
+    pub(super) shape: Arc<Shape>,
+    pub(super) layout: Arc<Layout>,
+    pub(super) rows: u32,
+    /// Rows that the page has at most.
+    pub(super) capacity: u32,
+    pub(super) heap: usize,
     /// Where the heap began before the row that is being written.
-    heap_before_row: usize,
+    pub(super) heap_before_row: usize,
     /// Elements so far, by list domain, those begun included; empty for a shape without lists.
     lengths: Vec<u32>,
     /// The same before the row that is being written.
@@ -72,6 +74,7 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
         Self {
             buffer,
             rows: 0,
+            capacity: layout.capacities[0],
             heap,
             heap_before_row: heap,
             lengths: shape.list_lengths(),
@@ -85,7 +88,12 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     /// Whether another row fits as far as its own cells are concerned; its strings and elements may
     /// still not.
     pub fn has_room(&self) -> bool {
-        self.rows < self.layout.capacities[0]
+        self.rows < self.capacity
+    }
+
+    /// Lets the page have at most so many rows, and at least one.
+    pub fn limit(&mut self, rows: u32) {
+        self.capacity = self.capacity.min(rows.max(1));
     }
 
     /// The shape of the rows.
@@ -288,7 +296,7 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     #[inline]
     fn put<R>(&mut self, column: usize, write: impl FnOnce(&mut Cells<'_>, Slot, usize) -> R) -> R {
         assert!(
-            self.rows < self.layout.capacities[0],
+            self.rows < self.capacity,
             "the page has no room for another row: ask `has_room` first"
         );
         let (slot, physical) = (self.layout.slots[column], self.shape.columns[column]);
@@ -315,7 +323,7 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     }
 
     #[inline]
-    fn cells(&mut self) -> Cells<'_> {
+    pub(super) fn cells(&mut self) -> Cells<'_> {
         Cells {
             bytes: &mut self.buffer,
             heap: self.heap,

@@ -24,6 +24,16 @@ pub enum ColumnKind {
 }
 
 impl ColumnKind {
+    /// Whether cells are views of text or bytes.
+    pub fn is_view(self) -> bool {
+        matches!(self, Self::String | Self::Bytes)
+    }
+
+    /// Whether cells are single bits.
+    pub fn is_bit(self) -> bool {
+        self == Self::Bit
+    }
+
     /// The number of this kind in a directory entry.
     pub(super) fn code(self) -> u8 {
         match self {
@@ -92,7 +102,7 @@ impl Shape {
         for field in &schema.fields {
             shape.flatten(field, 0);
         }
-        shape
+        if schema.row_kinds { shape.with_row_kinds() } else { shape }
     }
 
     /// The same shape with a column for the kind of each row.

@@ -2,7 +2,7 @@
 
 use alloc::{sync::Arc, vec, vec::Vec};
 
-use super::{ColumnKind, Layout, Shape};
+use super::{Layout, Shape};
 use crate::value::Value;
 
 /// What rows take of a page beside their own cells.
@@ -118,7 +118,7 @@ impl Sizing {
     /// Pages of `size` bytes for rows of `shape`. `None` if not even one row without long strings
     /// fits: the segment is too small for the schema.
     pub fn new(shape: Arc<Shape>, size: usize) -> Option<Self> {
-        let strings = shape.columns.iter().filter(|column| is_view(column.kind)).count();
+        let strings = shape.columns.iter().filter(|column| column.kind.is_view()).count();
         let means = Means::guess(&shape, FIRST_GUESS_BYTES * strings);
         let layout = Layout::for_means(&shape, size, &means)?;
         Some(Self { shape, layout: Arc::new(layout), size, means })
@@ -215,10 +215,6 @@ impl Sizing {
         }
         fits
     }
-}
-
-fn is_view(kind: ColumnKind) -> bool {
-    matches!(kind, ColumnKind::String | ColumnKind::Bytes)
 }
 
 #[cfg(test)]

@@ -4,9 +4,12 @@ use alloc::vec::Vec;
 use core::{ops::DerefMut, str};
 
 use super::{Row, RowError, RowLayout, cells::place_slot, list};
-use crate::page::{
-    BitColumn, ColumnKind, Demand, Full, OffsetsColumn, RowBuilder, Shape, ValidPage, Validity,
-    ViewColumn,
+use crate::{
+    hash,
+    page::{
+        BitColumn, ColumnKind, Demand, Full, OffsetsColumn, RowBuilder, Shape, ValidPage, Validity,
+        ViewColumn, heap_bytes,
+    },
 };
 
 /// The rows of a page, to be gathered one by one.
@@ -85,6 +88,26 @@ impl<'a> PageRows<'a> {
     pub fn at(&self, row: usize) -> PageRow<'_> {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         PageRow { page: self, row }
+    }
+
+    /// The [hash](crate::hash) of a row's columns that are neither lists nor maps: that of
+    /// [`Row::hash`].
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn hash(&self, row: usize) -> u64 {
+        let columns = self.columns.layout.columns.iter().zip(&self.columns.cells);
+        columns.fold(hash::SEED, |state, (column, (cells, validity))| match cells {
+            _ if column.null_bit.is_some() && !validity.is_valid(row) => hash::null(state),
+            Cells::Bit(bits) => hash::cell(state, &[u8::from(bits.at(row))]),
+            Cells::One(cells) => hash::cell(state, &cells[row]),
+            Cells::Two(cells) => hash::cell(state, &cells[row]),
+            Cells::Four(cells) => hash::cell(state, &cells[row]),
+            Cells::Eight(cells) => hash::cell(state, &cells[row]),
+            Cells::Sixteen(cells) => hash::cell(state, &cells[row]),
+            Cells::Views(views) => hash::bytes(state, views.at(row)),
+            Cells::Lists(_) | Cells::None => state,
+        })
     }
 
     /// Appends a row's bytes to `out`; gives how many.
@@ -214,7 +237,7 @@ pub fn scatter<B: DerefMut<Target = [u8]>>(
     if !page.has_room() {
         return Err(Full);
     }
-    match put_cells(row, page) {
+    match put_cells(row, 0, page) {
         Ok(()) => {
             page.commit();
             Ok(())
@@ -227,6 +250,29 @@ pub fn scatter<B: DerefMut<Target = [u8]>>(
 }
 
 impl Row<'_> {
+    /// Mixes a column that is neither a list nor a map into a [hash](crate::hash).
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn hash(&self, column: usize, state: u64) -> u64 {
+        let at = &self.layout.columns[column];
+        match at.kind {
+            _ if self.is_null(column) => hash::null(state),
+            ColumnKind::String | ColumnKind::Bytes => hash::bytes(state, self.variable(column)),
+            ColumnKind::Offsets | ColumnKind::Group => state,
+            ColumnKind::Bit | ColumnKind::Fixed(_) => {
+                hash::cell(state, &self.bytes[at.offset..at.offset + at.width()])
+            }
+        }
+    }
+
+    /// Bytes of a page's heap that its texts and byte strings take.
+    pub fn heap_bytes(&self) -> usize {
+        let columns = self.layout.columns.iter().enumerate();
+        let texts = columns.filter(|(_, column)| column.is_bytes());
+        texts.map(|(column, _)| heap_bytes(self.variable(column))).sum()
+    }
+
     /// What the row takes at most of a page of this shape beside its own cells.
     pub fn demand(&self, shape: &Shape) -> Demand {
         // At most: short strings need no heap.
@@ -249,12 +295,23 @@ fn count_elements(row: &Row<'_>, shape: &Shape, elements: &mut [u32]) {
     }
 }
 
-fn put_cells<B: DerefMut<Target = [u8]>>(
+/// Writes the cells of a row into those columns of the page's next row that begin with number `first`,
+/// and leaves it to the caller to write the others and to commit.
+///
+/// # Errors
+///
+/// [`Full`] if the page has no room: the caller rolls back.
+///
+/// # Panics
+///
+/// If these columns are not the row's.
+pub fn put_cells<B: DerefMut<Target = [u8]>>(
     row: &Row<'_>,
+    first: usize,
     page: &mut RowBuilder<B>,
 ) -> Result<(), Full> {
     for (index, column) in row.layout.columns.iter().enumerate() {
-        let target = column.page;
+        let target = first + column.page;
         if row.is_null(index) {
             page.put_null(target);
             continue;
@@ -278,7 +335,7 @@ fn put_cells<B: DerefMut<Target = [u8]>>(
                 let list = row.list(index);
                 for element in 0..list.len() {
                     page.begin_element(target)?;
-                    put_cells(&list.at(element), page)?;
+                    put_cells(&list.at(element), first, page)?;
                 }
             }
         }

@@ -55,8 +55,12 @@ impl RowLayout {
         out.len() - begin
     }
 
+    /// Appends the bytes of a row to `out`, whose columns `write` writes one after another.
+    ///
+    /// # Panics
+    /// If it writes more or fewer of them, or one of another width.
     #[inline]
-    fn write(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut RowWriter<'_>)) {
+    pub fn write(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut RowWriter<'_>)) {
         let begin = out.len();
         out.resize(begin + self.fixed_bytes, 0);
         let mut writer = RowWriter { layout: self, begin, out, column: 0 };
@@ -69,7 +73,7 @@ impl RowLayout {
     /// # Panics
     ///
     /// If the layout is not that of `T`'s schema.
-    #[inline]
+    #[inline(always)]
     pub fn decode<'a, T: RowValue>(&self, row: Row<'a>) -> T::View<'a> {
         let mut reader = RowReader::of(row);
         let view = T::read(&mut reader);
@@ -128,8 +132,8 @@ impl RowWriter<'_> {
         }
     }
 
-    /// Whether the next column is nullable, hence left empty if it is not there.
-    fn leave_empty(&mut self) {
+    /// Makes the next column NULL, or zero if it may not be NULL.
+    pub fn leave_empty(&mut self) {
         self.set_null(self.column);
         self.column += 1;
     }

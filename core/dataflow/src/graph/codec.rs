@@ -11,7 +11,7 @@ use super::{
 use crate::sort::SortKey;
 
 /// The first byte of every encoded graph.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Types nest at most so deep.
 const DEPTH_MAX: u32 = 32;
 
@@ -63,7 +63,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<StreamGraph, DecodeError> {
 pub fn encode_schema(schema: &Schema) -> Vec<u8> {
     let mut out = Encoder(Vec::new());
     out.byte(VERSION);
-    out.list(&schema.fields, Encoder::field);
+    out.schema(schema);
     out.0
 }
 
@@ -83,6 +83,11 @@ pub fn decode_schema(bytes: &[u8]) -> Result<Schema, DecodeError> {
 struct Encoder(Vec<u8>);
 
 impl Encoder {
+    fn schema(&mut self, schema: &Schema) {
+        self.byte(u8::from(schema.row_kinds));
+        self.list(&schema.fields, Self::field);
+    }
+
     fn byte(&mut self, value: u8) {
         self.0.push(value);
     }
@@ -120,11 +125,11 @@ impl Encoder {
             NodeKind::Sink(spec) => self.connector(2, spec),
             NodeKind::Result(schema) => {
                 self.byte(3);
-                self.list(&schema.fields, Self::field);
+                self.schema(schema);
             }
             NodeKind::Sort(spec) => {
                 self.byte(4);
-                self.list(&spec.schema.fields, Self::field);
+                self.schema(&spec.schema);
                 self.list(&spec.keys, |out, key| {
                     out.text(&key.field);
                     out.byte(u8::from(key.descending) | u8::from(key.nulls_last) << 1);
@@ -149,7 +154,7 @@ impl Encoder {
             out.text(key);
             out.text(value);
         });
-        self.list(&spec.schema.fields, Self::field);
+        self.schema(&spec.schema);
     }
 
     fn edge(&mut self, edge: &Edge) {
@@ -167,7 +172,7 @@ impl Encoder {
             Partitioning::Global => 6,
             Partitioning::Custom => 7,
         });
-        self.list(&edge.schema.fields, Self::field);
+        self.schema(&edge.schema);
     }
 
     fn field(&mut self, field: &Field) {
@@ -344,7 +349,8 @@ impl<'a> Decoder<'a> {
     }
 
     fn schema(&mut self) -> Decoded<Schema> {
-        Ok(Schema::new(self.list(|input| input.field(0))?))
+        let row_kinds = self.byte()? != 0;
+        Ok(Schema { row_kinds, fields: self.list(|input| input.field(0))? })
     }
 
     fn field(&mut self, depth: u32) -> Decoded<Field> {
@@ -403,7 +409,7 @@ mod tests {
         let spec = ConnectorSpec {
             connector: "filesystem".into(),
             options: vec![("path".into(), "/a".into())],
-            schema: schema.clone(),
+            schema: schema.clone().with_row_kinds(),
         };
         let edge = |from, partitioning| Edge {
             from,

@@ -13,7 +13,7 @@ use millstream_data::{
     page::{PageBuilder, Shape, Sizing, ValidPage},
     value::Record,
 };
-use millstream_exchange::event::{Event, Purpose};
+use millstream_exchange::event::{Event, Purpose, StreamStatus};
 use millstream_memory::{ManagedMemory, Segment, managed::Owner};
 use millstream_segments::HeapArena;
 use millstream_state::{KeyGroups, format::ReadChunk};
@@ -67,6 +67,8 @@ impl StateMemory for Memory {
 pub(crate) enum Out<T> {
     Row(T),
     Watermark(i64),
+    Idle,
+    Active,
 }
 
 struct Io<T> {
@@ -106,9 +108,12 @@ impl<T: Value + Record> ChainIo for Io<T> {
     }
 
     fn event(&mut self, _: u16, _: u32, event: Event) {
-        if let Event::Watermark(time) = event {
-            self.out.push(Out::Watermark(time));
-        }
+        self.out.extend(match event {
+            Event::Watermark(time) => Some(Out::Watermark(time)),
+            Event::Status(StreamStatus::Idle) => Some(Out::Idle),
+            Event::Status(StreamStatus::Active) => Some(Out::Active),
+            _ => None,
+        });
     }
 
     fn ready(&mut self) -> bool {
@@ -164,6 +169,21 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
 
     /// Gives rows to an input of a chain that reads more than one.
     pub(crate) fn push_to<R: Value + Record>(&mut self, input: u16, rows: &[R]) {
+        self.push_while(input, rows, |_| true);
+    }
+
+    /// Gives it rows until it is held back.
+    pub(crate) fn push_until_held_back(&mut self, rows: &[T]) {
+        let stops = self.stops;
+        self.push_while(0, rows, |bench| bench.stops == stops);
+    }
+
+    fn push_while<R: Value + Record>(
+        &mut self,
+        input: u16,
+        rows: &[R],
+        goes_on: impl Fn(&Self) -> bool,
+    ) {
         let sizing = Sizing::new(Arc::new(Shape::new(&R::schema())), SEGMENT).unwrap();
         for rows in rows.chunks(50) {
             let segment = self.io.pages.lease().unwrap();
@@ -172,7 +192,7 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
             let sealed = page.seal(sizing.shape(), false);
             let page = ValidPage::trusted(&sealed.buffer[..sealed.length]).unwrap();
             let mut row = 0;
-            while row < page.rows() {
+            while row < page.rows() && goes_on(self) {
                 row = self.call(|chain, context| chain.process(input, &page, row, context));
             }
         }
@@ -209,7 +229,7 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
     pub(crate) fn rows(&mut self) -> Vec<U> {
         let row = |out| match out {
             Out::Row(row) => Some(row),
-            Out::Watermark(_) => None,
+            _ => None,
         };
         self.take().into_iter().filter_map(row).collect()
     }

@@ -12,7 +12,8 @@
 //!
 //! State may have a [time to live](StateRegistry::living). Two streams with keys of one type share
 //! state and timers in a [`KeyedCoProcessFunction`]; in a [`KeyedBroadcastProcessFunction`] the
-//! second stream's rows go to every subtask, and say what is done with those of the first.
+//! second stream's rows go to every subtask, and say what is done with those of the first. Without keys a
+//! [`ProcessFunction`] keeps lists of its subtask's own.
 //!
 //! ```
 //! use millstream_dataflow::{
@@ -81,6 +82,8 @@ mod broadcast;
 mod chain;
 mod co;
 mod context;
+mod lists;
+mod operator;
 mod parts;
 mod states;
 #[cfg(test)]
@@ -95,6 +98,8 @@ pub use broadcast::{
 pub use chain::ProcessChain;
 pub use co::{CoProcessChain, CoProcessContext, KeyedCoProcessFunction};
 pub use context::{FunctionContext, KeyContext};
+pub use lists::{ListSplit, OperatorList, OperatorRegistry, OperatorStates};
+pub use operator::{OperatorProcessChain, ProcessFunction};
 pub use states::{ListState, MapState, StateRegistry, ValueState};
 
 use crate::chain::TaskError;

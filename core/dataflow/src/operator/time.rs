@@ -1,5 +1,7 @@
 //! Where event time comes from.
 
+mod idle;
+
 use core::{fmt, marker::PhantomData};
 
 use millstream_data::Value;
@@ -7,6 +9,8 @@ use millstream_state::time::{Bounded, WATERMARK_MAX, WATERMARK_MIN};
 
 use super::{Operator, Row, Stage, stateless::opaque};
 use crate::chain::{Context, OpenInfo, Signal, TaskError};
+use idle::Watch;
+pub use idle::WithIdleness;
 
 /// How the watermark follows from rows and their times. Each split of a source has a clone of its own.
 pub trait WatermarkStrategy<T: Value>: Clone + Send + Sync + 'static {
@@ -15,6 +19,12 @@ pub trait WatermarkStrategy<T: Value>: Clone + Send + Sync + 'static {
 
     /// The watermark of the rows so far: those at or before it that still follow are late.
     fn watermark(&self) -> i64;
+
+    /// After how many milliseconds without a row a subtask counts as idle; `None` if it never does. See
+    /// [`WithIdleness`].
+    fn idle_after(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl<T: Value> WatermarkStrategy<T> for Bounded {
@@ -99,11 +109,13 @@ where
 
     fn attach<N: Stage<T>>(self, next: N, _info: &OpenInfo) -> Result<Self::Stage<N>, TaskError> {
         let current = self.strategy.clone();
+        let watch = current.idle_after().map(Watch::new);
         Ok(AssignWatermarksStage {
             operator: self,
             current,
             said: WATERMARK_MIN,
             held: false,
+            watch,
             next,
         })
     }
@@ -120,6 +132,7 @@ pub struct AssignWatermarksStage<W, F, T, N> {
     /// Splits are left that somebody has yet to begin. Nobody knows their times, so there is no
     /// watermark.
     held: bool,
+    watch: Option<Watch>,
     next: N,
 }
 
@@ -154,14 +167,27 @@ where
         if self.current.observe(row, time) && !self.held {
             self.next.signal(Signal::Late, context);
         }
+        if let Some(watch) = &mut self.watch
+            && watch.row(context)
+        {
+            self.next.signal(Signal::Active, context);
+        }
         self.next.push(row, context);
         self.say(context);
+        if let Some(watch) = &mut self.watch
+            && context.is_blocked()
+        {
+            watch.blocked(context);
+        }
     }
 
     fn resume(&mut self, context: &mut Context<'_>) -> bool {
         let resumed = self.next.resume(context);
         if resumed {
             self.say(context);
+            if let Some(watch) = &mut self.watch {
+                watch.called(context);
+            }
         }
         resumed
     }
@@ -173,7 +199,12 @@ where
     fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
         match signal {
             // Time begins here: that of streams before counts only when they end.
-            Signal::Watermark(WATERMARK_MAX) => self.next.signal(signal, context),
+            Signal::Watermark(WATERMARK_MAX) => {
+                if self.watch.as_mut().is_some_and(|watch| core::mem::take(&mut watch.is_idle)) {
+                    self.next.signal(Signal::Active, context);
+                }
+                self.next.signal(signal, context)
+            }
             Signal::Watermark(_) | Signal::Late => true,
             Signal::SplitBegins => {
                 self.current = self.operator.strategy.clone();
@@ -185,9 +216,18 @@ where
                 self.say(context);
                 true
             }
-            Signal::Idle | Signal::Active | Signal::Barrier | Signal::Time(_) => {
+            Signal::Time(_) => {
+                // Nobody knows the times of splits that are left.
+                if let Some(watch) = &mut self.watch
+                    && watch.check(self.held, context)
+                {
+                    self.next.signal(Signal::Idle, context);
+                }
                 self.next.signal(signal, context)
             }
+            // Who has a time of its own for it decides that here.
+            Signal::Idle | Signal::Active if self.watch.is_some() => true,
+            Signal::Idle | Signal::Active | Signal::Barrier => self.next.signal(signal, context),
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Windows that are the same for all keys are divided into **slices**, spans that lie in the same
 //! windows (as in Flink SQL, after Carbone et al., "Cutty", CIKM 2016): a row is folded once, into its
-//! slice, however many windows it is in, and a slice that has ended is merged into its windows. Where
-//! each window is one slice, rows go into windows directly. **Sessions** are windows of each key's own.
+//! slice, however many windows it is in, and sums of neighbouring slices are shared by all windows
+//! ([`SlicedChain`]). Where each window is one slice, rows go into windows directly ([`WindowChain`]).
+//! **Sessions** are windows of each key's own.
 //!
 //! What cannot be folded so has **triggers**, which say when a window is emitted, **evictors**,
 //! which say what of it is left out, and functions that see all of its rows
@@ -62,8 +63,9 @@ mod co_group;
 mod evictor;
 mod function;
 mod join;
-mod panes;
-mod sessions;
+pub(super) mod panes;
+pub(super) mod sessions;
+mod sliced;
 #[cfg(test)]
 mod tests;
 mod trigger;
@@ -71,7 +73,7 @@ mod triggered;
 
 pub(crate) use aggregate::Windowing;
 pub use aggregate::{WindowAggregate, WindowChain};
-pub use assigner::WindowAssigner;
+pub use assigner::{Slices, WindowAssigner};
 pub(crate) use co_group::CoWindowing;
 pub use co_group::{CoGroupChain, CoGroupFunction, Group};
 pub use evictor::{CountEvictor, Evictor, NoEvictor, TimeEvictor};
@@ -79,6 +81,7 @@ pub use function::{ProcessWindowFunction, WindowContext, WindowRows, WindowTimes
 pub use join::WindowJoin;
 pub use sessions::SessionChain;
 pub(crate) use sessions::SessionWindowing;
+pub use sliced::SlicedChain;
 pub use trigger::{
     ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, EventTimeTrigger,
     NeverTrigger, ProcessingTimeTrigger, PurgingTrigger, Trigger, TriggerContext, TriggerResult,

@@ -5,6 +5,7 @@ use core::fmt;
 
 use millstream_data::{
     evolution::{Compatibility, RowRewriting, Snapshot, compatibility},
+    types::Schema,
     value::Record,
 };
 use millstream_state::{
@@ -52,6 +53,11 @@ impl KeyedState {
     /// Says of which type keys are. Before any state is described.
     pub(crate) fn keyed_by<K: Record>(&mut self) {
         self.key = K::schema();
+    }
+
+    /// As [`keyed_by`](Self::keyed_by), for keys whose columns are known only at run time.
+    pub(crate) fn keyed_by_rows_of(&mut self, key: Schema) {
+        self.key = key;
     }
 
     /// What a key consists of.
@@ -166,10 +172,15 @@ pub(crate) fn check(old: &Description, new: &Description) -> Result<Option<Rewri
         sources.push(Source::Flag);
     }
     for ((number, old), (_, new)) in olds.into_iter().zip(news) {
+        let mut count = 1;
         let (old, new) = match (old, new) {
             (old, new) if old == new => {
                 sources.push(Source::Same(number));
                 continue;
+            }
+            (Part::Rows(old, olds), Part::Rows(new, news)) if olds == news => {
+                count = olds;
+                (Snapshot::value(old), Snapshot::value(new))
             }
             (Part::Row(old), Part::Row(new)) => (Snapshot::value(old), Snapshot::value(new)),
             (Part::Key(old), Part::Key(new)) => (Snapshot::key(old), Snapshot::key(new)),
@@ -179,7 +190,7 @@ pub(crate) fn check(old: &Description, new: &Description) -> Result<Option<Rewri
             Compatibility::AsIs => Source::Same(number),
             Compatibility::AfterMigration(plan) => {
                 let rewriting = RowRewriting::new(plan, &old.schema, &new.schema);
-                Source::Row(number, Box::new(rewriting))
+                Source::Rows(number, count, Box::new(rewriting))
             }
             Compatibility::Incompatible(why) => return refuse(&format_args!("values: {why}")),
         });

@@ -12,7 +12,8 @@ use millstream_state::{
 use millstream_storage::BlockingStorage;
 
 use super::{
-    ChainLease, Elsewhere, KeyedState, Layout, failure, hash_of,
+    ChainLease, KeyedState, failure, hash_of,
+    restored::{Elsewhere, Layout},
     store::{drain, wait},
 };
 use crate::chain::{StateFiles, TaskError};

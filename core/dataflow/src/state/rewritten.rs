@@ -33,8 +33,8 @@ pub(crate) enum Source {
     Flag,
     /// A part of the old value, as it is.
     Same(usize),
-    /// A part of the old value, which becomes one of another schema.
-    Row(usize, alloc::boxed::Box<RowRewriting>),
+    /// A part of the old value, so many rows, which become ones of another schema.
+    Rows(usize, u32, alloc::boxed::Box<RowRewriting>),
 }
 
 impl Rewritten {
@@ -107,10 +107,15 @@ impl Rewritten {
             match source {
                 Source::Flag => self.value.push(1),
                 Source::Same(number) => self.value.extend_from_slice(part(*number)),
-                Source::Row(number, rewriting) => {
-                    let rewritten = rewriting.rewrite(part(*number), &mut self.value);
-                    rewritten
-                        .map_err(|error| TaskError::new(format!("a row of state: {error}")))?;
+                Source::Rows(number, count, rewriting) => {
+                    let part = part(*number);
+                    let width = part.len() / (*count).max(1) as usize;
+                    for row in 0..*count as usize {
+                        let row = part.get(row * width..(row + 1) * width).unwrap_or(&[]);
+                        let rewritten = rewriting.rewrite(row, &mut self.value);
+                        rewritten
+                            .map_err(|error| TaskError::new(format!("a row of state: {error}")))?;
+                    }
                 }
             }
         }

@@ -30,7 +30,7 @@ pub trait Pipeline: Clone + Send + Sync + 'static {
 pub struct Pages<T>(PhantomData<fn() -> T>);
 
 impl<T> Pages<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(PhantomData)
     }
 }
@@ -106,7 +106,7 @@ pub struct Then<P, O> {
 }
 
 impl<P, O> Then<P, O> {
-    pub(super) fn new(pipeline: P, operator: O) -> Self {
+    pub(crate) fn new(pipeline: P, operator: O) -> Self {
         Self { pipeline, operator }
     }
 }

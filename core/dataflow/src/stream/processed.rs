@@ -8,13 +8,16 @@ use millstream_data::{Key, Value};
 use super::{KeyedStream, Pipeline, Stream};
 use crate::{
     chain::{Chain, OpenInfo, TaskError},
+    graph::Partitioning,
     operator::{
         Row, Stage,
         process::{
             BroadcastProcessChain, CoProcessChain, KeyedBroadcastProcessFunction,
-            KeyedCoProcessFunction, KeyedProcessFunction, ProcessChain,
+            KeyedCoProcessFunction, KeyedProcessFunction, OperatorProcessChain, ProcessChain,
+            ProcessFunction,
         },
     },
+    writer::Single,
 };
 
 /// The head of a chain that begins with a process function.
@@ -68,6 +71,47 @@ where
     {
         let key = self.selector();
         self.exchange().begin_stateful("process", ProcessPages::new(function, key))
+    }
+}
+
+/// The head of a chain that begins with a process function of rows without keys.
+#[derive(Clone)]
+pub struct OperatorPages<F> {
+    function: F,
+}
+
+impl<F> OperatorPages<F> {
+    pub(crate) fn new(function: F) -> Self {
+        Self { function }
+    }
+}
+
+impl<F> fmt::Debug for OperatorPages<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorPages")
+    }
+}
+
+impl<F: ProcessFunction> Pipeline for OperatorPages<F> {
+    type Out = F::Out;
+
+    fn chain<N: Stage<F::Out>>(
+        &self,
+        next: N,
+        info: &OpenInfo,
+    ) -> Result<Box<dyn Chain>, TaskError> {
+        Ok(Box::new(OperatorProcessChain::new(self.function.clone(), info, next)?))
+    }
+}
+
+impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
+    /// Hands each row to a function that keeps lists of its subtask's own, see [`ProcessFunction`].
+    pub fn process_stateful<F>(self, function: F) -> Stream<F::Out, OperatorPages<F>>
+    where
+        F: ProcessFunction<In = T>,
+    {
+        let rows = self.exchange(Single, Partitioning::Forward);
+        rows.begin_stateful("process", OperatorPages::new(function))
     }
 }
 

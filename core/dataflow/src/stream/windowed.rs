@@ -13,8 +13,8 @@ use crate::{
         Row, Stage,
         window::{
             CoGroupChain, CoGroupFunction, CoWindowing, EventTimeTrigger, EventTimeWindows,
-            Evictor, Listing, NoEvictor, ProcessWindowFunction, Trigger, WindowAggregate,
-            WindowAssigner, WindowChain, WindowJoin, Windowing,
+            Evictor, Listing, NoEvictor, ProcessWindowFunction, SlicedChain, Trigger,
+            WindowAggregate, WindowAssigner, WindowChain, WindowJoin, Windowing,
         },
     },
 };
@@ -68,7 +68,10 @@ where
         info: &OpenInfo,
     ) -> Result<Box<dyn Chain>, TaskError> {
         let (function, windowing) = (self.function.clone(), self.windowing.clone());
-        Ok(Box::new(WindowChain::new(function, windowing, info, next)?))
+        Ok(match windowing.assigner.slices() {
+            Some(slices) => Box::new(SlicedChain::new(function, windowing, slices, info, next)?),
+            None => Box::new(WindowChain::new(function, windowing, info, next)?),
+        })
     }
 }
 

@@ -174,6 +174,11 @@ impl Checkpointing {
                 self.capturing.is_some_and(|(checkpoint, _)| barrier.checkpoint == checkpoint)
             };
             if let Some(barrier) = barrier.filter(ends) {
+                let is_known = lookout.has_overtaken(channel, barrier.checkpoint);
+                lookout.capture(channel, false);
+                if is_known {
+                    continue;
+                }
                 lookout.overtook(channel, barrier.checkpoint);
                 let (barrier, blocked) = (barrier.unaligned(), false);
                 return Some(Input::Barrier { channel: number, sequence: 0, barrier, blocked });
@@ -222,29 +227,12 @@ impl Checkpointing {
 
     /// Captures what waits on a channel, and what will come, in front of the barrier.
     pub fn capture(&mut self, now: u64, channel: usize, receiver: &mut Receiver) {
-        let (Some(lookout), Some((checkpoint, _))) = (&mut self.lookout, self.capturing) else {
+        let Some(lookout) = self.lookout.as_mut().filter(|_| self.capturing.is_some()) else {
             return;
         };
-        match lookout.has_overtaken(channel, checkpoint) {
-            true => {
-                lookout.begin(channel);
-                while let Some(element) = lookout.next(channel, receiver) {
-                    match element {
-                        Element::Event(Event::Barrier(barrier))
-                            if barrier.checkpoint == checkpoint =>
-                        {
-                            break;
-                        }
-                        _ => keep(lookout.origin(channel), element, 0, &mut self.in_flight),
-                    }
-                }
-            }
-            false => {
-                lookout.begin(channel);
-                lookout.capture(channel, true);
-                self.look(now, channel, receiver);
-            }
-        }
+        lookout.begin(channel);
+        lookout.capture(channel, true);
+        self.look(now, channel, receiver);
     }
 
     /// Whether there are checkpoints at all.

@@ -1,66 +1,37 @@
-//! Merging runs of neighbouring age, a few entries at a time.
-//!
-//! Which runs are merged follows size-tiered compaction with a limit on the number of runs (RocksDB calls
-//! it universal): several runs of about the same size become one, so each entry is written once for each
-//! magnitude of the state's size.
+//! Merging parts of runs, a few entries at a time. What is merged next is the [schedule's](crate::schedule).
 
 use alloc::{boxed::Box, collections::BTreeSet, sync::Arc, vec::Vec};
-use core::ops::Range;
 
 use millstream_state::{Kind, Lease, StateError};
 
 use super::{LsmBackend, State};
 use crate::{
     block::Op,
+    hiding::Hiding,
     merge::{Merge, Source, Step},
-    run::Run,
+    schedule::{Job, Limits},
+    stack::{Part, Target},
     stream::Stream,
     writer::{Entry, Writer},
 };
 
-/// Runs of about one size that are worth merging.
-const RUNS_MIN: usize = 4;
-
-/// Runs that are being merged.
+/// Parts that are being merged.
 #[derive(Debug)]
 pub(super) struct Compaction {
+    job: Job,
     pub(super) writer: Writer,
-    /// The runs, the newest first.
-    inputs: Vec<Arc<Run>>,
+    /// The newest first.
     pub(super) streams: Vec<Stream>,
+    /// Namespaces of which nothing older than any of the parts counts.
+    cleared: Vec<(u16, Box<[u8]>)>,
     /// States that are still to be merged; the last is the next.
     states: Vec<u16>,
     state: Option<u16>,
     merge: Merge,
+    /// Whether there is nothing older.
     is_all: bool,
     reserved: u64,
     has_ended: bool,
-}
-
-/// Which runs are merged next, of runs of these sizes, the newest first, that may be merged.
-fn choose(
-    sizes: &[u64],
-    fan_in: usize,
-    runs_max: usize,
-    may: impl Fn(&Range<usize>) -> bool,
-) -> Option<Range<usize>> {
-    for first in 0..sizes.len() {
-        let (mut sum, mut end) = (0, first);
-        while end < sizes.len() && end - first < fan_in && (end == first || sizes[end] <= 2 * sum) {
-            sum += sizes[end];
-            end += 1;
-        }
-        if end - first >= RUNS_MIN.min(fan_in) && may(&(first..end)) {
-            return Some(first..end);
-        }
-    }
-    if sizes.len() <= runs_max {
-        return None;
-    }
-    let count = fan_in.min(sizes.len());
-    let sum = |first: &usize| sizes[*first..*first + count].iter().sum::<u64>();
-    let firsts = (0..=sizes.len() - count).filter(|first| may(&(*first..*first + count)));
-    firsts.min_by_key(sum).map(|first| first..first + count)
 }
 
 impl<L: Lease> LsmBackend<L> {
@@ -81,29 +52,57 @@ impl<L: Lease> LsmBackend<L> {
         Ok(went)
     }
 
+    fn limits(&self) -> Limits {
+        let (layers_max, _) = self.shares.runs(&self.config, self.cache.blocks_max());
+        let (fan_in, slice_min) = (self.shares.fan_in, self.config.slice_min);
+        Limits { fan_in, layers_max, slice_min }
+    }
+
+    /// A buffer was written, to files of so many bytes.
+    pub(super) fn flushed(&mut self, bytes: u64) {
+        let limits = self.limits();
+        self.schedule.flushed(bytes, &self.stack, &limits);
+    }
+
     fn begin_compaction(&mut self) -> bool {
-        if !self.config.merges {
+        if !self.config.merges || self.schedule.is_settled() {
             return false;
         }
-        let sizes: Vec<u64> = self.runs.iter().map(|run| run.place.length).collect();
-        let (runs_max, _) = self.shares.runs(&self.config, self.cache.blocks_max());
-        let may = |chosen: &Range<usize>| self.may_merge(chosen);
-        let chosen = choose(&sizes, self.shares.fan_in(), runs_max, may);
-        let Some(chosen) = chosen.filter(|chosen| chosen.len() > 1) else { return false };
-        let is_all = chosen.end == self.runs.len();
-        let inputs: Vec<_> = self.runs.get(chosen).unwrap_or(&[]).to_vec();
-        let keys = inputs.iter().map(|run| run.index.entries).sum();
+        let limits = self.limits();
+        let Some(job) = self.schedule.next(&mut self.stack, &limits) else { return false };
+        let stack = &self.stack;
+        let mut parts = stack.of_layers(&job.layers, &job.ranks);
+        let older = match job.target {
+            Target::Layer(_) => stack.older(&job.layers, &job.ranks),
+            Target::Bottom => {
+                let slice = stack.at(job.ranks.start).last();
+                let bottom = slice.filter(|part| !parts.iter().any(|known| known.is(part)));
+                let bottom = bottom.and_then(|part| part.within(&job.ranks));
+                parts.extend(bottom);
+                Vec::new()
+            }
+        };
+        let is_all = older.is_empty();
+        let keys = parts.iter().map(Part::keys).sum();
         let (filter, reserved) = self.reserve_filter(keys);
-        let mut states = BTreeSet::new();
-        let mut streams = Vec::new();
-        for run in &inputs {
-            states.extend(run.index.sections.iter().map(|section| section.0));
-            streams.push(Stream::new(self.transfers.number(), run.clone(), self.order));
+        let (mut states, mut cleared) = (BTreeSet::new(), BTreeSet::new());
+        for index in parts.iter().map(|part| &part.run.index) {
+            states.extend(index.sections.iter().map(|section| section.0));
+            cleared.extend(index.cleared.iter().filter(|_| !is_all).cloned());
         }
+        let number = self.take_file();
+        let hiding = Hiding::new(keys, older);
+        let codec = match job.target {
+            Target::Layer(_) => self.codec(self.config.compression.upper),
+            Target::Bottom => self.codec(self.config.compression.bottom),
+        };
+        let zstd = &self.press.zstd;
+        let stream = |part| Stream::new(self.transfers.number(), part, self.order, zstd.clone());
         self.compaction = Some(Compaction {
-            writer: Writer::new(self.take_file(), filter, &mut self.transfers),
-            inputs,
-            streams,
+            job,
+            streams: parts.into_iter().map(stream).collect(),
+            writer: Writer::new(number, codec, filter, hiding, &mut self.transfers),
+            cleared: cleared.into_iter().collect(),
             states: states.into_iter().rev().collect(),
             state: None,
             merge: Merge::new(is_all),
@@ -114,20 +113,12 @@ impl<L: Lease> LsmBackend<L> {
         true
     }
 
-    /// Whether runs may become one. What one of them has cleared would be cleared in all key groups.
-    fn may_merge(&self, chosen: &Range<usize>) -> bool {
-        let runs = self.runs.get(chosen.clone()).unwrap_or(&[]);
-        let is_all = chosen.end == self.runs.len();
-        let clears = runs.iter().any(|run| !run.index.cleared.is_empty());
-        is_all || !clears || runs.windows(2).all(|pair| pair[0].ranks() == pair[1].ranks())
-    }
-
     fn go_on_merging(
         &mut self,
         compaction: &mut Compaction,
         entries: usize,
     ) -> Result<bool, StateError> {
-        let Compaction { writer, inputs, streams, states, state, merge, .. } = compaction;
+        let Compaction { writer, streams, cleared, states, state, merge, .. } = compaction;
         let is_all = compaction.is_all;
         for _ in 0..entries {
             if compaction.has_ended {
@@ -140,7 +131,7 @@ impl<L: Lease> LsmBackend<L> {
             let Some(number) = *state else {
                 let Some(next) = states.pop() else {
                     streams.iter_mut().for_each(|stream| stream.end(&mut self.staging));
-                    writer.finish(if is_all { Vec::new() } else { cleared(inputs) });
+                    writer.finish(core::mem::take(cleared), &mut self.press);
                     compaction.has_ended = true;
                     continue;
                 };
@@ -171,7 +162,7 @@ impl<L: Lease> LsmBackend<L> {
                 None => Some(entry),
             };
             if let Some(entry) = kept {
-                writer.push(number, &self.order, &entry)?;
+                writer.push(number, &self.order, &entry, &mut self.press)?;
                 self.merged += 1;
             }
             stream.take();
@@ -180,23 +171,16 @@ impl<L: Lease> LsmBackend<L> {
     }
 
     fn end_compaction(&mut self, compaction: Compaction) -> Result<(), StateError> {
-        let Compaction { writer, inputs, reserved, .. } = compaction;
-        let run = self.new_run(writer, reserved)?;
-        let first = inputs.first();
-        let is_first = |run: &Arc<Run>| first.is_some_and(|first| Arc::ptr_eq(first, run));
-        // Newer runs may have come in front of them meanwhile.
-        if let Some(first) = self.runs.iter().position(is_first) {
-            self.obsolete.extend(self.runs.splice(first..first + inputs.len(), [run]));
-        }
+        let Compaction { job: Job { ranks, layers, target }, writer, reserved, .. } = compaction;
+        let run = self.new_run(writer, reserved, ranks.clone())?;
+        self.schedule.merged(run.place.length, target);
+        let is_empty = run.index.ends.is_empty() && run.index.cleared.is_empty();
+        let output = (!is_empty).then(|| run.clone());
+        let stack = Arc::make_mut(&mut self.stack);
+        self.obsolete.extend(stack.replace(&ranks, &layers, output, target));
+        self.obsolete.extend(is_empty.then_some(run));
         Ok(())
     }
-}
-
-/// Namespaces of which nothing older than any of the runs counts.
-fn cleared(inputs: &[Arc<Run>]) -> Vec<(u16, Box<[u8]>)> {
-    let all = inputs.iter().flat_map(|run| run.index.cleared.iter().cloned());
-    let all: BTreeSet<_> = all.collect();
-    all.into_iter().collect()
 }
 
 /// The entry, or what is left of it when its time is over: nothing, if nothing older can come up again.
@@ -212,24 +196,4 @@ fn living<'a>(state: &State, entry: Entry<'a>, is_all: bool, now: i64) -> Option
         return Some(entry);
     }
     (!is_all).then_some(Entry { op: Op::Gone, value: &[], ..entry })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_of_one_size_are_merged() {
-        let all = |_: &Range<usize>| true;
-        assert_eq!(choose(&[], 8, 12, all), None);
-        assert_eq!(choose(&[1, 1, 1], 8, 12, all), None);
-        assert_eq!(choose(&[1, 1, 1, 1], 8, 12, all), Some(0..4));
-        assert_eq!(choose(&[1, 10, 10, 11, 9, 300], 8, 12, all), Some(1..5));
-        assert_eq!(choose(&[1, 1, 1, 1, 100], 8, 12, all), Some(0..4));
-        assert_eq!(choose(&[1, 1], 2, 12, all), Some(0..2));
-        assert_eq!(choose(&[1, 10, 100, 1000], 8, 3, all), Some(0..4));
-        assert_eq!(choose(&[1, 10, 100, 1000, 10_000], 2, 3, all), Some(0..2));
-        let last = |chosen: &Range<usize>| chosen.end == 5;
-        assert_eq!(choose(&[1, 10, 100, 1000, 10_000], 2, 3, last), Some(3..5));
-    }
 }

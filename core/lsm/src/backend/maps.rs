@@ -196,15 +196,15 @@ impl<L: Lease> LsmBackend<L> {
         let rank = self.order.rank(key.hash, key.namespace);
         let print = fingerprint(number, key.hash, key.namespace);
         let Some(name) = Name::new(key.key, key.namespace, Some(from)) else { return Ok(None) };
-        for run in &self.runs {
-            if run.ranks().contains(&rank) && run.filter.may_have(print) {
-                let cursor = RunCursor::new(run, self.order, number, rank, name.bytes());
+        for part in self.stack.at(rank) {
+            if part.has(rank) && part.run.filter.may_have(print) {
+                let cursor = RunCursor::new(part, self.order, number, rank, name.bytes());
                 cursors.runs.push(cursor);
-                if self.is_cut_in_run(run, number, key)? {
+                if self.is_cut_in_run(&part.run, number, key)? {
                     break;
                 }
             }
-            if run.hides(number, rank, key.namespace) {
+            if part.hides(number, rank, key.namespace) {
                 break;
             }
         }
@@ -235,11 +235,12 @@ impl<L: Lease> LsmBackend<L> {
             let cursor = BufferCursor::new(number, spec.kind, *tables, self.order, from);
             cursors.buffers.push((at, cursor));
         }
-        for run in &self.runs {
-            cursors.runs.push(RunCursor::new(run, self.order, number, from, &[]));
+        let end = u64::from(group + 1) << 48;
+        for part in self.stack.over(&(from..end)) {
+            cursors.runs.push(RunCursor::new(&part, self.order, number, from, &[]));
         }
         let mut sources = cursors.sources(self);
-        let mut merge = Merge::new(true).until(u64::from(group + 1) << 48);
+        let mut merge = Merge::new(true).until(end);
         let (mut last, mut behind) = (Vec::new(), cursor.entry);
         loop {
             let step = match merge.next(&mut sources) {

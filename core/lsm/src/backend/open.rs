@@ -1,10 +1,15 @@
 //! Opening a backend from the files of snapshots.
 
-use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    vec::Vec,
+};
 use core::fmt;
 
 use millstream_memory::Segment;
 use millstream_state::{KeyHash, Lease, Owned, StateError};
+use millstream_storage::FileId;
 
 use super::LsmBackend;
 use crate::{
@@ -12,14 +17,26 @@ use crate::{
     filter::Filter,
     manifest::{Manifest, ManifestError},
     run::{Run, RunFile, decode},
+    stack::{Part, Stack},
     sum::Sum,
     transfers::Ticket,
 };
 
-/// Runs whose indexes are being read.
+/// Files whose indexes are being read.
 #[derive(Debug)]
 pub(super) struct Opening {
+    /// By layer, then those of the bottom: what is seen of which file.
+    layers: Vec<Vec<RunFile>>,
+    bottom: Vec<RunFile>,
+    /// Files that were not read, each once.
     files: VecDeque<RunFile>,
+    runs: BTreeMap<FileId, Arc<Run>>,
+    reading: Reading,
+}
+
+/// The file whose index is being read.
+#[derive(Debug, Default)]
+struct Reading {
     index: Vec<u8>,
     words: Vec<u64>,
     sum: Sum,
@@ -29,35 +46,47 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    fn new(files: VecDeque<RunFile>) -> Self {
-        Self {
-            files,
-            index: Vec::new(),
-            words: Vec::new(),
-            sum: Sum::default(),
-            asked: 0,
-            is_reading: false,
-        }
+    /// Of what is seen of files, if that is anything.
+    fn new(layers: Vec<Vec<RunFile>>, bottom: Vec<RunFile>) -> Option<Self> {
+        let all = layers.iter().flatten().chain(&bottom);
+        let mut files: Vec<RunFile> = all.copied().collect();
+        files.sort_unstable_by_key(|run| run.file);
+        files.dedup_by_key(|run| run.file);
+        let (files, reading) = (VecDeque::from(files), Reading::default());
+        let runs = BTreeMap::new();
+        (!files.is_empty()).then_some(Self { layers, bottom, files, runs, reading })
+    }
+
+    /// The parts, as far as their runs are there.
+    fn parts(&self, files: &[RunFile]) -> Vec<Part> {
+        let part = |file: &RunFile| {
+            let run = self.runs.get(&file.file)?;
+            Some(Part::new(run.clone(), file.ranks()))
+        };
+        files.iter().filter_map(part).collect()
     }
 
     /// A part of the index or the filter has come.
     pub(super) fn arrived(&mut self, segment: &Segment) -> Result<(), StateError> {
-        self.is_reading = false;
-        let bytes = segment.get(..self.asked).unwrap_or(segment);
-        self.sum.add(bytes);
+        let reading = &mut self.reading;
+        reading.is_reading = false;
+        let bytes = segment.get(..reading.asked).unwrap_or(segment);
+        reading.sum.add(bytes);
         match self.files.front() {
-            Some(file) if self.index.len() < file.index_bytes as usize => {
-                self.index.extend_from_slice(bytes);
+            Some(file) if reading.index.len() < file.index_bytes as usize => {
+                reading.index.extend_from_slice(bytes);
             }
             _ => {
                 let words = bytes.as_chunks::<8>().0;
-                self.words.extend(words.iter().map(|word| u64::from_le_bytes(*word)));
+                reading.words.extend(words.iter().map(|word| u64::from_le_bytes(*word)));
             }
         }
         Ok(())
     }
+}
 
-    fn read(&self) -> u64 {
+impl Reading {
+    fn bytes(&self) -> u64 {
         (self.index.len() + 8 * self.words.len()) as u64
     }
 }
@@ -80,15 +109,21 @@ impl<L: Lease> LsmBackend<L> {
         manifests: &[&[u8]],
     ) -> Result<Self, OpenError> {
         let mut backend = Self::new(lease, owned, hash, config)?;
-        let mut files = VecDeque::new();
+        let misused = |what| StateError::Misused { state: "all".into(), what };
+        let mut seen: Vec<Owned> = Vec::new();
+        let (mut layers, mut bottom) = (Vec::<Vec<RunFile>>::new(), Vec::new());
         let mut states = None;
         for bytes in manifests {
             let manifest = Manifest::decode(bytes)?;
-            let misused = |what| StateError::Misused { state: "all".into(), what };
-            if manifest.owned.max_parallelism != owned.max_parallelism {
+            let of = manifest.owned;
+            if of.max_parallelism != owned.max_parallelism {
                 let what = "was written with another maximum parallelism; restart with that one";
                 return Err(misused(what).into());
             }
+            if seen.iter().any(|known| of.first < known.end && known.first < of.end) {
+                return Err(misused("was written by several subtasks for one key group").into());
+            }
+            seen.push(of);
             let names = manifest.states.iter().map(|state| (state.name.clone(), state.kind));
             let names: Vec<_> = names.collect();
             if *states.get_or_insert_with(|| names.clone()) != names {
@@ -101,18 +136,29 @@ impl<L: Lease> LsmBackend<L> {
                 }
                 backend.states.iter_mut().for_each(|state| state.is_registered = false);
             }
-            let is_seen = manifest.owned.first < owned.end && owned.first < manifest.owned.end;
-            for mut run in manifest.runs.into_iter().filter(|_| is_seen) {
-                backend.next_file = backend.next_file.max(run.file.0.saturating_add(1));
-                let first = manifest.owned.first.max(owned.first);
-                run.first_group = run.first_group.max(first);
-                run.end_group = run.end_group.min(manifest.owned.end.min(owned.end));
-                if run.first_group < run.end_group {
-                    files.push_back(run);
+            let ranks =
+                u64::from(of.first.max(owned.first)) << 48..u64::from(of.end.min(owned.end)) << 48;
+            let mut see = |runs: Vec<RunFile>, into: &mut Vec<RunFile>| {
+                for mut run in runs.into_iter().filter(|_| !ranks.is_empty()) {
+                    backend.next_file = backend.next_file.max(run.file.0.saturating_add(1));
+                    run.first_rank = run.first_rank.max(ranks.start);
+                    run.end_rank = run.end_rank.min(ranks.end);
+                    into.extend((run.first_rank < run.end_rank).then_some(run));
                 }
+            };
+            // What different subtasks have written is of different ranks, and so of one age.
+            for (at, runs) in manifest.layers.into_iter().enumerate() {
+                if layers.len() == at {
+                    layers.push(Vec::new());
+                }
+                layers.get_mut(at).into_iter().for_each(|layer| see(runs.clone(), layer));
             }
+            see(manifest.bottom, &mut bottom);
         }
-        backend.opening = (!files.is_empty()).then(|| Opening::new(files));
+        layers.iter_mut().chain([&mut bottom]).for_each(|runs| {
+            runs.sort_unstable_by_key(|run| run.first_rank);
+        });
+        backend.opening = Opening::new(layers, bottom);
         Ok(backend)
     }
 
@@ -124,21 +170,26 @@ impl<L: Lease> LsmBackend<L> {
     /// Goes on with reading indexes.
     pub(super) fn open_some(&mut self) -> Result<bool, StateError> {
         let Some(opening) = &mut self.opening else { return Ok(true) };
-        if opening.is_reading {
+        let Opening { files, reading, .. } = opening;
+        if reading.is_reading {
             return Ok(false);
         }
-        let Some(file) = opening.files.front().copied() else {
+        let Some(file) = files.front().copied() else {
+            let layers = opening.layers.iter().map(|files| opening.parts(files)).collect();
+            let bottom = opening.parts(&opening.bottom);
+            self.stack = Arc::new(Stack::of(self.order.ranks(), layers, bottom));
+            self.listed = opening.runs.keys().copied().collect();
             self.opening = None;
             return Ok(true);
         };
-        let (at, bytes) = (file.index_at + opening.read(), file.length - file.index_at);
-        if opening.read() < bytes {
+        let (at, bytes) = (file.index_at + reading.bytes(), file.length - file.index_at);
+        if reading.bytes() < bytes {
             let Some(segment) = self.staging.take() else { return Ok(false) };
             // The index and the filter are read separately.
             let index = u64::from(file.index_bytes);
-            let end = if opening.read() < index { index } else { bytes };
-            let length = (end - opening.read()).min(segment.len() as u64) as usize;
-            (opening.asked, opening.is_reading) = (length, true);
+            let end = if reading.bytes() < index { index } else { bytes };
+            let length = (end - reading.bytes()).min(segment.len() as u64) as usize;
+            (reading.asked, reading.is_reading) = (length, true);
             self.transfers.read(Ticket::Index, file.file, at, length, segment);
             return Ok(false);
         }
@@ -149,19 +200,19 @@ impl<L: Lease> LsmBackend<L> {
     /// The index of a file was read.
     fn opened(&mut self, file: RunFile) -> Result<(), StateError> {
         let Some(opening) = &mut self.opening else { return Ok(()) };
+        opening.files.pop_front();
+        let Reading { index, words, sum, .. } = core::mem::take(&mut opening.reading);
         let damaged = |at: usize, what| {
             let offset = file.index_at + at as u64;
             StateError::DamagedFile { file: file.file.0, offset, what }
         };
-        if opening.sum.value() != file.index_sum {
+        if sum.value() != file.index_sum {
             return Err(damaged(0, "the checksum of the index is not that of its bytes"));
         }
-        let index = decode(&opening.index, file.index_at);
+        let index = decode(&index, file.index_at);
         let index = index.map_err(|error| damaged(error.at, error.what))?;
-        let filter = Filter::from_words(core::mem::take(&mut opening.words));
-        let mut files = core::mem::take(&mut opening.files);
-        files.pop_front();
-        *opening = Opening::new(files);
+        self.can_read(index.format)?;
+        let filter = Filter::from_words(words);
         let reserved = index.bytes() + 8 * filter.words().len() as u64;
         if !self.reserve(reserved) {
             return Err(self.out_of_budget("index of a file"));
@@ -170,8 +221,9 @@ impl<L: Lease> LsmBackend<L> {
         let is_restored = true;
         let run = Arc::new(Run { number, place: file, index, filter, reserved, is_restored });
         self.cache.add_run(&run);
-        self.runs.push(run);
-        self.listed.push(file.file);
+        if let Some(opening) = &mut self.opening {
+            opening.runs.insert(file.file, run);
+        }
         Ok(())
     }
 }

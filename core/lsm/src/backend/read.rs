@@ -1,6 +1,6 @@
 //! Finding values: in the write buffers, then in the files, the newest first.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::vec::Vec;
 
 use millstream_state::{Backend, Key, Kind, Lease, Place, StateError};
 
@@ -13,6 +13,7 @@ use crate::{
     merge::Source,
     name::Name,
     run::Run,
+    stack::Part,
 };
 
 /// The upper bits of a page of a [`Place`] say what the lower ones count: pages of a write buffer, the
@@ -61,8 +62,13 @@ impl<L: Lease> LsmBackend<L> {
                 return Ok(true);
             }
         }
+        if self.stack.is_empty() {
+            return Ok(false);
+        }
+        let rank = self.order.rank(key.hash, key.namespace);
         let print = fingerprint(number, key.hash, key.namespace);
-        Ok(self.runs.iter().any(|run| run.filter.may_have(print)))
+        let may_have = |part: &Part| part.has(rank) && part.run.filter.may_have(print);
+        Ok(self.stack.at(rank).iter().any(may_have))
     }
 
     /// Where the value of a key is, or of an entry of its map.
@@ -101,7 +107,7 @@ impl<L: Lease> LsmBackend<L> {
         key: &Key<'_>,
         map_key: Option<&[u8]>,
     ) -> Result<Place, StateError> {
-        if self.runs.is_empty() {
+        if self.stack.is_empty() {
             return Ok(Place::ABSENT);
         }
         let rank = self.order.rank(key.hash, key.namespace);
@@ -109,8 +115,9 @@ impl<L: Lease> LsmBackend<L> {
         let Some(name) = Name::new(key.key, key.namespace, map_key) else {
             return Ok(Place::ABSENT);
         };
-        for run in &self.runs {
-            if run.ranks().contains(&rank) && run.filter.may_have(print) {
+        for part in self.stack.at(rank) {
+            let run = &part.run;
+            if part.has(rank) && run.filter.may_have(print) {
                 match self.find_in_run(run, number, rank, name.bytes())? {
                     InRun::Here { place, more: More::No, .. } => return Ok(place),
                     InRun::Here { more: More::InNextBlock, place, block, .. }
@@ -120,7 +127,7 @@ impl<L: Lease> LsmBackend<L> {
                     }
                     InRun::Here { .. } => {
                         let mut pieces = Vec::new();
-                        self.pieces_in_run(run, number, rank, name.bytes(), &mut pieces)?;
+                        self.pieces_in_run(part, number, rank, name.bytes(), &mut pieces)?;
                         return Ok(self.gather(&pieces));
                     }
                     InRun::Gone => return Ok(Place::ABSENT),
@@ -133,7 +140,7 @@ impl<L: Lease> LsmBackend<L> {
                     InRun::Nothing => {}
                 }
             }
-            if run.hides(number, rank, key.namespace) {
+            if part.hides(number, rank, key.namespace) {
                 return Ok(Place::ABSENT);
             }
         }
@@ -163,13 +170,13 @@ impl<L: Lease> LsmBackend<L> {
     /// The places of all pieces of a name.
     fn pieces_in_run(
         &self,
-        run: &Arc<Run>,
+        part: &Part,
         state: u16,
         rank: u64,
         name: &[u8],
         places: &mut Vec<Place>,
     ) -> Result<(), StateError> {
-        let mut cursor = RunCursor::new(run, self.order, state, rank, name);
+        let mut cursor = RunCursor::new(part, self.order, state, rank, name);
         let mut source = Cached { cache: &self.cache, cursor: &mut cursor };
         let before = places.len();
         while source.fill()? {
@@ -229,12 +236,13 @@ impl<L: Lease> LsmBackend<L> {
         let rank = self.order.rank(key.hash, key.namespace);
         let print = fingerprint(number, key.hash, key.namespace);
         let Some(name) = Name::new(key.key, key.namespace, None) else { return Ok(()) };
-        for run in &self.runs {
-            if run.ranks().contains(&rank) && run.filter.may_have(print) {
+        for part in self.stack.at(rank) {
+            let run = &part.run;
+            if part.has(rank) && run.filter.may_have(print) {
                 match self.find_in_run(run, number, rank, name.bytes())? {
                     InRun::Here { op, .. } => {
                         let mut pieces = Vec::new();
-                        self.pieces_in_run(run, number, rank, name.bytes(), &mut pieces)?;
+                        self.pieces_in_run(part, number, rank, name.bytes(), &mut pieces)?;
                         parts.push(pieces);
                         if op == Op::Whole {
                             return Ok(());
@@ -244,7 +252,7 @@ impl<L: Lease> LsmBackend<L> {
                     InRun::Nothing => {}
                 }
             }
-            if run.hides(number, rank, key.namespace) {
+            if part.hides(number, rank, key.namespace) {
                 return Ok(());
             }
         }

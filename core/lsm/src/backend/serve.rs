@@ -210,7 +210,7 @@ impl<L: Lease> Backend for LsmBackend<L> {
         let Some(found) = self.states.get(usize::from(state.0)) else { return 0 };
         let buffered =
             self.buffers().map(|(_, buffer)| buffer.memory.entries(found.tables.present));
-        let written: u64 = self.runs.iter().map(|run| run.index.entries).sum();
+        let written: u64 = self.stack.runs().iter().map(|run| run.index.entries).sum();
         buffered.sum::<u64>() + written
     }
 

@@ -1,6 +1,6 @@
 //! Snapshots: runs by reference, as files or in the canonical format.
 //!
-//! Opening one freezes the write buffer. When that is written, the runs that there are then are the
+//! Opening one freezes the write buffer. When that is written, the files that there are then are the
 //! snapshot; they are never changed, so it costs nothing to keep them.
 
 use alloc::{sync::Arc, vec::Vec};
@@ -13,8 +13,9 @@ use crate::{
     cached::{Cached, RunCursor},
     manifest::Manifest,
     merge::{Merge, Source, Step},
-    name::{group, split, whole},
-    run::Run,
+    name::{split, whole},
+    run::{Run, RunFile},
+    stack::{Part, Stack},
 };
 
 /// A chunk of more bytes than this is ended.
@@ -25,8 +26,8 @@ const CHUNK: usize = 64 << 10;
 pub(super) struct Snapshot {
     /// Frozen buffers that are part of it and not written yet.
     pending: usize,
-    /// Its runs, when all are written.
-    runs: Option<Vec<Arc<Run>>>,
+    /// Its files, when all are written.
+    stack: Option<Arc<Stack>>,
     reader: Reader,
 }
 
@@ -34,6 +35,8 @@ pub(super) struct Snapshot {
 #[derive(Debug, Default)]
 struct Reader {
     state: u16,
+    /// Key groups of the state that were read.
+    groups: u32,
     cursors: Option<Vec<RunCursor>>,
     merge: Merge,
     /// What was read and is in no chunk yet.
@@ -50,14 +53,19 @@ struct Item {
 }
 
 impl Snapshot {
-    /// A frozen buffer was written, and is the newest of these runs.
-    pub(super) fn flushed(&mut self, runs: &[Arc<Run>]) {
+    /// A frozen buffer was written, and is the newest of these files.
+    pub(super) fn flushed(&mut self, stack: &Arc<Stack>) {
         if self.pending > 0 {
             self.pending -= 1;
             if self.pending == 0 {
-                self.runs = Some(runs.to_vec());
+                self.stack = Some(stack.clone());
             }
         }
+    }
+
+    /// Whether all of it is in files.
+    pub(super) fn is_written(&self) -> bool {
+        self.stack.is_some()
     }
 }
 
@@ -103,8 +111,8 @@ impl<L: Lease> LsmBackend<L> {
             self.freeze()?;
         }
         let pending = self.frozen.len();
-        let runs = (pending == 0).then(|| self.runs.clone());
-        self.snapshot = Some(Snapshot { pending, runs, reader: Reader::default() });
+        let stack = (pending == 0).then(|| self.stack.clone());
+        self.snapshot = Some(Snapshot { pending, stack, reader: Reader::default() });
         Ok(())
     }
 
@@ -118,27 +126,32 @@ impl<L: Lease> LsmBackend<L> {
             return Err(error.clone());
         }
         let Some(snapshot) = &self.snapshot else { return Ok(None) };
-        let Some(runs) = snapshot.runs.clone() else { return Err(StateError::Waits) };
+        let Some(stack) = snapshot.stack.clone() else { return Err(StateError::Waits) };
         self.snapshot = None;
+        let seen = |part: &Part| RunFile {
+            first_rank: part.ranks.start,
+            end_rank: part.ranks.end,
+            ..part.run.place
+        };
+        let bottom = stack.slices().iter().filter_map(|slice| slice.bottom.as_ref());
+        let layers = stack.layers().iter().map(|layer| layer.parts.iter().map(seen).collect());
         let manifest = Manifest {
             owned: self.order.owned(),
             states: self.states.iter().map(|state| state.spec.clone()).collect(),
-            runs: runs.iter().map(|run| run.place).collect(),
+            layers: layers.collect(),
+            bottom: bottom.map(seen).collect(),
         };
         let file = |run: &Arc<Run>| SnapshotFile {
             file: run.place.file,
             length: run.place.length,
             checksum: run.place.checksum,
-            is_new: !self.listed.contains(&run.place.file),
+            is_new: self.listed.binary_search(&run.place.file).is_err(),
         };
-        // A file may be seen twice, with different key groups.
-        let mut files: Vec<SnapshotFile> = runs.iter().map(file).collect();
-        files.sort_unstable_by_key(|file| file.file);
-        files.dedup_by_key(|file| file.file);
-        self.listed = runs.iter().map(|run| run.place.file).collect();
+        let files: Vec<SnapshotFile> = stack.runs().into_iter().map(file).collect();
+        self.listed = files.iter().map(|file| file.file).collect();
         self.last_snapshot += 1;
         let number = self.last_snapshot;
-        self.kept.push((number, runs));
+        self.kept.push((number, stack));
         Ok(Some(SnapshotFiles { number, manifest: manifest.encode(), files }))
     }
 
@@ -154,17 +167,23 @@ impl<L: Lease> LsmBackend<L> {
             return Err(error.clone());
         }
         let Self { snapshot, cache, states, order, .. } = self;
-        let Some(Snapshot { runs, reader, .. }) = snapshot else { return Ok(false) };
-        let Some(runs) = runs else { return Err(StateError::Waits) };
+        let Some(Snapshot { stack, reader, .. }) = snapshot else { return Ok(false) };
+        let Some(stack) = stack else { return Err(StateError::Waits) };
         let begin = out.len();
         let mut chunks = Chunks { chunk: None, map: Vec::new() };
         let mut out = Some(out);
         while usize::from(reader.state) < states.len() {
-            let (state, ranks) = (reader.state, order.ranks());
+            let (state, owned) = (reader.state, order.owned());
+            let group = owned.first + reader.groups;
+            if group >= owned.end {
+                (reader.state, reader.groups) = (state + 1, 0);
+                continue;
+            }
             let cursors = reader.cursors.get_or_insert_with(|| {
-                reader.merge = Merge::new(true);
-                let cursor = |run| RunCursor::new(run, *order, state, ranks.start, &[]);
-                runs.iter().map(cursor).collect()
+                let ranks = u64::from(group) << 48..u64::from(group + 1) << 48;
+                reader.merge = Merge::new(true).until(ranks.end);
+                let cursor = |part: &Part| RunCursor::new(part, *order, state, ranks.start, &[]);
+                stack.over(&ranks).iter().map(cursor).collect()
             });
             let source = |cursor| Cached { cache, cursor };
             let mut sources: Vec<_> = cursors.iter_mut().map(source).collect();
@@ -183,14 +202,14 @@ impl<L: Lease> LsmBackend<L> {
                     let entry = source.entry();
                     let item = reader.item.get_or_insert_with(|| Item {
                         state,
-                        group: group(entry.rank),
+                        group,
                         name: entry.name.to_vec(),
                         value: Vec::new(),
                     });
                     item.value.extend_from_slice(entry.value);
                     source.take();
                 }
-                None => (reader.state, reader.cursors) = (state + 1, None),
+                None => (reader.groups, reader.cursors) = (reader.groups + 1, None),
             }
             if chunks.length() > CHUNK {
                 return Ok(chunks.end());

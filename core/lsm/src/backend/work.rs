@@ -5,7 +5,7 @@ use alloc::{boxed::Box, sync::Arc};
 use millstream_state::{Lease, StateError};
 use millstream_storage::{Completion, Lent, Request, Submit};
 
-use super::LsmBackend;
+use super::{LsmBackend, flush::Flush, snapshot::Snapshot};
 use crate::transfers::Ticket;
 
 impl<L: Lease> LsmBackend<L> {
@@ -36,7 +36,9 @@ impl<L: Lease> LsmBackend<L> {
         }
         self.read_wanted();
         let flushes = self.flush_some(entries)?;
-        let merges = self.compact_some(entries)?;
+        // A barrier does not wait for what is merged.
+        let has_time = self.snapshot.as_ref().is_none_or(Snapshot::is_written);
+        let merges = has_time && self.compact_some(entries)?;
         self.delete_obsolete();
         Ok(flushes || merges)
     }
@@ -48,6 +50,7 @@ impl<L: Lease> LsmBackend<L> {
             || self.flush.is_some()
             || !self.frozen.is_empty()
             || self.compaction.is_some()
+            || self.config.merges && !self.schedule.is_settled()
             || self.cache.is_wanted()
     }
 
@@ -59,7 +62,7 @@ impl<L: Lease> LsmBackend<L> {
     /// Asks for the blocks that calls wait for.
     fn read_wanted(&mut self) {
         // The others are for streams and writers.
-        let max = (self.staging.max() - self.shares.fan_in() - 2).max(self.staging.max() / 4);
+        let max = (self.staging.max() - self.shares.fan_in - 2).max(self.staging.max() / 4);
         while self.reading.len() < max && self.staging.room() > 0 && self.cache.is_wanted() {
             let Some(segment) = self.staging.take() else { return };
             let Some(wanted) = self.cache.next_wanted() else {
@@ -110,13 +113,11 @@ impl<L: Lease> LsmBackend<L> {
             outcome = Ok(());
         }
         let is_done = outcome.is_ok();
-        let writers = [
-            self.flush.as_mut().map(|flush| &mut flush.writer),
-            self.compaction.as_mut().map(|compaction| &mut compaction.writer),
-        ];
         let left = match ticket {
             Ticket::Create { writer } | Ticket::Write { writer } | Ticket::Sync { writer } => {
-                let mut writers = writers.into_iter().flatten();
+                let flushed = self.flush.iter_mut().flat_map(Flush::writers);
+                let merged = self.compaction.iter_mut().map(|it| &mut it.writer);
+                let mut writers = flushed.chain(merged);
                 if is_done && let Some(found) = writers.find(|found| found.number() == writer) {
                     found.landed(ticket);
                 }
@@ -139,7 +140,7 @@ impl<L: Lease> LsmBackend<L> {
                 {
                     let length = self.cache.length_of(run, block);
                     let bytes = segment.get(..length).unwrap_or(segment);
-                    outcome = self.cache.insert(run, block, bytes);
+                    outcome = self.cache.insert(run, block, bytes, self.press.zstd.as_deref());
                 } else {
                     self.cache.missed(run, block);
                 }

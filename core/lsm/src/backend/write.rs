@@ -1,14 +1,12 @@
 //! Writing: into the buffer, which is frozen when it is full.
 
 use millstream_state::{
-    Backend, Column, Key, Keys, Kind, Lease, StateError, StateId, StateSpec, Stopped,
+    Backend, Column, IN_PLACE_MAX, Key, Keys, Kind, Lease, StateError, StateId, StateSpec, Stopped,
 };
 
 use super::{FROZEN_MAX, LsmBackend, State};
 use crate::buffer::{Tables, WriteBuffer};
 
-/// Bytes of the longest value that is updated in place.
-const IN_PLACE_MAX: usize = 800;
 /// Keys behind one that waits whose blocks are asked for as well.
 const LOOK_AHEAD: usize = 512;
 
@@ -23,7 +21,7 @@ impl<L: Lease> LsmBackend<L> {
             return Err(StateError::Waits);
         }
         let (_, runs_max) = self.shares.runs(&self.config, self.cache.blocks_max());
-        if self.runs.len() >= runs_max {
+        if self.stack.depth() >= runs_max {
             // Whoever reads has to look into all of them.
             return Err(StateError::Waits);
         }

@@ -159,11 +159,6 @@ impl BlockCursor {
         self.op = None;
     }
 
-    /// Whether it is in front of the first entry.
-    pub fn is_rewound(&self) -> bool {
-        self.next == 0
-    }
-
     /// Goes to the next entry; `false` if there was none.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ fn built(entries: &Entries) -> Vec<u8> {
         builder.push(name, *piece, *op, value);
     }
     let bytes = builder.finish().to_vec();
-    assert!(bytes.len() <= BLOCK_MAX);
+    assert!(bytes.len() + TAIL <= BLOCK_MAX);
     bytes
 }
 
@@ -53,7 +53,6 @@ proptest! {
     #[test]
     fn what_is_built_is_read(entries in entries()) {
         let bytes = built(&entries);
-        prop_assert_eq!(Block::check(&bytes), Ok(()));
         let block = Block::open(&bytes).unwrap();
         let mut cursor = BlockCursor::default();
         for ((_, name, piece), (op, value)) in &entries {
@@ -89,14 +88,6 @@ proptest! {
             }
         }
     }
-
-    #[test]
-    fn damage_is_found(entries in entries(), at in any::<usize>(), bit in 0..8u8) {
-        let mut bytes = built(&entries);
-        let at = at % bytes.len();
-        bytes[at] ^= 1 << bit;
-        prop_assert!(Block::check(&bytes).is_err());
-    }
 }
 
 #[test]
@@ -104,7 +95,7 @@ fn the_longest_entry_fits_an_empty_block() {
     let (mut builder, name) = (BlockBuilder::default(), [7; name::NAME_MAX]);
     assert!(builder.has_room(&name, &[0; PIECE_MAX]));
     builder.push(&name, u32::MAX, Op::Whole, &[0; PIECE_MAX]);
-    assert!(builder.finish().len() <= BLOCK_MAX);
+    assert!(builder.finish().len() + TAIL <= BLOCK_MAX);
 }
 
 #[test]
@@ -116,6 +107,5 @@ fn the_format_never_changes() {
     let bytes = builder.finish();
     let expected =
         [&[0, 0, 5, 1, 1, 0, 0, 0, b'k', b'v'][..], &[5, 4, 1, 3, 0, b'l'], &[0, 0, 1, 0]];
-    assert_eq!(bytes[..20], expected.concat());
-    assert_eq!(Block::check(&[0; 7]).unwrap_err().what, "a block is longer");
+    assert_eq!(bytes, expected.concat());
 }

@@ -4,15 +4,22 @@ use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
 use super::{Index, Span};
-use crate::{block::BLOCK_MAX, bytes::Reader};
+use crate::{block::BLOCK_MAX, bytes::Reader, compression::Format};
 
 const MAGIC: [u8; 4] = *b"MSLR";
-const VERSION: u16 = 1;
+
+fn version(format: Format) -> u16 {
+    match format {
+        Format::Untagged => 1,
+        Format::Tagged => 2,
+        Format::WithZstd => 3,
+    }
+}
 
 /// Appends an index to `out`.
 pub fn encode(index: &Index, out: &mut Vec<u8>) {
     out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&version(index.format).to_le_bytes());
     out.extend_from_slice(&(index.sections.len() as u16).to_le_bytes());
     out.extend_from_slice(&(index.ends.len() as u32).to_le_bytes());
     out.extend_from_slice(&(index.spans.len() as u32).to_le_bytes());
@@ -64,10 +71,13 @@ pub fn decode(bytes: &[u8], blocks: u64) -> Result<Index, IndexError> {
     let magic: [u8; 4] = reader.array()?;
     reader.check(magic == MAGIC, "no index begins like this")?;
     let version = reader.u16()?;
-    reader.check(version == VERSION, "it has a version that this program does not read")?;
+    let what = "it has a format that this program does not read";
+    let formats = [Format::Untagged, Format::Tagged, Format::WithZstd];
+    let format = formats.into_iter().find(|format| self::version(*format) == version);
+    let format = format.ok_or(IndexError { at: reader.at, what })?;
     let states = reader.u16()?;
     let (count, spans, cleared) = (reader.u32()?, reader.u32()?, reader.u32()?);
-    let mut index = Index { entries: reader.u64()?, ..Index::default() };
+    let mut index = Index { format, entries: reader.u64()?, ..Index::default() };
     // Nothing is allocated for what the bytes cannot have.
     reader.check(reader.left() / 16 >= count as usize, "it has more blocks than bytes")?;
     sections(&mut reader, states, count, &mut index)?;

@@ -8,6 +8,7 @@ use super::*;
 fn index() -> Index {
     let span = |block, name: &[u8]| Span { block, name: name.into() };
     Index {
+        format: Format::Tagged,
         sections: vec![(1, 0..2), (4, 2..8)],
         ends: (1..=8).map(|block| block * 100).collect(),
         last: vec![10, 20, 3, 5, 5, 9, 9, 12],
@@ -22,6 +23,15 @@ fn what_is_written_is_read() {
     let mut bytes = Vec::new();
     encode(&index(), &mut bytes);
     assert_eq!(decode(&bytes, 800), Ok(index()));
+    for format in [Format::Untagged, Format::WithZstd] {
+        let (other, mut bytes) = (Index { format, ..index() }, Vec::new());
+        encode(&other, &mut bytes);
+        assert_eq!(decode(&bytes, 800), Ok(other));
+    }
+    let mut newer = bytes.clone();
+    newer[4] = 4;
+    let error = decode(&newer, 800).unwrap_err();
+    assert_eq!(error.what, "it has a format that this program does not read");
     assert!(decode(&bytes, 801).is_err());
     for at in 0..bytes.len() {
         assert!(decode(&bytes[..at], 800).is_err(), "cut at {at}");

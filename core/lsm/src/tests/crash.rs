@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use std::{collections::BTreeMap, vec, vec::Vec};
+use std::{collections::BTreeMap, sync::Arc, vec, vec::Vec};
 
 use millstream_state::{
     Backend, Column, Cursor, Key, Kind, Owned, StateError, StateId, StateSpec, contract, list,
@@ -10,8 +10,8 @@ use millstream_state::{
 use millstream_storage::{Faults, FileId, MemoryStorage, Request, Storage, Submit};
 use proptest::{collection, prelude::*};
 
-use super::{Machine, lease};
-use crate::{LsmBackend, LsmConfig, SnapshotFiles};
+use super::{Machine, compressed::Zstd, lease};
+use crate::{LsmBackend, LsmConfig, SnapshotFiles, compression::Levels};
 
 const OWNED: Owned = Owned { first: 0, end: 8, max_parallelism: 8 };
 const BUDGET: u64 = 1 << 20;
@@ -22,13 +22,15 @@ const FILES: u64 = 10_000;
 const COUNTS: StateId = StateId(0);
 const LISTS: StateId = StateId(1);
 const MAPS: StateId = StateId(2);
+const PANES: StateId = StateId(3);
 
-/// What the three states have.
+/// What the states have: in the last are keys in namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Model {
     counts: BTreeMap<u32, u64>,
     lists: BTreeMap<u32, Vec<u32>>,
     maps: BTreeMap<(u32, u8), Vec<u8>>,
+    panes: BTreeMap<(u32, u8), u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ enum Operation {
     Put { key: u32, map_keys: u8, size: usize },
     Remove { first: u32, keys: u32 },
     RemoveEntries { key: u32, map_keys: u8 },
+    Pane { pane: u8, first: u32, keys: u32, value: u64 },
+    Clear { pane: u8 },
     Steps(usize),
     Snapshot,
     Crash { torn: bool },
@@ -56,6 +60,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (first, keys).prop_map(|(first, keys)| Operation::Remove { first, keys }),
         1 => (0..9u32, any::<u8>())
             .prop_map(|(key, map_keys)| Operation::RemoveEntries { key, map_keys }),
+        3 => (0..3u8, 0..300u32, 1..200u32, any::<u64>())
+            .prop_map(|(pane, first, keys, value)| Operation::Pane { pane, first, keys, value }),
+        2 => (0..3u8).prop_map(|pane| Operation::Clear { pane }),
         3 => (0..200usize).prop_map(Operation::Steps),
         3 => Just(Operation::Snapshot),
         2 => any::<bool>().prop_map(|torn| Operation::Crash { torn }),
@@ -63,18 +70,19 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-fn specs() -> [StateSpec; 3] {
-    let spec = |name: &str, kind, value| StateSpec {
+fn specs() -> [StateSpec; 4] {
+    let spec = |name: &str, kind, namespace, value| StateSpec {
         name: name.into(),
         kind,
         key: Some(4),
-        namespace: Some(0),
+        namespace: Some(namespace),
         value,
     };
     [
-        spec("counts", Kind::Value, Some(8)),
-        spec("lists", Kind::List, Some(4)),
-        spec("maps", Kind::Map, None),
+        spec("counts", Kind::Value, 0, Some(8)),
+        spec("lists", Kind::List, 0, Some(4)),
+        spec("maps", Kind::Map, 0, None),
+        spec("panes", Kind::Value, 1, Some(8)),
     ]
 }
 
@@ -95,14 +103,25 @@ fn patient<R>(
     }
 }
 
+/// Small states have some slices of so many bytes.
+const SLICE: u64 = 8 << 10;
+
 fn opened(owned: Owned, first_file: u64, storage: MemoryStorage, manifests: &[&[u8]]) -> Machine {
-    let config = LsmConfig::new(BUDGET).first_file(FileId(first_file));
+    let config = LsmConfig::new(BUDGET).slice_min(SLICE).first_file(FileId(first_file));
+    // What was configured may be another after each restart.
+    let config = config.compression(levels(first_file / FILES));
     let lsm = LsmBackend::open(lease(BUDGET, SEGMENT), owned, contract::hash, config, manifests);
-    let mut lsm = lsm.expect("its own manifest");
+    let mut lsm = lsm.expect("its own manifest").with_compression(Arc::new(Zstd));
     for (number, spec) in specs().iter().enumerate() {
         assert_eq!(lsm.register(spec), Ok(StateId(number as u16)));
     }
     Machine { lsm, storage, entries: 20, freeze_after: usize::MAX, writes: 0 }
+}
+
+/// How files are compressed by who was opened so often before.
+fn levels(opened: u64) -> Levels {
+    let all = ["lz4,zstd", "zstd", "none,lz4", "zstd,none", "lz4", "none"];
+    all[opened as usize % all.len()].parse().expect("codecs")
 }
 
 /// The same files, without the requests that were on their way.
@@ -129,9 +148,14 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::after(0)
+    }
+
+    /// As if it had been opened so often before: that decides how files are compressed.
+    fn after(opened: u64) -> Self {
         let storage = MemoryStorage::new();
-        let machine = opened(OWNED, 1, storage, &[]);
-        Self { machine, model: Model::default(), last: None, opened: 0 }
+        let machine = self::opened(OWNED, (opened * FILES).max(1), storage, &[]);
+        Self { machine, model: Model::default(), last: None, opened }
     }
 
     /// Does something to the backend and, if that is not broken, to the model.
@@ -202,6 +226,21 @@ impl World {
                     })?;
                     self.model.maps.remove(&(number, map_key));
                 }
+            }
+            Operation::Pane { pane, first, keys, value } => {
+                for number in first..first + keys {
+                    let (key, namespace) = (number.to_le_bytes(), [pane]);
+                    patient(machine, |lsm| {
+                        let key = Key { namespace: &namespace, ..keyed(&key) };
+                        let put = lsm.put(PANES, &key.batch(), Column::Same(&value.to_le_bytes()));
+                        put.map_err(|stopped| stopped.error)
+                    })?;
+                    self.model.panes.insert((number, pane), value);
+                }
+            }
+            Operation::Clear { pane } => {
+                patient(machine, |lsm| lsm.clear_namespace(PANES, &[pane]))?;
+                self.model.panes.retain(|name, _| name.1 != pane);
             }
             Operation::Steps(count) => {
                 for _ in 0..count {
@@ -280,6 +319,7 @@ impl World {
             model.counts.retain(|key, _| kept(key));
             model.lists.retain(|key, _| kept(key));
             model.maps.retain(|name, _| kept(&name.0));
+            model.panes.retain(|name, _| kept(&name.0));
             // Something new, so that there are several runs of one half.
             for number in (1000..1020).filter(kept) {
                 let key = number.to_le_bytes();
@@ -336,6 +376,25 @@ fn read(machine: &mut Machine, owned: Owned) -> Result<Model, StateError> {
             for key in keys {
                 read_key(machine, state, &key, &mut model)?;
             }
+        }
+    }
+    for group in owned.first..owned.end {
+        let (mut cursor, mut names) = (Cursor::default(), Vec::new());
+        patient(machine, |lsm| {
+            lsm.scan(PANES, group, &mut cursor, &mut |entry| {
+                names.push((*entry.key.first_chunk().expect("4 bytes"), entry.namespace[0]));
+                true
+            })
+        })?;
+        for (key, pane) in names {
+            let value = patient(machine, |lsm| {
+                let namespace = [pane];
+                let place = lsm.find(PANES, &Key { namespace: &namespace, ..keyed(&key) })?;
+                Ok(lsm.pieces(place).collect::<Vec<_>>().concat())
+            })?;
+            let value = u64::from_le_bytes(value.try_into().expect("8 bytes"));
+            let before = model.panes.insert((u32::from_le_bytes(key), pane), value);
+            assert_eq!(before, None, "a key comes once");
         }
     }
     Ok(model)
@@ -421,8 +480,8 @@ proptest! {
 }
 
 /// Counts of many keys in files, read again by a machine that has nothing in memory.
-fn filled() -> (Machine, Vec<FileId>) {
-    let mut world = World::new();
+fn filled(opened: u64) -> (Machine, Vec<FileId>) {
+    let mut world = World::after(opened);
     world.apply(&Operation::Count { first: 0, keys: 3000 }).expect("a storage without faults");
     world.apply(&Operation::Snapshot).expect("a storage without faults");
     world.crash(false);
@@ -432,18 +491,21 @@ fn filled() -> (Machine, Vec<FileId>) {
 
 #[test]
 fn each_damaged_byte_of_a_block_is_named() {
-    let (mut machine, files) = filled();
-    let length = machine.storage.content(files[0]).expect("a file").len();
-    for at in (0..length).step_by(997) {
-        let (mut machine, files) = filled();
-        machine.storage.content(files[0]).expect("a file")[at] ^= 1;
-        let error = read(&mut machine, OWNED).expect_err("it is damaged");
-        let StateError::DamagedFile { file, offset, .. } = error else { panic!("{error}") };
-        assert_eq!(file, files[0].0);
-        // A block is at most so long, and index and filter are checked as a whole.
-        assert!(offset <= (at + crate::block::BLOCK_MAX) as u64, "byte {at}, {offset}");
+    // Files that are compressed in each way, and not at all.
+    for opened in [0, 1, 2] {
+        let (mut machine, files) = filled(opened);
+        let length = machine.storage.content(files[0]).expect("a file").len();
+        for at in (0..length).step_by(997) {
+            let (mut machine, files) = filled(opened);
+            machine.storage.content(files[0]).expect("a file")[at] ^= 1;
+            let error = read(&mut machine, OWNED).expect_err("it is damaged");
+            let StateError::DamagedFile { file, offset, .. } = error else { panic!("{error}") };
+            assert_eq!(file, files[0].0);
+            // A block is at most so long, and index and filter are checked as a whole.
+            assert!(offset <= (at + crate::block::BLOCK_MAX) as u64, "byte {at}, {offset}");
+        }
+        assert!(read(&mut machine, OWNED).is_ok());
     }
-    assert!(read(&mut machine, OWNED).is_ok());
 }
 
 #[test]
@@ -469,14 +531,15 @@ fn snapshots_share_files_until_they_are_released() {
     world.apply(&Operation::Snapshot).expect("a storage without faults");
     world.apply(&Operation::Steps(100)).expect("a storage without faults");
     let files = world.last.clone().expect("a snapshot").0.files.len();
-    assert!(files <= 12, "{files} files");
+    // The state is 60 KiB: seven slices, under a few layers of a file or two.
+    assert!(files <= 28, "{files} files");
     assert!(world.machine.storage.files() <= files + 1, "{}", world.machine.storage.files());
 }
 
 #[test]
 fn memory_goes_back() {
     let memory = {
-        let (mut machine, _) = filled();
+        let (mut machine, _) = filled(0);
         assert!(read(&mut machine, OWNED).is_ok());
         assert!(machine.held() <= BUDGET);
         machine.lsm.metrics()

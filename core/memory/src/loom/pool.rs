@@ -119,18 +119,22 @@ fn loom_pool_listener_hears_the_segment_of_another_pool() {
 /// free but the store empty again must neither give up nor keep the charge.
 #[test]
 fn loom_pool_listener_survives_a_faster_pool() {
-    explore(2, || {
-        let network = network(1);
-        let greedy = network.create_local(0, 1).unwrap();
-        let held = greedy.request().unwrap();
+    explore(3, || {
+        let network = network(2);
+        let greedy = network.create_local(0, 2).unwrap();
+        let held = [greedy.request().unwrap(), greedy.request().unwrap()];
         let late = network.create_local(1, 1).unwrap();
-        let returns = thread::spawn(move || drop(held));
-        let snatches = thread::spawn(move || drop(greedy.request_overdraft()));
+        let faster = network.create_local(1, 1).unwrap();
+        let other = thread::spawn(move || {
+            let [first, second] = held;
+            drop(first);
+            drop(faster.request());
+            second
+        });
         let segment = block_on(poll_fn(|cx| late.poll_request(cx)));
         drop(segment);
-        returns.join().unwrap();
-        snatches.join().unwrap();
-        assert_eq!((late.used(), network.audit().free), (0, Some(1)));
+        drop(other.join().unwrap());
+        assert_eq!((late.used(), network.audit().free), (0, Some(2)));
     });
 }
 

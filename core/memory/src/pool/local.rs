@@ -33,7 +33,8 @@ impl LocalPool {
         Ledger::lease(&self.0.0)
     }
 
-    /// Takes a segment even if the pool has reached its size, up to its overdraft.
+    /// Takes a segment even if the pool has reached its size, up to its overdraft, of those that no other
+    /// pool is to have: a pool that waits for its own always gets it once others return theirs.
     ///
     /// For work that cannot stop in the middle: a record that spans segments, rows that one input
     /// row expands to. While the pool is below its size this is [`request`](Self::request).

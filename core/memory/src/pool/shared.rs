@@ -103,6 +103,18 @@ impl Shared {
         self.wake_waiting();
     }
 
+    /// Charges a ledger for a segment above its size, if all others could have their sizes beside it. Else
+    /// one that waits for what it was promised might wait for ever: for a segment with rows that only its
+    /// own task can read.
+    pub(crate) fn charge_overdraft(&self, ledger: &Ledger) -> bool {
+        self.register.with(|register| {
+            let others = register.entries.iter().filter(|e| e.ledger.terms.id != ledger.terms.id);
+            let theirs = others.map(|e| e.ledger.used().max(e.ledger.size()) as usize);
+            let taken = theirs.sum::<usize>() + ledger.used() as usize;
+            taken < self.store.total() && ledger.charge_overdraft()
+        })
+    }
+
     /// Drops a closed ledger from the register.
     pub(crate) fn forget(&self, id: u64) {
         // Dropped outside of the lock.

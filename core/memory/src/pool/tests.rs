@@ -104,6 +104,25 @@ fn overdraft_begins_where_the_size_ends() {
     assert!(pool.request_overdraft().is_some());
 }
 
+/// A task that waits for what its pool was promised reads nothing meanwhile: not the pages either that another
+/// pool took above its size.
+#[test]
+fn overdraft_leaves_others_what_they_were_promised() {
+    let network = network(8);
+    let (name, overdraft) = ("writer".to_string(), 5);
+    let options = LocalPoolOptions { name, required: 3, max: 3, overdraft };
+    let pool = network.create_local_with(options).unwrap();
+    let reader = network.create_local(4, 4).unwrap();
+    let _ordinary = take(&pool, 3);
+    let _one = pool.request_overdraft().expect("one is nobody's");
+    assert!(pool.request_overdraft().is_none(), "the others are the reader's");
+    let held = take(&reader, 4);
+    drop(held);
+    assert!(pool.request_overdraft().is_none(), "they still are");
+    drop(reader);
+    assert!(pool.request_overdraft().is_some());
+}
+
 #[test]
 fn errors_say_what_is_missing_and_what_to_do() {
     let network = network(8);

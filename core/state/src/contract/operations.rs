@@ -148,6 +148,7 @@ impl<B: Driven> World<B> {
             hashes: &hashes,
             keys: keys.column(spec.key),
             namespaces: namespaces.column(spec.namespace),
+            offsets: &[],
         };
         let mut done = 0;
         loop {

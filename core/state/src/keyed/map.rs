@@ -118,18 +118,18 @@ where
         from: Option<K::View<'_>>,
         each: impl FnMut(K::View<'_>, V::View<'_>) -> bool,
     ) -> Result<(), StateError> {
-        let mut position = self.position(from);
+        let mut position = Position::default();
+        self.begin(from, &mut position);
         self.scan_on(access, &mut position, each)
     }
 
-    /// Where a [scan](Self::scan_on) begins: at the first entry whose key is not below `from`, or the first
-    /// of all.
-    pub fn position(&self, from: Option<K::View<'_>>) -> Position {
-        let mut map_key = Vec::new();
+    /// Sets where a [scan](Self::scan_on) begins: at the first entry whose key is not below `from`, or the
+    /// first of all.
+    pub fn begin(&self, from: Option<K::View<'_>>, position: &mut Position) {
+        position.0.clear();
         if let Some(from) = from {
-            K::put_key(from, &mut map_key);
+            K::put_key(from, &mut position.0);
         }
-        Position(map_key)
     }
 
     /// As [`scan`](Self::scan), from a position on, which is then behind the last entry that was shown: a

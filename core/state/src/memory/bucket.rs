@@ -42,7 +42,7 @@ const ENTRY: usize = 8;
 /// The flag in the length of a value that stands for pages elsewhere.
 pub(super) const CHAINED: u16 = 0x8000;
 /// Bytes of the largest key with its namespace and value in the page: four entries fit a page.
-pub(super) const INLINE_MAX: usize = 800;
+pub(super) const INLINE_MAX: usize = crate::IN_PLACE_MAX;
 
 /// Of what size the entries of a state are.
 #[derive(Clone, Copy, Debug)]
@@ -172,6 +172,18 @@ pub(super) fn parts(page: &Page, shape: &Shape, entry: usize) -> Parts {
     let chained = length & usize::from(CHAINED) != 0;
     let end = v + (length & !usize::from(CHAINED));
     Parts { key: at + ENTRY, namespace: n, value: v, end, chained, room: short(page, at + 6) }
+}
+
+/// Bytes of the key, the namespace and the value of each of some entries, and the entries, one behind the
+/// other.
+type FixedEntries<'a> = ((usize, usize, usize), &'a [u8]);
+
+/// The entries of a page, if the bytes of their parts are fixed.
+pub(super) fn fixed<'a>(page: &'a Page, shape: &Shape) -> Option<FixedEntries<'a>> {
+    let widths = shape.fixed?;
+    let entries = page.get(shape.at(0)..shape.at(count(page)))?;
+    // Entries without bytes are listed one by one.
+    (widths != (0, 0, 0)).then_some((widths, entries))
 }
 
 /// What an entry is made of.

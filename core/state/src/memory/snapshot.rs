@@ -105,6 +105,10 @@ impl<L: Lease> MemoryBackend<L> {
         let first = bucket::content(page, &shape, 0);
         let group = self.owned.place((self.hash)(first.key)).0;
         let mut chunk = Chunk::begin(number, group, out);
+        if let Some((widths, entries)) = bucket::fixed(page, &shape) {
+            chunk.wholes(widths, entries);
+            return chunk.end();
+        }
         for entry in 0..count {
             let content = bucket::content(page, &shape, entry);
             if chunk.length() > CHUNK {

@@ -58,6 +58,20 @@ pub(super) struct Found {
     pub(super) entry: usize,
 }
 
+/// Whether bytes are the same. Keys are short, and a call costs more than comparing them.
+#[inline(always)]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    match (a.as_chunks::<8>(), b.as_chunks::<8>()) {
+        ((&[], &[]), (&[], &[])) => true,
+        ((&[a], &[]), (&[b], &[])) => u64::from_ne_bytes(a) == u64::from_ne_bytes(b),
+        ((&[a, c], &[]), (&[b, d], &[])) => {
+            let [a, b, c, d] = [a, b, c, d].map(u64::from_ne_bytes);
+            (a ^ b) | (c ^ d) == 0
+        }
+        _ => a == b,
+    }
+}
+
 impl From<SnapshotFirst> for StateError {
     fn from(_: SnapshotFirst) -> Self {
         Self::SnapshotFirst
@@ -155,8 +169,8 @@ impl Table {
             let bytes = pages.page(page);
             let is = |entry| {
                 let parts = bucket::parts(bytes, &self.shape, entry);
-                bytes[parts.key..parts.namespace] == *key.key
-                    && bytes[parts.namespace..parts.value] == *key.namespace
+                is_same(&bytes[parts.key..parts.namespace], key.key)
+                    && is_same(&bytes[parts.namespace..parts.value], key.namespace)
             };
             if let Some((lane, entry)) = bucket::find(bytes, class, position, is) {
                 return Ok(Some(Found { page, lane, entry }));

@@ -64,8 +64,12 @@ impl Valve {
     }
 
     /// A channel says that its rows are behind this time. Ignored from one that is idle or has ended,
-    /// and if it is no step forward. A channel that there is not is ignored, too.
+    /// and if it is no step forward. A channel that there is not is ignored, too. The last watermark of
+    /// all says that the channel [ends](Self::end).
     pub fn advance(&mut self, channel: usize, time: i64, out: &mut impl FnMut(ValveOutput)) {
+        if time == WATERMARK_MAX {
+            return self.end(channel, out);
+        }
         let said = self.watermark;
         let Some(found) = self.channels.get_mut(channel) else { return };
         if found.status != Status::Active || time <= found.watermark {
@@ -232,6 +236,17 @@ mod tests {
         assert_eq!(said!(valve.advance(1, 7)), [Watermark(7)]);
         assert_eq!(said!(valve.idle(1)), [Idle]);
         assert_eq!(said!(valve.end(1)), [Active, Watermark(WATERMARK_MAX)]);
+    }
+
+    #[test]
+    fn the_end_of_one_channel_is_not_the_end_of_time_for_one_that_is_idle() {
+        let mut valve = Valve::new(2);
+        said!(valve.advance(0, 5));
+        assert_eq!(said!(valve.advance(1, 9)), [Watermark(5)]);
+        assert_eq!(said!(valve.advance(1, WATERMARK_MAX)), []);
+        assert_eq!(said!(valve.idle(0)), [Watermark(9), Idle]);
+        assert_eq!(said!(valve.active(0)), [Active]);
+        assert_eq!(said!(valve.advance(0, WATERMARK_MAX)), [Watermark(WATERMARK_MAX)]);
     }
 
     #[test]

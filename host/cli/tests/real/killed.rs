@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     hourly::{data, library, reference, shuffled},
+    objects::Server,
     program::{Scratch, build_library},
 };
 
@@ -129,7 +130,7 @@ impl Run {
     }
 
     /// A worker process of the run, if there is one.
-    fn worker(&self) -> Option<i32> {
+    pub(crate) fn worker(&self) -> Option<i32> {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
         fs::read_to_string(children).ok()?.split_whitespace().next()?.parse().ok()
     }
@@ -162,20 +163,39 @@ struct Case<'a> {
     expected: Vec<String>,
     /// Takes back what it has shown.
     reset: Box<dyn Fn()>,
+    /// Where its checkpoints are.
+    checkpoints: Checkpoints,
+}
+
+/// Where checkpoints are kept.
+struct Checkpoints {
+    /// What a run is told.
+    place: String,
+    /// Where their files are.
+    path: PathBuf,
+    /// Variables of the environment that a run needs.
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Checkpoints {
+    fn local(scratch: &Scratch) -> Self {
+        let place = scratch.path("checkpoints");
+        Self { path: PathBuf::from(&place), place, variables: Vec::new() }
+    }
 }
 
 /// Runs a job until it ends, with [`KILLS`] kills on the way: of the coordinating process and of
 /// workers, with other parallelism and other processes each time.
-fn survives(case: &Case<'_>, scratch: &Scratch, seed: u64) {
-    let checkpoints = PathBuf::from(scratch.path("checkpoints"));
+fn survives(case: &Case<'_>, seed: u64) {
+    let Checkpoints { place, path: checkpoints, variables } = &case.checkpoints;
     let mut dice = Dice(seed);
-    let (mut kills, mut restored, mut whole) = (0, 0, 0);
-    while kills < KILLS || whole == 0 {
+    let (mut kills, mut restored, mut is_done) = (0, 0, false);
+    while kills < KILLS || !is_done {
         let parallelism = [1, 2, 4][dice.below(3) as usize].to_string();
         let processes = [1, 2][dice.below(2) as usize].to_string();
         let engine = [
             "--checkpoint-dir",
-            checkpoints.to_str().expect("UTF-8"),
+            place,
             "--checkpoint-interval",
             "5ms",
             "--parallelism",
@@ -188,28 +208,28 @@ fn survives(case: &Case<'_>, scratch: &Scratch, seed: u64) {
         arguments.extend(case.arguments.iter().cloned());
         let engine = case.engine.get(dice.below(case.engine.len().max(1) as u64) as usize);
         arguments.extend(engine.copied().unwrap_or(&[]).iter().map(|&text| text.to_owned()));
-        let mut run = Run::start(&arguments);
+        let mut run = Run::start_with(&arguments, variables);
         if kills < KILLS {
-            let before = newest(&checkpoints);
+            let before = newest(checkpoints);
             let when = match dice.below(5) {
                 0 if before > 0 => When::Restores,
                 1 | 2 => When::Begun(before + 1 + dice.below(12), dice.below(300)),
                 _ => When::Complete(before + 1 + dice.below(12)),
             };
-            if run.wait(&when, &checkpoints) {
+            if run.wait(&when, checkpoints) {
                 kills += 1;
                 let worker = run.worker().filter(|_| dice.below(2) == 0);
                 kill(worker.unwrap_or(run.child.id() as i32));
             }
         }
         let (printed, said, went_well) = run.finish();
+        is_done = went_well;
         restored += u32::from(said.contains("going on from checkpoint"));
         let mut rows = (case.shown)(&printed);
         rows.sort();
         // A run that is killed when all is done has left no checkpoint to go on from.
-        if went_well || (rows == case.expected && newest(&checkpoints) == 0) {
+        if went_well || (rows == case.expected && newest(checkpoints) == 0) {
             assert_eq!(rows, case.expected, "{arguments:?}: {said}");
-            whole += 1;
             (case.reset)();
         }
     }
@@ -217,7 +237,7 @@ fn survives(case: &Case<'_>, scratch: &Scratch, seed: u64) {
 }
 
 /// Some flights, in some disorder.
-fn some_flights() -> String {
+pub(crate) fn some_flights() -> String {
     let all = data("flights.csv.gz");
     let flights: Vec<&str> = all.lines().take(FLIGHTS + 1).collect();
     flights.join("\n") + "\n"
@@ -259,19 +279,57 @@ fn twenty_kills_change_nothing_with_another_backend_each_time() {
     hours_survive("killed-either", &[IN_FILES, &["--state", "memory"]], 4);
 }
 
+/// Files of state are written to an object store once, and fetched from there, or kept locally, too.
+#[test]
+fn twenty_kills_change_nothing_with_state_in_an_object_store() {
+    let server = Server::start();
+    let scratch = Scratch::new("killed-objects");
+    let keeps = [IN_FILES, &["--set", "state.local-recovery=true"]].concat();
+    let engine = [IN_FILES, &keeps, &["--state", "memory"]];
+    let path = server.bucket.join("jobs");
+    let checkpoints = Checkpoints {
+        place: "s3://checkpoints/jobs".into(),
+        path: path.clone(),
+        variables: server.variables.clone(),
+    };
+    let local = scratch.path("local");
+    let local = format!("state.local-directory={local}");
+    hours_survive_in(&scratch, checkpoints, &engine, &["--set", &local], 7);
+    // Nothing is left, neither there nor here.
+    let left = fs::read_dir(path.join("flights_hourly/shared")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "shared files");
+    let left = fs::read_dir(scratch.path("local")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "local files");
+}
+
 fn hours_survive(name: &str, engine: &[&[&str]], seed: u64) {
-    let flights = some_flights();
     let scratch = Scratch::new(name);
+    hours_survive_in(&scratch, Checkpoints::local(&scratch), engine, &[], seed);
+}
+
+fn hours_survive_in(
+    scratch: &Scratch,
+    checkpoints: Checkpoints,
+    engine: &[&[&str]],
+    more: &[&str],
+    seed: u64,
+) {
+    let flights = some_flights();
     let input = scratch.file("flights.csv", shuffled(&flights).as_bytes());
     let case = Case {
         library: library(),
-        arguments: ["--output", "csv", "--input", &input].map(String::from).into(),
+        arguments: [&["--output", "csv", "--input", &input], more]
+            .concat()
+            .into_iter()
+            .map(String::from)
+            .collect(),
         shown: Box::new(|printed| printed.lines().skip(1).map(str::to_owned).collect()),
         engine,
         expected: reference(&flights, &data("weather.csv.gz")),
         reset: Box::new(|| ()),
+        checkpoints,
     };
-    survives(&case, &scratch, seed);
+    survives(&case, seed);
 }
 
 #[test]
@@ -308,8 +366,9 @@ fn twenty_kills_write_each_row_to_files_once() {
         }),
         expected,
         reset: Box::new(move || drop(fs::remove_dir_all(&directory))),
+        checkpoints: Checkpoints::local(&scratch),
     };
-    survives(&case, &scratch, 2);
+    survives(&case, 2);
 }
 
 /// A worker that is stopped, not killed: its pipes and connections stay open, and it says nothing.

@@ -1,17 +1,25 @@
 //! The real binary on real files.
 
 mod branches;
+mod changelogs;
 mod failures;
 mod flights;
 mod forbidden;
 mod hourly;
 mod incremental;
+mod joins;
 mod killed;
+mod local;
 mod metrics;
 mod objects;
+mod outputs;
 mod plugins;
+mod processing_time;
 mod program;
+mod regions;
 mod savepoints;
 mod several;
 mod sorted;
+mod sql;
+mod statements;
 mod wide;

@@ -26,7 +26,7 @@ pub(crate) fn build_library(package: &str) -> PathBuf {
         cargo.arg("--release");
     }
     assert!(cargo.status().expect("cargo runs").success(), "{package} is built");
-    directory.join(format!("lib{package}.so"))
+    directory.join(format!("lib{}.so", package.replace('-', "_")))
 }
 
 /// Runs `millstream` to its end.

@@ -12,9 +12,11 @@ use std::{
 };
 
 use millstream_checkpoint::{
-    Coordinator, Manifest, TaskId,
+    Coordinator, Manifest, SharedFiles, TaskId,
     coordinator::{self, Action, Config, Decline, History, Input, Snapshot, TaskSnapshot},
-    manifest::{File, Handle, Kind, Operator, Place, Purpose, State, Subtask as SubtaskState},
+    manifest::{
+        File, Handle, Kind, Operator, Place, Purpose, State, Subtask as SubtaskState, is_shared,
+    },
     storage::CheckpointStorage,
 };
 use millstream_dataflow::{
@@ -25,7 +27,7 @@ use millstream_dataflow::{
 use millstream_executor::Outcome;
 
 use super::{
-    CheckpointOptions, Part, Report, Restore, Savepoints, Store,
+    CheckpointOptions, Part, Recovery, Report, Restore, Savepoints, Settled, Store,
     restore::{encode_splits, operator_id, split_list},
     savepoints::{self, Request},
     store::Storage,
@@ -51,6 +53,8 @@ pub(crate) struct Setup {
     /// Gives a task an order, wherever it is; `None` for all of them.
     pub(crate) order: Box<dyn Fn(Option<TaskId>, Order) + Send>,
     pub(crate) outcome: Arc<Outcome>,
+    /// Who has regions begin anew.
+    pub(crate) settled: Sender<Settled>,
 }
 
 /// The thread of the coordinator.
@@ -164,6 +168,8 @@ struct Running {
     answered: Option<Request>,
     /// The run is over, and what it says is heard by nobody.
     over: bool,
+    /// Which checkpoints refer to which shared files.
+    shared: SharedFiles,
     /// What checkpoints had in files, and those of them that have something.
     in_files: InFiles,
     checkpoints_in_files: u32,
@@ -195,6 +201,7 @@ impl Running {
             retained: setup.store.list().map_err(wrong)?,
             newest: setup.restored,
         };
+        let shared = setup.store.references().map_err(wrong)?;
         let machine = Coordinator::new(config, inputs.collect::<Vec<_>>(), history);
         let offset_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
         Ok(Self {
@@ -211,6 +218,7 @@ impl Running {
             exports: Vec::new(),
             answered: None,
             over: false,
+            shared,
             in_files: InFiles::default(),
             checkpoints_in_files: 0,
         })
@@ -259,8 +267,9 @@ impl Running {
     }
 
     fn report(&mut self, report: Report) {
-        self.step(match report {
-            Report::Acknowledge { checkpoint, task, part, in_flight, files } => {
+        let input = match report {
+            Report::Acknowledge { checkpoint, task, part, in_flight, files, gone } => {
+                self.account(checkpoint, TaskId(task), &files, gone);
                 Input::Acknowledge {
                     checkpoint,
                     task: TaskId(task),
@@ -271,7 +280,45 @@ impl Running {
                 Input::Decline { checkpoint, task: TaskId(task), reason: Decline::Failed(reason) }
             }
             Report::EndOfData { task } => Input::EndOfData { task: TaskId(task) },
-        });
+            Report::Fell { region, tasks } => return self.fell(region, tasks),
+            Report::Runs { tasks } => {
+                let run = |task| self.step(Input::Running { task: TaskId(task) });
+                return tasks.into_iter().for_each(run);
+            }
+        };
+        self.step(input);
+    }
+
+    /// Tasks of a region failed: what is pending is given up, and the region hears what it begins anew from.
+    /// Manifests are stored by this thread, so that none of a checkpoint is on its way now.
+    fn fell(&mut self, region: u32, tasks: Vec<u32>) {
+        let is_alone = self.machine.lets_others_go_on();
+        tasks.into_iter().for_each(|task| self.step(Input::Failed { task: TaskId(task) }));
+        let from = match self.machine.newest() {
+            _ if !is_alone => Recovery::Together,
+            Some(newest) if self.setup.restored != Some(newest) => Recovery::Checkpoint(newest),
+            _ => Recovery::Beginning,
+        };
+        // Whoever does not listen any more has ended the run.
+        let _ = self.setup.settled.send(Settled { region, from });
+    }
+
+    /// Keeps account of shared files that a task has said to be its state. A savepoint names none, whatever
+    /// there is.
+    fn account(&mut self, checkpoint: u64, task: TaskId, files: &[NamedFile], gone: Vec<String>) {
+        if files.is_empty() && gone.is_empty() {
+            return;
+        }
+        let names = files.iter().map(|file| &file.name).filter(|name| is_shared(name));
+        let unused = self.shared.acknowledged(checkpoint, task, names.cloned(), gone);
+        self.unshare(&unused);
+    }
+
+    /// Removes shared files that nobody refers to any more.
+    fn unshare(&self, names: &[String]) {
+        if let Err(error) = self.setup.store.unshare(names) {
+            eprintln!("warning: a file that no checkpoint refers to stays for now: {error}");
+        }
     }
 
     /// Tells the machine, and does what follows.
@@ -294,6 +341,7 @@ impl Running {
                 let checkpoint = barrier.checkpoint;
                 if self.begun < checkpoint {
                     self.begun = checkpoint;
+                    self.shared.begun(checkpoint);
                     if let Err(error) = store.begin(checkpoint) {
                         let reason = Decline::Failed(error.to_string());
                         return Some(Input::Decline { checkpoint, task, reason });
@@ -396,9 +444,16 @@ impl Running {
         }
     }
 
-    fn discard(&self, checkpoint: u64) {
-        if let Err(error) = self.setup.store.discard(checkpoint) {
-            eprintln!("warning: checkpoint {checkpoint} cannot be removed: {error}");
+    fn discard(&mut self, checkpoint: u64) {
+        match self.setup.store.discard(checkpoint) {
+            Ok(()) => {
+                let unused = self.shared.discarded(checkpoint);
+                self.unshare(&unused);
+            }
+            // What it refers to has to stay, too.
+            Err(error) => {
+                eprintln!("warning: checkpoint {checkpoint} cannot be removed: {error}");
+            }
         }
     }
 

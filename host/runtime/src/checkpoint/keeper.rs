@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     task::Waker,
@@ -21,7 +21,7 @@ use super::{
     Part, Report, Store,
     orders::Orders,
     store::{self, Storage},
-    work::{NamedFile, Work},
+    work::{Named, Work},
 };
 
 /// State that is on its way from a task to its file, at most, in bytes.
@@ -41,6 +41,10 @@ pub(crate) enum Message {
     Decline { task: TaskId, checkpoint: u64, reason: String },
     /// A source has made its last row.
     EndOfData { task: TaskId },
+    /// Tasks of a region failed, and have ended.
+    Fell { region: u32, tasks: Vec<u32> },
+    /// Tasks that failed run again.
+    Runs { tasks: Vec<u32> },
     /// The run is over.
     Stop,
 }
@@ -142,6 +146,8 @@ impl Checkpoints for Written {
 /// The thread that writes.
 pub(crate) struct Keeper {
     sender: Sender<Message>,
+    /// The run is over, and what is not written yet is not needed.
+    is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -149,8 +155,10 @@ impl Keeper {
     /// Starts it. What tasks have to say goes to `report`.
     pub(crate) fn start(store: Store, report: impl Fn(Report) + Send + 'static) -> Self {
         let (sender, receiver) = channel();
-        let thread = thread::spawn(move || keep(&store, &receiver, &report));
-        Self { sender, thread: Some(thread) }
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let thread = thread::spawn(move || keep(&store, &receiver, &report, &over));
+        Self { sender, is_over, thread: Some(thread) }
     }
 
     /// Where tasks send their state.
@@ -161,6 +169,7 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
         let _ = self.sender.send(Message::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -175,7 +184,7 @@ struct Parts {
     state: Partial,
     in_flight: Partial,
     /// Files that the state refers to.
-    files: Vec<NamedFile>,
+    named: Named,
 }
 
 /// Bytes of which more may come.
@@ -187,14 +196,25 @@ struct Partial {
     failed: Option<String>,
 }
 
-fn keep(store: &Storage, messages: &Receiver<Message>, report: &impl Fn(Report)) {
+fn keep(
+    store: &Storage,
+    messages: &Receiver<Message>,
+    report: &impl Fn(Report),
+    is_over: &AtomicBool,
+) {
     let mut parts: BTreeMap<u32, Parts> = BTreeMap::new();
     while let Ok(message) = messages.recv() {
+        if is_over.load(Ordering::Acquire) {
+            return;
+        }
         match message {
             Message::Write { task, checkpoint, chunk, load, work } => {
-                let Parts { state, files, .. } = of(&mut parts, task, checkpoint);
-                match work.name(store, task, checkpoint, &chunk) {
-                    Ok(named) => files.extend(named),
+                let Parts { state, named, .. } = of(&mut parts, task, checkpoint);
+                match work.name(store, task, checkpoint, &chunk, is_over) {
+                    Ok(Named { files, gone }) => {
+                        named.files.extend(files);
+                        named.gone.extend(gone);
+                    }
                     Err(reason) => drop(state.failed.get_or_insert(reason)),
                 }
                 state.write(store, checkpoint, &format!("task-{}", task.0), &chunk);
@@ -205,13 +225,14 @@ fn keep(store: &Storage, messages: &Receiver<Message>, report: &impl Fn(Report))
                 in_flight.write(store, checkpoint, &format!("in-flight-{}", task.0), &data);
             }
             Message::Finish { task, checkpoint } => {
-                let Parts { state, in_flight, files, .. } =
+                let Parts { state, in_flight, named, .. } =
                     std::mem::take(of(&mut parts, task, checkpoint));
                 let finished = state.finish().and_then(|part| Ok((part, in_flight.finish()?)));
                 let task = task.0;
                 report(match finished {
                     Ok((part, in_flight)) => {
-                        Report::Acknowledge { checkpoint, task, part, in_flight, files }
+                        let Named { files, gone } = named;
+                        Report::Acknowledge { checkpoint, task, part, in_flight, files, gone }
                     }
                     Err(reason) => Report::Decline { checkpoint, task, reason },
                 });
@@ -221,6 +242,11 @@ fn keep(store: &Storage, messages: &Receiver<Message>, report: &impl Fn(Report))
                 report(Report::Decline { checkpoint, task: task.0, reason });
             }
             Message::EndOfData { task } => report(Report::EndOfData { task: task.0 }),
+            Message::Fell { region, tasks } => {
+                tasks.iter().for_each(|task| drop(parts.remove(task)));
+                report(Report::Fell { region, tasks });
+            }
+            Message::Runs { tasks } => report(Report::Runs { tasks }),
             Message::Stop => return,
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::Waker,
@@ -11,6 +11,8 @@ use std::{
 
 use millstream_checkpoint::TaskId;
 use millstream_dataflow::task::Order;
+
+use super::Work;
 
 /// The orders of one task.
 #[derive(Debug, Default)]
@@ -59,10 +61,19 @@ impl Orders {
 }
 
 /// The tasks of this process, by number.
-#[derive(Debug, Default)]
-pub(crate) struct Directory(Mutex<BTreeMap<u32, Arc<Orders>>>);
+#[derive(Debug)]
+pub(crate) struct Directory {
+    tasks: Mutex<BTreeMap<u32, Arc<Orders>>>,
+    /// Where they work, which hears what all are told as long as they do.
+    work: Weak<Work>,
+}
 
 impl Directory {
+    /// Of a process whose tasks work there.
+    pub(super) fn new(work: &Arc<Work>) -> Arc<Self> {
+        Arc::new(Self { tasks: Mutex::default(), work: Arc::downgrade(work) })
+    }
+
     /// Adds a task.
     pub(super) fn add(&self, task: TaskId) -> Arc<Orders> {
         let orders = Arc::new(Orders::default());
@@ -84,9 +95,12 @@ impl Directory {
     /// Gives all tasks of this process an order.
     pub(crate) fn order_all(&self, order: Order) {
         self.lock().values().for_each(|orders| orders.push(order));
+        if let Some(work) = self.work.upgrade() {
+            work.hear(&order);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Orders>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,19 +1,21 @@
 //! What a job begins from.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use millstream_checkpoint::{
     Manifest,
-    manifest::{Handle, Kind, Operator, Place, Purpose, State},
-    storage::{CheckpointStorage, Restored},
+    manifest::{File, Handle, Kind, Operator, Place, Purpose, State, is_shared},
+    storage::{Care, CheckpointStorage, Restored},
 };
 use millstream_dataflow::{StreamGraph, TaskError, graph::NodeKind};
-use millstream_state::files::has_files;
+use millstream_lsm::manifest as lsm;
+use millstream_state::files::{has_files, named_files};
 use serde::{Deserialize, Serialize};
 
 use super::{CheckpointOptions, RestoreFrom, Store, store::Storage, work};
@@ -26,9 +28,36 @@ pub(crate) struct Restore {
     manifest: Arc<Manifest>,
     /// Whether it was named, and not found as the latest one.
     named: bool,
+    /// Whether the run took it that has a region begin anew from it.
+    of_this_run: bool,
 }
 
 impl Restore {
+    /// Has a region begin anew from a checkpoint that this run has taken.
+    ///
+    /// # Errors
+    /// If it is not whole.
+    pub(super) fn taken(store: Store, checkpoint: u64) -> Result<Self, TaskError> {
+        let Restored { manifest, .. } = store.metadata(checkpoint).map_err(failed)?;
+        store.verify_all(&manifest, Care::Look).map_err(failed)?;
+        Ok(Self { store, manifest: Arc::new(manifest), named: false, of_this_run: true })
+    }
+
+    /// Has a region of another process begin anew, from a checkpoint that this run has taken and that is in a
+    /// directory.
+    ///
+    /// # Errors
+    /// If it is not whole.
+    pub(super) fn taken_in(path: &Path) -> Result<Self, TaskError> {
+        Ok(Self { of_this_run: true, ..Self::from_path(path, Care::Look)? })
+    }
+
+    /// Whether the run took it that has a region begin anew from it: subtasks and splits have the numbers
+    /// that they have in it.
+    pub(crate) fn is_of_this_run(&self) -> bool {
+        self.of_this_run
+    }
+
     /// Begins from the latest checkpoint of this job, which nobody has named.
     ///
     /// # Errors
@@ -48,16 +77,29 @@ impl Restore {
                 store.directory(manifest.checkpoint).display()
             )));
         }
-        Ok(Self { store, manifest: Arc::new(manifest), named: false })
+        Ok(Self { store, manifest: Arc::new(manifest), named: false, of_this_run: false })
     }
 
-    /// Begins from the checkpoint or savepoint in a directory, whatever job it is of.
+    /// Begins from the checkpoint or savepoint in a directory, whatever job it is of, which is verified with
+    /// as much `care`.
     ///
     /// # Errors
     /// If there is none that is whole.
-    pub(crate) fn from_path(path: &Path) -> Result<Self, TaskError> {
-        let (store, Restored { manifest, .. }) = Storage::existing(path)?;
-        Ok(Self { store: Arc::new(store), manifest: Arc::new(manifest), named: true })
+    pub(crate) fn from_path(path: &Path, care: Care) -> Result<Self, TaskError> {
+        let (store, Restored { manifest, .. }) = Storage::existing(path, care)?;
+        let (store, manifest) = (Arc::new(store), Arc::new(manifest));
+        Ok(Self { store, manifest, named: true, of_this_run: false })
+    }
+
+    /// Begins, in another process, from what the coordinator has found: that in a directory.
+    ///
+    /// # Errors
+    /// If it is not there any more.
+    pub(super) fn found(path: &Path, options: &CheckpointOptions) -> Result<Self, TaskError> {
+        let restore = Self::from_path(path, Care::Look)?;
+        let is_told = |told: &PathBuf| Storage::same(told, path);
+        let named = matches!(&options.restore, RestoreFrom::Path(told) if is_told(told));
+        Ok(Self { named, ..restore })
     }
 
     /// Checks that what was named fits a job that may have been changed: it has operators in common with
@@ -135,7 +177,7 @@ impl Restore {
 
     /// Removes the checkpoint, which is not needed any more.
     pub(super) fn discard(&self) {
-        if let Err(error) = self.store.discard(self.checkpoint()) {
+        if let Err(error) = self.store.discard_claimed(&self.manifest) {
             eprintln!("warning: {error}");
         }
     }
@@ -194,6 +236,73 @@ impl Restore {
         }
         // What is in files is opened at once, whoever wrote it.
         if named.is_empty() { Ok(()) } else { take(&named) }
+    }
+
+    /// Hands the state of one subtask that a node had to `take`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or that of `take`.
+    pub(crate) fn each_of(
+        &self,
+        operator: &str,
+        subtask: u32,
+        mut take: impl FnMut(&[u8]) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        let subtasks = self.manifest.operator(operator).map(|operator| &operator.subtasks);
+        let subtask = subtasks.and_then(|subtasks| subtasks.get(subtask as usize));
+        let states = subtask.into_iter().flat_map(|subtask| &subtask.states);
+        for state in states.filter(|state| state.kind != Kind::InFlight) {
+            take(&self.bytes(state)?)?;
+        }
+        Ok(())
+    }
+
+    /// Where a subtask of a source was.
+    ///
+    /// # Errors
+    /// If that is damaged.
+    pub(crate) fn position(&self, source: &str, subtask: u32) -> Result<Position, TaskError> {
+        let mut position = Position::default();
+        self.each_of(source, subtask, |bytes| {
+            position = serde_json::from_slice(bytes).map_err(|error| {
+                let checkpoint = self.checkpoint();
+                TaskError::new(format!("checkpoint {checkpoint}: where {source} was: {error}"))
+            })?;
+            Ok(())
+        })?;
+        Ok(position)
+    }
+
+    /// Whether it shares files that are state with others.
+    pub(super) fn shares_files(&self) -> bool {
+        self.manifest.files.iter().any(|file| is_shared(&file.name))
+    }
+
+    /// Files with state of an operator in any of these key groups.
+    ///
+    /// # Errors
+    /// If what names them cannot be read.
+    pub(super) fn files(&self, operator: &str, groups: Range<u32>) -> Result<Vec<File>, TaskError> {
+        let mut wanted = BTreeSet::new();
+        self.each(operator, |bytes| {
+            for named in named_files(bytes).map_err(failed)? {
+                let manifest = lsm::Manifest::decode(&named.manifest).map_err(failed)?;
+                wanted.extend(manifest.files(groups.clone()));
+            }
+            Ok(())
+        })?;
+        let is_wanted =
+            |file: &&File| work::number(&file.name).is_some_and(|n| wanted.contains(&n));
+        Ok(self.manifest.files.iter().filter(is_wanted).cloned().collect())
+    }
+
+    /// Compares what was read of a file with what was written.
+    ///
+    /// # Errors
+    /// If it is something else: the refusal of the checkpoint.
+    pub(super) fn verify(&self, file: &File, length: u64, checksum: u64) -> Result<(), TaskError> {
+        let verified = file.verify(length, checksum);
+        verified.map_err(|reason| failed(self.store.refuse(self.checkpoint(), reason)))
     }
 
     /// Whether it refers to files that are state.
@@ -304,7 +413,7 @@ pub(super) struct Opened {
 
 /// Opens where the checkpoints of a job are kept, and what it begins from: the first time what was asked
 /// for. When it begins anew, its latest checkpoint; of those that it has taken `since`, if it was told what
-/// to begin from, as others need not have to do with that.
+/// to begin from, as others need not have to do with that. It is verified with as much `care`.
 ///
 /// # Errors
 /// If the directory cannot be used, there is no such checkpoint, or it is of another job.
@@ -312,6 +421,7 @@ pub(super) fn open(
     options: &CheckpointOptions,
     graph: &StreamGraph,
     since: Option<u64>,
+    care: Care,
 ) -> Result<Opened, TaskError> {
     let store = Arc::new(Storage::open(&options.directory, &graph.name).map_err(failed)?);
     store.clean().map_err(failed)?;
@@ -320,13 +430,17 @@ pub(super) fn open(
             store.discard(checkpoint).map_err(failed)?;
         }
     }
+    let swept = store.sweep().map_err(failed)?;
+    if !swept.is_empty() {
+        eprintln!("{} files that no checkpoint refers to are removed", swept.len());
+    }
     let restore = match (&options.restore, since) {
-        (RestoreFrom::Path(path), None) => Some(named(path, options, graph)?),
-        (RestoreFrom::Path(path), Some(since)) => match latest(&store, graph, since)? {
+        (RestoreFrom::Path(path), None) => Some(named(path, options, graph, care)?),
+        (RestoreFrom::Path(path), Some(since)) => match latest(&store, graph, since, care)? {
             Some(latest) => Some(latest),
-            None => Some(named(path, options, graph)?),
+            None => Some(named(path, options, graph, care)?),
         },
-        _ => latest(&store, graph, 0)?,
+        _ => latest(&store, graph, 0, care)?,
     };
     if let Some(Restore { manifest, .. }) = &restore {
         match (manifest.purpose, &options.restore) {
@@ -347,15 +461,21 @@ fn named(
     path: &Path,
     options: &CheckpointOptions,
     graph: &StreamGraph,
+    care: Care,
 ) -> Result<Restore, TaskError> {
-    let restore = Restore::from_path(path)?;
+    let restore = Restore::from_path(path, care)?;
     restore.check_operators(graph, options.allow_non_restored)?;
     Ok(restore)
 }
 
 /// The latest checkpoint of the job that is whole, and not older than `since`.
-fn latest(store: &Store, graph: &StreamGraph, since: u64) -> Result<Option<Restore>, TaskError> {
-    let latest = store.latest_since(since).map_err(failed)?;
+fn latest(
+    store: &Store,
+    graph: &StreamGraph,
+    since: u64,
+    care: Care,
+) -> Result<Option<Restore>, TaskError> {
+    let latest = store.latest_since(since, care).map_err(failed)?;
     latest.refused.iter().for_each(|refused| eprintln!("warning: {refused}"));
     let restored = latest.restored;
     restored.map(|restored| Restore::new(Arc::clone(store), restored.manifest, graph)).transpose()
@@ -409,91 +529,4 @@ pub(crate) fn decode_splits(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use millstream_checkpoint::manifest::{Kind, Purpose, State, Subtask};
-
-    use super::*;
-
-    #[test]
-    fn another_number_of_key_groups_is_refused() {
-        let directory =
-            std::env::temp_dir().join(format!("millstream-groups-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let store = Arc::new(Storage::open(&directory, "job").unwrap());
-        let state = State { kind: Kind::Operator, place: Place::Inline([1].into()) };
-        let operator = |id: &str, states| Operator {
-            id: id.into(),
-            max_parallelism: 128,
-            subtasks: vec![Subtask { finished: false, states }],
-        };
-        let manifest = Manifest {
-            checkpoint: 7,
-            timestamp_ms: 0,
-            purpose: Purpose::Checkpoint,
-            job: "job".into(),
-            graph_hash: StreamGraph::default().fingerprint(),
-            files: Vec::new(),
-            operators: vec![operator("counts", vec![state]), operator("maps", Vec::new())],
-        };
-        let restore = Restore::new(store, manifest, &StreamGraph::default()).unwrap();
-        assert_eq!(restore.check_key_groups("counts", 128), Ok(()));
-        assert_eq!(restore.check_key_groups("maps", 256), Ok(()), "there is nothing to divide");
-        let refused = restore.check_key_groups("counts", 256).unwrap_err().to_string();
-        assert!(refused.contains("128 key groups") && refused.contains("256"), "{refused}");
-        fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn splits_that_are_left_stay_in_order() {
-        let directory =
-            std::env::temp_dir().join(format!("millstream-splits-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let store = Arc::new(Storage::open(&directory, "job").unwrap());
-        let operator = |id: &str, states: Vec<Vec<u8>>| Operator {
-            id: id.into(),
-            max_parallelism: 128,
-            subtasks: states
-                .into_iter()
-                .map(|bytes| {
-                    let place = Place::Inline(bytes.into());
-                    let states = vec![State { kind: Kind::Source, place }];
-                    Subtask { finished: false, states }
-                })
-                .collect(),
-        };
-        let position = |taken: &[u32], current: Option<(u32, &str)>| {
-            let current =
-                current.map(|(number, bytes)| Split { number, bytes: bytes.as_bytes().to_vec() });
-            serde_json::to_vec(&Position { taken: taken.to_vec(), current }).unwrap()
-        };
-        let all = ["a", "b", "c", "d", "e"].map(|split| split.as_bytes().to_vec());
-        let positions = vec![position(&[0, 3], Some((3, "rest of d"))), position(&[1], None)];
-        let manifest = Manifest {
-            checkpoint: 1,
-            timestamp_ms: 0,
-            purpose: Purpose::Checkpoint,
-            job: "job".into(),
-            graph_hash: StreamGraph::default().fingerprint(),
-            files: Vec::new(),
-            operators: vec![
-                operator("rows", positions),
-                operator(&split_list("rows"), vec![encode_splits(&all)]),
-            ],
-        };
-        let restore = Restore::new(store, manifest, &StreamGraph::default()).unwrap();
-        let left = restore.splits("rows").unwrap();
-        let left: Vec<_> = left.iter().map(|split| str::from_utf8(split).unwrap()).collect();
-        assert_eq!(left, ["c", "rest of d", "e"]);
-        fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn splits_round_trip_and_damage_is_seen() {
-        let splits = vec![b"one".to_vec(), Vec::new(), b"three".to_vec()];
-        let bytes = encode_splits(&splits);
-        assert_eq!(decode_splits(&bytes), Some(splits));
-        assert_eq!(decode_splits(&bytes[..bytes.len() - 1]), None);
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 //! object store, everything else, and `file://...`, a directory.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -9,7 +10,7 @@ use std::{
 use millstream_checkpoint::{
     CheckpointStorage, Manifest,
     manifest::{File, Handle},
-    storage::{self, Refused, Restored, StorageError},
+    storage::{self, Care, Refusal, Refused, Restored, StorageError},
 };
 use millstream_checkpoint_files as files;
 use millstream_checkpoint_objects as objects;
@@ -63,8 +64,9 @@ impl Storage {
         }
     }
 
-    /// A savepoint or checkpoint that is there, whatever its number, with what it consists of.
-    pub(crate) fn existing(path: &Path) -> Result<(Self, Restored), TaskError> {
+    /// A savepoint or checkpoint that is there, whatever its number, with what it consists of, which is
+    /// verified with as much `care`.
+    pub(crate) fn existing(path: &Path, care: Care) -> Result<(Self, Restored), TaskError> {
         let failed = |error: &dyn std::fmt::Display| TaskError::new(error.to_string());
         if let Place::Local(path) = Place::of(path)
             && !path.is_dir()
@@ -77,11 +79,22 @@ impl Storage {
         }
         let store = Self::savepoint(path).map_err(|error| failed(&error))?;
         let restored = match &store {
-            Self::Files(files) => files.restore_only(),
-            Self::Objects(objects) => objects.restore_only(),
+            Self::Files(files) => files.restore_only(care),
+            Self::Objects(objects) => objects.restore_only(care),
         };
         let restored = restored.map_err(|error| failed(&error))?;
         Ok((store, restored))
+    }
+
+    /// Whether a path is a local directory.
+    pub(crate) fn is_local(path: &Path) -> bool {
+        matches!(Place::of(path), Place::Local(_))
+    }
+
+    /// Whether two paths are the same place.
+    pub(crate) fn same(one: &Path, other: &Path) -> bool {
+        let place = |path: &Path| Self::savepoint(path).map(|store| store.directory(0));
+        one == other || matches!((place(one), place(other)), (Ok(a), Ok(b)) if a == b)
     }
 
     /// A directory for files that checkpoints will be [linked](Self::link) to; `None` if none can be.
@@ -108,6 +121,14 @@ impl Storage {
                 let cause = storage::Cause::Invalid { what };
                 Err(StorageError { operation: storage::Operation::Create, path, cause })
             }
+        }
+    }
+
+    /// Removes a checkpoint that was [there](Self::existing), and what only it has.
+    pub(crate) fn discard_claimed(&self, manifest: &Manifest) -> Result<(), StorageError> {
+        match self {
+            Self::Files(files) => files.discard(manifest.checkpoint),
+            Self::Objects(objects) => objects.discard_claimed(manifest),
         }
     }
 
@@ -171,6 +192,21 @@ impl CheckpointStorage for Storage {
         })
     }
 
+    fn share(&self, name: &str) -> Result<StateFile, StorageError> {
+        Ok(match self {
+            Self::Files(files) => StateFile::File(Box::new(files.share(name)?)),
+            Self::Objects(objects) => StateFile::Object(Box::new(objects.share(name)?)),
+        })
+    }
+
+    fn shared(&self) -> Result<BTreeMap<String, u64>, StorageError> {
+        either!(self, storage => storage.shared())
+    }
+
+    fn unshare(&self, names: &[String]) -> Result<(), StorageError> {
+        either!(self, storage => storage.unshare(names))
+    }
+
     fn complete(&self, manifest: &Manifest) -> Result<(), StorageError> {
         either!(self, storage => storage.complete(manifest))
     }
@@ -189,6 +225,10 @@ impl CheckpointStorage for Storage {
 
     fn verify(&self, checkpoint: u64, file: &File) -> Result<(), Refused> {
         either!(self, storage => storage.verify(checkpoint, file))
+    }
+
+    fn refuse(&self, checkpoint: u64, reason: Refusal) -> Refused {
+        either!(self, storage => storage.refuse(checkpoint, reason))
     }
 
     fn read(

@@ -1,23 +1,27 @@
 //! The coordinating process.
 
+mod pulse;
+mod reported;
+
 use std::{
+    collections::BTreeMap,
     io::BufReader,
     os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, mpsc::Sender},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use millstream_checkpoint::{Heartbeats, TaskId};
+use millstream_checkpoint::TaskId;
 use millstream_dataflow::{StreamGraph, TaskError, graph::execution::ExecutionGraph, task::Order};
 use millstream_executor::Outcome;
 use millstream_loader::{OpenJob, Registry};
 use millstream_net::{Chosen, Preference, choose, connect, listen};
+
+use pulse::Pulse;
+use reported::{Reported, Stage, serve};
 
 use super::{
     JobSpec,
@@ -27,8 +31,8 @@ use crate::{
     JobProgram, Progress, RunError, Runtime, Summary, builder,
     checkpoint::{Attempts, Checkpointed, Ended, OrderMessage, Report},
     deploy::{self, Commits, Part},
-    progress::SubtaskCounts,
-    result::{ResultSink, SharedResult},
+    failover::{Failover, Overseer, Plan, RegionFailed},
+    result::{self, ResultSink, SharedResult},
     threads::Splits,
 };
 
@@ -69,7 +73,7 @@ pub fn coordinate(
 ) -> Result<Summary, RunError> {
     let begin = Instant::now();
     let mut job = job;
-    let result = Arc::new(Mutex::new(result));
+    let result = result::shared(result);
     let transport = choose(runtime.transport)?;
     if let Preference::Auto = runtime.transport {
         eprintln!("transport: {} ({})", transport.transport, transport.reason);
@@ -97,7 +101,9 @@ fn attempt(
     watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
 ) -> Result<Summary, Ended> {
     let graph = program.graph()?;
-    let checkpointed = Checkpointed::open(runtime.checkpoints.as_ref(), &graph, attempts)?;
+    let checkpoints = runtime.checkpoints.as_ref();
+    let plan = Plan::new(&graph, runtime.parallelism, job.processes, checkpoints)?;
+    let checkpointed = Checkpointed::open(checkpoints, &graph, attempts)?;
     let restore = checkpointed.as_ref().and_then(Checkpointed::restored);
     let mut workers = Workers::start(job, transport, restore)?;
     let done = run(
@@ -106,6 +112,8 @@ fn attempt(
         transport.clone(),
         program,
         result,
+        &plan,
+        attempts,
         checkpointed.as_ref(),
         begin,
         watch,
@@ -138,6 +146,8 @@ fn run(
     transport: Chosen,
     program: &dyn JobProgram,
     result: &SharedResult,
+    plan: &Plan,
+    attempts: &Attempts,
     checkpointed: Option<&Checkpointed>,
     begin: Instant,
     watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
@@ -157,16 +167,25 @@ fn run(
         checkpoints: checkpointed.map(Checkpointed::participation),
     };
     let splits = Arc::clone(&part.enumerated);
-    let deployment = deploy::deploy(runtime, program, Arc::clone(result), part)?;
+    let result = Arc::clone(result);
+    let deployment = deploy::deploy(runtime, program, result, part, plan)?;
+    let mut failover = checkpointed.map(|checkpointed| {
+        let elsewhere = Box::new(workers.restarts(checkpointed));
+        let progress = deployment.progress();
+        Failover::new(attempts, checkpointed, &graph.name, plan, progress, elsewhere)
+    });
     workers.await_ready()?;
     workers.tell_all(&|| ToWorker::Run)?;
     let reporter = checkpointed.map(Checkpointed::reporter);
-    workers.listen_on(&splits, deployment.outcome(), deployment.progress(), reporter);
-    if let Some(checkpointed) = checkpointed {
+    let failed = failover.as_ref().map(Failover::reported);
+    workers.listen_on(&splits, deployment.outcome(), deployment.progress(), reporter, failed);
+    if let (Some(checkpointed), Some(failover)) = (checkpointed, &failover) {
         let elsewhere = workers.orders(&graph, runtime.parallelism);
-        let outcome = deployment.outcome();
-        checkpointed.begin(graph, runtime.parallelism, &splits, outcome, elsewhere);
+        let (outcome, settled) = (deployment.outcome(), failover.settled());
+        checkpointed.begin(graph, runtime.parallelism, &splits, outcome, elsewhere, settled);
     }
+    let overseer = failover.as_mut().filter(|_| plan.has_parts());
+    let overseer = overseer.map(|overseer| overseer as &mut dyn Overseer);
     let mut pulse = Pulse::new(workers, runtime.heartbeat_timeout);
     let watch = &mut |progress: &Progress, outcome: &Arc<Outcome>| {
         if let Some(silent) = pulse.feel(workers) {
@@ -174,44 +193,7 @@ fn run(
         }
         watch(progress, outcome);
     };
-    runtime.finish(deployment, begin, watch).map_err(Ended::Failed)
-}
-
-/// Whether the workers give signs of life.
-struct Pulse {
-    begin: Instant,
-    beats: Heartbeats,
-    /// By worker: messages that it had sent.
-    counted: Vec<u64>,
-}
-
-impl Pulse {
-    fn new(workers: &Workers, timeout: Duration) -> Self {
-        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let counted = vec![0; workers.0.len()];
-        Self { begin: Instant::now(), beats: Heartbeats::new(counted.len(), timeout, 0), counted }
-    }
-
-    /// A worker that has given none for too long, which is then to be killed.
-    fn feel(&mut self, workers: &mut Workers) -> Option<RunError> {
-        let now = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let numbered = workers.0.iter().zip(&mut self.counted).enumerate();
-        for (peer, (worker, counted)) in numbered {
-            let count = worker.state.messages.load(Ordering::Relaxed);
-            if std::mem::replace(counted, count) != count {
-                self.beats.heard(peer, now);
-            }
-        }
-        let silence = self.beats.step(now)?;
-        let worker = workers.0.get_mut(silence.peer)?;
-        // What it has done is done: it says nothing any more because it has nothing to say.
-        if matches!(&*worker.state.stage(), Ok(stage) if *stage >= Stage::Finished) {
-            return None;
-        }
-        let seconds = silence.for_ms as f64 / 1000.0;
-        worker.silent = Some(format!("it was not heard of for {seconds:.1} s"));
-        worker.silent.as_deref().map(|what| worker.failed(what))
-    }
+    runtime.finish(deployment, begin, overseer, watch).map_err(Ended::Failed)
 }
 
 /// The other processes of a job.
@@ -228,30 +210,6 @@ struct Worker {
     state: Arc<Reported>,
     /// Why it is taken for dead although it was not seen to die.
     silent: Option<String>,
-}
-
-/// How far a worker is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    /// It works.
-    #[default]
-    Working,
-    /// Its part is done.
-    Finished,
-    /// Its results are shown.
-    Committed,
-}
-
-/// What a worker has said of itself.
-#[derive(Debug)]
-struct Reported {
-    /// How far it came, or why it came no further.
-    stage: Mutex<Result<Stage, String>>,
-    changed: Condvar,
-    /// Its standard input, once the job runs.
-    input: Mutex<Option<ChildStdin>>,
-    /// Messages that it has sent, counts every now and then if nothing else.
-    messages: AtomicU64,
 }
 
 /// How long a worker may say nothing.
@@ -342,13 +300,14 @@ impl Workers {
         outcome: &Arc<Outcome>,
         progress: &Progress,
         reporter: Option<impl Fn(Report) + Clone + Send + 'static>,
+        failed: Option<Sender<RegionFailed>>,
     ) {
         for worker in &mut self.0 {
             let (Some(input), Some(output)) = (worker.input.take(), worker.output.take()) else {
                 continue;
             };
             let (splits, outcome) = (Arc::clone(splits), Arc::clone(outcome));
-            let (progress, reporter) = (progress.clone(), reporter.clone());
+            let (progress, reporter, failed) = (progress.clone(), reporter.clone(), failed.clone());
             let (number, state) = (worker.number, Arc::clone(&worker.state));
             *state.input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input);
             worker.ears = Some(thread::spawn(move || {
@@ -357,12 +316,31 @@ impl Workers {
                         reporter(report);
                     }
                 };
-                if let Err(what) = serve(output, &splits, &progress, &state, report) {
+                let failed = |region, what| {
+                    let _ =
+                        failed.as_ref().map(|failed| failed.send(RegionFailed { region, what }));
+                };
+                if let Err(what) = serve(output, &splits, &progress, &state, report, failed) {
                     let error = RunError::Worker { worker: number, what: what.clone() };
                     outcome.failed(TaskError::new(error.to_string()));
                     state.reach(Err(what));
                 }
             }));
+        }
+    }
+
+    /// Has regions of workers begin anew, once they are listened to.
+    fn restarts<'a>(
+        &self,
+        checkpointed: &'a Checkpointed,
+    ) -> impl Fn(u32, u32, Option<u64>) + use<'a> {
+        let workers = self.0.iter().map(|worker| (worker.number, Arc::clone(&worker.state)));
+        let workers: BTreeMap<_, _> = workers.collect();
+        move |process, region, checkpoint| {
+            let checkpoint = checkpoint.map(|checkpoint| checkpointed.path(checkpoint));
+            let worker = workers.get(&process);
+            // That a worker died is noticed by those who listen to it.
+            let _ = worker.map(|worker| worker.tell(&ToWorker::Restart { region, checkpoint }));
         }
     }
 
@@ -448,94 +426,6 @@ impl Workers {
         }
         // Those that are left are killed when they are dropped.
         died
-    }
-}
-
-impl Reported {
-    fn new() -> Self {
-        Self {
-            stage: Mutex::new(Ok(Stage::default())),
-            changed: Condvar::new(),
-            input: Mutex::new(None),
-            messages: AtomicU64::new(0),
-        }
-    }
-
-    /// The worker is so far, or came no further.
-    fn reach(&self, stage: Result<Stage, String>) {
-        *self.stage() = stage;
-        self.changed.notify_all();
-    }
-
-    fn stage(&self) -> MutexGuard<'_, Result<Stage, String>> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Says something to the worker.
-    fn tell(&self, message: &ToWorker) -> Result<(), String> {
-        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = input.as_mut().map(|input| send(input, message));
-        match told {
-            Some(Ok(())) => Ok(()),
-            _ => Err("it died".into()),
-        }
-    }
-
-    /// Waits until the worker is so far, as long as it gives signs of life and `go_on` holds.
-    fn wait(&self, wanted: Stage, mut go_on: impl FnMut() -> bool) -> Result<(), String> {
-        let (mut heard, mut counted) = (Instant::now(), 0);
-        let missing = |stage: &mut Result<Stage, String>| matches!(stage, Ok(s) if *s < wanted);
-        loop {
-            let waited = self.changed.wait_timeout_while(self.stage(), PROGRESS_EVERY, missing);
-            match &*waited.unwrap_or_else(PoisonError::into_inner).0 {
-                Ok(stage) if *stage >= wanted => return Ok(()),
-                Ok(_) => {}
-                Err(what) => return Err(what.clone()),
-            }
-            let count = self.messages.load(Ordering::Relaxed);
-            if std::mem::replace(&mut counted, count) != count {
-                heard = Instant::now();
-            }
-            if !go_on() || heard.elapsed() > PATIENCE {
-                return Err("it did not end when the others did, and says nothing".into());
-            }
-        }
-    }
-}
-
-/// Answers a worker until it is done; says why if it is not.
-fn serve(
-    mut output: BufReader<ChildStdout>,
-    splits: &Splits,
-    progress: &Progress,
-    state: &Reported,
-    report: impl Fn(Report),
-) -> Result<(), String> {
-    loop {
-        let message = receive(&mut output);
-        state.messages.fetch_add(1, Ordering::Relaxed);
-        match message {
-            Ok(Some(ToCoordinator::NextSplit { node })) => {
-                let answer = ToWorker::Split { node, split: splits.take(node) };
-                state.tell(&answer)?;
-            }
-            Ok(Some(ToCoordinator::SplitsLeft { node })) => {
-                state.tell(&ToWorker::SplitsLeft { node, left: !splits.is_empty(node) })?;
-            }
-            Ok(Some(ToCoordinator::Checkpoint(said))) => report(said),
-            Ok(Some(ToCoordinator::Counts { subtasks })) => {
-                progress.report(subtasks.into_iter().map(SubtaskCounts::from));
-            }
-            Ok(Some(ToCoordinator::Finished)) => state.reach(Ok(Stage::Finished)),
-            Ok(Some(ToCoordinator::Committed)) => {
-                state.reach(Ok(Stage::Committed));
-                return Ok(());
-            }
-            Ok(Some(ToCoordinator::Failed { message })) => return Err(message),
-            Ok(Some(_)) => {}
-            Ok(None) => return Err("it died".into()),
-            Err(error) => return Err(format!("it made no sense: {error}")),
-        }
     }
 }
 

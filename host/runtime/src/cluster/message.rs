@@ -61,6 +61,13 @@ pub(super) enum ToWorker {
         /// Whether there are splits that nobody has taken.
         left: bool,
     },
+    /// A region of this worker is to begin anew.
+    Restart {
+        /// The region.
+        region: u32,
+        /// The directory of the checkpoint that it goes on from; what the run began from if absent.
+        checkpoint: Option<PathBuf>,
+    },
 }
 
 /// From a worker.
@@ -79,11 +86,31 @@ pub(super) enum ToCoordinator {
     NextSplit {
         /// The source.
         node: u32,
+        /// Its subtask.
+        index: u32,
     },
-    /// A source of this worker wants to know whether splits are left.
+    /// A source of this worker wants to know whether splits are left for it.
     SplitsLeft {
         /// The source.
         node: u32,
+        /// Its subtask.
+        index: u32,
+    },
+    /// A source of this worker begins anew: what it had taken beside these comes to it again.
+    SplitsAgain {
+        /// The source.
+        node: u32,
+        /// Its subtask.
+        index: u32,
+        /// The numbers of splits.
+        taken: Vec<u32>,
+    },
+    /// A region of this worker failed, while others go on.
+    RegionFailed {
+        /// The region.
+        region: u32,
+        /// Why.
+        message: String,
     },
     /// For the coordinator of checkpoints.
     Checkpoint(Report),

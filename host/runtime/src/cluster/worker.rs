@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, BufReader, Stdin, Stdout},
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc, Mutex, PoisonError,
@@ -12,17 +13,18 @@ use std::{
 };
 
 use millstream_checkpoint::TaskId;
-use millstream_dataflow::TaskError;
+use millstream_dataflow::{TaskError, graph::execution::Subtask};
 use millstream_executor::Outcome;
 use millstream_net::{Preference, Transport, choose, connect, listen};
 
 use super::message::{SubtaskReport, ToCoordinator, ToWorker, receive, send};
 use crate::{
     Config, Progress, RunError,
-    checkpoint::{Directory, TakingPart},
+    checkpoint::{Directory, Participation, TakingPart},
     config::Origin,
     deploy::{self, Part},
-    result::Discard,
+    failover::{Overseer, Plan},
+    result::{Discard, SharedResult},
     threads::{Split, SplitService},
 };
 
@@ -119,20 +121,28 @@ impl Pipe {
             enumerated: Arc::default(),
             checkpoints: taking_part.as_ref().map(TakingPart::participation),
         };
-        let deployment =
-            deploy::deploy(&runtime, &program, Arc::new(Mutex::new(Box::new(Discard))), part)?;
+        let plan = Plan::new(&stream_graph, runtime.parallelism, processes, options)?;
+        let discard: SharedResult = Arc::new(Mutex::new(Box::new(Discard)));
+        let deployment = deploy::deploy(&runtime, &program, discard, part, &plan)?;
         self.say(&ToCoordinator::Ready)?;
         let ToWorker::Run = self.task(Self::next)? else {
             return Err(RunError::Task(gone(&"it did not start the job")));
         };
         let outcome = Arc::clone(deployment.outcome());
-        let committed = self.listen_on(outcome, answers, directory);
+        let (restart, restarts) = channel();
+        let committed = self.listen_on(outcome, answers, directory, restart);
         let output = Arc::clone(&self.output);
-        let (summary, commits) = runtime.finish(deployment, begin, &mut |progress, outcome| {
+        let mut regions = taking_part.as_ref().filter(|_| plan.has_parts()).map(|taking_part| {
+            let (job, output) = (stream_graph.name.clone(), Arc::clone(&self.output));
+            Regions { job, taking_part, restarts, output }
+        });
+        let overseer = regions.as_mut().map(|regions| regions as &mut dyn Overseer);
+        let watch = &mut |progress: &Progress, outcome: &Arc<Outcome>| {
             if output.send(&report(progress)).is_err() {
                 outcome.cancel();
             }
-        })?;
+        };
+        let (summary, commits) = runtime.finish(deployment, begin, overseer, watch)?;
         self.say(&report(&summary.progress))?;
         self.say(&ToCoordinator::Finished)?;
         committed.recv().map_err(|_| RunError::Task(gone(&"it never said that all is done")))?;
@@ -158,6 +168,7 @@ impl Pipe {
         outcome: Arc<Outcome>,
         answers: Sender<Answer>,
         directory: Option<Arc<Directory>>,
+        restart: Sender<(u32, Option<PathBuf>)>,
     ) -> Receiver<()> {
         let (commit, committed) = channel();
         let mut input = std::mem::replace(&mut self.input, BufReader::new(io::stdin()));
@@ -176,6 +187,9 @@ impl Pipe {
                         }
                         true
                     }
+                    ToWorker::Restart { region, checkpoint } => {
+                        restart.send((region, checkpoint)).is_ok()
+                    }
                     ToWorker::Commit => commit.send(()).is_ok(),
                     _ => false,
                 };
@@ -189,6 +203,35 @@ impl Pipe {
 fn report(progress: &Progress) -> ToCoordinator {
     let subtasks = progress.own_subtasks().into_iter().map(SubtaskReport::from).collect();
     ToCoordinator::Counts { subtasks }
+}
+
+/// The regions of this process, about which the coordinator decides.
+struct Regions<'a> {
+    job: String,
+    taking_part: &'a TakingPart,
+    /// Those that are to begin anew, and the directories of checkpoints.
+    restarts: Receiver<(u32, Option<PathBuf>)>,
+    output: Arc<Output>,
+}
+
+impl Overseer for Regions<'_> {
+    fn failed(&mut self, region: u32, error: TaskError, job: &Outcome) {
+        let message = error.to_string();
+        if let Err(gone) = self.output.send(&ToCoordinator::RegionFailed { region, message }) {
+            job.failed(gone);
+        }
+    }
+
+    fn due(&mut self, job: &Outcome) -> Vec<(u32, Participation)> {
+        let mut due = Vec::new();
+        while let Ok((region, checkpoint)) = self.restarts.try_recv() {
+            match self.taking_part.participation_again(&self.job, checkpoint) {
+                Ok(checkpoints) => due.push((region, checkpoints)),
+                Err(error) => job.failed(error),
+            }
+        }
+        due
+    }
 }
 
 /// Splits that the coordinator hands out. One source asks at a time.
@@ -220,17 +263,22 @@ impl RemoteSplits {
 }
 
 impl SplitService for RemoteSplits {
-    fn next(&self, node: u32) -> Result<Option<Split>, TaskError> {
-        match self.ask(&ToCoordinator::NextSplit { node })? {
+    fn next(&self, Subtask { node, index }: Subtask) -> Result<Option<Split>, TaskError> {
+        match self.ask(&ToCoordinator::NextSplit { node, index })? {
             Answer::Split(split) => Ok(split),
             Answer::Left(_) => Err(gone(&"it answered another question")),
         }
     }
 
-    fn is_exhausted(&self, node: u32) -> Result<bool, TaskError> {
-        match self.ask(&ToCoordinator::SplitsLeft { node })? {
+    fn is_exhausted(&self, Subtask { node, index }: Subtask) -> Result<bool, TaskError> {
+        match self.ask(&ToCoordinator::SplitsLeft { node, index })? {
             Answer::Left(left) => Ok(!left),
             Answer::Split(_) => Err(gone(&"it answered another question")),
         }
+    }
+
+    fn begin_anew(&self, subtask: Subtask, taken: &[u32]) -> Result<(), TaskError> {
+        let Subtask { node, index } = subtask;
+        self.output.send(&ToCoordinator::SplitsAgain { node, index, taken: taken.to_vec() })
     }
 }

@@ -102,8 +102,8 @@ pub const OPTIONS: &[ConfigOption] = &[
         key: "memory.managed.size",
         kind: ConfigKind::Bytes,
         default: "",
-        doc: "Memory for sorting, state and caching; two fifths of the engine's, or 128 MiB, if not \
-              set",
+        doc: "Memory for sorting, state and caching; two fifths of the engine's if that is set, else a \
+              quarter of the machine's",
     },
     ConfigOption {
         key: "io.tmp.dirs",
@@ -124,6 +124,20 @@ pub const OPTIONS: &[ConfigOption] = &[
         default: "memory",
         doc: "Where state is kept: memory, or lsm, which is files and as much of managed memory as there \
               is",
+    },
+    ConfigOption {
+        key: "state.local-directory",
+        kind: ConfigKind::Text,
+        default: "",
+        doc: "Where a process works with state in files if checkpoints are in an object store; the first of \
+              io.tmp.dirs if not set",
+    },
+    ConfigOption {
+        key: "state.local-recovery",
+        kind: ConfigKind::Boolean,
+        default: "false",
+        doc: "Whether files of the last checkpoint in an object store are kept locally, too, so that a job that \
+              begins again on the same machine does not fetch them",
     },
     ConfigOption {
         key: "checkpoint.dir",
@@ -215,7 +229,7 @@ pub const OPTIONS: &[ConfigOption] = &[
         key: "restart.attempts",
         kind: ConfigKind::Count,
         default: "3",
-        doc: "How often a job with checkpoints begins anew when a task of it fails, without having \
+        doc: "How often a job with checkpoints, or a part of it, begins anew when a task fails, without having \
               gone well for an hour; when a process of it dies, it always does",
     },
     ConfigOption {

@@ -26,6 +26,7 @@ pub(super) struct Links(BTreeMap<u32, Ends>);
 /// What one link will carry.
 struct Ends {
     id: TaskId,
+    waker: Waker,
     outlets: Vec<(Request, Receiver)>,
     inlets: Vec<InletConfig>,
 }
@@ -35,14 +36,15 @@ impl Links {
     pub(super) fn reserve(&mut self, executor: &mut dyn Executor, part: &Part) {
         for (peer, _) in &part.streams {
             let id = executor.reserve(*peer as usize);
-            self.0.insert(*peer, Ends { id, outlets: Vec::new(), inlets: Vec::new() });
+            let waker = executor.waker(id);
+            self.0.insert(*peer, Ends { id, waker, outlets: Vec::new(), inlets: Vec::new() });
         }
     }
 
     /// The local end of a channel that leads to another process.
-    pub(super) fn outlet(&mut self, executor: &dyn Executor, peer: u32, wire: &Channel) -> Sender {
+    pub(super) fn outlet(&mut self, peer: u32, wire: &Channel) -> Sender {
         let ends = self.0.get_mut(&peer).expect("there is a link to every process");
-        let (sender, receiver) = channel(executor.waker(ends.id));
+        let (sender, receiver) = channel(ends.waker.clone());
         ends.outlets.push((request(wire), receiver));
         sender
     }
@@ -50,7 +52,6 @@ impl Links {
     /// The local end of a channel that comes from another process.
     pub(super) fn inlet(
         &mut self,
-        executor: &dyn Executor,
         runtime: &Runtime,
         peer: u32,
         wire: &Channel,
@@ -61,7 +62,7 @@ impl Links {
         let (network, options) = (&runtime.network, &runtime.exchange);
         let (exclusive, floating) = (options.exclusive_segments, options.floating_segments.max(1));
         let row_max = u64::from(options.record_bytes_max);
-        let link = executor.waker(ends.id);
+        let link = ends.waker.clone();
         let (sender, receiver, returned) = returning_channel(consumer, link, exclusive + floating);
         ends.inlets.push(InletConfig {
             request: request(wire),
@@ -81,10 +82,10 @@ impl Links {
         executor: &mut dyn Executor,
         runtime: &Runtime,
         job: u64,
-        part: Part,
+        part: &mut Part,
     ) -> Result<(), RunError> {
         let mut links = self.0;
-        for (peer, stream) in part.streams {
+        for (peer, stream) in std::mem::take(&mut part.streams) {
             let (Some(ends), Some(transport)) = (links.remove(&peer), &part.transport) else {
                 continue;
             };
@@ -94,7 +95,7 @@ impl Links {
                 segment_bytes: runtime.network.segment_size() as u32,
                 record_bytes_max: runtime.exchange.record_bytes_max,
             };
-            let Ends { id, outlets, inlets } = ends;
+            let Ends { id, outlets, inlets, .. } = ends;
             let peer = format!("worker {peer}");
             let zero_copy = runtime.exchange.zero_copy;
             let queued_max = PAGES_PER_SUBPARTITION_MAX as u32;

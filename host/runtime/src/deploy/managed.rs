@@ -1,6 +1,7 @@
 //! Managed memory and files for the operators that want them.
 
 use std::{
+    collections::BTreeMap,
     os::fd::OwnedFd,
     sync::{Arc, Mutex},
 };
@@ -8,7 +9,7 @@ use std::{
 use millstream_dataflow::{
     StreamGraph, TaskError,
     chain::{FilesUse, StateFiles, StateMemory},
-    graph::NodeKind,
+    graph::{NodeKind, execution::Subtask},
     sort::{SortResources, Spill},
 };
 use millstream_memory::{ManagedMemory, Segment, cost::split_by_weight, managed::Owner};
@@ -26,8 +27,8 @@ const SEGMENTS_MIN: usize = 16;
 #[derive(Default)]
 pub(super) struct Managed {
     memory: Option<ManagedMemory>,
-    /// Segments of each subtask that has not come yet.
-    shares: Vec<usize>,
+    /// Segments of each subtask that has a share.
+    shares: BTreeMap<Subtask, usize>,
 }
 
 /// What a sorting task works with, and a file to watch for it, if there is one.
@@ -42,19 +43,31 @@ impl Managed {
             NodeKind::Chain { stateful, .. } => stateful && in_files,
             _ => false,
         };
-        let own = |node: usize| {
-            let parallelism = graph.parallelism(node as u32, runtime.parallelism);
-            (0..parallelism).filter(|index| index % part.processes == part.own).count()
+        let subtasks = |node: usize| {
+            let node = node as u32;
+            let parallelism = graph.parallelism(node, runtime.parallelism);
+            (0..parallelism).map(move |index| Subtask { node, index })
         };
-        let subtasks: usize = (0..graph.nodes.len()).filter(takes_share).map(own).sum();
+        let all = (0..graph.nodes.len()).filter(takes_share).flat_map(subtasks);
+        let own: Vec<Subtask> = all.filter(|subtask| part.is_own(*subtask)).collect();
         let segments = runtime.managed_bytes / runtime.network.segment_size();
-        let shares = split_by_weight(segments as u64, &vec![1; subtasks]);
-        Self { memory: None, shares: shares.into_iter().map(|share| share as usize).collect() }
+        let shares = split_by_weight(segments as u64, &vec![1; own.len()]);
+        let shares = own.into_iter().zip(shares.into_iter().map(|share| share as usize));
+        Self { memory: None, shares: shares.collect() }
+    }
+
+    fn share(&self, subtask: Subtask) -> usize {
+        self.shares.get(&subtask).copied().unwrap_or(0)
     }
 
     /// The share of one subtask.
-    pub(super) fn open(&mut self, runtime: &Runtime, task: &str) -> Result<Sorting, RunError> {
-        let segments_max = self.shares.pop().unwrap_or(0);
+    pub(super) fn open(
+        &mut self,
+        runtime: &Runtime,
+        subtask: Subtask,
+        task: &str,
+    ) -> Result<Sorting, RunError> {
+        let segments_max = self.share(subtask);
         let memory = self.memory(runtime)?;
         let owner = memory.open(task);
         let owner = owner.map_err(|e| RunError::Task(TaskError::new(e.to_string()).at(task)))?;
@@ -68,6 +81,7 @@ impl Managed {
     pub(super) fn state(
         &mut self,
         runtime: &Runtime,
+        subtask: Subtask,
         task: &str,
         work: Option<&TaskWork>,
     ) -> Result<Arc<dyn StateMemory>, RunError> {
@@ -89,8 +103,7 @@ impl Managed {
                 StateFiles { storage, budget, purpose: FilesUse::Restore }
             }),
             StateBackend::Lsm => {
-                let segments = self.shares.pop().unwrap_or(0);
-                let budget = (segments * memory.page_size()) as u64;
+                let budget = (self.share(subtask) * memory.page_size()) as u64;
                 let named = named()?.map(|files| files.storage);
                 let first = work.and_then(|work| work.first).filter(|_| named.is_some());
                 let purpose = first.map_or(FilesUse::Scratch, |first| FilesUse::Kept { first });
@@ -121,6 +134,13 @@ struct State {
     owner: Owner,
     /// Until the chain has taken them.
     files: Mutex<Option<StateFiles>>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // Pages come back by being dropped, wherever they are.
+        let _ = self.memory.release_all(self.owner);
+    }
 }
 
 impl StateMemory for State {

@@ -17,7 +17,7 @@ use millstream_dataflow::{
 };
 use millstream_memory::{Buffer, JumboBudget, Segment};
 
-use super::Deployer;
+use super::deployer::Deployer;
 use crate::{
     JobProgram,
     checkpoint::{Restore, operator_id},
@@ -80,7 +80,7 @@ impl Deployer<'_> {
         let mut lost = BTreeMap::<_, VecDeque<Again>>::new();
         let Some(edge) = self.graph.edges.get(number as usize) else { return Ok(lost) };
         let shape = Shape::new(&edge.schema);
-        restore.each_in_flight(&operator_id(self.graph, edge.to), |receiver, bytes| {
+        restore.each_in_flight(&operator_id(&self.graph, edge.to), |receiver, bytes| {
             in_flight::read(bytes, |origin, element| {
                 if origin.edge != number || origin.subtask % parallelism != subtask {
                     return Ok(());

@@ -6,10 +6,12 @@ use millstream_data::{page::ValidPage, types::Schema};
 use millstream_dataflow::TaskError;
 use millstream_format::csv::{Dialect, push_field};
 
-use super::{ResultSink, TextColumn};
+use super::{ResultSink, TextColumn, kept, kept_as, print};
 
 /// Commas and double quotes.
 const DIALECT: Dialect = Dialect::DEFAULT;
+/// What snapshots are kept as.
+const KEPT_AS: &str = "csv";
 
 /// Writes the result as CSV (RFC 4180): a header line, fields quoted only where they must be, NULL
 /// an empty field and the empty text `""`.
@@ -68,19 +70,17 @@ impl<W: Write + Send> ResultSink for Csv<W> {
     }
 
     fn finish(&mut self) -> Result<(), TaskError> {
-        self.out
-            .write_all(&self.text)
-            .and_then(|()| self.out.flush())
-            .map_err(|error| TaskError::new(format!("the result cannot be printed: {error}")))
+        print(&mut self.out, &self.text)
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, TaskError> {
-        Ok(self.text.clone())
+        Ok(kept_as(KEPT_AS, &self.text))
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), TaskError> {
+        let text = kept(KEPT_AS, state)?;
         self.text.clear();
-        self.text.extend_from_slice(state);
+        self.text.extend_from_slice(text);
         Ok(())
     }
 }

@@ -117,6 +117,10 @@ impl Side {
                 Part::Time => shown.push((number, "time", None)),
                 Part::Key(schema) => shown.push((number, "key", Some(Rows::new(schema)?))),
                 Part::Row(schema) => shown.push((number, "row", Some(Rows::new(schema)?))),
+                Part::Rows(schema, count) => {
+                    let rows = Rows::new(schema)?;
+                    shown.push((number, "rows", Some(Rows { count: Some(*count), ..rows })));
+                }
             }
         }
         Ok(Self { parts: parts.into(), width: width(parts), shown })
@@ -143,7 +147,7 @@ impl Side {
                 out.extend_from_slice(format!("\"{name}\":").as_bytes());
             }
             match rows {
-                Some(rows) => rows.push(bytes, out)?,
+                Some(rows) => rows.push_all(bytes, out)?,
                 None => {
                     let time = bytes.try_into().map_err(|_| damaged())?;
                     let time = i64::from_be_bytes(time) ^ i64::MIN;
@@ -163,6 +167,8 @@ impl Side {
 
 /// Rows of one schema as objects.
 struct Rows {
+    /// How many there are, if they are an array.
+    count: Option<u32>,
     layout: RowLayout,
     shape: Arc<Shape>,
     columns: Columns,
@@ -175,12 +181,28 @@ impl Rows {
     fn new(schema: &Schema) -> Result<Self, TaskError> {
         let columns = Columns::new(schema).map_err(|error| TaskError::new(error.to_string()))?;
         Ok(Self {
+            count: None,
             layout: RowLayout::new(schema),
             shape: Arc::new(Shape::new(schema)),
             columns,
             page: Vec::new(),
             cell: Vec::new(),
         })
+    }
+
+    fn push_all(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), TaskError> {
+        let Some(count) = self.count else { return self.push(bytes, out) };
+        out.push(b'[');
+        for (number, row) in
+            bytes.chunks(bytes.len().div_ceil(count.max(1) as usize).max(1)).enumerate()
+        {
+            if number > 0 {
+                out.push(b',');
+            }
+            self.push(row, out)?;
+        }
+        out.push(b']');
+        Ok(())
     }
 
     fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), TaskError> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use millstream_data::page::RowKind;
 use millstream_sdk::prelude::{Decimal, Record, Timestamp};
 use millstream_sdk_test::{SinkTest, SourceTest};
 
@@ -63,6 +64,98 @@ fn what_is_written_is_read_again() {
             assert_eq!(read(&scratch, format), rows, "{format}, {compression}");
         }
     }
+}
+
+#[test]
+fn changes_are_written_by_formats_that_keep_their_kinds() {
+    let scratch = Scratch::new();
+    let changes = [
+        (RowKind::Insert, (1i64, "a".to_owned())),
+        (RowKind::UpdateBefore, (1, "a".into())),
+        (RowKind::UpdateAfter, (1, "b".into())),
+        (RowKind::Delete, (1, "b".into())),
+    ];
+    let sink = |format: &str| {
+        SinkTest::new::<(i64, String)>(millstream_filesystem::plugin, "filesystem")
+            .option("path", scratch.path(format))
+            .option("format", format)
+            .with_row_kinds()
+    };
+    for (format, expected) in [
+        (
+            "changelog-json",
+            concat!(
+                r#"{"data":{"f0":1,"f1":"a"},"op":"+I"}"#,
+                "\n",
+                r#"{"data":{"f0":1,"f1":"a"},"op":"-U"}"#,
+                "\n",
+                r#"{"data":{"f0":1,"f1":"b"},"op":"+U"}"#,
+                "\n",
+                r#"{"data":{"f0":1,"f1":"b"},"op":"-D"}"#,
+                "\n",
+            ),
+        ),
+        (
+            "debezium-json",
+            concat!(
+                r#"{"before":null,"after":{"f0":1,"f1":"a"},"op":"c"}"#,
+                "\n",
+                r#"{"before":{"f0":1,"f1":"a"},"after":null,"op":"d"}"#,
+                "\n",
+                r#"{"before":null,"after":{"f0":1,"f1":"b"},"op":"c"}"#,
+                "\n",
+                r#"{"before":{"f0":1,"f1":"b"},"after":null,"op":"d"}"#,
+                "\n",
+            ),
+        ),
+    ] {
+        sink(format).write_changes(&changes).expect("it is written");
+        let names = scratch.names(format);
+        let [name] = names.as_slice() else { panic!("{names:?}") };
+        assert!(name.ends_with(&format!(".{format}")), "{name}");
+        let written = fs::read_to_string(scratch.path(format) + "/" + name).expect("the file");
+        assert_eq!(written, expected);
+    }
+    for format in ["csv", "json"] {
+        let refused = sink(format).open().expect_err("it has no kinds").to_string();
+        let expected = format!(
+            "the format `{format}` has no kinds of rows, and these are a changelog: use \
+             changelog-json or debezium-json"
+        );
+        assert!(refused.contains(&expected), "{refused}");
+    }
+}
+
+#[test]
+fn changes_keep_their_kinds_in_partitions() {
+    let scratch = Scratch::new();
+    let sink = SinkTest::new::<(i64, String)>(millstream_filesystem::plugin, "filesystem")
+        .option("path", scratch.path("out"))
+        .option("format", "changelog-json")
+        .option("partition-by", "f1")
+        .with_row_kinds();
+    let of = |kind, number: i64, place: &str| (kind, (number, place.to_owned()));
+    let changes = [
+        of(RowKind::Insert, 1, "a"),
+        of(RowKind::Insert, 2, "b"),
+        of(RowKind::UpdateBefore, 2, "b"),
+        of(RowKind::UpdateAfter, 3, "b"),
+        of(RowKind::Delete, 1, "a"),
+    ];
+    sink.write_changes(&changes).expect("it is written");
+    let written = |directory: &str| {
+        let names = scratch.names(&format!("out/{directory}"));
+        let path = scratch.path("out") + "/" + directory + "/" + &names[0];
+        fs::read_to_string(path).expect("the file")
+    };
+    let expected = "{\"data\":{\"f0\":1},\"op\":\"+I\"}\n{\"data\":{\"f0\":1},\"op\":\"-D\"}\n";
+    assert_eq!(written("f1=a"), expected);
+    let expected = concat!(
+        "{\"data\":{\"f0\":2},\"op\":\"+I\"}\n",
+        "{\"data\":{\"f0\":2},\"op\":\"-U\"}\n",
+        "{\"data\":{\"f0\":3},\"op\":\"+U\"}\n",
+    );
+    assert_eq!(written("f1=b"), expected);
 }
 
 #[test]

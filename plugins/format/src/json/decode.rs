@@ -1,23 +1,28 @@
-//! From objects to rows.
+//! From lines to rows.
 
-use std::fmt;
+use std::str;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
-
-use super::{largest, member::Member};
+use super::{
+    cursor::{Cursor, Malformed},
+    largest,
+    object::{Object, Stop},
+};
 use crate::{Columns, RecordError, Rows, Step};
 
-/// Decodes objects into the columns that a schema asks for, matched by name; other members are
-/// skipped without being looked at. An absent member is NULL.
+/// Decodes objects into the columns that a schema asks for, matched by name; of other members only
+/// the extent is looked at. An absent member is NULL.
+///
+/// Written here because it is most of the work of many jobs: what it reads goes straight into the
+/// page, and the order of the members of one record is the guess for the next.
 #[derive(Debug)]
 pub struct Decoder {
-    columns: Columns,
+    object: Object,
 }
 
 impl Decoder {
     /// A decoder for these columns.
-    pub fn new(columns: Columns) -> Self {
-        Self { columns }
+    pub fn new(columns: &Columns) -> Self {
+        Self { object: Object::new(columns) }
     }
 
     /// Decodes the line that begins at `start`. With `last` the end of the data ends it, too.
@@ -33,24 +38,40 @@ impl Decoder {
     ) -> Result<Step, RecordError> {
         let rest = data.get(start..).unwrap_or(&[]);
         let (line, end) = match memchr::memchr(b'\n', rest) {
-            Some(at) => (&rest[..at], start + at + 1),
+            Some(at) => (rest.get(..at).unwrap_or(rest), start + at + 1),
             None if last => (rest, data.len()),
             None => return Ok(Step::Incomplete),
         };
-        if line.iter().all(u8::is_ascii_whitespace) {
+        let line = str::from_utf8(line).map_err(|error| RecordError {
+            message: format!("the line is not UTF-8 text from byte {} on", error.valid_up_to() + 1),
+            lines: 0,
+        })?;
+        let mut cursor = Cursor::new(line);
+        if cursor.is_done() {
             return Ok(Step::Blank(end));
         }
-        let mut full = false;
-        let row = Row { columns: &self.columns, rows, full: &mut full };
-        let mut json = serde_json::Deserializer::from_slice(line);
-        let result = row.deserialize(&mut json).and_then(|()| json.end());
-        match result {
+        match self.line(&mut cursor, rows) {
             Ok(()) => {
                 rows.commit();
                 Ok(Step::Row(end))
             }
-            Err(_) if full => Ok(Step::Full),
-            Err(error) => Err(RecordError { message: explain(&error), lines: 0 }),
+            Err(Stop::Full) => Ok(Step::Full),
+            Err(Stop::Wrong(message)) => Err(RecordError { message, lines: 0 }),
+            Err(Stop::Malformed(error)) => {
+                Err(RecordError { message: explain(error, line), lines: 0 })
+            }
+        }
+    }
+
+    #[inline]
+    fn line(&mut self, cursor: &mut Cursor<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+        if cursor.peek() != Some(b'{') {
+            return Err(cursor.malformed("expected an object").into());
+        }
+        self.object.read(cursor, rows)?;
+        match cursor.is_done() {
+            true => Ok(()),
+            false => Err(cursor.malformed("something behind the object").into()),
         }
     }
 
@@ -60,132 +81,15 @@ impl Decoder {
     }
 }
 
-/// The error with its place in the line, which is the only one that the parser saw.
-fn explain(error: &serde_json::Error) -> String {
-    let said = error.to_string();
-    let what = said.split(" at line ").next().unwrap_or(&said);
-    match error.classify() {
-        serde_json::error::Category::Data => what.to_owned(),
-        serde_json::error::Category::Eof => {
-            format!(
-                "the JSON object does not end before the line does (character {})",
-                error.column()
-            )
+/// The error with its place in the line.
+#[cold]
+fn explain(error: Malformed, line: &str) -> String {
+    let Malformed { at, what } = error;
+    let before = line.char_indices().take_while(|(index, _)| *index < at).count();
+    match at < line.trim_ascii_end().len() {
+        true => format!("no JSON at character {}: {what}", before + 1),
+        false => {
+            format!("the JSON object does not end before the line does (character {before})")
         }
-        _ => format!("no JSON at character {}: {what}", error.column()),
-    }
-}
-
-/// Reads an object into the columns of a row.
-pub(super) struct Row<'a, 'b, 'p> {
-    pub(super) columns: &'a Columns,
-    pub(super) rows: &'b mut Rows<'p>,
-    pub(super) full: &'b mut bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Row<'_, '_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Row<'_, '_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let Self { columns, rows, full } = self;
-        let (mut map, fields) = (map, &columns.fields);
-        // Members mostly come in the order of the columns, and all of them.
-        let mut next = 0;
-        let mut seen = Seen::new(fields.len());
-        while let Some(found) = map.next_key_seed(Name { columns, next })? {
-            let Some(index) = found else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            next = index + 1;
-            let column = &fields[index];
-            if !seen.first(index) {
-                return Err(A::Error::custom(format!("the member `{}` comes twice", column.name)));
-            }
-            map.next_value_seed(Member { column, rows: &mut *rows, full: &mut *full })?;
-        }
-        for (index, column) in fields.iter().enumerate() {
-            if !seen.has(index) && !column.put_null(rows) {
-                return Err(A::Error::custom(format!(
-                    "there is no member `{}`, and the column must not be NULL",
-                    column.name
-                )));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Finds the column of a member by its name; `None` if no column has it.
-struct Name<'a> {
-    columns: &'a Columns,
-    /// The column that is expected.
-    next: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<usize>, D::Error> {
-        json.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member's name")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Option<usize>, E> {
-        let fields = &self.columns.fields;
-        Ok(match fields.get(self.next) {
-            Some(column) if column.name == name => Some(self.next),
-            _ => fields.iter().position(|column| column.name == name),
-        })
-    }
-}
-
-/// Which columns were given a value: 64 at a time, mostly one word.
-struct Seen {
-    first: u64,
-    rest: Vec<u64>,
-}
-
-impl Seen {
-    fn new(columns: usize) -> Self {
-        Self { first: 0, rest: vec![0; columns.saturating_sub(1) / 64] }
-    }
-
-    /// Notes the column; `false` if it was noted before.
-    fn first(&mut self, column: usize) -> bool {
-        let word = match column / 64 {
-            0 => &mut self.first,
-            word => &mut self.rest[word - 1],
-        };
-        let before = *word;
-        *word |= 1 << (column % 64);
-        before != *word
-    }
-
-    fn has(&self, column: usize) -> bool {
-        let word = match column / 64 {
-            0 => self.first,
-            word => self.rest[word - 1],
-        };
-        word >> (column % 64) & 1 == 1
     }
 }

@@ -20,7 +20,28 @@ pub fn push_row(
     out.push(b'\n');
 }
 
-fn push_object(
+/// Adds the value of the field at this place of the schema: a scalar as it is, without quotes, a
+/// nested one as JSON. `false` if it is NULL or there is no such field.
+pub fn push_field(
+    out: &mut Vec<u8>,
+    columns: &Columns,
+    field: usize,
+    page: &ValidPage<'_>,
+    row: usize,
+) -> bool {
+    let Some(column) = columns.fields.get(field) else { return false };
+    if column.nullable && !page.column(column.index).validity().is_valid(row) {
+        return false;
+    }
+    match &column.kind {
+        Kind::Cell(_) => push_cell(out, &column.data_type, &page.column(column.index), row),
+        _ => push_value(out, column, page, row, &mut Vec::new()),
+    }
+    true
+}
+
+/// Adds a row of a page as an object, without a line's end. `cell` is scratch.
+pub(super) fn push_object(
     out: &mut Vec<u8>,
     columns: &Columns,
     page: &ValidPage<'_>,

@@ -62,6 +62,13 @@ unsafe extern "C" fn open<F: Format>(
         // SAFETY: the host lends options and schema for the call.
         let (options, schema) = unsafe { (borrow::options(options)?, borrow::bytes(schema)) };
         let schema = decode_schema(schema).map_err(|error| Error::new(error.to_string()))?;
+        if schema.row_kinds && !F::ROW_KINDS {
+            return Err(Error::new(format!(
+                "the format `{}` has no kinds of rows, and these are a changelog: use changelog-json \
+                 or debezium-json",
+                F::NAME
+            )));
+        }
         let format = F::open(&Options::new(F::OPTIONS, options), &schema)?;
         Ok(Box::new(OpenFormat { format, columns: Columns::new(&schema) }))
     })

@@ -6,17 +6,14 @@ use millstream_data::{row::RowValue, value::Record};
 use millstream_state::{
     Key as StateKey,
     description::Part,
-    keyed::{Descriptor, ListState, MapState},
+    keyed::{Descriptor, ListState, MapState, Position},
 };
 
 use crate::{
     chain::TaskError,
     operator::timers::Timers,
-    state::{Contents, KeyedState},
+    state::{Contents, KeyedState, TIME, namespace},
 };
-
-/// Bytes of the namespace of a list of rows: their time.
-const TIME: usize = 8;
 
 /// Bytes of the namespace of a timer: the side that it is for.
 pub(super) const SIDE: usize = 1;
@@ -38,8 +35,9 @@ pub(super) struct Buffer<T> {
     side: [u8; SIDE],
     /// How long a row is kept behind its time, in milliseconds.
     kept: i64,
-    /// Times at hand.
+    /// Times at hand, and where they were looked for.
     found: Vec<i64>,
+    position: Position,
 }
 
 impl<T: RowValue + Record> Buffer<T> {
@@ -58,7 +56,14 @@ impl<T: RowValue + Record> Buffer<T> {
         state.describe(rows.id(), Contents { namespace, ..Contents::rows::<T>() });
         let map_key = vec![Part::Opaque(None)];
         state.describe(times.id(), Contents { map_key, ..Contents::rows::<(i64, bool)>() });
-        Ok(Self { rows, times, side: [side], kept: kept.max(0), found: Vec::new() })
+        Ok(Self {
+            rows,
+            times,
+            side: [side],
+            kept: kept.max(0),
+            found: Vec::new(),
+            position: Position::default(),
+        })
     }
 
     /// Adds a row; a timer says when it is not needed any more.
@@ -148,20 +153,15 @@ impl<T: RowValue + Record> Buffer<T> {
         first: Option<i64>,
         last: i64,
     ) -> Result<(), TaskError> {
-        let Self { times, found, .. } = self;
+        let Self { times, found, position, .. } = self;
         found.clear();
-        let mut position = times.position(first);
+        times.begin(first, position);
         state.access(*key, |access| {
-            times.scan_on(access, &mut position, |time, _| {
+            times.scan_on(access, position, |time, _| {
                 let within = time <= last;
                 found.extend(within.then_some(time));
                 within
             })
         })
     }
-}
-
-/// A time as a namespace: its bytes are in the order of time.
-fn namespace(time: i64) -> [u8; TIME] {
-    (time ^ i64::MIN).to_be_bytes()
 }

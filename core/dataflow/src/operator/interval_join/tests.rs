@@ -72,21 +72,24 @@ fn row((is_left, key, time, number): (bool, u64, i64, u64)) -> Either {
     }
 }
 
-/// What rows come to that arrive in this order, each with the watermark that it finds.
-fn reference(rows: &[(Either, i64)], (lower, upper): (i64, i64)) -> Vec<Pair> {
-    let in_time = |(row, watermark): &&(Either, i64)| row.time() >= *watermark;
+/// A row, the watermark that it finds, and how many there were before.
+type Given = (Either, i64, usize);
+
+/// What rows come to that arrive in this order.
+fn reference(rows: &[Given], (lower, upper): (i64, i64)) -> Vec<Pair> {
+    let in_time = |(row, watermark, _): &&Given| row.time() >= *watermark;
     let rows: Vec<_> = rows.iter().filter(in_time).collect();
     let mut pairs = Vec::new();
-    for (index, (later, watermark)) in rows.iter().enumerate() {
-        for (earlier, _) in &rows[..index] {
+    for (index, (later, watermark, round)) in rows.iter().enumerate() {
+        for (earlier, _, since) in &rows[..index] {
             let (left, right, kept) = match (earlier, later) {
                 (Either::Left(left), Either::Right(right)) => (left, right, upper),
                 (Either::Right(right), Either::Left(left)) => (left, right, -lower),
                 _ => continue,
             };
             let near = (lower..=upper).contains(&(right.0 - left.1));
-            // At the very watermark a row may come when its pairs are gone.
-            let is_there = earlier.time() + kept.max(0) > *watermark;
+            // At the very watermark a row may come when its pairs are gone, if there was one since.
+            let is_there = earlier.time() + kept.max(0) > *watermark || since == round;
             if left.0 == right.2 && near && is_there {
                 pairs.push(pair(left, right));
             }
@@ -106,13 +109,14 @@ proptest! {
     ) {
         let between = (lower, lower + width);
         let (mut bench, mut given) = (bench(between, 0, 1), Vec::new());
-        let (mut largest, mut watermark) = (-1000, WATERMARK_MIN);
+        let (mut largest, mut watermark, mut rounds) = (-1000, WATERMARK_MIN, 0);
         for (number, (is_left, key, back)) in rows.into_iter().enumerate() {
             let row = row((is_left, key, number as i64 - back, number as u64));
             largest = largest.max(row.time());
             row.give_to(&mut bench);
-            given.push((row, watermark));
+            given.push((row, watermark, rounds));
             if number % 3 == 0 {
+                rounds += 1;
                 watermark = largest - bound;
                 bench.watermark(watermark);
             }
@@ -149,7 +153,9 @@ fn rows_that_wait_move_to_other_subtasks() {
     // Some keys are in the first half alone: their rows are forgotten all the same.
     let second = rows.split_off(600);
     rows.extend(second.into_iter().filter(|row| row.key() % 4 != 0));
-    let given: Vec<_> = rows.iter().map(|row| (row.clone(), -DISORDER * 2)).collect();
+    // A watermark behind each row.
+    let given = rows.iter().enumerate().map(|(round, row)| (row.clone(), -DISORDER * 2, round));
+    let given: Vec<_> = given.collect();
     let expected = reference(&given, (-40, 25));
     let (first, second) = rows.split_at(600);
     for (before, after) in [(1, 1), (1, 4), (4, 1), (3, 2)] {
@@ -201,7 +207,7 @@ fn a_row_may_be_in_very_many_pairs() {
     assert!(most > 10, "{most} stops at one row");
     let mut found = bench.rows();
     found.sort();
-    let given: Vec<_> = rows.into_iter().map(|row| (row, WATERMARK_MIN)).collect();
+    let given: Vec<_> = rows.into_iter().map(|row| (row, WATERMARK_MIN, 0)).collect();
     assert_eq!(found, reference(&given, (0, 1000)));
 }
 

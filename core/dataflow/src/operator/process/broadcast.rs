@@ -115,14 +115,19 @@ pub type KeyedBroadcastContext<'a, F> = FunctionContext<
     <F as KeyedBroadcastProcessFunction>::Out,
 >;
 
-/// What a [`KeyedBroadcastProcessFunction`] is given beside a broadcast row.
+/// What a function is given beside a row without a key: a broadcast row, or one of a
+/// [`ProcessFunction`](super::ProcessFunction).
 pub struct BroadcastContext<'a, O: Value> {
     watermark: i64,
     time: i64,
     out: &'a mut dyn Emit<O>,
 }
 
-impl<O: Value> BroadcastContext<'_, O> {
+impl<'a, O: Value> BroadcastContext<'a, O> {
+    pub(super) fn new(watermark: i64, time: i64, out: &'a mut dyn Emit<O>) -> Self {
+        Self { watermark, time, out }
+    }
+
     /// The watermark: rows at or before it, in milliseconds, that still come are late.
     pub fn watermark(&self) -> i64 {
         self.watermark
@@ -218,7 +223,7 @@ where
                 let Parts { states, state, next, .. } = parts;
                 let (watermark, time) = (state.watermark, state.time);
                 let out = &mut Emitter { next, context };
-                let given = &mut BroadcastContext { watermark, time, out };
+                let given = &mut BroadcastContext::new(watermark, time, out);
                 if let Err(error) = function.process_broadcast(states, row, broadcast, given) {
                     context.fail(error);
                 }

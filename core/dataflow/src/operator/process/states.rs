@@ -9,7 +9,7 @@ use millstream_data::{Value, order::Ordered, row::RowValue, value::Record};
 use millstream_state::{
     StateId,
     description::Part,
-    keyed::{self, Descriptor},
+    keyed::{self, Descriptor, Position},
     ttl::{Cleanup, STAMP, Ttl},
 };
 
@@ -103,7 +103,7 @@ impl<'a> StateRegistry<'a> {
         let handle = self.state.handle(register, keyed::MapState::id)?;
         let contents = Contents { map_key: vec![Part::Opaque(None)], ..Contents::rows::<(M, V)>() };
         let expiry = self.added(handle.id(), contents);
-        Ok(MapState { handle, expiry })
+        Ok(MapState { handle, expiry, position: Position::default() })
     }
 }
 
@@ -263,6 +263,8 @@ impl<T: RowValue + Record> ListState<T> {
 pub struct MapState<M, V> {
     handle: keyed::MapState<M, V>,
     expiry: Expiry,
+    /// Where a scan goes on.
+    position: Position,
 }
 
 impl<M: RowValue + Ordered, V: RowValue> MapState<M, V>
@@ -322,8 +324,9 @@ where
         mut each: impl FnMut(M::View<'_>, V::View<'_>) -> bool,
     ) -> Result<(), TaskError> {
         self.expiry.step(at)?;
-        let mut position = self.handle.position(from);
-        at.state.access(at.key, |access| self.handle.scan_on(access, &mut position, &mut each))
+        let Self { handle, position, .. } = self;
+        handle.begin(from, position);
+        at.state.access(at.key, |access| handle.scan_on(access, position, &mut each))
     }
 
     /// Removes all entries.

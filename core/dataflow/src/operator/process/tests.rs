@@ -1,5 +1,6 @@
 //! Process functions on a bench: timers, being held back, snapshots and restoring.
 
+mod lists;
 mod processing_time;
 mod ttl;
 mod two_inputs;

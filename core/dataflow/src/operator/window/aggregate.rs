@@ -1,28 +1,31 @@
-//! Windows whose rows are folded as they come.
+//! Windows that are one slice each, whose rows are folded as they come.
 
-use alloc::{collections::BTreeSet, format, vec, vec::Vec};
+use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::fmt;
 
 use millstream_data::{
     Key, Value,
+    hash::SEED,
     page::ValidPage,
     row::{RowLayout, RowValue},
     value::Record,
 };
 use millstream_state::{
-    Backend, Column, Kind, StateId, StateSpec,
+    Column, Kind, StateId, StateSpec,
     description::Part,
     window::{Lateness, Window},
 };
 
 use super::{
     WindowAssigner,
-    panes::{Panes, Sweep, namespace},
+    panes::{Panes, Sweep},
 };
 use crate::{
     chain::{Context, OpenInfo, Signal, TaskError},
-    operator::{Emit, Row, Stage, head::KeyedHead, stateless::Emitter, timers::TimeKind},
-    state::{Contents, KeyBatch, KeyedState, damaged},
+    operator::{
+        Emit, Row, Stage, check_schema, head::KeyedHead, stateless::Emitter, timers::TimeKind,
+    },
+    state::{Contents, KeyBatch, KeyedState, damaged, namespace},
     writer::{PartitionWriter, Single},
 };
 
@@ -43,7 +46,8 @@ pub trait WindowAggregate: Clone + Send + Sync + 'static {
     /// Folds a row into the accumulator.
     fn add(&self, accumulator: &mut Self::Accumulator, row: <Self::In as Value>::View<'_>);
 
-    /// Folds an accumulator into another: a window is made of slices, and sessions may become one.
+    /// Folds an accumulator into another, of rows that are mostly later: a window is made of slices, and
+    /// sessions may become one.
     fn merge(
         &self,
         accumulator: &mut Self::Accumulator,
@@ -74,8 +78,6 @@ pub struct WindowChain<A: WindowAggregate, S, F, W, N> {
     fingerprint: u64,
     layout: RowLayout,
     state: KeyedState,
-    /// Accumulators of slices that have not ended, if windows have more than one.
-    slices: Option<Panes>,
     /// Accumulators of windows.
     windows: Panes,
     /// Windows that have ended and stay for rows that are late, and where that is kept.
@@ -93,12 +95,9 @@ pub struct WindowChain<A: WindowAggregate, S, F, W, N> {
 /// Space that is used again in each call.
 #[derive(Debug, Default)]
 struct Scratch {
-    /// The rows of the keys at hand, and the ends of their slices.
+    /// The rows of the keys at hand, and the ends of their windows.
     rows: Vec<u32>,
     ends: Vec<u8>,
-    /// Accumulators, one behind the other.
-    values: Vec<u8>,
-    value_ends: Vec<usize>,
 }
 
 /// What a window operator is made of, beside what its rows are.
@@ -132,12 +131,7 @@ where
         let batch = KeyBatch::new();
         let (width, value) = (batch.width(), layout.is_fixed().then(|| layout.fixed_bytes()));
         let windows = Panes::register(&mut state, "windows", width, value)?;
-        let slices = assigner.is_sliced();
-        let slices =
-            slices.then(|| Panes::register(&mut state, "slices", width, value)).transpose()?;
-        for panes in [Some(&windows), slices.as_ref()].into_iter().flatten() {
-            panes.describe(&mut state, Some(A::Accumulator::schema()));
-        }
+        windows.describe(&mut state, vec![Part::Row(A::Accumulator::schema())]);
         let fired_state = (lateness != Lateness::default()).then(|| {
             state.register(&StateSpec {
                 name: "fired".into(),
@@ -161,7 +155,6 @@ where
             lateness,
             fingerprint: A::In::schema().fingerprint(),
             layout,
-            slices,
             windows,
             fired: BTreeSet::new(),
             fired_state,
@@ -174,17 +167,16 @@ where
         })
     }
 
-    /// Folds rows of a page into the slices whose ends were written down.
+    /// Folds rows of a page into the windows whose ends were written down.
     fn fold<'a>(
         &mut self,
         row: impl Fn(u32) -> <A::In as Value>::View<'a>,
     ) -> Result<(), TaskError> {
-        let Self { function, layout, state, slices, windows, batch, scratch, .. } = self;
+        let Self { function, layout, state, windows, batch, scratch, .. } = self;
         let Scratch { rows, ends, .. } = scratch;
-        let panes = slices.as_mut().unwrap_or(windows);
         let mut error = None;
         let ends = Column::Fixed { width: 8, bytes: ends };
-        panes.fold(state, batch, ends, |index, old, new| {
+        windows.fold(state, batch, ends, |index, old, new| {
             let mut accumulator = match old.map(|old| layout.trusted(old)) {
                 None => function.create(),
                 Some(Ok(old)) => A::Accumulator::own(layout.decode::<A::Accumulator>(old)),
@@ -199,62 +191,22 @@ where
         error.map_or(Ok(()), Err)
     }
 
-    /// Merges `scratch.values`, one for each key at hand, into a window.
-    fn merge(&mut self, window: Window) -> Result<(), TaskError> {
-        let Self { function, layout, state, windows, batch, scratch, .. } = self;
-        let Scratch { values, value_ends, .. } = scratch;
-        let mut error = None;
-        let end = namespace(window.end);
-        windows.fold(state, batch, Column::Same(&end), |index, old, new| {
-            let begin = index.checked_sub(1).and_then(|before| value_ends.get(before).copied());
-            let end = value_ends.get(index).copied().unwrap_or(0);
-            let other = values.get(begin.unwrap_or(0)..end).unwrap_or(&[]);
-            let merged = (|| {
-                let mut accumulator = match old {
-                    None => function.create(),
-                    Some(old) => {
-                        A::Accumulator::own(layout.decode::<A::Accumulator>(layout.trusted(old)?))
-                    }
-                };
-                function.merge(
-                    &mut accumulator,
-                    layout.decode::<A::Accumulator>(layout.trusted(other)?),
-                );
-                layout.encode::<A::Accumulator>(accumulator.view(), new);
-                Ok(())
-            })();
-            if let Err(wrong) = merged {
-                let wrong: millstream_data::row::RowError = wrong;
-                error.get_or_insert_with(|| damaged("window", &wrong));
-            }
-        })?;
-        error.map_or(Ok(()), Err)
-    }
-
-    /// The next pane that has ended; slices first, since windows are made of them.
+    /// The next window that has ended, or is not kept any longer.
     fn next_ended(&self) -> Option<(Ended, i64)> {
-        let ended = |end: &i64| end.saturating_sub(1) <= self.state.watermark;
-        let slice = self.slices.as_ref().and_then(|slices| slices.ends.first().copied());
+        let watermark = self.state.watermark;
         let window = self.windows.ends.first().copied();
-        let clean =
-            self.fired.first().copied().filter(|end| {
-                self.lateness.is_late(&self.assigner.ending(*end), self.state.watermark)
-            });
-        match (slice.filter(ended), window.filter(ended)) {
-            (Some(slice), window) if window.is_none_or(|window| slice <= window) => {
-                Some((Ended::Slice, slice))
-            }
-            (_, Some(window)) => Some((Ended::Window, window)),
-            _ => clean.map(|end| (Ended::Cleaned, end)),
-        }
+        let window = window.filter(|end| end.saturating_sub(1) <= watermark);
+        let kept = self.fired.first().copied();
+        let cleaned =
+            kept.filter(|end| self.lateness.is_late(&self.assigner.ending(*end), watermark));
+        let window = window.map(|end| (Ended::Window, end));
+        window.or_else(|| cleaned.map(|end| (Ended::Cleaned, end)))
     }
 }
 
 /// What has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
-    /// A slice, which is merged into its windows.
-    Slice,
     /// A window, of which the result is emitted.
     Window,
     /// The time for rows that are late.
@@ -275,7 +227,6 @@ where
                 None => Sweep::begin(&self.state, end),
             };
             let done = match ended {
-                Ended::Slice => self.end_slice(&mut sweep)?,
                 Ended::Window => self.end_window(&mut sweep, context)?,
                 Ended::Cleaned => {
                     let Self { state, windows, batch, .. } = self;
@@ -289,36 +240,6 @@ where
             self.leave(ended, end)?;
         }
         Ok(true)
-    }
-
-    /// Merges a slice into its windows.
-    fn end_slice(&mut self, sweep: &mut Sweep) -> Result<bool, TaskError> {
-        let slice = self.assigner.slice(sweep.end.saturating_sub(1));
-        // None of them has fired: they end with this slice or later, and slices come first.
-        let mut targets = Vec::new();
-        self.assigner.windows(slice, &mut |window| targets.push(window));
-        let mut keys = KeyBatch::new();
-        loop {
-            let Self { state, slices, batch, scratch: Scratch { values, value_ends, .. }, .. } =
-                self;
-            let Some(slices) = slices else { return Ok(true) };
-            keys.clear();
-            values.clear();
-            value_ends.clear();
-            let done = sweep.run(slices, state, batch, true, |batch, index, value| {
-                keys.push_bytes(batch.at(index));
-                values.extend_from_slice(value);
-                value_ends.push(values.len());
-                Ok(keys.len() < BLOCK)
-            })?;
-            core::mem::swap(&mut self.batch, &mut keys);
-            for window in &targets {
-                self.merge(*window)?;
-            }
-            if done {
-                return Ok(true);
-            }
-        }
     }
 
     /// Emits the results of a window; `false` if the context is blocked.
@@ -343,11 +264,6 @@ where
     /// A pane is done with.
     fn leave(&mut self, ended: Ended, end: i64) -> Result<(), TaskError> {
         match ended {
-            Ended::Slice => {
-                if let Some(slices) = &mut self.slices {
-                    slices.ends.remove(&end);
-                }
-            }
             Ended::Window => {
                 self.windows.ends.remove(&end);
                 if let Some(fired) = self.fired_state {
@@ -367,59 +283,31 @@ where
 
     /// Writes down, in every key group, whether a window has fired and is kept.
     fn mark_fired(&mut self, fired: StateId, end: i64, is: bool) -> Result<(), TaskError> {
-        let namespace = namespace(end);
-        for group in self.state.groups() {
-            let key = self.state.group_key(group);
-            self.state.change(|store, _| {
-                let key = key.within(&namespace);
-                match is {
-                    true => store.put(fired, &key.batch(), Column::Same(&[1])),
-                    false => store.remove(fired, &key.batch()),
-                }
-            })?;
-        }
-        Ok(())
+        self.state.mark(fired, &namespace(end), is.then_some(&[1]))
     }
 
-    /// A row whose slice has ended: it goes into those of its windows that are kept, each of which, if
-    /// it has ended, too, is emitted anew. `false` if there is none.
+    /// A row whose window has ended, for its key group: if the window is kept it is emitted anew. `false` if
+    /// it is not. The key is the only one at hand.
     fn take_late(
         &mut self,
-        slice: Window,
-        time: i64,
+        (window, watermark): (Window, i64),
         row: <A::In as Value>::View<'_>,
         context: &mut Context<'_>,
     ) -> Result<bool, TaskError> {
-        let mut targets = Vec::new();
-        let (lateness, watermark) = (self.lateness, self.state.watermark);
-        self.assigner.windows(slice, &mut |window| {
-            if !lateness.is_late(&window, watermark) {
-                targets.push(window);
-            }
-        });
-        if targets.is_empty() {
-            return Ok(!lateness.is_row_late(time, watermark));
+        if self.lateness.is_late(&window, watermark) {
+            return Ok(false);
         }
-        let Scratch { values, value_ends, .. } = &mut self.scratch;
-        let mut one = self.function.create();
-        self.function.add(&mut one, row);
-        values.clear();
-        self.layout.encode::<A::Accumulator>(one.view(), values);
-        value_ends.clear();
-        value_ends.push(values.len());
-        for window in targets {
-            self.merge(window)?;
-            if window.max_time() <= watermark {
-                // It has ended and was emitted; what was entered just now is of that window.
-                self.windows.ends.remove(&window.end);
-                if self.fired.insert(window.end)
-                    && let Some(fired) = self.fired_state
-                {
-                    self.mark_fired(fired, window.end, true)?;
-                }
-                self.emit_again(window, context)?;
-            }
+        self.scratch.rows.push(0);
+        self.scratch.ends.extend(namespace(window.end));
+        self.fold(|_| row)?;
+        // It was emitted; what was entered just now is of that window.
+        self.windows.ends.remove(&window.end);
+        if self.fired.insert(window.end)
+            && let Some(fired) = self.fired_state
+        {
+            self.mark_fired(fired, window.end, true)?;
         }
+        self.emit_again(window, context)?;
         Ok(true)
     }
 
@@ -463,22 +351,26 @@ where
             while row < block && late.is_none() {
                 let view = A::In::at(&columns, row);
                 let time = (self.time)(Row::new(view));
-                let slice = self.assigner.slice(time);
-                if slice.max_time() > self.state.watermark {
-                    self.batch.push((self.key)(Row::new(view)));
+                let window = self.assigner.slice(time);
+                let key = (self.key)(Row::new(view));
+                let watermark = self.state.watermark_of(|| A::Key::hash(key, SEED));
+                if window.max_time() > watermark {
+                    self.batch.push(key);
                     self.scratch.rows.push(row as u32);
-                    self.scratch.ends.extend(namespace(slice.end));
+                    self.scratch.ends.extend(namespace(window.end));
                 } else {
-                    late = Some((slice, time, row));
+                    late = Some((window, watermark, row));
                 }
                 row += 1;
             }
             self.fold(|row| A::In::at(&columns, row as usize))?;
-            if let Some((slice, time, row)) = late {
+            if let Some((window, watermark, row)) = late {
                 let view = A::In::at(&columns, row);
                 self.batch.clear();
+                self.scratch.rows.clear();
+                self.scratch.ends.clear();
                 self.batch.push((self.key)(Row::new(view)));
-                if !self.take_late(slice, time, view, context)?
+                if !self.take_late((window, watermark), view, context)?
                     && let Some(side) = &mut self.late
                 {
                     side.push(view, context);
@@ -515,12 +407,7 @@ where
         start: usize,
         context: &mut Context<'_>,
     ) -> Result<usize, TaskError> {
-        if page.fingerprint() != self.fingerprint {
-            let schema = A::In::schema();
-            return Err(TaskError::new(format!(
-                "a page of another schema arrived where rows of ({schema}) are read"
-            )));
-        }
+        check_schema::<A::In>(page, self.fingerprint)?;
         self.take_rows(page, start, context)
     }
 
@@ -533,9 +420,6 @@ where
 
     fn restored(&mut self) -> Result<(), TaskError> {
         self.windows.restored(&mut self.state)?;
-        if let Some(slices) = &mut self.slices {
-            slices.restored(&mut self.state)?;
-        }
         let Some(fired) = self.fired_state else { return Ok(()) };
         let windows: Vec<i64> = self.windows.ends.iter().copied().collect();
         let mut is_fired = Vec::new();

@@ -7,8 +7,10 @@ pub trait WindowAssigner: Clone + Send + Sync + 'static {
     /// The slice that a time falls into.
     fn slice(&self, time: i64) -> Window;
 
-    /// Whether windows have more than one slice.
-    fn is_sliced(&self) -> bool;
+    /// How windows are made of slices; `None` if each is one slice.
+    fn slices(&self) -> Option<Slices> {
+        None
+    }
 
     /// Calls `each` for the windows that a slice is part of.
     fn windows(&self, slice: Window, each: &mut dyn FnMut(Window));
@@ -17,14 +19,28 @@ pub trait WindowAssigner: Clone + Send + Sync + 'static {
     fn ending(&self, end: i64) -> Window;
 }
 
+/// How windows are made of slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slices {
+    /// A time at which a window begins.
+    pub begin: i64,
+    /// How long a slice is, in milliseconds.
+    pub length: i64,
+    /// Slices of the longest window.
+    pub count: u32,
+}
+
+impl Slices {
+    fn new(begin: i64, length: i64, longest: i64) -> Self {
+        let length = length.max(1);
+        Self { begin, length, count: u32::try_from(longest / length).unwrap_or(u32::MAX) }
+    }
+}
+
 impl WindowAssigner for Tumbling {
     #[inline]
     fn slice(&self, time: i64) -> Window {
         self.assign(time)
-    }
-
-    fn is_sliced(&self) -> bool {
-        false
     }
 
     fn windows(&self, slice: Window, each: &mut dyn FnMut(Window)) {
@@ -42,8 +58,8 @@ impl WindowAssigner for Sliding {
         Window { start, end: start.saturating_add(Self::slice(self)) }
     }
 
-    fn is_sliced(&self) -> bool {
-        true
+    fn slices(&self) -> Option<Slices> {
+        Some(Slices::new(self.begin(), Self::slice(self), self.size()))
     }
 
     fn windows(&self, slice: Window, each: &mut dyn FnMut(Window)) {
@@ -61,8 +77,8 @@ impl WindowAssigner for Cumulating {
         Window { start, end: start.saturating_add(self.step()) }
     }
 
-    fn is_sliced(&self) -> bool {
-        true
+    fn slices(&self) -> Option<Slices> {
+        Some(Slices::new(self.begin(), self.step(), self.size()))
     }
 
     fn windows(&self, slice: Window, each: &mut dyn FnMut(Window)) {

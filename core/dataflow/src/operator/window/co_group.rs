@@ -15,7 +15,7 @@ use millstream_state::{
 
 use super::{
     WindowAssigner,
-    panes::{Panes, Sweep, namespace},
+    panes::{Panes, Sweep},
 };
 use crate::{
     chain::{Context, OpenInfo, TaskError},
@@ -26,7 +26,7 @@ use crate::{
         stateless::Emitter,
         timers::TimeKind,
     },
-    state::{Contents, KeyBatch, KeyedState},
+    state::{Contents, KeyBatch, KeyedState, namespace},
 };
 
 /// What is done with the rows of two streams that have a key and a window in common.
@@ -140,7 +140,7 @@ impl<C: CoGroupFunction, S, R, F, G, W, N> CoGroupChain<C, S, R, F, G, W, N> {
             state.register(&spec)
         };
         let rows = [rows("first", &layouts[0])?, rows("second", &layouts[1])?];
-        windows.describe(&mut state, None);
+        windows.describe(&mut state, Vec::new());
         for (id, schema) in rows.iter().zip(&schemas) {
             let value = vec![Part::Row(schema.clone())];
             let namespace = vec![Part::Time];

@@ -3,33 +3,21 @@
 use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
 use core::ops::Range;
 
-use millstream_data::{Key, row::RowValue, types::Schema, value::Record};
 use millstream_state::{
     Backend, Column, Key as StateKey, Keys, Kind, StateId, StateSpec, description::Part, list,
 };
 
 use crate::{
     chain::TaskError,
-    state::{Contents, GroupKey, KeyBatch, KeyedState},
+    state::{Contents, GroupKey, KeyBuffer, KeyedState, TIME, namespace, time_of},
 };
 
-/// Bytes of the end of a pane, the namespace of its values.
-const END: usize = 8;
 /// Keys that are read and removed together when a pane has ended.
 const SWEEP: usize = 64;
 
-/// The end of a pane as a namespace: its bytes are in the order of time.
-pub(super) fn namespace(end: i64) -> [u8; END] {
-    (end ^ i64::MIN).to_be_bytes()
-}
-
-fn end_of(namespace: &[u8]) -> Option<i64> {
-    namespace.try_into().ok().map(|bytes| i64::from_be_bytes(bytes) ^ i64::MIN)
-}
-
 /// Values by key and pane, and which keys each pane has.
 #[derive(Debug)]
-pub(super) struct Panes {
+pub(in crate::operator) struct Panes {
     values: StateId,
     /// By key group and pane: the keys that have a value, each once.
     members: StateId,
@@ -38,7 +26,7 @@ pub(super) struct Panes {
     /// What a value is before its first row, if all have one size: a 0 in front says so.
     initial: Option<Vec<u8>>,
     /// Panes with a value, by their end.
-    pub(super) ends: BTreeSet<i64>,
+    pub(in crate::operator) ends: BTreeSet<i64>,
     scratch: Scratch,
 }
 
@@ -59,7 +47,7 @@ struct Scratch {
 impl Panes {
     /// The panes called `name`, with keys of `key` bytes and values of `value` bytes, if all have the
     /// same.
-    pub(super) fn register(
+    pub(in crate::operator) fn register(
         state: &mut KeyedState,
         name: &str,
         key: Option<usize>,
@@ -69,7 +57,7 @@ impl Panes {
             name,
             kind,
             key,
-            namespace: Some(END),
+            namespace: Some(TIME),
             value,
         };
         let flagged = value.map(|value| value + 1);
@@ -81,11 +69,11 @@ impl Panes {
         Ok(Self { values, members, key, initial, ends, scratch })
     }
 
-    /// Says that values are rows of a schema, or nothing.
-    pub(super) fn describe(&self, state: &mut KeyedState, row: Option<Schema>) {
+    /// Says what values are made of.
+    pub(in crate::operator) fn describe(&self, state: &mut KeyedState, parts: Vec<Part>) {
         let namespace = vec![Part::Time];
         let flag = self.initial.as_ref().map(|_| Part::Flag);
-        let value = flag.into_iter().chain(row.map(Part::Row)).collect();
+        let value = flag.into_iter().chain(parts).collect();
         let values = Contents { namespace: namespace.clone(), value, ..Contents::default() };
         state.describe(self.values, values);
         let value = state.key_parts().into();
@@ -95,10 +83,10 @@ impl Panes {
 
     /// Folds into the values of keys in the panes of `namespaces`: `fold` is given the number of the
     /// key and its value, and writes the new one.
-    pub(super) fn fold<K: Key + RowValue + Record>(
+    pub(in crate::operator) fn fold(
         &mut self,
         state: &mut KeyedState,
-        keys: &KeyBatch<K>,
+        keys: &KeyBuffer,
         namespaces: Column<'_>,
         mut fold: impl FnMut(usize, Option<&[u8]>, &mut Vec<u8>),
     ) -> Result<(), TaskError> {
@@ -160,10 +148,10 @@ impl Panes {
             namespaces.extend_from_slice(key.namespace);
             keys.extend_from_slice(key.key);
             key_ends.push(keys.len() as u32);
-            self.ends.extend(end_of(key.namespace));
+            self.ends.extend(time_of(key.namespace));
         }
         let batch =
-            Keys::fixed(hashes, 8, groups).within(Column::Fixed { width: END, bytes: namespaces });
+            Keys::fixed(hashes, 8, groups).within(Column::Fixed { width: TIME, bytes: namespaces });
         let elements = Column::Variable { begin: 0, ends: key_ends, bytes: keys };
         state.change(|store, done| {
             store.append(self.members, &batch.skip(done), elements.skip(done))
@@ -171,16 +159,19 @@ impl Panes {
     }
 
     /// Finds out which panes have values, after state was put back.
-    pub(super) fn restored(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
+    pub(in crate::operator) fn restored(
+        &mut self,
+        state: &mut KeyedState,
+    ) -> Result<(), TaskError> {
         for group in state.groups() {
             let ends = &mut self.ends;
-            state.scan(self.members, group, |entry| ends.extend(end_of(entry.namespace)))?;
+            state.scan(self.members, group, |entry| ends.extend(time_of(entry.namespace)))?;
         }
         Ok(())
     }
 
     /// The value of a key in a pane.
-    pub(super) fn read(
+    pub(in crate::operator) fn read(
         &self,
         state: &mut KeyedState,
         key: &StateKey<'_>,
@@ -196,8 +187,8 @@ impl Panes {
 
 /// A walk over all keys of a pane that has ended. It may stop after any key and go on later.
 #[derive(Debug)]
-pub(super) struct Sweep {
-    pub(super) end: i64,
+pub(in crate::operator) struct Sweep {
+    pub(in crate::operator) end: i64,
     groups: Range<u32>,
     /// The keys of the group at hand, and how far the walk is.
     group: Option<u32>,
@@ -207,27 +198,27 @@ pub(super) struct Sweep {
 
 impl Sweep {
     /// Over the keys of the pane that ends at `end`.
-    pub(super) fn begin(state: &KeyedState, end: i64) -> Self {
+    pub(in crate::operator) fn begin(state: &KeyedState, end: i64) -> Self {
         Self { end, groups: state.groups(), group: None, members: Vec::new(), at: 0 }
     }
 
     /// Visits keys of the pane until `visit` answers `false`; `true` if all were visited. The value of
     /// a key is removed once it was, if `remove` says so, and with the last one of a group the list of
     /// its keys.
-    pub(super) fn run<K: Key + RowValue + Record>(
+    pub(in crate::operator) fn run<B: AsRef<KeyBuffer> + AsMut<KeyBuffer>>(
         &mut self,
         panes: &Panes,
         state: &mut KeyedState,
-        batch: &mut KeyBatch<K>,
+        batch: &mut B,
         remove: bool,
-        mut visit: impl FnMut(&KeyBatch<K>, usize, &[u8]) -> Result<bool, TaskError>,
+        mut visit: impl FnMut(&B, usize, &[u8]) -> Result<bool, TaskError>,
     ) -> Result<bool, TaskError> {
         let namespace = namespace(self.end);
         loop {
-            if !self.fill(panes, state, batch, &namespace)? {
+            if !self.fill(panes, state, batch.as_mut(), &namespace)? {
                 return Ok(true);
             }
-            let keys = batch.keys().within(Column::Same(&namespace));
+            let keys = (*batch).as_ref().keys().within(Column::Same(&namespace));
             let mut go_on = true;
             let visited = state.read_each(panes.values, &keys, |index, value| {
                 if let Some(value) = value {
@@ -251,12 +242,12 @@ impl Sweep {
     }
 
     /// Puts the next keys into `batch`; `false` if there are none.
-    fn fill<K: Key + RowValue + Record>(
+    fn fill(
         &mut self,
         panes: &Panes,
         state: &mut KeyedState,
-        batch: &mut KeyBatch<K>,
-        namespace: &[u8; END],
+        batch: &mut KeyBuffer,
+        namespace: &[u8; TIME],
     ) -> Result<bool, TaskError> {
         while self.group.is_none() {
             let Some(group) = self.groups.next() else { return Ok(false) };
@@ -288,7 +279,7 @@ impl Sweep {
         panes: &Panes,
         state: &mut KeyedState,
         remove: bool,
-        namespace: &[u8; END],
+        namespace: &[u8; TIME],
     ) -> Result<(), TaskError> {
         let Some(group) = self.group.take() else { return Ok(()) };
         let key = state.group_key(group);

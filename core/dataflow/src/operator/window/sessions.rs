@@ -4,7 +4,7 @@
 //! the windows of each key are its own, and so are their ends: timers, not panes, say when a session has
 //! ended.
 
-mod kept;
+pub(in crate::operator) mod kept;
 #[cfg(test)]
 mod tests;
 
@@ -50,7 +50,7 @@ pub struct SessionChain<A: WindowAggregate, S, F, N> {
     gap: i64,
     fingerprint: u64,
     state: KeyedState,
-    kept: Kept<A>,
+    kept: Kept<A::Accumulator>,
     /// The key at hand.
     batch: KeyBatch<A::Key>,
     timer: Timer,
@@ -120,7 +120,12 @@ where
             }
             return Ok(());
         };
-        kept.fold(state, &key, &session, function, row)?;
+        kept.fold(state, &key, &session, |own, others| {
+            let mut accumulator = own.unwrap_or_else(|| function.create());
+            others.iter().for_each(|other| function.merge(&mut accumulator, other.view()));
+            function.add(&mut accumulator, row);
+            Ok(accumulator)
+        })?;
         match session.window.max_time() <= watermark {
             // It has ended, and stays for rows like this one.
             true => self.emit(session.window, session.state, context),

@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec, vec::Vec};
 use std::sync::Mutex;
 
 use millstream_data::page::{Layout, PageBuilder, Shape, ValidPage};
@@ -11,19 +11,20 @@ use millstream_memory::{ManagedMemory, Segment, managed::Owner};
 use millstream_segments::HeapArena;
 use millstream_state::window::{Lateness, Sliding, Tumbling, Window};
 
-use super::{WindowAggregate, WindowAssigner, WindowChain, Windowing};
+use super::{WindowAggregate, WindowAssigner, Windowing};
 use crate::{
     chain::{Chain, ChainIo, Context, Lease, OpenInfo, PageInfo, Signal, StateMemory, TaskError},
     operator::{Emit, Row, Stage},
+    stream::{Pipeline, WindowPages},
 };
 
 /// A key, a time, a number.
-type Measured = (u64, i64, u64);
+pub(super) type Measured = (u64, i64, u64);
 /// A key, where the window begins, the sum of numbers.
-type Summed = (u64, i64, u64);
+pub(super) type Summed = (u64, i64, u64);
 
 #[derive(Clone)]
-struct Sum;
+pub(super) struct Sum;
 
 impl WindowAggregate for Sum {
     type In = Measured;
@@ -45,6 +46,34 @@ impl WindowAggregate for Sum {
 
     fn finish(&self, key: u64, window: Window, sum: u64, out: &mut dyn Emit<Summed>) {
         out.emit((key, window.start, sum));
+    }
+}
+
+/// The same, kept as text, whose size changes.
+#[derive(Clone)]
+pub(super) struct Text;
+
+impl WindowAggregate for Text {
+    type In = Measured;
+    type Key = u64;
+    type Accumulator = String;
+    type Out = Summed;
+
+    fn create(&self) -> String {
+        String::new()
+    }
+
+    fn add(&self, text: &mut String, (_, _, number): Measured) {
+        text.push_str(&alloc::format!("{number} "));
+    }
+
+    fn merge(&self, text: &mut String, other: &str) {
+        text.push_str(other);
+    }
+
+    fn finish(&self, key: u64, window: Window, text: &str, out: &mut dyn Emit<Summed>) {
+        let numbers = text.split_whitespace().map(|number| number.parse::<u64>().unwrap());
+        out.emit((key, window.start, numbers.sum()));
     }
 }
 
@@ -139,15 +168,21 @@ impl ChainIo for Nowhere {
 const PAGE: usize = 256 << 10;
 
 /// A chain, and what comes out of it.
-struct Bench {
+pub(super) struct Bench {
     chain: Box<dyn Chain>,
     rows: Rows,
+    subtask: (u32, u32),
 }
 
-fn bench(
+fn bench(subtask: (u32, u32), assigner: impl WindowAssigner, lateness: i64) -> Bench {
+    bench_of(subtask, assigner, lateness, Sum)
+}
+
+pub(super) fn bench_of(
     (subtask, parallelism): (u32, u32),
     assigner: impl WindowAssigner,
     lateness: i64,
+    function: impl WindowAggregate<In = Measured, Key = u64, Out = Summed>,
 ) -> Bench {
     let memory = ManagedMemory::new(Box::new(HeapArena::new(32 << 10, 64).unwrap()));
     let owner = memory.open("windows").unwrap();
@@ -167,12 +202,28 @@ fn bench(
         late: None,
     };
     let rows = Rows::default();
-    let chain = WindowChain::new(Sum, windowing, &info, rows.clone()).unwrap();
-    Bench { chain: Box::new(chain), rows }
+    let chain = WindowPages::new(function, windowing).chain(rows.clone(), &info).unwrap();
+    Bench { chain, rows, subtask: (subtask, parallelism) }
 }
 
 impl Bench {
-    fn push(&mut self, rows: &[Measured]) {
+    pub(super) fn take(&mut self) -> Vec<Summed> {
+        self.rows.take()
+    }
+
+    /// Whether a key is one of the subtask.
+    pub(super) fn owns(&self, key: u64) -> bool {
+        use millstream_data::{Key, hash::SEED};
+        let (subtask, parallelism) = self.subtask;
+        let groups = millstream_state::KeyGroups::new(parallelism, 128);
+        groups.owner(<u64 as Key>::hash(key, SEED)) == subtask
+    }
+
+    pub(super) fn restore(&mut self, chunks: &[u8]) {
+        self.chain.restore(chunks).unwrap();
+    }
+
+    pub(super) fn push(&mut self, rows: &[Measured]) {
         use millstream_data::value::Record;
         let shape = Arc::new(Shape::new(&<Measured as Record>::schema()));
         let layout = Arc::new(Layout::fitted(&shape, PAGE, 64).unwrap());
@@ -186,7 +237,7 @@ impl Bench {
         assert_eq!(context.take_error(), None);
     }
 
-    fn watermark(&mut self, time: i64) -> Vec<Summed> {
+    pub(super) fn watermark(&mut self, time: i64) -> Vec<Summed> {
         let mut io = Nowhere;
         let mut context = Context::new(&mut io);
         assert!(self.chain.signal(Signal::Watermark(time), &mut context));
@@ -194,7 +245,7 @@ impl Bench {
         self.rows.take()
     }
 
-    fn snapshot(&mut self) -> Vec<u8> {
+    pub(super) fn snapshot(&mut self) -> Vec<u8> {
         self.chain.begin_snapshot(Purpose::Savepoint).unwrap();
         let mut chunks = Vec::new();
         while self.chain.next_chunk(&mut chunks).unwrap() {}
@@ -212,7 +263,7 @@ fn a_window_that_has_ended_does_not_begin_anew_after_a_restore() {
     for parallelism in [1, 3] {
         for subtask in 0..parallelism {
             let mut after = bench((subtask, parallelism), windows, 0);
-            after.chain.restore(&snapshot).unwrap();
+            after.restore(&snapshot);
             // Late then, and late now, although no watermark has come.
             after.push(&[(1, 6, 7)]);
             assert_eq!(after.watermark(15), []);
@@ -238,13 +289,9 @@ fn what_is_divided_anew_comes_to_the_same() {
         let mut found = Vec::new();
         for subtask in 0..3 {
             let mut part = bench((subtask, 3), windows, lateness);
-            part.chain.restore(&snapshot).unwrap();
-            let groups = millstream_state::KeyGroups::new(3, 128);
-            let own = |row: &&Measured| {
-                use millstream_data::{Key, hash::SEED};
-                groups.owner(<u64 as Key>::hash(row.0, SEED)) == subtask
-            };
-            let own: Vec<Measured> = second.iter().filter(own).copied().collect();
+            part.restore(&snapshot);
+            let own: Vec<Measured> =
+                second.iter().copied().filter(|row| part.owns(row.0)).collect();
             part.push(&own);
             found.extend(part.watermark(i64::MAX));
         }

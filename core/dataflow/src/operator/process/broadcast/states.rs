@@ -15,7 +15,7 @@ use millstream_data::{
     value::Record,
 };
 use millstream_state::{
-    StateId,
+    Kind, StateId,
     description::Part,
     format::{Chunk, ReadChunk, map_entries},
 };
@@ -99,7 +99,7 @@ impl BroadcastStates {
     /// Makes the maps states of the chain, to be described and found again in snapshots.
     pub(super) fn describe(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
         for Map { name, schema, id, .. } in &mut self.maps {
-            let of_map = state.keep_elsewhere(name)?;
+            let of_map = state.keep_elsewhere(name, Kind::Map)?;
             *id = Some(of_map);
             let (map_key, value) = (vec![Part::Opaque(None)], vec![Part::Row(schema.clone())]);
             let contents = Contents { of_group: true, map_key, value, ..Contents::default() };

@@ -5,7 +5,7 @@
 
 use alloc::{vec, vec::Vec};
 
-use millstream_data::Value;
+use millstream_data::{row::RowValue, value::Record};
 use millstream_state::{
     Key as StateKey,
     description::Part,
@@ -15,10 +15,7 @@ use millstream_state::{
 
 use crate::{
     chain::TaskError,
-    operator::{
-        timers::{Timer, Timers},
-        window::WindowAggregate,
-    },
+    operator::timers::{Timer, Timers},
     state::{Contents, KeyedState, damaged},
 };
 
@@ -30,10 +27,10 @@ const ENDED: [u8; 1] = [0];
 const CLEANED: [u8; 1] = [1];
 
 /// The sessions of all keys of a subtask.
-pub(super) struct Kept<A: WindowAggregate> {
+pub(in crate::operator) struct Kept<V> {
     /// Begin and end of each session of a key, by begin, and under which begin its accumulator is.
     windows: ListState<(i64, i64, i64)>,
-    accumulators: ValueState<A::Accumulator>,
+    accumulators: ValueState<V>,
     timers: Timers,
     lateness: Lateness,
     /// Those of the key at hand, as [`Sessions`] has them.
@@ -41,15 +38,15 @@ pub(super) struct Kept<A: WindowAggregate> {
 }
 
 /// A session that has ended, where its accumulator is, and whether it stays for rows that are late.
-pub(super) struct Ended {
-    pub(super) window: Window,
-    pub(super) state: Window,
-    pub(super) keep: bool,
+pub(in crate::operator) struct Ended {
+    pub(in crate::operator) window: Window,
+    pub(in crate::operator) state: Window,
+    pub(in crate::operator) keep: bool,
 }
 
-impl<A: WindowAggregate> Kept<A> {
+impl<V: RowValue + Record> Kept<V> {
     /// Nothing yet, for keys of `key` bytes, if all have the same.
-    pub(super) fn open(
+    pub(in crate::operator) fn open(
         state: &mut KeyedState,
         key: Option<usize>,
         lateness: Lateness,
@@ -63,14 +60,14 @@ impl<A: WindowAggregate> Kept<A> {
             state.handle(|store| ValueState::register(store, &values), ValueState::id)?;
         state.describe(windows.id(), Contents::rows::<(i64, i64, i64)>());
         let namespace = vec![Part::Time];
-        let accumulated = Contents { namespace, ..Contents::rows::<A::Accumulator>() };
+        let accumulated = Contents { namespace, ..Contents::rows::<V>() };
         state.describe(accumulators.id(), accumulated);
         Ok(Self { windows, accumulators, timers, lateness, known: Vec::new() })
     }
 
     /// Adds the window of a row to the sessions of its key; `None` if the session that it would be part
     /// of is late, and then nothing has changed.
-    pub(super) fn enter(
+    pub(in crate::operator) fn enter(
         &mut self,
         state: &mut KeyedState,
         key: &StateKey<'_>,
@@ -107,39 +104,39 @@ impl<A: WindowAggregate> Kept<A> {
         Ok(Some(merged))
     }
 
-    /// Merges the accumulators of sessions that became one, and folds a row into it.
-    pub(super) fn fold(
+    /// Sets the accumulator of a session to what `fold` makes of the one that it had, if it had one, and of
+    /// those of sessions that became part of it.
+    pub(in crate::operator) fn fold(
         &mut self,
         state: &mut KeyedState,
         key: &StateKey<'_>,
         session: &Merged,
-        function: &A,
-        row: <A::In as Value>::View<'_>,
+        fold: impl FnOnce(Option<V>, Vec<V>) -> Result<V, TaskError>,
     ) -> Result<(), TaskError> {
         let accumulators = &mut self.accumulators;
         let begin = namespace(&session.state);
         let at = StateKey { namespace: &begin, ..*key };
-        let found = state.access(at, |access| accumulators.get(access))?;
-        let mut accumulator = found.unwrap_or_else(|| function.create());
+        let own = state.access(at, |access| accumulators.get(access))?;
+        let mut others = Vec::new();
         for other in &session.states {
             let begin = namespace(other);
             let other = StateKey { namespace: &begin, ..*key };
             if let Some(found) = state.access(other, |access| accumulators.get(access))? {
-                function.merge(&mut accumulator, found.view());
+                others.push(found);
                 state.access(other, |access| accumulators.clear(access))?;
             }
         }
-        function.add(&mut accumulator, row);
+        let accumulator = fold(own, others)?;
         state.access(at, |access| accumulators.set(access, accumulator.view()))
     }
 
     /// Reads the accumulator that is kept under a window.
-    pub(super) fn read(
+    pub(in crate::operator) fn read(
         &mut self,
         state: &mut KeyedState,
         key: &StateKey<'_>,
         at: Window,
-        mut read: impl FnMut(<A::Accumulator as Value>::View<'_>),
+        mut read: impl FnMut(V::View<'_>),
     ) -> Result<(), TaskError> {
         let begin = namespace(&at);
         let at = StateKey { namespace: &begin, ..*key };
@@ -148,7 +145,7 @@ impl<A: WindowAggregate> Kept<A> {
     }
 
     /// See [`Timers::next_due`].
-    pub(super) fn next_due(
+    pub(in crate::operator) fn next_due(
         &mut self,
         state: &mut KeyedState,
         watermark: i64,
@@ -159,7 +156,7 @@ impl<A: WindowAggregate> Kept<A> {
 
     /// What a timer of a key says: the session that has ended, if one has. Those whose time for rows that
     /// are late has ended, too, are removed.
-    pub(super) fn ended(
+    pub(in crate::operator) fn ended(
         &mut self,
         state: &mut KeyedState,
         key: &StateKey<'_>,
@@ -179,7 +176,7 @@ impl<A: WindowAggregate> Kept<A> {
     }
 
     /// Forgets a session of the key whose sessions were asked for last.
-    pub(super) fn remove(
+    pub(in crate::operator) fn remove(
         &mut self,
         state: &mut KeyedState,
         key: &StateKey<'_>,
@@ -195,7 +192,10 @@ impl<A: WindowAggregate> Kept<A> {
     }
 
     /// Finds out what is due, after state was put back.
-    pub(super) fn restored(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
+    pub(in crate::operator) fn restored(
+        &mut self,
+        state: &mut KeyedState,
+    ) -> Result<(), TaskError> {
         self.timers.restored(state)
     }
 

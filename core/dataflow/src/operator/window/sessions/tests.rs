@@ -180,7 +180,7 @@ fn a_chain_that_is_held_back_goes_on_with_the_sessions_that_are_left() {
     assert_eq!(found.last(), Some(&Out::Watermark(i64::MAX)));
     let row = |out| match out {
         Out::Row(row) => Some(row),
-        Out::Watermark(_) => None,
+        _ => None,
     };
     let mut found: Vec<Session> = found.into_iter().filter_map(row).collect();
     found.sort();

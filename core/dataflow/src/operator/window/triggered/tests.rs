@@ -312,7 +312,7 @@ fn being_held_back_loses_nothing() {
     assert_eq!(out.last(), Some(&Out::Watermark(5_000)), "the watermark comes last");
     let numbers = out.iter().filter_map(|out| match out {
         Out::Row(row) => Some(row.3.len()),
-        Out::Watermark(_) => None,
+        _ => None,
     });
     assert_eq!(numbers.sum::<usize>(), rows.len());
 }

@@ -1,0 +1,113 @@
+//! What a function emits.
+
+use alloc::{sync::Arc, vec::Vec};
+
+use millstream_data::{
+    hash::SEED,
+    page::{RowBuilder, RowKind},
+    row::{Row, RowLayout, put_cells},
+};
+use millstream_memory::Segment;
+
+use crate::writer::run::Run;
+
+/// Bytes from which on a function should stop and have its changes written.
+const LARGE: usize = 1 << 20;
+
+/// Rows that are emitted, each with its kind, and made of one or two rows side by side.
+#[derive(Debug)]
+pub struct Changes {
+    parts: [Arc<RowLayout>; 2],
+    bytes: Vec<u8>,
+    changes: Vec<Change>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    kind: RowKind,
+    parts: [Part; 2],
+}
+
+/// Bytes of a row that [`Changes`] keep: where they begin and end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part(usize, usize);
+
+impl Changes {
+    /// None, of rows whose parts are of these layouts.
+    pub(super) fn new(parts: [Arc<RowLayout>; 2]) -> Self {
+        Self { parts, bytes: Vec::new(), changes: Vec::new() }
+    }
+
+    /// Keeps a row's bytes until all changes are written, to be part of any number of them.
+    pub fn keep(&mut self, row: &[u8]) -> Part {
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(row);
+        Part(begin, self.bytes.len())
+    }
+
+    /// Emits a row of these parts.
+    pub fn emit(&mut self, kind: RowKind, first: Part, second: Part) {
+        self.changes.push(Change { kind, parts: [first, second] });
+    }
+
+    /// Whether it is time to write what was emitted.
+    pub fn is_large(&self) -> bool {
+        self.bytes.len() >= LARGE || self.changes.len() * size_of::<Change>() >= LARGE
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.changes.clear();
+    }
+
+    /// The parts of a change as rows.
+    fn parts(&self, index: usize) -> Option<[Row<'_>; 2]> {
+        let [first, second] = &self.parts;
+        let [a, b] = self.changes.get(index)?.parts;
+        let bytes = |Part(begin, end)| self.bytes.get(begin..end);
+        Some([first.trusted(bytes(a)?).ok()?, second.trusted(bytes(b)?).ok()?])
+    }
+}
+
+impl Run for Changes {
+    fn rows(&self) -> usize {
+        self.changes.len()
+    }
+
+    fn heap_bytes(&self, row: usize) -> usize {
+        self.parts(row).map_or(0, |parts| parts.iter().map(Row::heap_bytes).sum())
+    }
+
+    fn hash(&self, row: usize, columns: &[usize]) -> u64 {
+        let Some([first, second]) = self.parts(row) else { return SEED };
+        let width = first.layout().columns();
+        columns.iter().fold(SEED, |state, column| match column.checked_sub(width) {
+            None => first.hash(*column, state),
+            Some(column) => second.hash(column, state),
+        })
+    }
+
+    fn write(&self, from: usize, rows: usize, page: &mut RowBuilder<Segment>) {
+        let has_kinds = page.shape().has_row_kinds();
+        for row in from..from + rows {
+            let Some([first, second]) = self.parts(row) else { continue };
+            let put = put_cells(&first, 0, page);
+            let put = put.and_then(|()| put_cells(&second, first.layout().columns(), page));
+            assert!(put.is_ok(), "the page has no room for the rows of the run");
+            if has_kinds {
+                page.put_kind(self.changes[row].kind);
+            }
+            page.commit();
+        }
+    }
+}

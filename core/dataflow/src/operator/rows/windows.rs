@@ -1,0 +1,257 @@
+//! Windows over rows whose columns are known only at run time.
+
+use alloc::{format, sync::Arc, vec, vec::Vec};
+
+use millstream_data::{
+    page::ValidPage,
+    row::{PageRows, RowLayout},
+    types::Schema,
+};
+use millstream_state::{
+    Column,
+    description::Part,
+    window::{Cumulating, Sliding, Tumbling, Window},
+};
+
+use super::{Changes, RowFunction, RowKeys, RowStates};
+use crate::{
+    chain::TaskError,
+    operator::window::panes::{Panes, Sweep},
+    state::{TIME, damaged, namespace, time_of},
+};
+
+/// Rows that are taken at once, so that the misses of their keys overlap.
+const BATCH: usize = 256;
+
+/// What is kept of the rows of a key and window, and emitted when it has ended.
+pub trait RowFold: Send + 'static {
+    /// How rows of the input lie.
+    fn layout(&self) -> &Arc<RowLayout>;
+
+    /// See [`RowFunction::parts`].
+    fn parts(&self) -> [Arc<RowLayout>; 2];
+
+    /// Bytes of what is kept, if they are always as many.
+    fn width(&self) -> Option<usize>;
+
+    /// Appends to `new` what is kept with one row more; `kept` is what was kept before.
+    ///
+    /// # Errors
+    /// If what was kept cannot be read.
+    fn fold(
+        &mut self,
+        rows: &PageRows<'_>,
+        row: usize,
+        kept: Option<&[u8]>,
+        new: &mut Vec<u8>,
+    ) -> Result<(), TaskError>;
+
+    /// Appends to `new` what is kept of two sessions that have become one.
+    ///
+    /// # Errors
+    /// As [`fold`](Self::fold).
+    fn merge(&mut self, kept: &[u8], other: &[u8], new: &mut Vec<u8>) -> Result<(), TaskError>;
+
+    /// The window has ended: emits what comes of it.
+    ///
+    /// # Errors
+    /// If what was kept cannot be read.
+    fn finish(
+        &mut self,
+        key: &[u8],
+        window: Window,
+        kept: &[u8],
+        out: &mut Changes,
+    ) -> Result<(), TaskError>;
+}
+
+/// The time of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowTime {
+    /// That in a column, in microseconds: windows end by the watermark.
+    Column(usize),
+    /// That at which it comes: windows end by the clock. Those that have not ended when the input does are
+    /// not emitted.
+    Processing,
+}
+
+/// Which windows rows are in. Windows are in milliseconds.
+#[derive(Clone, Debug)]
+pub enum RowWindow {
+    /// Those of a time.
+    Tumbling(RowTime, Tumbling),
+    /// Those of a time.
+    Sliding(RowTime, Sliding),
+    /// Those of a time.
+    Cumulating(RowTime, Cumulating),
+    /// The one that begins and ends at the times in two columns, in microseconds.
+    Attached(usize, usize),
+}
+
+/// The time in a column of a row, in milliseconds.
+pub(super) fn event_time(rows: &PageRows<'_>, row: usize, column: usize) -> Result<i64, TaskError> {
+    match rows.at(row).is_null(column) {
+        true => Err(TaskError::new(
+            "the event time of a row is NULL, so that it is in no window: filter such rows, or give them a \
+             time with COALESCE",
+        )),
+        false => Ok(i64::from_le_bytes(rows.at(row).fixed(column)).div_euclid(1000)),
+    }
+}
+
+impl RowWindow {
+    /// Calls `each` with the windows of a row; `now` is the processing time.
+    fn each(
+        &self,
+        rows: &PageRows<'_>,
+        row: usize,
+        now: i64,
+        mut each: impl FnMut(Window),
+    ) -> Result<(), TaskError> {
+        let in_column = |column: usize| event_time(rows, row, column);
+        let time = |time: RowTime| match time {
+            RowTime::Column(column) => in_column(column),
+            RowTime::Processing => Ok(now),
+        };
+        match self {
+            Self::Tumbling(of, windows) => each(windows.assign(time(*of)?)),
+            Self::Sliding(of, windows) => windows.assign(time(*of)?).for_each(each),
+            Self::Cumulating(of, windows) => windows.assign(time(*of)?).for_each(each),
+            Self::Attached(start, end) => {
+                each(Window { start: in_column(*start)?, end: in_column(*end)? });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether they end by the clock.
+    fn is_processing(&self) -> bool {
+        let of = match self {
+            Self::Tumbling(of, _) | Self::Sliding(of, _) | Self::Cumulating(of, _) => Some(of),
+            Self::Attached(..) => None,
+        };
+        of == Some(&RowTime::Processing)
+    }
+}
+
+/// Folds rows into the windows of their keys, and emits each when the watermark has reached its last time,
+/// or the clock its end. A row is dropped where its window has ended.
+pub struct RowWindows<F> {
+    fold: F,
+    windows: RowWindow,
+    keys: RowKeys,
+    /// A key for each row at hand and window that it is in, and the ends of these.
+    batch: RowKeys,
+    ends: Vec<u8>,
+    starts: Vec<i64>,
+    panes: Panes,
+    /// What is left of a window that is being emitted.
+    sweep: Option<Sweep>,
+}
+
+impl<F: RowFold> RowWindows<F> {
+    /// The windows of rows of `input`, by these columns.
+    ///
+    /// # Errors
+    /// If there is no memory for the state.
+    pub fn open(
+        input: &Schema,
+        keys: &[usize],
+        windows: RowWindow,
+        fold: F,
+        states: &mut RowStates,
+    ) -> Result<Self, TaskError> {
+        let keys = states.keys(input, keys, true);
+        // When a window begins is in front of what is kept of it.
+        let width = fold.width().map(|width| TIME + width);
+        let panes = Panes::register(&mut states.state, "windows", keys.width(), width)?;
+        let kept = Part::Opaque(fold.width().map(|width| width as u32));
+        panes.describe(&mut states.state, vec![Part::Time, kept]);
+        let (ends, starts) = (Vec::new(), Vec::new());
+        let batch = keys.clone();
+        Ok(Self { fold, windows, keys, batch, ends, starts, panes, sweep: None })
+    }
+}
+
+impl<F: RowFold> RowFunction for RowWindows<F> {
+    fn parts(&self) -> [Arc<RowLayout>; 2] {
+        self.fold.parts()
+    }
+
+    fn take(
+        &mut self,
+        _input: u16,
+        page: &ValidPage<'_>,
+        start: usize,
+        states: &mut RowStates,
+        _out: &mut Changes,
+    ) -> Result<usize, TaskError> {
+        let Self { fold, windows, keys, batch, ends, starts, panes, .. } = self;
+        let state = &mut states.state;
+        let end = keys.take(page, start, BATCH)?;
+        let layout = Arc::clone(fold.layout());
+        let rows = PageRows::new(&layout, page).map_err(|error| damaged("page", &error))?;
+        batch.clear();
+        ends.clear();
+        starts.clear();
+        let (now, processing) = (state.time, windows.is_processing());
+        for (index, row) in keys.rows().iter().enumerate() {
+            let watermark = state.watermark_of(|| keys.hash(index));
+            windows.each(&rows, *row as usize, now, |window| {
+                if processing || window.max_time() > watermark {
+                    batch.push(keys.at(index), *row);
+                    ends.extend(namespace(window.end));
+                    starts.push(window.start);
+                }
+            })?;
+        }
+        let ends = Column::Fixed { width: TIME, bytes: ends };
+        let mut failed = None;
+        panes.fold(state, (*batch).as_ref(), ends, |index, kept, new| {
+            new.extend(namespace(starts[index]));
+            let kept = kept.map(|kept| kept.get(TIME..).unwrap_or(&[]));
+            if let Err(error) = fold.fold(&rows, batch.rows()[index] as usize, kept, new) {
+                failed.get_or_insert(error);
+            }
+        })?;
+        failed.map_or(Ok(end), Err)
+    }
+
+    fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
+        let Self { fold, windows, batch, panes, sweep, .. } = self;
+        let state = &mut states.state;
+        let over = match windows.is_processing() {
+            true => state.time,
+            false => state.watermark.saturating_add(1),
+        };
+        while let Some(end) = panes.ends.first().copied()
+            && end <= over
+        {
+            let mut at = sweep.take().unwrap_or_else(|| Sweep::begin(state, end));
+            let done = at.run(panes, state, batch, true, |batch, index, kept| {
+                let split = kept.split_at_checked(TIME);
+                let Some((Some(start), kept)) = split.map(|(start, kept)| (time_of(start), kept))
+                else {
+                    return Err(damaged("window", &format!("it has {} bytes", kept.len())));
+                };
+                let window = Window { start, end };
+                fold.finish(batch.row(index), window, kept, out)?;
+                Ok(!out.is_large())
+            })?;
+            if !done {
+                *sweep = Some(at);
+                return Ok(false);
+            }
+            panes.ends.remove(&end);
+        }
+        Ok(true)
+    }
+
+    fn due(&self) -> Option<i64> {
+        self.windows.is_processing().then(|| self.panes.ends.first().copied())?
+    }
+
+    fn restored(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
+        self.panes.restored(&mut states.state)
+    }
+}

@@ -1,0 +1,82 @@
+//! What was in flight at the checkpoint that a task begins from comes before anything else.
+
+use alloc::{boxed::Box, collections::VecDeque};
+
+use millstream_data::page::ValidPage;
+use millstream_memory::Buffer;
+
+use super::{Current, Task};
+use crate::chain::{Chain, Context, Signal, TaskError};
+
+/// What was in flight at the checkpoint that a task begins from, and comes before anything else.
+pub enum Recovered {
+    /// To be written anew by a chain of its own, which divides it as the task's output is.
+    Sent(Box<dyn Chain>, VecDeque<Again>),
+    /// To be processed by the task's chain, on this input.
+    Received(u16, VecDeque<Again>),
+}
+
+/// An element that comes again.
+#[derive(Debug)]
+pub enum Again {
+    /// The rows of a page from one on.
+    Page(Buffer, usize),
+    /// What follows is of another split.
+    SplitBegins,
+}
+
+impl Task {
+    /// Goes on with what was in flight.
+    pub(super) fn recover_some(&mut self, now: u64) -> Result<(), TaskError> {
+        if let Some(current) = self.current.take() {
+            return self.process(now, current);
+        }
+        match self.recovered.front_mut() {
+            None => {}
+            Some(Recovered::Received(port, elements)) => {
+                let port = *port;
+                match elements.pop_front() {
+                    Some(Again::Page(page, row)) => {
+                        self.process(now, Current { input: None, port, page, row })?;
+                    }
+                    Some(Again::SplitBegins) => {
+                        self.call(now, |chain, context| {
+                            chain.signal(Signal::SplitBegins, context)
+                        })?;
+                    }
+                    None => drop(self.recovered.pop_front()),
+                }
+            }
+            Some(Recovered::Sent(writer, elements)) => {
+                self.outputs.set_now(now);
+                let sent = send(writer, elements, &mut Context::new(&mut self.outputs));
+                sent.map_err(|error| error.at(&self.name))?;
+                if elements.is_empty() {
+                    self.recovered.pop_front();
+                }
+                self.metrics.sent(self.outputs.take_counts());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes rows of one page anew; those of the last one are flushed.
+fn send(
+    writer: &mut Box<dyn Chain>,
+    elements: &mut VecDeque<Again>,
+    context: &mut Context<'_>,
+) -> Result<(), TaskError> {
+    if let Some(Again::Page(page, row)) = elements.pop_front() {
+        let view =
+            ValidPage::trusted(&page).map_err(|error| TaskError::new(alloc::format!("{error}")))?;
+        let next = writer.process(0, &view, row, context);
+        if next < view.rows() {
+            elements.push_front(Again::Page(page, next));
+        }
+    }
+    if elements.is_empty() {
+        writer.flush(true, context);
+    }
+    context.take_error().map_or(Ok(()), Err)
+}

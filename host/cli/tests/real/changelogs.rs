@@ -1,0 +1,213 @@
+//! Queries that keep rows, and what is left of the changes that they make: Flink's own results.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde_json::Value;
+
+use crate::{
+    killed::{Run, When, kill},
+    program::{Scratch, millstream, stderr, stdout},
+    sql::{expected, library, nexmark, result, script_to, unpacked},
+};
+
+/// Joins, groups, windows and Top-N of Nexmark.
+const KEPT: [&str; 14] =
+    ["q3", "q4", "q5", "q7", "q8", "q9", "q11", "q13", "q15", "q16", "q17", "q18", "q19", "q20"];
+
+/// The rows that are left when all changes in the files of a directory are made, as lines of CSV, sorted.
+/// Each row is there as often as it was inserted more than it was deleted.
+pub(crate) fn left(directory: &Path, columns: &str) -> Vec<String> {
+    let mut rows: BTreeMap<String, i64> = BTreeMap::new();
+    let files = fs::read_dir(directory).expect("the sink's directory").flatten();
+    for file in files.filter(|file| !file.file_name().as_encoded_bytes().starts_with(b".")) {
+        for line in fs::read_to_string(file.path()).expect("text").lines() {
+            let change: Value = serde_json::from_str(line).expect("JSON");
+            let text = |column: &str| match &change["data"][column] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let cells: Vec<String> = columns.split(',').map(text).collect();
+            let by = match change["op"].as_str() {
+                Some("+I" | "+U") => 1,
+                Some("-U" | "-D") => -1,
+                other => panic!("{other:?}"),
+            };
+            *rows.entry(cells.join(",")).or_default() += by;
+        }
+    }
+    rows.into_iter()
+        .flat_map(|(row, times)| {
+            std::iter::repeat_n(row, usize::try_from(times).expect("none is missing"))
+        })
+        .collect()
+}
+
+/// The script of a query whose changes go to files, and Flink's columns.
+fn script(query: &str, scratch: &Scratch, events: &str, out: &str) -> (String, String) {
+    let sink = format!("'connector' = 'filesystem', 'path' = '{out}', 'format' = 'changelog-json'");
+    let side: String = (0..10_000).map(|k| format!("{k},v{}\n", k * 7919 % 10_007)).collect();
+    let side = scratch.file("side_input.csv", side.as_bytes());
+    let text = script_to(query, events, &sink).replace("${SIDE}", &side);
+    let columns = result(query).lines().next().expect("a line of names").to_owned();
+    (scratch.file("job.sql", text.as_bytes()), columns)
+}
+
+#[test]
+fn nexmark_of_all_rows_gives_flinks_rows() {
+    library();
+    let scratch = Scratch::new("changelogs-nexmark");
+    let events =
+        scratch.file("events.jsonl", unpacked(&nexmark().join("events.jsonl.gz")).as_bytes());
+    for query in KEPT {
+        for engine in [
+            &["--parallelism", "1"][..],
+            &["--parallelism", "2", "--state", "lsm", "--set", "memory.segment-size=4KiB"],
+            &["--parallelism", "2", "--processes", "2"],
+        ] {
+            let out = scratch.path("out");
+            let (file, columns) = script(query, &scratch, &events, &out);
+            let output = millstream(&[&["run", &file], engine].concat());
+            assert!(output.status.success(), "{query} {engine:?}: {}", stderr(&output));
+            let (rows, wanted) = (left(Path::new(&out), &columns), expected(query));
+            assert!(rows == wanted, "{query} {engine:?}: {} of {}", rows.len(), wanted.len());
+            fs::remove_dir_all(&out).expect("the sink's directory");
+        }
+    }
+}
+
+/// State in memory and aligned barriers.
+const ALIGNED: &[&str] = &[];
+/// State in files.
+const LSM: &[&str] = &["--state", "lsm"];
+/// And barriers that overtake rows, which are then part of the checkpoint.
+const UNALIGNED: &[&str] = &["--state", "lsm", "--set", "checkpoint.unaligned=true"];
+
+/// Every event comes several times, so that a run lasts for seconds, where its checkpoints take milliseconds. That
+/// changes nothing where the best row counts; a join has every pair of copies.
+#[test]
+fn what_a_killed_script_kept_is_there_again() {
+    let scratch = Scratch::new("changelogs-killed");
+    let all = unpacked(&nexmark().join("events.jsonl.gz"));
+    for (query, times, copies, more) in [
+        ("q4", 12, 1, ALIGNED),
+        ("q9", 6, 1, LSM),
+        ("q18", 30, 1, ALIGNED),
+        ("q3", 30, 30 * 30, UNALIGNED),
+    ] {
+        let events = scratch.file("events.jsonl", all.repeat(times).as_bytes());
+        let wanted = expected(query).into_iter();
+        let wanted: Vec<_> = wanted.flat_map(|row| std::iter::repeat_n(row, copies)).collect();
+        assert_same_when_killed(&scratch, (query, more), &events, &wanted);
+    }
+}
+
+/// The events come again in each of several years: in other windows, and on other days.
+#[test]
+fn windows_and_days_of_a_killed_script_are_there_again() {
+    let years: Vec<String> = (2023..2047).map(|year| format!("{year}-")).collect();
+    let each_year = |text: &str| years.iter().map(|year| text.replace("2023-", year)).collect();
+    let scratch = Scratch::new("changelogs-windows");
+    let events: Vec<String> = each_year(&unpacked(&nexmark().join("events.jsonl.gz")));
+    let events = scratch.file("events.jsonl", events.concat().as_bytes());
+    for (query, more) in [("q5", ALIGNED), ("q11", LSM), ("q8", UNALIGNED), ("q16", LSM)] {
+        let mut wanted: Vec<String> =
+            expected(query).iter().flat_map(|row| each_year(row) as Vec<String>).collect();
+        wanted.sort();
+        assert_same_when_killed(&scratch, (query, more), &events, &wanted);
+    }
+}
+
+/// Kills a script and lets it go on with another parallelism: the rows that are left are these.
+fn assert_same_when_killed(
+    scratch: &Scratch,
+    (query, more): (&str, &[&str]),
+    events: &str,
+    wanted: &[String],
+) {
+    library();
+    let (checkpoints, out) = (scratch.path("checkpoints"), scratch.path("out"));
+    let (file, columns) = script(query, scratch, events, &out);
+    let arguments = |parallelism: &str| {
+        let all = ["run", &file, "--parallelism", parallelism, "--checkpoint-dir", &checkpoints];
+        let all = [&all[..], &["--checkpoint-interval", "5ms"], more].concat();
+        all.into_iter().map(String::from).collect::<Vec<_>>()
+    };
+    let mut run = Run::start(&arguments("2"));
+    assert!(run.wait(&When::Complete(3), Path::new(&checkpoints)), "it is not over so soon");
+    kill(run.child.id() as i32);
+    run.finish();
+    let (_, said, went_well) = Run::start(&arguments("3")).finish();
+    assert!(went_well && said.contains("going on from checkpoint"), "{query}: {said}");
+    let rows = left(Path::new(&out), &columns);
+    assert!(rows == wanted, "{query}: {} rows of {}", rows.len(), wanted.len());
+    fs::remove_dir_all(&out).expect("the sink's directory");
+}
+
+/// Queries over a small table, and the rows that are left in the end.
+const QUERIES: &[(&str, &[&str])] = &[
+    (
+        "SELECT k, COUNT(*), COUNT(n), SUM(n), AVG(n), MIN(n), MAX(n) FROM t GROUP BY k",
+        &[",1,1,7,7,7,7", "a,3,2,3,1,1,2", "b,2,2,10,5,5,5"],
+    ),
+    (
+        "SELECT k, SUM(d), AVG(d), MIN(s), MAX(s), SUM(f), AVG(f) FROM t GROUP BY k",
+        &[",7.00,7.000000,,,0.0,0.0", "a,3.30,1.650000,x,y,2.0,1.0", "b,5.55,5.550000,z,z,2.5,2.5"],
+    ),
+    (
+        "SELECT k, COUNT(DISTINCT n), SUM(DISTINCT n), COUNT(*) FILTER (WHERE n > 1) FROM t GROUP BY k",
+        &[",1,7,1", "a,2,3,1", "b,1,5,2"],
+    ),
+    ("SELECT k, s FROM t GROUP BY k, s", &[",", "a,", "a,x", "a,y", "b,z"]),
+    ("SELECT DISTINCT n FROM t", &["", "1", "2", "5", "7"]),
+    ("SELECT k FROM t GROUP BY k HAVING COUNT(*) > 1", &["a", "b"]),
+    ("SELECT SUM(n), MAX(s) FROM t", &["20,z"]),
+    // Without a row there is no group, not even that of all rows: a stream may have one later.
+    ("SELECT COUNT(*) FROM t WHERE n > 100", &[]),
+    // Groups of groups: what came first is taken back when it changes.
+    (
+        "SELECT c, COUNT(*), SUM(total), COUNT(DISTINCT total) FROM (SELECT k, COUNT(*) AS c, SUM(n) AS \
+         total FROM t GROUP BY k) GROUP BY c",
+        &["1,1,7,1", "2,1,10,1", "3,1,3,1"],
+    ),
+    // NULL is equal to nothing.
+    (
+        "SELECT t.n, g.c FROM t JOIN (SELECT k, COUNT(*) AS c FROM t GROUP BY k) g ON t.k = g.k",
+        &[",3", "1,3", "2,3", "5,2", "5,2"],
+    ),
+    (
+        "SELECT l.n, r.n FROM t l JOIN t r ON l.n = r.n AND l.k < r.s",
+        &["1,1", "2,2", "5,5", "5,5", "5,5", "5,5"],
+    ),
+    (
+        "SELECT k, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY n DESC) AS rn FROM t) \
+         WHERE rn = 1",
+        &[",7", "a,2", "b,5"],
+    ),
+    (
+        "SELECT rn, n FROM (SELECT *, ROW_NUMBER() OVER (ORDER BY n) AS rn FROM t) WHERE rn <= 3",
+        &["1,", "2,1", "3,2"],
+    ),
+];
+
+#[test]
+fn what_is_left_of_all_changes() {
+    library();
+    let scratch = Scratch::new("changelogs-queries");
+    let rows = "a,1,1.10,0.5,x\na,2,2.20,1.5,y\na,,,,\nb,5,5.55,2.5,z\nb,5,,,z\n,7,7.00,0.0,\n";
+    let rows = scratch.file("rows.csv", rows.as_bytes());
+    for (query, wanted) in QUERIES {
+        let text = format!(
+            "CREATE TABLE t (k STRING, n INT, d DECIMAL(10, 2), f DOUBLE, s STRING) WITH ('connector' = \
+             'filesystem', 'path' = '{rows}', 'format' = 'csv');\n{query}"
+        );
+        let file = scratch.file("job.sql", text.as_bytes());
+        for engine in [&["--parallelism", "1"][..], &["--parallelism", "2", "--state", "lsm"]] {
+            let output = millstream(&[&["run", &file, "--output", "csv"], engine].concat());
+            assert!(output.status.success(), "{query}: {}", stderr(&output));
+            let printed = stdout(&output);
+            let mut rows: Vec<&str> = printed.lines().skip(1).collect();
+            rows.sort_unstable();
+            assert_eq!(rows, *wanted, "{query}");
+        }
+    }
+}

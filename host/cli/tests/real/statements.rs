@@ -1,0 +1,162 @@
+//! Scripts whose rows are in the script, and statements that show something.
+
+use std::{fs, path::Path};
+
+use crate::{
+    killed::{Run, When, kill},
+    program::{Scratch, millstream, stderr, stdout},
+    sql::{library, written},
+};
+
+/// What a script prints.
+fn printed(scratch: &Scratch, text: &str, arguments: &[&str]) -> String {
+    let file = scratch.file("job.sql", text.as_bytes());
+    let output = millstream(&[&["run", &file], arguments].concat());
+    assert!(output.status.success(), "{text}: {}", stderr(&output));
+    stdout(&output)
+}
+
+#[test]
+fn rows_of_the_script_are_rows_like_others() {
+    library();
+    let scratch = Scratch::new("statements-values");
+    for (text, expected) in [
+        ("VALUES (1, 'a'), (3000000000, NULL)", "EXPR$0,EXPR$1\n1,a\n3000000000,\n"),
+        ("SELECT 1, UPPER('b') AS b", "EXPR$0,b\n1,B\n"),
+        ("SELECT 1 AS n WHERE 1 > 2", "n\n"),
+        ("SELECT COUNT(*) AS n, SUM(2) AS s", "n,s\n1,2\n"),
+        (
+            "SELECT t.a, u.b FROM (VALUES (1), (2)) AS t (a) JOIN (VALUES (2, DATE '2026-01-01'), (3, NULL)) AS \
+             u (a, b) ON t.a = u.a",
+            "a,b\n2,2026-01-01\n",
+        ),
+    ] {
+        for engine in [&["--parallelism", "1"][..], &["--parallelism", "2", "--processes", "2"]] {
+            assert_eq!(printed(&scratch, text, engine), expected, "{text} {engine:?}");
+        }
+    }
+    let out = scratch.path("out");
+    let text = format!(
+        "CREATE TABLE o (a INT, b VARCHAR(2), c TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path' = \
+         '{out}', 'format' = 'csv'); INSERT INTO o VALUES (1, 'xyz', NULL), (2, NULL, NULL); INSERT INTO o (b) \
+         VALUES ('y');"
+    );
+    assert_eq!(printed(&scratch, &text, &["--parallelism", "2"]), "");
+    assert_eq!(written(Path::new(&out)), [",y,", "1,xy,", "2,,"]);
+}
+
+#[test]
+fn rows_that_were_said_are_not_said_again_after_a_restore() {
+    const ROWS: usize = 20_000;
+    library();
+    let scratch = Scratch::new("statements-killed");
+    let (checkpoints, out) = (scratch.path("checkpoints"), scratch.path("out"));
+    let text = format!(
+        "CREATE TABLE g (n BIGINT) WITH ('connector' = 'datagen', 'fields.n.kind' = 'sequence', \
+         'fields.n.start' = '1', 'fields.n.end' = '{ROWS}', 'rows-per-second' = '5000');
+        CREATE TABLE o (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{out}', 'format' = 'csv');
+        INSERT INTO o SELECT n FROM g UNION ALL VALUES (-1), (-2);"
+    );
+    let file = scratch.file("job.sql", text.as_bytes());
+    let arguments = |parallelism: &str| {
+        let all = ["run", &file, "--parallelism", parallelism, "--checkpoint-dir", &checkpoints];
+        let all = [&all[..], &["--checkpoint-interval", "5ms"]].concat();
+        all.into_iter().map(String::from).collect::<Vec<_>>()
+    };
+    let mut run = Run::start(&arguments("2"));
+    assert!(run.wait(&When::Complete(3), Path::new(&checkpoints)), "it is not over so soon");
+    kill(run.child.id() as i32);
+    run.finish();
+    let (_, said, went_well) = Run::start(&arguments("3")).finish();
+    assert!(went_well && said.contains("going on from checkpoint"), "{said}");
+    let rows = written(Path::new(&out));
+    assert_eq!(rows.len(), ROWS + 2);
+    assert_eq!(rows.iter().filter(|row| row.starts_with('-')).count(), 2);
+    fs::remove_dir_all(&out).expect("the sink's directory");
+}
+
+const TABLE: &str = "CREATE TABLE bid (auction BIGINT NOT NULL, price DECIMAL(10, 2), PRIMARY KEY (auction) NOT \
+                     ENFORCED) WITH ('connector' = 'datagen', 'number-of-rows' = '1');\n";
+
+#[test]
+fn what_statements_show_is_a_result() {
+    library();
+    let scratch = Scratch::new("statements-shown");
+    let explain = "EXPLAIN SELECT price, COUNT(*) AS n FROM bid GROUP BY price";
+    for (statement, output, expected) in [
+        (
+            explain,
+            "csv",
+            "result\n\"Project [price, $agg0 AS n], changelogMode=[I,UB,UA]\n  Aggregate by [price] [COUNT(*) AS \
+             $agg0], changelogMode=[I,UB,UA], state=[accumulators by [price]]\n    Scan bid [price], \
+             changelogMode=[I]\n\"\n",
+        ),
+        (
+            "DESC bid",
+            "json",
+            concat!(
+                r#"{"name":"auction","type":"BIGINT","null":false,"key":"PRI(auction)","extras":null,"watermark":null}"#,
+                "\n",
+                r#"{"name":"price","type":"DECIMAL(10, 2)","null":true,"key":null,"extras":null,"watermark":null}"#,
+                "\n",
+            ),
+        ),
+        (
+            "CREATE VIEW v AS SELECT price FROM bid; SHOW TABLES",
+            "table",
+            "\
++------------+
+| table name |
++------------+
+| bid        |
+| v          |
++------------+
+2 rows in set
+",
+        ),
+        (
+            "SHOW CREATE TABLE bid",
+            "table",
+            "\
++----------------------------------------+
+| result                                 |
++----------------------------------------+
+| CREATE TABLE `bid` (                   |
+|   `auction` BIGINT NOT NULL,           |
+|   `price` DECIMAL(10, 2),              |
+|   PRIMARY KEY (`auction`) NOT ENFORCED |
+| )                                      |
+| WITH (                                 |
+|   'connector' = 'datagen',             |
+|   'number-of-rows' = '1'               |
+| )                                      |
++----------------------------------------+
+1 row in set
+",
+        ),
+        ("SHOW VIEWS", "csv", "view name\n"),
+    ] {
+        for processes in ["1", "2"] {
+            let text = format!("{TABLE}{statement}");
+            let arguments = ["--output", output, "--parallelism", "2", "--processes", processes];
+            let found = printed(&scratch, &text, &arguments);
+            assert_eq!(found, expected, "{statement} {processes}");
+        }
+    }
+}
+
+#[test]
+fn a_script_sets_its_parallelism_and_its_name() {
+    library();
+    let scratch = Scratch::new("statements-set");
+    let text = "SET 'parallelism.default' = '3'; SET 'pipeline.name' = 'ones'; SELECT 1";
+    let file = scratch.file("job.sql", text.as_bytes());
+    let output = millstream(&["run", &file, "--parallelism", "2"]);
+    let said = stderr(&output);
+    assert!(output.status.success() && stdout(&output) == "EXPR$0\n1\n", "{said}");
+    assert!(said.contains("values (3/3)") && said.contains("ones: 0 rows read"), "{said}");
+    let text = "SET 'execution.checkpointing.interval' = '1 s'; SELECT 1";
+    let output = millstream(&["run", &scratch.file("job.sql", text.as_bytes())]);
+    let said = stderr(&output);
+    assert!(!output.status.success() && said.contains("--checkpoint-interval TIME"), "{said}");
+}

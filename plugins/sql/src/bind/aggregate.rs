@@ -1,0 +1,295 @@
+//! Calls of functions of many rows: aggregate functions, and ROW_NUMBER.
+
+use std::any::Any;
+
+use arrow::datatypes::DataType as Arrow;
+use datafusion_common::{Column as PlanColumn, DataFusionError};
+use datafusion_expr::{
+    Accumulator, AggregateUDFImpl, Expr, Signature, Volatility, function::AccumulatorArgs,
+};
+use sqlparser::{
+    ast::{
+        self, DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+        OrderByExpr, WindowSpec, WindowType,
+    },
+    tokenizer::Span,
+};
+
+use super::{Bound, expression::Scope, window::GroupWindow};
+use crate::{
+    error::{Place, SqlError},
+    relation::{AggregateFunction, RANK},
+    types::{Kind, MAX_PRECISION, Type},
+};
+
+/// The calls in the clauses of a SELECT. In the expressions that they stand in, columns take their places.
+#[derive(Debug)]
+pub(super) struct Calls {
+    /// Whether there are groups, none of which is empty.
+    grouped: bool,
+    pub(super) aggregates: Vec<Call>,
+    pub(super) ranked: Option<Ranked>,
+    /// The window of GROUP BY, if it has one.
+    pub(super) window: Option<GroupWindow>,
+}
+
+/// A call of an aggregate function, of values of the rows before they are grouped.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Call {
+    pub(super) function: AggregateFunction,
+    pub(super) argument: Option<Expr>,
+    pub(super) filter: Option<Expr>,
+    pub(super) distinct: bool,
+    output: Type,
+}
+
+/// A call of ROW_NUMBER.
+#[derive(Debug)]
+pub(super) struct Ranked {
+    pub(super) partition: Vec<Expr>,
+    pub(super) order: Vec<Order>,
+    /// Where it is called.
+    pub(super) span: Span,
+}
+
+/// A value that rows are ordered by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) struct Order {
+    pub(crate) expr: Expr,
+    pub(crate) descending: bool,
+    pub(crate) nulls_first: bool,
+}
+
+impl Calls {
+    pub(super) fn new(grouped: bool, window: Option<GroupWindow>) -> Self {
+        Self { grouped, aggregates: Vec::new(), ranked: None, window }
+    }
+
+    /// The name of the column with the results of the call at `index`.
+    pub(super) fn name(index: usize) -> String {
+        format!("$agg{index}")
+    }
+
+    /// Whether a column stands for a call of one of so many.
+    pub(super) fn stands_for_one(column: &PlanColumn, aggregates: usize) -> bool {
+        let is_one = |i| Self::name(i) == column.name;
+        column.relation.is_none() && (column.name == RANK || (0..aggregates).any(is_one))
+    }
+
+    fn add(&mut self, call: Call) -> Bound {
+        let data_type = call.output.clone();
+        let same = self.aggregates.iter().position(|other| *other == call);
+        let index = same.unwrap_or_else(|| {
+            self.aggregates.push(call);
+            self.aggregates.len() - 1
+        });
+        let expr = Expr::Column(PlanColumn::new_unqualified(Self::name(index)));
+        Bound { expr, data_type }
+    }
+}
+
+impl Scope<'_> {
+    /// A call of a function of many rows.
+    pub(super) fn many_rows(
+        &self,
+        name: &str,
+        function: &Function,
+        part: &ast::Expr,
+    ) -> Result<Bound, SqlError> {
+        let unsupported = |what: &str| SqlError::at(part, format!("{what} is not supported yet"));
+        if function.null_treatment.is_some() || !function.within_group.is_empty() {
+            return Err(unsupported(&format!("{name} with IGNORE NULLS or WITHIN GROUP")));
+        }
+        if let Some(over) = &function.over {
+            return match (name, over) {
+                ("ROW_NUMBER", WindowType::WindowSpec(window)) => self.rank(window, part),
+                ("ROW_NUMBER", WindowType::NamedWindow(_)) => {
+                    Err(unsupported("ROW_NUMBER OVER a window that is named"))
+                }
+                _ => Err(unsupported(&format!("{name} OVER"))),
+            };
+        }
+        let aggregate = match name {
+            "COUNT" => AggregateFunction::Count,
+            "SUM" => AggregateFunction::Sum,
+            "MIN" => AggregateFunction::Min,
+            "MAX" => AggregateFunction::Max,
+            "AVG" => AggregateFunction::Avg,
+            "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "LAG" | "LEAD" => {
+                let message = format!("{name} needs OVER (PARTITION BY … ORDER BY …)");
+                return Err(SqlError::at(part, message));
+            }
+            _ => {
+                return Err(unsupported(&format!("{name} is an aggregate function, which")));
+            }
+        };
+        let Some(calls) = self.calls else {
+            let message = format!(
+                "{name} is an aggregate function: it may stand in SELECT and HAVING, but not here, nor in \
+                 another one"
+            );
+            return Err(SqlError::at(part, message));
+        };
+        // What is aggregated are values of single rows.
+        let rows = Scope { calls: None, ..*self };
+        let (argument, distinct) = rows.argument(name, &function.args, part)?;
+        let filter = function.filter.as_deref();
+        let filter = filter.map(|condition| rows.condition(condition, "FILTER")).transpose()?;
+        let grouped = calls.borrow().grouped && filter.is_none();
+        let input = argument.as_ref().map(|argument| argument.data_type.clone());
+        let (function, output) = match (aggregate, &input) {
+            (AggregateFunction::Count, None) => {
+                (AggregateFunction::CountAll, Type::required(Kind::BigInt))
+            }
+            (AggregateFunction::Count, Some(_)) => (aggregate, Type::required(Kind::BigInt)),
+            (_, Some(input)) => {
+                let kind = result(aggregate, &input.kind)
+                    .map_err(|message| SqlError::at(part, format!("{name}: {message}")))?;
+                (aggregate, Type { kind, nullable: input.nullable || !grouped })
+            }
+            (_, None) => return Err(SqlError::at(part, format!("{name} takes a value, not `*`"))),
+        };
+        // The least of different values is the least of all.
+        let distinct =
+            distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
+        let argument = argument.map(|argument| argument.expr);
+        let call = Call { function, argument, filter, distinct, output };
+        Ok(calls.borrow_mut().add(call))
+    }
+
+    /// The argument, `None` for `*`, and whether equal ones count once.
+    fn argument(
+        &self,
+        name: &str,
+        arguments: &FunctionArguments,
+        part: &ast::Expr,
+    ) -> Result<(Option<Bound>, bool), SqlError> {
+        let FunctionArguments::List(list) = arguments else {
+            return Err(SqlError::at(part, format!("{name} takes one argument")));
+        };
+        let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+        match &list.args[..] {
+            [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]
+                if name == "COUNT" && !distinct && list.clauses.is_empty() =>
+            {
+                Ok((None, false))
+            }
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] if list.clauses.is_empty() => {
+                Ok((Some(self.bind(expr)?), distinct))
+            }
+            _ => Err(SqlError::at(part, format!("{name} takes one argument"))),
+        }
+    }
+
+    fn rank(&self, window: &WindowSpec, part: &ast::Expr) -> Result<Bound, SqlError> {
+        let WindowSpec { window_name: None, partition_by, order_by, window_frame: None } = window
+        else {
+            let message = "ROW_NUMBER takes PARTITION BY and ORDER BY, nothing else";
+            return Err(SqlError::at(part, message));
+        };
+        let Some(calls) = self.calls else {
+            let message = "ROW_NUMBER may stand in SELECT, but not here";
+            return Err(SqlError::at(part, message));
+        };
+        if order_by.is_empty() {
+            return Err(SqlError::at(part, "ROW_NUMBER needs ORDER BY: rows have no order"));
+        }
+        let partition = partition_by.iter().map(|key| Ok(self.bind(key)?.expr));
+        let partition = partition.collect::<Result<Vec<_>, SqlError>>()?;
+        let order = order_by.iter().map(|key| self.order(key));
+        let order = order.collect::<Result<Vec<_>, _>>()?;
+        let ranked = Ranked { partition, order, span: part.place() };
+        if let Some(other) = &calls.borrow().ranked
+            && (&other.partition, &other.order) != (&ranked.partition, &ranked.order)
+        {
+            let message = "a second ROW_NUMBER of the same rows is not supported yet";
+            return Err(SqlError::at(part, message));
+        }
+        calls.borrow_mut().ranked = Some(ranked);
+        let expr = Expr::Column(PlanColumn::new_unqualified(RANK));
+        Ok(Bound { expr, data_type: Type::required(Kind::BigInt) })
+    }
+
+    fn order(&self, key: &OrderByExpr) -> Result<Order, SqlError> {
+        let expr = self.bind(&key.expr)?.expr;
+        let descending = key.options.asc == Some(false);
+        // NULLs are the least, as in Flink.
+        let nulls_first = key.options.nulls_first.unwrap_or(!descending);
+        Ok(Order { expr, descending, nulls_first })
+    }
+}
+
+/// What a function gives for values of a kind.
+fn result(function: AggregateFunction, kind: &Kind) -> Result<Kind, String> {
+    let expected = |what| Err(format!("{kind} was found where {what} was expected"));
+    match function {
+        AggregateFunction::Sum | AggregateFunction::Avg => match kind {
+            Kind::Decimal(_, scale) if function == AggregateFunction::Sum => {
+                Ok(Kind::Decimal(MAX_PRECISION, *scale))
+            }
+            Kind::Decimal(_, scale) => Ok(Kind::Decimal(MAX_PRECISION, *scale.max(&6))),
+            kind if kind.is_numeric() => Ok(kind.clone()),
+            _ => expected("a number"),
+        },
+        _ => match kind {
+            Kind::Boolean | Kind::Date | Kind::Time(_) => Ok(kind.clone()),
+            kind if kind.is_numeric() || kind.is_text() || kind.is_timestamp() => Ok(kind.clone()),
+            _ => expected("a number, a text or a time"),
+        },
+    }
+}
+
+/// An aggregate function in a plan: what it says is read when the plan is lowered.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Aggregate {
+    pub(crate) function: AggregateFunction,
+    pub(crate) output: Type,
+    signature: Signature,
+}
+
+impl Aggregate {
+    pub(super) fn of(call: &Call) -> Self {
+        let signature = match call.argument {
+            None => Signature::nullary(Volatility::Immutable),
+            Some(_) => Signature::any(1, Volatility::Immutable),
+        };
+        let Call { function, output, .. } = call.clone();
+        Self { function, output, signature }
+    }
+
+    /// That of a plan.
+    pub(crate) fn in_plan(function: &dyn AggregateUDFImpl) -> Option<&Self> {
+        (function as &dyn Any).downcast_ref()
+    }
+}
+
+impl AggregateUDFImpl for Aggregate {
+    fn name(&self) -> &str {
+        match self.function {
+            AggregateFunction::CountAll | AggregateFunction::Count => "COUNT",
+            AggregateFunction::Sum => "SUM",
+            AggregateFunction::Min => "MIN",
+            AggregateFunction::Max => "MAX",
+            AggregateFunction::Avg => "AVG",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[Arrow]) -> Result<Arrow, DataFusionError> {
+        Ok(self.output.kind.arrow())
+    }
+
+    fn is_nullable(&self) -> bool {
+        self.output.nullable
+    }
+
+    fn accumulator(
+        &self,
+        _arguments: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn Accumulator>, DataFusionError> {
+        Err(DataFusionError::NotImplemented("aggregates are the engine's".into()))
+    }
+}

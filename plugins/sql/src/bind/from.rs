@@ -1,0 +1,245 @@
+//! What queries read: tables, views, other queries, and joins of them.
+
+use std::sync::Arc;
+
+use datafusion_common::Column as PlanColumn;
+use datafusion_expr::{Expr, JoinType, LogicalPlanBuilder};
+use sqlparser::ast::{
+    Ident, Join, JoinConstraint, JoinOperator, TableAlias, TableFactor, TableWithJoins,
+};
+
+use super::{
+    Binder, Cells, Relation, expression::Scope, planning, scan, select::unsupported,
+    window::TableCall,
+};
+use crate::{
+    catalog::Entry,
+    error::{Place, SqlError},
+    parse::simple_name,
+};
+
+impl Binder<'_> {
+    /// The rows of FROM: of all tables together, if there are several.
+    pub(super) fn from(&mut self, from: &[TableWithJoins]) -> Result<Relation, SqlError> {
+        let mut whole: Option<Relation> = None;
+        for tables in from {
+            let mut relation = self.factor(&tables.relation)?;
+            for join in &tables.joins {
+                let right = self.factor(&join.relation)?;
+                let (kind, condition) = parts(join)?;
+                relation = relation.joined(right, kind, condition, &join.relation)?;
+            }
+            whole = Some(match whole {
+                None => relation,
+                Some(others) => others.joined(relation, JoinType::Inner, None, &tables.relation)?,
+            });
+        }
+        whole.ok_or_else(|| SqlError::new("FROM names no table"))
+    }
+
+    fn factor(&mut self, factor: &TableFactor) -> Result<Relation, SqlError> {
+        match factor {
+            TableFactor::Table { name, alias, args: None, version: None, .. } => {
+                let name = simple_name(name)?;
+                let relation = self.table(&name)?;
+                aliased(relation, alias.as_ref(), &name.value)
+            }
+            TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
+                let relation = self.query(subquery)?;
+                match alias {
+                    Some(_) => aliased(relation, alias.as_ref(), ""),
+                    None => Ok(relation),
+                }
+            }
+            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                self.from(std::slice::from_ref(table_with_joins))
+            }
+            TableFactor::Table { version: Some(_), .. } => {
+                Err(unsupported(factor, "FOR SYSTEM_TIME AS OF"))
+            }
+            TableFactor::TableFunction { expr, alias } => match TableCall::of(expr) {
+                Some(call) => self.function(call, alias.as_ref()),
+                None => Err(unsupported(factor, "this kind of table")),
+            },
+            TableFactor::Table { name, alias, args: Some(arguments), version: None, .. } => {
+                let call = TableCall { name, arguments: &arguments.args, span: factor.place() };
+                self.function(call, alias.as_ref())
+            }
+            TableFactor::Function { .. } => Err(unsupported(factor, "a table function")),
+            _ => Err(unsupported(factor, "this kind of table")),
+        }
+    }
+
+    /// The rows of a function.
+    fn function(
+        &mut self,
+        call: TableCall<'_>,
+        alias: Option<&TableAlias>,
+    ) -> Result<Relation, SqlError> {
+        let relation = self.windowed(call)?;
+        match alias {
+            Some(_) => aliased(relation, alias, ""),
+            None => Ok(relation),
+        }
+    }
+
+    /// The rows of what has this name: of WITH, a view or a table.
+    pub(crate) fn table(&mut self, name: &Ident) -> Result<Relation, SqlError> {
+        if let Some((_, relation)) = self.named.iter().rev().find(|(named, _)| *named == name.value)
+        {
+            return Ok(relation.clone());
+        }
+        match self.catalog.find(name)? {
+            Entry::Table(table) => scan::scan(table),
+            Entry::View { columns, query } => {
+                if self.views.contains(&name.value) {
+                    let message = format!("the view `{}` is made of itself", name.value);
+                    return Err(SqlError::at(name, message));
+                }
+                self.views.push(name.value.clone());
+                // A view sees nothing of the query around it.
+                let named = std::mem::take(&mut self.named);
+                let relation = self.query(query);
+                self.named = named;
+                self.views.pop();
+                let said = |error: SqlError| {
+                    let place = format!("in the view `{}`: {error}", name.value);
+                    SqlError::at(name, place)
+                };
+                relation.map_err(said)?.renamed(columns, name)
+            }
+        }
+    }
+}
+
+/// What kind of join it is, and its condition, if it has one.
+fn parts(join: &Join) -> Result<(JoinType, Option<&sqlparser::ast::Expr>), SqlError> {
+    use JoinOperator::{CrossJoin, FullOuter, Inner, Left, LeftOuter, Right, RightOuter};
+    let (kind, constraint, name) = match &join.join_operator {
+        JoinOperator::Join(constraint) | Inner(constraint) => (JoinType::Inner, constraint, "JOIN"),
+        CrossJoin(constraint) => (JoinType::Inner, constraint, "CROSS JOIN"),
+        Left(constraint) | LeftOuter(constraint) => (JoinType::Left, constraint, "LEFT JOIN"),
+        Right(constraint) | RightOuter(constraint) => (JoinType::Right, constraint, "RIGHT JOIN"),
+        FullOuter(constraint) => (JoinType::Full, constraint, "FULL JOIN"),
+        _ => return Err(unsupported(&join.relation, "this kind of join")),
+    };
+    match constraint {
+        JoinConstraint::On(condition) => Ok((kind, Some(condition))),
+        JoinConstraint::None if kind == JoinType::Inner => Ok((kind, None)),
+        JoinConstraint::None => {
+            let message = format!("{name} needs a condition: add ON");
+            Err(SqlError::at(&join.relation, message))
+        }
+        JoinConstraint::Using(_) => Err(unsupported(&join.relation, &format!("{name} … USING"))),
+        JoinConstraint::Natural => Err(unsupported(&join.relation, &format!("NATURAL {name}"))),
+    }
+}
+
+impl Relation {
+    /// The rows of a join with those of another, by a condition on both; `part` is the other one.
+    fn joined(
+        self,
+        right: Self,
+        kind: JoinType,
+        condition: Option<&sqlparser::ast::Expr>,
+        part: &impl Place,
+    ) -> Result<Self, SqlError> {
+        let names = self.columns.iter().filter_map(|column| column.table.as_deref());
+        if let Some(name) = names.into_iter().find(|name| right.has_table(name)) {
+            let message =
+                format!("two tables are called `{name}` here: give one another name with AS");
+            return Err(SqlError::at(part, message));
+        }
+        let right = right.apart(&self)?;
+        let (left, right_plan) = (Arc::clone(&self.plan), right.plan.as_ref().clone());
+        let width = self.columns.len();
+        let columns = self.columns.into_iter().chain(right.columns).collect();
+        // Names and types of both; the plan counts only when it has the condition.
+        let mut whole = Self { plan: Arc::clone(&left), columns };
+        let condition = match condition {
+            Some(condition) => {
+                let rows = Scope { relation: &whole, calls: None, around: None };
+                Some(rows.condition(condition, "ON")?)
+            }
+            None => None,
+        };
+        let plan = LogicalPlanBuilder::from(left)
+            .join_on(right_plan, kind, condition)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| planning(&error))?;
+        let [pads_left, pads_right] = match kind {
+            JoinType::Left => [false, true],
+            JoinType::Right => [true, false],
+            JoinType::Full => [true, true],
+            _ => [false, false],
+        };
+        for (i, column) in whole.columns.iter_mut().enumerate() {
+            column.data_type.nullable |= if i < width { pads_left } else { pads_right };
+        }
+        Ok(Self { plan: Arc::new(plan), ..whole })
+    }
+
+    /// The same rows in a plan none of whose columns is called like one of another's.
+    pub(super) fn apart(self, other: &Self) -> Result<Self, SqlError> {
+        let mut taken: Vec<String> =
+            other.plan.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let mut renamed = Vec::new();
+        let mut expressions = Vec::new();
+        for column in self.plan.schema().columns() {
+            let mut name = column.name.clone();
+            while taken.contains(&name) {
+                name.push('\'');
+            }
+            taken.push(name.clone());
+            let expression = Expr::Column(column.clone());
+            if name == column.name {
+                expressions.push(expression);
+            } else {
+                expressions.push(expression.alias(&name));
+                renamed.push((column, PlanColumn::new_unqualified(name)));
+            }
+        }
+        if renamed.is_empty() {
+            return Ok(self);
+        }
+        let plan = LogicalPlanBuilder::from(self.plan)
+            .project(expressions)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| planning(&error))?;
+        let mut columns = self.columns;
+        columns.iter_mut().for_each(|column| column.cells.rename(&renamed));
+        Ok(Self { plan: Arc::new(plan), columns })
+    }
+}
+
+impl Cells {
+    /// Says where the values are now.
+    fn rename(&mut self, renamed: &[(PlanColumn, PlanColumn)]) {
+        match self {
+            Self::One(column) => {
+                if let Some((_, now)) = renamed.iter().find(|(before, _)| before == column) {
+                    *column = now.clone();
+                }
+            }
+            Self::Row(fields) => fields.iter_mut().for_each(|(_, cells)| cells.rename(renamed)),
+        }
+    }
+}
+
+pub(super) fn alias_columns(alias: &TableAlias) -> Vec<Ident> {
+    alias.columns.iter().map(|column| column.name.clone()).collect()
+}
+
+fn aliased(
+    relation: Relation,
+    alias: Option<&TableAlias>,
+    name: &str,
+) -> Result<Relation, SqlError> {
+    match alias {
+        Some(alias) => {
+            let names = alias_columns(alias);
+            Ok(relation.renamed(&names, &alias.name)?.named(&alias.name.value))
+        }
+        None => Ok(relation.named(name)),
+    }
+}

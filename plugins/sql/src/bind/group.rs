@@ -1,0 +1,236 @@
+//! GROUP BY, DISTINCT, and rows with a rank.
+
+use std::sync::Arc;
+
+use datafusion_common::{
+    Column as PlanColumn,
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+};
+use datafusion_expr::{
+    AggregateUDF, Expr, Extension, LogicalPlan, LogicalPlanBuilder, expr::AggregateFunction,
+};
+use sqlparser::{ast::GroupByExpr, tokenizer::Span};
+
+use super::{
+    Relation,
+    aggregate::{Aggregate, Call, Calls, Order, Ranked},
+    event_time::is_event_time,
+    planning,
+    rank::RowNumber,
+    select::unsupported,
+    window::GroupWindow,
+};
+use crate::error::SqlError;
+
+/// The groups of rows: a plan, and what is asked of the rows as it is asked of the groups.
+pub(super) struct Groups {
+    pub(super) plan: Arc<LogicalPlan>,
+    /// What rows are grouped by, and the columns of the plan that have it.
+    keys: Vec<(Expr, PlanColumn)>,
+    calls: usize,
+}
+
+/// Columns of a projection: expressions by names that differ.
+#[derive(Default)]
+struct Columns(Vec<(Expr, String)>);
+
+impl Columns {
+    /// The column of an expression, which is added if it is not there; `what` is in the name of one that has
+    /// none.
+    fn add(&mut self, expression: &Expr, what: &str) -> PlanColumn {
+        if let Some((_, name)) = self.0.iter().find(|(other, _)| other == expression) {
+            return PlanColumn::new_unqualified(name);
+        }
+        let mut name = match expression {
+            Expr::Column(column) => column.name.clone(),
+            _ => format!("${what}{}", self.0.len()),
+        };
+        while self.0.iter().any(|(_, other)| *other == name) {
+            name.push('\'');
+        }
+        self.0.push((expression.clone(), name.clone()));
+        PlanColumn::new_unqualified(name)
+    }
+
+    fn of(self, input: Arc<LogicalPlan>) -> Result<LogicalPlanBuilder, SqlError> {
+        let columns = self.0.into_iter().map(|(expression, name)| expression.alias(name));
+        LogicalPlanBuilder::from(input)
+            .project(columns.collect::<Vec<_>>())
+            .map_err(|error| planning(&error))
+    }
+}
+
+impl Groups {
+    /// Groups rows by these keys: what is aggregated is computed first.
+    pub(super) fn new(
+        input: Arc<LogicalPlan>,
+        keys: &[Expr],
+        calls: &[Call],
+    ) -> Result<Self, SqlError> {
+        let mut columns = Columns::default();
+        let keys: Vec<(Expr, PlanColumn)> =
+            keys.iter().map(|key| (key.clone(), columns.add(key, "key"))).collect();
+        let mut grouped: Vec<PlanColumn> = Vec::new();
+        for (_, column) in &keys {
+            if !grouped.contains(column) {
+                grouped.push(column.clone());
+            }
+        }
+        let aggregates: Vec<Expr> = calls
+            .iter()
+            .enumerate()
+            .map(|(i, call)| {
+                let argument =
+                    call.argument.iter().map(|of| Expr::Column(columns.add(of, "argument")));
+                let arguments = argument.collect();
+                let filter = call.filter.as_ref();
+                let filter = filter.map(|of| Box::new(Expr::Column(columns.add(of, "filter"))));
+                let function = Arc::new(AggregateUDF::new_from_impl(Aggregate::of(call)));
+                let called = AggregateFunction::new_udf(
+                    function,
+                    arguments,
+                    call.distinct,
+                    filter,
+                    Vec::new(),
+                    None,
+                );
+                Expr::AggregateFunction(called).alias(Calls::name(i))
+            })
+            .collect();
+        let plan = columns
+            .of(input)?
+            .aggregate(grouped.into_iter().map(Expr::Column), aggregates)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| planning(&error))?;
+        Ok(Self { plan: Arc::new(plan), keys, calls: calls.len() })
+    }
+
+    /// An expression over the rows as one over their groups.
+    ///
+    /// # Errors
+    /// If it is about a column whose values may differ within a group.
+    pub(super) fn of(&self, expression: Expr, place: Span) -> Result<Expr, SqlError> {
+        let mut loose = None;
+        let rewritten = expression.transform_down(|part| {
+            if let Some((_, column)) = self.keys.iter().find(|(key, _)| *key == part) {
+                let column = Expr::Column(column.clone());
+                return Ok(Transformed::new(column, true, TreeNodeRecursion::Jump));
+            }
+            if let Expr::Column(column) = &part
+                && !Calls::stands_for_one(column, self.calls)
+            {
+                loose.get_or_insert_with(|| column.name.clone());
+            }
+            Ok(Transformed::no(part))
+        });
+        let rewritten = rewritten.map_err(|error| planning(&error))?.data;
+        match loose {
+            None => Ok(rewritten),
+            Some(name) => Err(SqlError::spanned(
+                place,
+                format!(
+                    "`{name}` may differ within a group: put it into GROUP BY, or aggregate it, with MAX for \
+                     instance"
+                ),
+            )),
+        }
+    }
+}
+
+impl Ranked {
+    /// The same call over groups of rows.
+    pub(super) fn of(self, groups: &Groups) -> Result<Self, SqlError> {
+        let Self { partition, order, span } = self;
+        let partition = partition.into_iter().map(|key| groups.of(key, span));
+        let order = order.into_iter().map(|key| {
+            let Order { expr, descending, nulls_first } = key;
+            Ok(Order { expr: groups.of(expr, span)?, descending, nulls_first })
+        });
+        let order = order.collect::<Result<_, SqlError>>()?;
+        Ok(Self { partition: partition.collect::<Result<_, _>>()?, order, span })
+    }
+}
+
+impl Relation {
+    /// What rows are grouped by, and their window, if one of these is a window; the rows are in it
+    /// then.
+    pub(super) fn keys(
+        mut self,
+        group_by: &GroupByExpr,
+    ) -> Result<(Self, Vec<Expr>, Option<GroupWindow>), SqlError> {
+        use sqlparser::ast::Expr as Sql;
+        let GroupByExpr::Expressions(parts, modifiers) = group_by else {
+            return Err(unsupported(group_by, "GROUP BY ALL"));
+        };
+        if !modifiers.is_empty() {
+            return Err(unsupported(group_by, "GROUP BY with a modifier"));
+        }
+        let (mut keys, mut window) = (Vec::new(), None);
+        for part in parts {
+            match part {
+                Sql::GroupingSets(_) => return Err(unsupported(part, "GROUPING SETS")),
+                Sql::Cube(_) => return Err(unsupported(part, "CUBE")),
+                Sql::Rollup(_) => return Err(unsupported(part, "ROLLUP")),
+                _ => {}
+            }
+            let Some((name, function)) = GroupWindow::in_key(part) else {
+                keys.push(self.bind(part)?.expr);
+                continue;
+            };
+            if window.is_some() {
+                return Err(SqlError::at(part, "GROUP BY takes one window"));
+            }
+            let (rows, grouped) = GroupWindow::of(self, &name, function, part)?;
+            keys.extend(grouped.keys());
+            (self, window) = (rows, Some(grouped));
+        }
+        Ok((self, keys, window))
+    }
+
+    /// Each row once, however often it is there. The plan's columns are those of the query.
+    pub(super) fn distinct(self) -> Result<Self, SqlError> {
+        let keys: Vec<Expr> = self.plan.schema().columns().into_iter().map(Expr::Column).collect();
+        let plan = LogicalPlanBuilder::from(self.plan)
+            .aggregate(keys, Vec::<Expr>::new())
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| planning(&error))?;
+        Ok(Self { plan: Arc::new(plan), columns: self.columns })
+    }
+
+    /// The rows with their rank as a last column of the plan.
+    pub(super) fn ranked(self, ranked: Ranked) -> Result<Self, SqlError> {
+        let own = self.plan.schema().columns().into_iter().map(Expr::Column);
+        let mut columns: Vec<Expr> = own.collect();
+        let width = columns.len();
+        let mut column = |key: Expr| match key {
+            Expr::Column(_) => key,
+            key => {
+                let name = format!("$order{}", columns.len());
+                columns.push(key.alias(&name));
+                Expr::Column(PlanColumn::new_unqualified(name))
+            }
+        };
+        let Ranked { partition, order, span } = ranked;
+        let partition = partition.into_iter().map(&mut column).collect();
+        let order = order.into_iter().map(|key| {
+            let Order { expr, descending, nulls_first } = key;
+            Order { expr: column(expr), descending, nulls_first }
+        });
+        let order: Vec<Order> = order.collect();
+        let latest = match &order[..] {
+            [Order { expr: Expr::Column(time), descending: true, .. }] => {
+                is_event_time(&self.plan, time)
+            }
+            _ => false,
+        };
+        let mut plan = LogicalPlanBuilder::from(self.plan);
+        if columns.len() > width {
+            plan = plan.project(columns).map_err(|error| planning(&error))?;
+        }
+        let plan = plan.build().map_err(|error| planning(&error))?;
+        let node = RowNumber::new(Arc::new(plan), partition, order, latest, span);
+        let node = Arc::new(node.map_err(|error| planning(&error))?);
+        let plan = Arc::new(LogicalPlan::Extension(Extension { node }));
+        Ok(Self { plan, columns: self.columns })
+    }
+}

@@ -1,0 +1,379 @@
+//! Queries.
+
+use std::{cell::RefCell, sync::Arc};
+
+use datafusion_common::Column as PlanColumn;
+use datafusion_expr::{Expr, LogicalPlanBuilder};
+use sqlparser::{
+    ast::{
+        Distinct, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+        SetOperator, SetQuantifier,
+    },
+    tokenizer::Span,
+};
+
+use super::{
+    Binder, Bound, Cells, Column, Relation, aggregate::Calls, coerce, expression::Scope,
+    from::alias_columns, group::Groups, planning,
+};
+use crate::{
+    error::{Place, SqlError},
+    parse::{CreateTable, simple_name},
+    types::Type,
+};
+
+/// An error for what is not there yet.
+pub(super) fn unsupported(part: &impl Place, what: &str) -> SqlError {
+    SqlError::at(part, format!("{what} is not supported yet"))
+}
+
+impl Binder<'_> {
+    /// The rows of a query.
+    ///
+    /// # Errors
+    /// If it names what is not there, its types do not fit, or a clause is not supported.
+    pub fn query(&mut self, query: &Query) -> Result<Relation, SqlError> {
+        let before = self.named.len();
+        if let Some(with) = &query.with {
+            if with.recursive {
+                return Err(unsupported(query, "WITH RECURSIVE"));
+            }
+            for table in &with.cte_tables {
+                let relation = self.query(&table.query)?;
+                let names = alias_columns(&table.alias);
+                let relation = relation.renamed(&names, &table.alias.name)?;
+                self.named.push((table.alias.name.value.clone(), relation));
+            }
+        }
+        if let Some(order) = &query.order_by {
+            return Err(unsupported(order, "ORDER BY"));
+        }
+        if query.limit_clause.is_some() || query.fetch.is_some() {
+            return Err(unsupported(query, "LIMIT"));
+        }
+        let relation = self.body(&query.body);
+        self.named.truncate(before);
+        relation
+    }
+
+    fn body(&mut self, body: &SetExpr) -> Result<Relation, SqlError> {
+        match body {
+            SetExpr::Select(select) => self.select(select),
+            SetExpr::Query(query) => self.query(query),
+            SetExpr::SetOperation {
+                op: SetOperator::Union,
+                set_quantifier: SetQuantifier::All,
+                left,
+                right,
+            } => {
+                let (first, second) = (self.body(left)?, self.body(right)?);
+                union(first, second, &**right)
+            }
+            SetExpr::SetOperation { op, set_quantifier, right, .. } => {
+                let quantifier = match set_quantifier {
+                    SetQuantifier::None => String::new(),
+                    other => format!(" {other}"),
+                };
+                Err(unsupported(&**right, &format!("{op}{quantifier}")))
+            }
+            SetExpr::Values(values) => Relation::values(values, body),
+            _ => Err(unsupported(body, "this kind of query")),
+        }
+    }
+
+    fn select(&mut self, select: &Select) -> Result<Relation, SqlError> {
+        for (there, part) in [
+            (matches!(select.distinct, Some(Distinct::On(_))), "DISTINCT ON"),
+            (select.qualify.is_some(), "QUALIFY"),
+            (!select.named_window.is_empty(), "WINDOW"),
+            (!select.lateral_views.is_empty(), "LATERAL VIEW"),
+        ] {
+            if there {
+                return Err(unsupported(select, part));
+            }
+        }
+        let mut relation = match select.from.is_empty() {
+            true => Relation::one_row()?,
+            false => self.from(&select.from)?,
+        };
+        if let Some(selection) = &select.selection {
+            (relation, _) = self.selected(relation, selection, None)?;
+        }
+        let (relation, mut keys, window) = relation.keys(&select.group_by)?;
+        let calls = RefCell::new(Calls::new(!keys.is_empty(), window));
+        let scope = Scope { relation: &relation, calls: Some(&calls), around: None };
+        let mut having = match &select.having {
+            Some(having) => Some((scope.condition(having, "HAVING")?, having.place())),
+            None => None,
+        };
+        if let Some(ranked) = &calls.borrow().ranked {
+            let message = "ROW_NUMBER may stand in SELECT, but not here";
+            return Err(SqlError::spanned(ranked.span, message));
+        }
+        let mut items = Vec::new();
+        for item in &select.projection {
+            self.item(item, &scope, &mut items)?;
+        }
+        let Calls { aggregates, mut ranked, window, .. } = calls.into_inner();
+        keys.extend(window.and_then(|window| window.time()));
+        let mut relation = relation;
+        if !keys.is_empty() || !aggregates.is_empty() || having.is_some() {
+            let groups = Groups::new(relation.plan, &keys, &aggregates)?;
+            for item in &mut items {
+                item.bound.expr = groups.of(item.bound.expr.clone(), item.place)?;
+            }
+            if let Some((condition, place)) = having {
+                having = Some((groups.of(condition, place)?, place));
+            }
+            ranked = ranked.map(|ranked| ranked.of(&groups)).transpose()?;
+            relation = Relation { plan: groups.plan, columns: Vec::new() };
+        }
+        if let Some((condition, _)) = having {
+            relation = relation.filtered(condition)?;
+        }
+        if let Some(ranked) = ranked {
+            relation = relation.ranked(ranked)?;
+        }
+        let items = items.into_iter().map(|item| (item.name, item.bound)).collect();
+        let selected = project(&relation, items)?;
+        match select.distinct {
+            Some(Distinct::Distinct) => selected.distinct(),
+            _ => Ok(selected),
+        }
+    }
+
+    fn item(
+        &self,
+        item: &SelectItem,
+        scope: &Scope<'_>,
+        items: &mut Vec<Item>,
+    ) -> Result<(), SqlError> {
+        let place = item.place();
+        let columns = &scope.relation.columns;
+        match item {
+            SelectItem::UnnamedExpr(expression) => {
+                let name = name_of(expression).unwrap_or_else(|| format!("EXPR${}", items.len()));
+                items.push(Item { name, bound: scope.bind(expression)?, place });
+            }
+            SelectItem::ExprWithAlias { expr, alias } => {
+                items.push(Item { name: alias.value.clone(), bound: scope.bind(expr)?, place });
+            }
+            SelectItem::Wildcard(_) => {
+                if columns.is_empty() {
+                    return Err(SqlError::at(
+                        item,
+                        "`*` stands for the columns of FROM, which is missing",
+                    ));
+                }
+                for column in columns {
+                    items.push(Item {
+                        name: column.name.clone(),
+                        bound: column.bound(item)?,
+                        place,
+                    });
+                }
+            }
+            SelectItem::QualifiedWildcard(kind, _) => {
+                let SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
+                    return Err(unsupported(item, "`.*` behind an expression"));
+                };
+                let table = simple_name(name)?;
+                if !scope.relation.has_table(&table.value) {
+                    let message = format!("there is no table `{}` here", table.value);
+                    return Err(SqlError::at(name, message));
+                }
+                let of_table = |column: &&Column| column.table.as_deref() == Some(&table.value);
+                for column in columns.iter().filter(of_table) {
+                    items.push(Item {
+                        name: column.name.clone(),
+                        bound: column.bound(item)?,
+                        place,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of a query as a table takes them: its columns in order, cast to their types.
+    ///
+    /// # Errors
+    /// If they do not fit.
+    pub fn insert(
+        &mut self,
+        table: &CreateTable,
+        named: &[Ident],
+        query: &Query,
+    ) -> Result<Relation, SqlError> {
+        let relation = self.query(query)?;
+        let physical = table.physical();
+        let fills: Vec<&str> = match named {
+            [] => physical.iter().map(|(name, _)| *name).collect(),
+            named => named.iter().map(|name| name.value.as_str()).collect(),
+        };
+        if let Some(name) = named.iter().find(|name| !physical.iter().any(|p| p.0 == name.value)) {
+            let known = physical.iter().map(|(name, _)| *name);
+            let near = crate::error::suggestion(&name.value, known);
+            let message =
+                format!("the table `{}` has no column `{}`{near}", table.name.value, name.value);
+            return Err(SqlError::at(name, message));
+        }
+        if fills.len() != relation.columns.len() {
+            return Err(SqlError::at(
+                query,
+                format!(
+                    "the table `{}` takes {} columns ({}), but the query has {} ({})",
+                    table.name.value,
+                    fills.len(),
+                    fills.join(", "),
+                    relation.columns.len(),
+                    names(&relation)
+                ),
+            ));
+        }
+        let mut items = Vec::new();
+        for (name, wanted) in physical {
+            let bound = match fills.iter().position(|fill| *fill == name) {
+                Some(at) => relation.columns[at].bound(query)?,
+                None => coerce::null(),
+            };
+            let found = bound.data_type.clone();
+            let cast = coerce::store(bound, wanted).ok_or_else(|| {
+                SqlError::at(
+                    query,
+                    format!(
+                        "the column `{name}` of the table `{}` is {wanted}, but the query has {found} \
+                         there: use CAST",
+                        table.name.value
+                    ),
+                )
+            })?;
+            items.push((name.to_owned(), cast));
+        }
+        project(&relation, items)
+    }
+}
+
+/// A column of a SELECT.
+struct Item {
+    name: String,
+    bound: Bound,
+    place: Span,
+}
+
+impl Relation {
+    /// The rows for which a condition is true.
+    pub(super) fn filtered(self, condition: Expr) -> Result<Self, SqlError> {
+        let plan = LogicalPlanBuilder::from(self.plan)
+            .filter(condition)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| planning(&error))?;
+        Ok(Self { plan: Arc::new(plan), columns: self.columns })
+    }
+}
+
+impl CreateTable {
+    /// The columns that the connector has, with their types.
+    pub fn physical(&self) -> Vec<(&str, &Type)> {
+        let columns = self.columns.iter().filter_map(|column| match &column.source {
+            crate::parse::ColumnSource::Physical(data_type) => {
+                Some((column.name.value.as_str(), data_type))
+            }
+            crate::parse::ColumnSource::Computed(_) => None,
+        });
+        columns.collect()
+    }
+}
+
+impl Column {
+    /// The column as an expression.
+    pub(super) fn bound(&self, part: &impl Place) -> Result<Bound, SqlError> {
+        match &self.cells {
+            Cells::One(column) => Ok(Bound {
+                expr: datafusion_expr::Expr::Column(column.clone()),
+                data_type: self.data_type.clone(),
+            }),
+            Cells::Row(fields) => {
+                let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+                Err(SqlError::at(
+                    part,
+                    format!(
+                        "`{}` is a whole ROW, which is not supported yet as a value: select its fields, \
+                         {}",
+                        self.name,
+                        names.join(", ")
+                    ),
+                ))
+            }
+        }
+    }
+}
+
+fn names(relation: &Relation) -> String {
+    let names: Vec<&str> = relation.columns.iter().map(|column| column.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// What an expression without an alias is called: a column by its name, anything else by its place.
+fn name_of(expression: &sqlparser::ast::Expr) -> Option<String> {
+    match expression {
+        sqlparser::ast::Expr::Identifier(name) => Some(name.value.clone()),
+        sqlparser::ast::Expr::CompoundIdentifier(names) => names.last().map(|n| n.value.clone()),
+        sqlparser::ast::Expr::Nested(inner) => name_of(inner),
+        _ => None,
+    }
+}
+
+/// These expressions over the rows of a relation.
+pub(super) fn project(
+    relation: &Relation,
+    items: Vec<(String, Bound)>,
+) -> Result<Relation, SqlError> {
+    let mut taken: Vec<String> = Vec::new();
+    let (mut expressions, mut columns) = (Vec::new(), Vec::new());
+    for (name, Bound { expr, data_type }) in items {
+        // A query may have two columns of one name, a plan may not.
+        let mut plain = name.clone();
+        while taken.contains(&plain) {
+            plain.push('\'');
+        }
+        expressions.push(expr.alias(&plain));
+        let cells = Cells::One(PlanColumn::new_unqualified(&plain));
+        columns.push(Column { table: None, name, cells, data_type });
+        taken.push(plain);
+    }
+    let plan = LogicalPlanBuilder::from(Arc::clone(&relation.plan))
+        .project(expressions)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(|error| planning(&error))?;
+    Ok(Relation { plan: Arc::new(plan), columns })
+}
+
+/// The rows of both, each column of the type that both can be.
+fn union(first: Relation, second: Relation, part: &impl Place) -> Result<Relation, SqlError> {
+    let (a, b) = (first.columns.len(), second.columns.len());
+    if a != b {
+        let message = format!("UNION ALL joins queries of as many columns: {a} and {b}");
+        return Err(SqlError::at(part, message));
+    }
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for (i, (a, b)) in first.columns.iter().zip(&second.columns).enumerate() {
+        let Some(kind) = a.data_type.kind.common(&b.data_type.kind) else {
+            let (a, b, i) = (&a.data_type.kind, &b.data_type.kind, i + 1);
+            let message = format!("column {i} of the queries is {a} and {b}: use CAST");
+            return Err(SqlError::at(part, message));
+        };
+        left.push((a.name.clone(), coerce::widen(a.bound(part)?, kind.clone())));
+        right.push((a.name.clone(), coerce::widen(b.bound(part)?, kind)));
+    }
+    let (first, second) = (project(&first, left)?, project(&second, right)?);
+    let plan = LogicalPlanBuilder::from(Arc::clone(&first.plan))
+        .union(second.plan.as_ref().clone())
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(|error| planning(&error))?;
+    let mut columns = first.columns;
+    for (column, other) in columns.iter_mut().zip(&second.columns) {
+        column.data_type.nullable |= other.data_type.nullable;
+    }
+    Ok(Relation { plan: Arc::new(plan), columns })
+}

@@ -1,0 +1,141 @@
+//! Functions of time.
+
+use std::{sync::Arc, time::SystemTime};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Int64Array, StringViewBuilder, TimestampMicrosecondArray},
+    datatypes::{Date32Type, Time32MillisecondType, TimestampMicrosecondType},
+};
+
+use millstream_data::calendar::{date_of_days, day_of_year};
+
+use super::{
+    Function,
+    arguments::{Rows, constant_text, count, text},
+    of, prepared, volatile,
+};
+use crate::{
+    bind::{Bound, widen},
+    time::{DAY, Pattern, parse_timestamp},
+    types::{Kind, STRING, Type},
+};
+
+macro_rules! parts {
+    ($($names:expr, $doc:literal, $part:expr;)*) => {
+        &[
+            $(Function { names: $names, doc: $doc, bind: |name, arguments| part(name, arguments, $part) },)*
+            Function {
+                names: &["DATE_FORMAT"],
+                doc: "DATE_FORMAT(time, pattern)",
+                bind: date_format,
+            },
+            Function { names: &[PROCTIME], doc: "PROCTIME()", bind: processing_time },
+            Function { names: &["TO_TIMESTAMP"], doc: "TO_TIMESTAMP(text)", bind: to_timestamp },
+        ]
+    };
+}
+
+pub(super) const FUNCTIONS: &[Function] = parts! {
+    &["YEAR"], "YEAR(time)", |micros| civil(micros).0.into();
+    &["QUARTER"], "QUARTER(time)", |micros| ((civil(micros).1 + 2) / 3).into();
+    &["MONTH"], "MONTH(time)", |micros| civil(micros).1.into();
+    &["DAYOFMONTH", "DAY"], "DAYOFMONTH(time)", |micros| civil(micros).2.into();
+    &["DAYOFYEAR", "DOY"], "DAYOFYEAR(time)", |micros| {
+        day_of_year(days(micros)).into()
+    };
+    // Sunday is 1, and 1970-01-01 was a Thursday.
+    &["DAYOFWEEK", "DOW"], "DAYOFWEEK(time), Sunday is 1", |micros| {
+        ((days(micros) + 4).rem_euclid(7) + 1).into()
+    };
+    &["HOUR"], "HOUR(time)", |micros| micros.rem_euclid(DAY) / 3_600_000_000;
+    &["MINUTE"], "MINUTE(time)", |micros| micros.rem_euclid(DAY) / 60_000_000 % 60;
+    &["SECOND"], "SECOND(time)", |micros| micros.rem_euclid(DAY) / 1_000_000 % 60;
+};
+
+/// The name of the function that stands for processing time.
+pub(crate) const PROCTIME: &str = "PROCTIME";
+
+/// When a row is seen, the same for all rows of a page. Windows look at the clock themselves.
+fn processing_time(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
+    count(&arguments, 0..=0)?;
+    let result = Type::required(Kind::TimestampLtz(3));
+    Ok(volatile(name, result, |_, rows| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 1000);
+        let times = TimestampMicrosecondArray::from_value(millis * 1000, rows);
+        Ok(Arc::new(times.with_timezone("UTC")) as ArrayRef)
+    }))
+}
+
+fn days(micros: i64) -> i32 {
+    micros.div_euclid(DAY) as i32
+}
+
+fn civil(micros: i64) -> (i32, i32, i32) {
+    date_of_days(days(micros))
+}
+
+/// A part of a time, as BIGINT.
+fn part(name: &'static str, arguments: Vec<Bound>, part: fn(i64) -> i64) -> Result<Bound, String> {
+    count(&arguments, 1..=1)?;
+    let kind = arguments[0].data_type.kind.clone();
+    if !matches!(kind, Kind::Timestamp(_) | Kind::TimestampLtz(_) | Kind::Date | Kind::Time(_)) {
+        return Err(format!("{kind} was found where a time was expected"));
+    }
+    let result = of(Kind::BigInt, &arguments);
+    Ok(prepared(name, String::new(), arguments, result, move |arrays, _| {
+        let array = &arrays[0];
+        let made: Int64Array = match kind {
+            Kind::Date => {
+                array.as_primitive::<Date32Type>().unary(|days| part(i64::from(days) * DAY))
+            }
+            Kind::Time(_) => array
+                .as_primitive::<Time32MillisecondType>()
+                .unary(|millis| part(i64::from(millis) * 1000)),
+            _ => array.as_primitive::<TimestampMicrosecondType>().unary(part),
+        };
+        Ok(Arc::new(made) as ArrayRef)
+    }))
+}
+
+fn date_format(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
+    count(&arguments, 2..=2)?;
+    let pattern = constant_text(&arguments[1]).ok_or("the pattern must be a constant text")?;
+    let (key, pattern) = (format!("'{pattern}'"), Pattern::parse(pattern)?);
+    let mut arguments: Vec<Bound> = arguments.into_iter().take(1).collect();
+    let kind = arguments[0].data_type.kind.clone();
+    arguments = match kind {
+        Kind::Timestamp(_) | Kind::TimestampLtz(_) => arguments,
+        Kind::Date => arguments.into_iter().map(|a| widen(a, Kind::Timestamp(0))).collect(),
+        _ => return Err(format!("{kind} was found where a time was expected")),
+    };
+    let result = of(STRING, &arguments);
+    Ok(prepared(name, key, arguments, result, move |arrays, rows| {
+        let times = arrays[0].as_primitive::<TimestampMicrosecondType>();
+        let mut made = StringViewBuilder::with_capacity(rows);
+        let mut text = String::new();
+        for row in 0..rows {
+            if times.is_null(row) {
+                made.append_null();
+                continue;
+            }
+            text.clear();
+            pattern.format(times.value(row), &mut text);
+            made.append_value(&text);
+        }
+        Ok(Arc::new(made.finish()) as ArrayRef)
+    }))
+}
+
+/// What is no time becomes NULL.
+fn to_timestamp(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
+    count(&arguments, 1..=1)?;
+    let arguments = arguments.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let result = Type::nullable(Kind::Timestamp(3));
+    Ok(prepared(name, String::new(), arguments, result, |arrays, rows| {
+        let values = Rows::new(arrays);
+        let time = |row| parse_timestamp(values.text(0, row)?).map(|micros| micros / 1000 * 1000);
+        let made: TimestampMicrosecondArray = (0..rows).map(time).collect();
+        Ok(Arc::new(made) as ArrayRef)
+    }))
+}

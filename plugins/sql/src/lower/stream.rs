@@ -1,0 +1,143 @@
+//! From relations to streams of the engine.
+
+use std::sync::Arc;
+
+use millstream_arrow::Leaf;
+use millstream_dataflow::{Environment, stream::RowStream};
+
+use super::scan::{Reader, SharedScan, calculate, cells};
+use crate::{
+    calc::{Calculation, Output},
+    error::SqlError,
+    operator,
+    relation::Rel,
+};
+
+/// The streams of some relations. What they have in common is made once: a table is read once, whatever is
+/// done with its rows, and the rows of operators that are the same are shared by those who read them.
+pub(crate) struct Streams<'a> {
+    env: &'a Environment,
+    scans: Vec<SharedScan>,
+    /// Relations that are used more than once.
+    shared: Vec<Rel>,
+    /// Those of them that are there, and the rows of scans.
+    made: Vec<(Rel, RowStream)>,
+}
+
+impl<'a> Streams<'a> {
+    /// Looks for what these relations have in common.
+    pub(crate) fn new<'r>(
+        env: &'a Environment,
+        relations: impl IntoIterator<Item = &'r Rel>,
+    ) -> Self {
+        let mut streams = Self { env, scans: Vec::new(), shared: Vec::new(), made: Vec::new() };
+        let mut seen = Vec::new();
+        relations.into_iter().for_each(|relation| streams.look(relation, &mut seen));
+        streams
+    }
+
+    fn look<'r>(&mut self, relation: &'r Rel, seen: &mut Vec<&'r Rel>) {
+        if seen.contains(&relation) {
+            if !self.shared.contains(relation) {
+                self.shared.push(relation.clone());
+            }
+            return;
+        }
+        seen.push(relation);
+        match Reader::of(relation) {
+            Some(reader) => match self.scans.iter_mut().find(|scan| *scan.table == *reader.table) {
+                Some(scan) => scan.add(reader),
+                None => self.scans.push(SharedScan::of(reader)),
+            },
+            None => relation.inputs().into_iter().for_each(|input| self.look(input, seen)),
+        }
+    }
+
+    /// The rows of one of the relations, or of one within, as a stream of its [schema](Rel::schema).
+    ///
+    /// # Errors
+    /// If a table cannot be read, or an operator is not supported.
+    pub(crate) fn stream(&mut self, relation: &Rel) -> Result<RowStream, SqlError> {
+        if let Some((_, rows)) = self.made.iter().find(|(made, _)| made == relation) {
+            return Ok(rows.clone());
+        }
+        if let Some(reader) = Reader::of(relation) {
+            self.read(&reader)?;
+            let rows = self.made.iter().find(|(made, _)| made == relation);
+            return rows
+                .map(|(_, rows)| rows.clone())
+                .ok_or_else(|| SqlError::new("a table is read that nobody has looked at"));
+        }
+        let rows = self.operator(relation)?;
+        Ok(match self.shared.contains(relation) {
+            true => {
+                let rows = rows.shared();
+                self.made.push((relation.clone(), rows.clone()));
+                rows
+            }
+            false => rows,
+        })
+    }
+
+    fn operator(&mut self, relation: &Rel) -> Result<RowStream, SqlError> {
+        let schema = relation.schema();
+        match relation {
+            // Those that are left have something else below than a scan.
+            Rel::Scan { .. } => Err(SqlError::new("a scan that reads nothing")),
+            Rel::Values { rows, .. } => Ok(operator::values(self.env, rows.clone(), schema)),
+            Rel::Steps { input, steps, .. } => {
+                let rows = self.stream(input)?;
+                let read = rows.schema();
+                let leaves = Leaf::of(read).map_err(|error| {
+                    SqlError::new(format!("{error}, which is not supported yet between operators"))
+                })?;
+                let all = (0..leaves.len()).collect();
+                let cells = cells(&leaves, all);
+                let steps = steps.clone();
+                let output = Output { cells, steps, timed: false, schema };
+                let fingerprint = read.fingerprint();
+                let outputs = vec![output];
+                let calculation = Calculation { fingerprint, leaves, watermark: None, outputs };
+                let rows = calculate(rows, Arc::new(calculation)).into_iter().next();
+                rows.ok_or_else(|| SqlError::new("a calculation without rows"))
+            }
+            Rel::Union(inputs) => {
+                let mut whole: Option<RowStream> = None;
+                for input in inputs {
+                    let rows = self.stream(input)?;
+                    whole = Some(match whole {
+                        None => rows,
+                        Some(others) => others.union(rows),
+                    });
+                }
+                whole.ok_or_else(|| SqlError::new("the query has no rows: nothing is read"))
+            }
+            Rel::Aggregate { input, keys, calls } => {
+                operator::aggregate(self.stream(input)?, *keys, calls, schema)
+            }
+            Rel::Windows { input, keys, time, window, calls } => {
+                operator::windows(self.stream(input)?, *keys, (*time, *window), calls, schema)
+            }
+            Rel::Join { left, right, keys, kind, condition } => {
+                let both = [self.stream(left)?, self.stream(right)?];
+                operator::join(both, keys, (*kind, condition.as_ref()), schema)
+            }
+            Rel::TopN { input, partition, order, limit, rank, latest } => {
+                let (limit, rank, latest) = (*limit, *rank, *latest);
+                let order = operator::Order { order, limit, rank, latest };
+                operator::top_n(self.stream(input)?, partition, order, schema)
+            }
+        }
+    }
+
+    /// Makes the streams of all readers of a table.
+    fn read(&mut self, reader: &Reader<'_>) -> Result<(), SqlError> {
+        let scan = self.scans.iter().find(|scan| *scan.table == *reader.table);
+        let scan = scan.ok_or_else(|| SqlError::new("a table is read that nobody looked at"))?;
+        for (relation, rows) in scan.streams(self.env)? {
+            let shared = self.shared.contains(&relation);
+            self.made.push((relation, if shared { rows.shared() } else { rows }));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! The operators that keep rows: groups, joins and Top-N.
+//!
+//! Each is a function of the engine's on pages of rows, with state of its keys: what is kept, checkpointed and
+//! restored is the engine's.
+
+mod accumulator;
+mod aggregate;
+mod distinct;
+mod join;
+mod pairs;
+mod top_n;
+mod values;
+mod windows;
+
+use std::sync::Arc;
+
+use datafusion_physical_expr::PhysicalExpr;
+use millstream_data::{page::ValidPage, types::Schema};
+use millstream_dataflow::{
+    TaskError,
+    operator::rows::{RowSessions, RowTime, RowWindow, RowWindows},
+    stream::RowStream,
+};
+use millstream_state::window::{Cumulating, Sliding, Tumbling, WindowError};
+
+pub(crate) use top_n::Order;
+pub(crate) use values::values;
+
+use crate::{
+    error::SqlError,
+    relation::{AggregateCall, JoinKind, WindowSpec, WindowTime},
+};
+
+/// Rows that are taken at once, so that the misses of their keys overlap.
+const BATCH: usize = 256;
+
+/// The rows of [`Rel::Aggregate`](crate::relation::Rel::Aggregate), of `schema`.
+pub(crate) fn aggregate(
+    input: RowStream,
+    keys: usize,
+    calls: &[AggregateCall],
+    schema: Schema,
+) -> Result<RowStream, SqlError> {
+    let plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
+    let columns: Vec<usize> = (0..keys).collect();
+    let made = move |states: &mut _, _: &_| aggregate::Aggregate::open(&plan, states);
+    Ok(input.key_by(&columns).function("aggregate", schema, made))
+}
+
+/// The rows of [`Rel::Join`](crate::relation::Rel::Join), of `schema`.
+pub(crate) fn join(
+    [left, right]: [RowStream; 2],
+    keys: &[(usize, usize)],
+    (kind, condition): (JoinKind, Option<&Arc<dyn PhysicalExpr>>),
+    schema: Schema,
+) -> Result<RowStream, SqlError> {
+    let (first, second): (Vec<usize>, Vec<usize>) = keys.iter().copied().unzip();
+    let inputs = [left.schema().clone(), right.schema().clone()];
+    let condition = condition.map(|condition| pairs::Condition::new(condition, &inputs));
+    let condition = condition.transpose()?;
+    let both = left.key_by(&first).beside(right.key_by(&second));
+    let plan = join::Joining { inputs, keys: [first, second], kind, condition };
+    Ok(both.function("join", schema, move |states, _| join::Join::open(&plan, states)))
+}
+
+/// The rows of [`Rel::TopN`](crate::relation::Rel::TopN), of `schema`.
+pub(crate) fn top_n(
+    input: RowStream,
+    partition: &[usize],
+    order: Order<'_>,
+    schema: Schema,
+) -> Result<RowStream, SqlError> {
+    let plan = top_n::Ranking::new(input.schema(), partition, order)?;
+    let made = move |states: &mut _, _: &_| top_n::TopN::open(&plan, states);
+    Ok(input.key_by(partition).function("top-n", schema, made))
+}
+
+/// The rows of [`Rel::Windows`](crate::relation::Rel::Windows), of `schema`.
+pub(crate) fn windows(
+    input: RowStream,
+    keys: usize,
+    (time, window): (WindowTime, WindowSpec),
+    calls: &[AggregateCall],
+    schema: Schema,
+) -> Result<RowStream, SqlError> {
+    let plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
+    if !plan.distinct.is_empty() {
+        return Err(SqlError::new("DISTINCT within windows is not supported yet"));
+    }
+    let (rows, columns): (_, Vec<usize>) = (input.schema().clone(), (0..keys).collect());
+    let divided = input.key_by(&columns);
+    let wrong = |error: WindowError| SqlError::new(error.to_string());
+    let of = match time {
+        WindowTime::Event(column) => RowTime::Column(column),
+        WindowTime::Processing => RowTime::Processing,
+    };
+    let windows = match window {
+        WindowSpec::Tumble { size, offset } => {
+            RowWindow::Tumbling(of, Tumbling::of(size).map_err(wrong)?.offset(offset))
+        }
+        WindowSpec::Hop { size, slide, offset } => {
+            RowWindow::Sliding(of, Sliding::of(size, slide).map_err(wrong)?.offset(offset))
+        }
+        WindowSpec::Cumulate { size, step, offset } => {
+            RowWindow::Cumulating(of, Cumulating::of(size, step).map_err(wrong)?.offset(offset))
+        }
+        WindowSpec::Attached { start, end } => RowWindow::Attached(start, end),
+        WindowSpec::Session { gap } => {
+            let WindowTime::Event(time) = time else {
+                return Err(SqlError::new("sessions of processing time are not supported yet"));
+            };
+            return Ok(divided.function("sessions", schema, move |states, _| {
+                let fold = windows::WindowFold::new(&plan);
+                RowSessions::open(&rows, &columns, (time, gap), fold, states)
+            }));
+        }
+    };
+    Ok(divided.function("windows", schema, move |states, _| {
+        let fold = windows::WindowFold::new(&plan);
+        RowWindows::open(&rows, &columns, windows.clone(), fold, states)
+    }))
+}
+
+/// Whether a row of a page is taken back.
+fn is_retraction(page: &ValidPage<'_>, row: usize) -> bool {
+    use millstream_data::page::RowKind::{Delete, UpdateBefore};
+    matches!(page.row_kind(row), UpdateBefore | Delete)
+}
+
+/// A row is taken back that never came.
+fn never_came(operator: &str) -> TaskError {
+    TaskError::new(format!(
+        "a row is taken back that the {operator} has not got: its input is no changelog that begins with \
+         the first row"
+    ))
+}

@@ -1,0 +1,294 @@
+//! What a call of an aggregate function keeps of the rows of a group.
+
+use millstream_data::{
+    row::{PageRow, RowWriter},
+    types::DataType,
+};
+
+use crate::{
+    error::SqlError,
+    relation::{AggregateCall, AggregateFunction},
+};
+
+/// What a call keeps in the fixed part of a group's state: 16 bytes for a sum or a value, and eight that count
+/// the values.
+pub(super) const SLOT: usize = 24;
+
+/// How the cells of a column are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cell {
+    /// A whole number, a time or a boolean, of so many bytes.
+    Whole(u8),
+    /// FLOAT.
+    Single,
+    /// DOUBLE.
+    Double,
+    /// DECIMAL.
+    Decimal,
+    /// Text or bytes.
+    Text,
+}
+
+impl Cell {
+    fn of(data_type: &DataType) -> Option<Self> {
+        Some(match data_type {
+            DataType::Boolean | DataType::Int8 => Self::Whole(1),
+            DataType::Int16 => Self::Whole(2),
+            DataType::Int32 | DataType::Date | DataType::Time => Self::Whole(4),
+            DataType::Int64 | DataType::Timestamp { .. } | DataType::TimestampLtz { .. } => {
+                Self::Whole(8)
+            }
+            DataType::Float32 => Self::Single,
+            DataType::Float64 => Self::Double,
+            DataType::Decimal { .. } => Self::Decimal,
+            DataType::String | DataType::Bytes => Self::Text,
+            _ => return None,
+        })
+    }
+}
+
+/// A number as it is kept: its bits, as an `i128` or those of an `f64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bits(i128);
+
+impl Bits {
+    fn double(self) -> f64 {
+        f64::from_bits(self.0 as u64)
+    }
+
+    fn of_double(value: f64) -> Self {
+        Self(i128::from(value.to_bits()))
+    }
+}
+
+/// A call, ready to be computed.
+#[derive(Clone, Debug)]
+pub(super) struct Accumulator {
+    function: AggregateFunction,
+    pub(super) argument: Option<usize>,
+    pub(super) filter: Option<usize>,
+    cell: Cell,
+    result: Cell,
+    /// By how many powers of ten the result of AVG has more digits behind the point than the argument.
+    scale_up: u32,
+    /// Where its slot is in the fixed part of the state.
+    slot: usize,
+    /// If it keeps a text: the number of it.
+    pub(super) text: Option<usize>,
+}
+
+impl Accumulator {
+    /// What is computed for a call; `argument` and `result` are columns. It is the `number`th call, and `texts`
+    /// counts those that keep one.
+    pub(super) fn new(
+        call: &AggregateCall,
+        argument: Option<&DataType>,
+        result: &DataType,
+        number: usize,
+        texts: &mut usize,
+    ) -> Result<Self, SqlError> {
+        use AggregateFunction::{Avg, Max, Min, Sum};
+        let unsupported =
+            || SqlError::new(format!("`{}` of this type is not supported yet", call.name));
+        let cell = match argument {
+            Some(argument) if !matches!(call.function, AggregateFunction::Count) => {
+                Cell::of(argument).ok_or_else(unsupported)?
+            }
+            _ => Cell::Whole(8),
+        };
+        let result_cell = Cell::of(result).ok_or_else(unsupported)?;
+        if cell == Cell::Text && matches!(call.function, Sum | Avg) {
+            return Err(unsupported());
+        }
+        let text = (cell == Cell::Text && matches!(call.function, Min | Max)).then(|| {
+            *texts += 1;
+            *texts - 1
+        });
+        let scale = |data_type: Option<&DataType>| match data_type {
+            Some(DataType::Decimal { scale, .. }) => u32::from(*scale),
+            _ => 0,
+        };
+        Ok(Self {
+            function: call.function,
+            argument: call.argument,
+            filter: call.filter,
+            cell,
+            result: result_cell,
+            scale_up: scale(Some(result)).saturating_sub(scale(argument)),
+            slot: 8 + number * SLOT,
+            text,
+        })
+    }
+
+    /// Whether a row counts: its filter is TRUE, and it has a value.
+    pub(super) fn counts(&self, row: &PageRow<'_>) -> bool {
+        let is_true = |column: usize| !row.is_null(column) && row.fixed::<1>(column) != [0];
+        self.filter.is_none_or(is_true) && self.argument.is_none_or(|column| !row.is_null(column))
+    }
+
+    /// Adds the value of a row that [counts](Self::counts), or takes it back.
+    pub(super) fn add(
+        &self,
+        row: &PageRow<'_>,
+        retract: bool,
+        fixed: &mut [u8],
+        texts: &mut [Vec<u8>],
+    ) {
+        let sign: i64 = if retract { -1 } else { 1 };
+        let (kept, count) = self.kept(fixed);
+        let kept = match (self.function, self.argument) {
+            (AggregateFunction::CountAll | AggregateFunction::Count, _) | (_, None) => kept,
+            (AggregateFunction::Sum | AggregateFunction::Avg, Some(column)) => {
+                let value = self.value(row, column);
+                match self.cell {
+                    Cell::Single | Cell::Double => {
+                        Bits::of_double(kept.double() + value.double() * sign as f64)
+                    }
+                    _ => Bits(kept.0.wrapping_add(value.0 * i128::from(sign))),
+                }
+            }
+            (AggregateFunction::Min | AggregateFunction::Max, Some(column)) => match self.text {
+                Some(text) => {
+                    if let Some(text) = texts.get_mut(text) {
+                        self.keep_text(row.variable(column), count == 0, text);
+                    }
+                    kept
+                }
+                None => {
+                    let value = self.value(row, column);
+                    if count == 0 || self.replaces(value, kept) { value } else { kept }
+                }
+            },
+        };
+        self.keep(fixed, kept, count.wrapping_add(sign));
+    }
+
+    fn replaces(&self, value: Bits, kept: Bits) -> bool {
+        let order = match self.cell {
+            Cell::Single | Cell::Double => value.double().total_cmp(&kept.double()),
+            _ => value.0.cmp(&kept.0),
+        };
+        match self.function {
+            AggregateFunction::Min => order.is_lt(),
+            _ => order.is_gt(),
+        }
+    }
+
+    fn keep_text(&self, value: &[u8], is_first: bool, kept: &mut Vec<u8>) {
+        let replaces = match self.function {
+            AggregateFunction::Min => value < &kept[..],
+            _ => value > &kept[..],
+        };
+        if is_first || replaces {
+            kept.clear();
+            kept.extend_from_slice(value);
+        }
+    }
+
+    /// Adds what another accumulator of the call has kept.
+    pub(super) fn merge(
+        &self,
+        (fixed, texts): (&mut [u8], &mut [Vec<u8>]),
+        (other, other_texts): (&[u8], &[Vec<u8>]),
+    ) {
+        use AggregateFunction::{Avg, Count, CountAll, Max, Min, Sum};
+        let ((kept, count), (found, more)) = (self.kept(fixed), self.kept(other));
+        if more == 0 {
+            return;
+        }
+        let kept = match self.function {
+            CountAll | Count => kept,
+            Sum | Avg => match self.cell {
+                Cell::Single | Cell::Double => Bits::of_double(kept.double() + found.double()),
+                _ => Bits(kept.0.wrapping_add(found.0)),
+            },
+            Min | Max => match self.text {
+                Some(text) => {
+                    if let (Some(kept), Some(found)) = (texts.get_mut(text), other_texts.get(text))
+                    {
+                        self.keep_text(found, count == 0, kept);
+                    }
+                    kept
+                }
+                None if count == 0 || self.replaces(found, kept) => found,
+                None => kept,
+            },
+        };
+        self.keep(fixed, kept, count.wrapping_add(more));
+    }
+
+    fn value(&self, row: &PageRow<'_>, column: usize) -> Bits {
+        match self.cell {
+            Cell::Whole(1) => Bits(i8::from_le_bytes(row.fixed(column)).into()),
+            Cell::Whole(2) => Bits(i16::from_le_bytes(row.fixed(column)).into()),
+            Cell::Whole(4) => Bits(i32::from_le_bytes(row.fixed(column)).into()),
+            Cell::Whole(_) => Bits(i64::from_le_bytes(row.fixed(column)).into()),
+            Cell::Single => Bits::of_double(f32::from_le_bytes(row.fixed(column)).into()),
+            Cell::Double => Bits::of_double(f64::from_le_bytes(row.fixed(column))),
+            Cell::Decimal => Bits(i128::from_le_bytes(row.fixed(column))),
+            Cell::Text => Bits(0),
+        }
+    }
+
+    fn kept(&self, fixed: &[u8]) -> (Bits, i64) {
+        let at = |begin: usize| fixed.get(begin..).unwrap_or(&[]);
+        let bits = at(self.slot).first_chunk().map_or(0, |bits| i128::from_le_bytes(*bits));
+        let count = at(self.slot + 16).first_chunk().map_or(0, |count| i64::from_le_bytes(*count));
+        (Bits(bits), count)
+    }
+
+    fn keep(&self, fixed: &mut [u8], bits: Bits, count: i64) {
+        if let Some(slot) = fixed.get_mut(self.slot..self.slot + SLOT) {
+            slot[..16].copy_from_slice(&bits.0.to_le_bytes());
+            slot[16..].copy_from_slice(&count.to_le_bytes());
+        }
+    }
+
+    /// Writes the result.
+    pub(super) fn finish(&self, fixed: &[u8], texts: &[Vec<u8>], out: &mut RowWriter<'_>) {
+        use AggregateFunction::{Avg, Count, CountAll};
+        let (kept, count) = self.kept(fixed);
+        if matches!(self.function, CountAll | Count) {
+            return out.put_fixed(count.to_le_bytes());
+        }
+        if count == 0 {
+            return out.leave_empty();
+        }
+        if let Some(text) = self.text {
+            return out.put_variable(texts.get(text).map_or(&[], Vec::as_slice));
+        }
+        let is_double = matches!(self.cell, Cell::Single | Cell::Double);
+        let value = match (self.function, is_double) {
+            (Avg, true) => Bits::of_double(kept.double() / count as f64),
+            (Avg, false) if self.cell == Cell::Decimal => {
+                let scaled =
+                    10i128.checked_pow(self.scale_up).and_then(|by| kept.0.checked_mul(by));
+                match scaled {
+                    Some(scaled) => Bits(divide_rounded(scaled, count.into())),
+                    None => return out.leave_empty(),
+                }
+            }
+            (Avg, false) => Bits(i128::from(kept.0 as i64) / i128::from(count)),
+            _ => kept,
+        };
+        match self.result {
+            Cell::Whole(1) => out.put_fixed((value.0 as i8).to_le_bytes()),
+            Cell::Whole(2) => out.put_fixed((value.0 as i16).to_le_bytes()),
+            Cell::Whole(4) => out.put_fixed((value.0 as i32).to_le_bytes()),
+            Cell::Whole(_) => out.put_fixed((value.0 as i64).to_le_bytes()),
+            Cell::Single => out.put_fixed((value.double() as f32).to_le_bytes()),
+            Cell::Double => out.put_fixed(value.double().to_le_bytes()),
+            // More than 38 digits are NULL, as in Flink.
+            Cell::Decimal if value.0.unsigned_abs() >= 10u128.pow(38) => out.leave_empty(),
+            Cell::Decimal => out.put_fixed(value.0.to_le_bytes()),
+            Cell::Text => out.leave_empty(),
+        }
+    }
+}
+
+/// Division that rounds halves away from zero.
+fn divide_rounded(value: i128, by: i128) -> i128 {
+    let (quotient, rest) = (value / by, value % by);
+    let up = rest.unsigned_abs() * 2 >= by.unsigned_abs();
+    quotient + if up { value.signum() * by.signum() } else { 0 }
+}

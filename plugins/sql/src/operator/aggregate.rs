@@ -1,0 +1,376 @@
+//! Groups of whatever has come.
+
+use std::sync::Arc;
+
+use millstream_data::{
+    page::{RowKind, ValidPage},
+    row::{PageRow, PageRows, RowLayout},
+    types::Schema,
+};
+use millstream_dataflow::{
+    TaskError,
+    operator::rows::{Changes, KeyGroups, RowFunction, RowKeys, RowStates, Values},
+};
+
+use super::{
+    BATCH,
+    accumulator::{Accumulator, SLOT},
+    distinct::{Counts, Distinct},
+    is_retraction, never_came,
+};
+use crate::{
+    error::SqlError,
+    relation::{AggregateCall, AggregateFunction},
+};
+
+/// Bytes of a group that are changed in place, at most, beside its key.
+const IN_PLACE: usize = 512;
+
+/// What is computed of the rows of each group.
+#[derive(Clone, Debug)]
+pub(super) struct Aggregation {
+    pub(super) input: Schema,
+    pub(super) keys: Vec<usize>,
+    pub(super) accumulators: Arc<Vec<Accumulator>>,
+    /// Columns of which different values are told apart, and the calls for which they are.
+    pub(super) distinct: Vec<(usize, Vec<usize>)>,
+    pub(super) texts: usize,
+    /// The columns of results.
+    pub(super) results: Schema,
+}
+
+impl Aggregation {
+    pub(super) fn new(
+        input: &Schema,
+        keys: usize,
+        calls: &[AggregateCall],
+        output: &Schema,
+    ) -> Result<Self, SqlError> {
+        let (mut accumulators, mut texts) = (Vec::new(), 0);
+        let mut distinct: Vec<(usize, Vec<usize>)> = Vec::new();
+        let results: Vec<_> = output.fields.iter().skip(keys).cloned().collect();
+        for (number, (call, result)) in calls.iter().zip(&results).enumerate() {
+            let argument = call.argument.and_then(|column| input.fields.get(column));
+            let argument = argument.map(|field| &field.data_type);
+            let made = Accumulator::new(call, argument, &result.data_type, number, &mut texts)?;
+            accumulators.push(made);
+            let changes =
+                |function| matches!(function, AggregateFunction::Min | AggregateFunction::Max);
+            if input.row_kinds && changes(call.function) {
+                return Err(SqlError::new(format!(
+                    "`{}` is MIN or MAX over rows that change, which is not supported yet",
+                    call.name
+                )));
+            }
+            if let (true, Some(column), false) =
+                (call.distinct, call.argument, changes(call.function))
+            {
+                match distinct.iter_mut().find(|(of, _)| *of == column) {
+                    Some((_, calls)) => calls.push(number),
+                    None => distinct.push((column, vec![number])),
+                }
+            }
+        }
+        Ok(Self {
+            input: input.clone(),
+            keys: (0..keys).collect(),
+            accumulators: Arc::new(accumulators),
+            distinct,
+            texts,
+            results: Schema::new(results),
+        })
+    }
+}
+
+/// Folds rows into their groups, and emits what that changes.
+///
+/// A group is a count of rows, a slot for each call, and behind them the texts that are kept, each with its
+/// length.
+pub(super) struct Aggregate {
+    plan: Aggregation,
+    keys: RowKeys,
+    layout: Arc<RowLayout>,
+    key_layout: Arc<RowLayout>,
+    results: Arc<RowLayout>,
+    groups: Values,
+    /// Whether groups are changed in place.
+    in_place: bool,
+    distinct: Vec<Distinct>,
+    scratch: Scratch,
+}
+
+#[derive(Debug, Default)]
+struct Scratch {
+    empty: Vec<u8>,
+    group: Vec<u8>,
+    before: Vec<u8>,
+    after: Vec<u8>,
+    /// For each row and call, whether the row counts.
+    counts: Vec<bool>,
+    gone: Vec<usize>,
+    /// The groups of the keys at hand, if they are not changed in place.
+    equal: KeyGroups,
+    held: Vec<Held>,
+}
+
+/// A group at hand.
+#[derive(Debug, Default)]
+struct Held {
+    group: Vec<u8>,
+    texts: Vec<Vec<u8>>,
+    is_gone: bool,
+}
+
+impl Aggregate {
+    pub(super) fn open(plan: &Aggregation, states: &mut RowStates) -> Result<Self, TaskError> {
+        let keys = states.keys(&plan.input, &plan.keys, true);
+        let fixed = 8 + plan.accumulators.len() * SLOT;
+        let key_layout = RowLayout::new(keys.schema());
+        let in_place = plan.texts == 0
+            && fixed <= IN_PLACE
+            && key_layout.is_fixed()
+            && key_layout.fixed_bytes() <= 128;
+        let groups = states.values("groups", &keys, in_place.then_some(fixed))?;
+        let distinct = Distinct::open(plan, &keys, states)?;
+        let scratch = Scratch { empty: vec![0; fixed], ..Scratch::default() };
+        Ok(Self {
+            layout: Arc::new(RowLayout::new(&plan.input)),
+            key_layout: Arc::new(key_layout),
+            results: Arc::new(RowLayout::new(&plan.results)),
+            plan: plan.clone(),
+            keys,
+            groups,
+            in_place,
+            distinct,
+            scratch,
+        })
+    }
+
+    /// Finds for each row at hand and each call whether the row counts: for calls with DISTINCT, whether its
+    /// value is the first one, or the last that goes.
+    fn look(
+        &mut self,
+        page: &ValidPage<'_>,
+        rows: &PageRows<'_>,
+        states: &mut RowStates,
+    ) -> Result<(), TaskError> {
+        let Self { plan, keys, distinct, scratch, .. } = self;
+        let counts = &mut scratch.counts;
+        counts.clear();
+        for number in keys.rows() {
+            let row = rows.at(*number as usize);
+            counts.extend(plan.accumulators.iter().map(|call| call.counts(&row)));
+        }
+        let mut counts = Counts { calls: plan.accumulators.len(), counts };
+        distinct.iter_mut().try_for_each(|column| column.look(page, keys, states, &mut counts))
+    }
+
+    /// Reads the groups of the keys at hand, each once.
+    fn hold(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
+        let Self { plan, keys, groups, scratch, .. } = self;
+        let Scratch { empty, equal, held, .. } = scratch;
+        keys.group(equal);
+        held.resize_with(equal.firsts().len().max(held.len()), Held::default);
+        for (first, Held { group, texts, is_gone }) in equal.firsts().iter().zip(held) {
+            *is_gone = false;
+            texts.resize(plan.texts, Vec::new());
+            if states.read(*groups, keys, *first as usize, group)? {
+                unpack(group, empty.len(), texts)?;
+            } else {
+                group.clone_from(empty);
+                texts.iter_mut().for_each(Vec::clear);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes them.
+    fn release(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
+        let Self { keys, groups, scratch, .. } = self;
+        for (first, held) in scratch.equal.firsts().iter().zip(&mut scratch.held) {
+            let first = *first as usize;
+            if held.is_gone {
+                states.remove(*groups, keys, first)?;
+            } else {
+                pack(&held.texts, &mut held.group);
+                states.put(*groups, keys, first, &held.group)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wrong(error: &dyn std::fmt::Display) -> TaskError {
+    TaskError::new(format!("a page of an aggregation: {error}"))
+}
+
+/// Where changes of a group are made known.
+struct Emission<'a> {
+    results: &'a RowLayout,
+    accumulators: &'a [Accumulator],
+    before: &'a mut Vec<u8>,
+    after: &'a mut Vec<u8>,
+    out: &'a mut Changes,
+}
+
+/// What a row does to its group.
+struct Taken<'a> {
+    row: PageRow<'a>,
+    retract: bool,
+    /// For each call, whether the row counts.
+    counts: &'a [bool],
+    key: &'a [u8],
+}
+
+impl Emission<'_> {
+    /// Folds a row into its group and emits what that changes; gives whether the group is gone.
+    fn fold(
+        &mut self,
+        taken: &Taken<'_>,
+        fixed: &mut [u8],
+        texts: &mut [Vec<u8>],
+    ) -> Result<bool, TaskError> {
+        let Some((rows, _)) = fixed.split_first_chunk_mut::<8>() else {
+            return Err(wrong(&"a group is cut off"));
+        };
+        let before = i64::from_le_bytes(*rows);
+        let after = if taken.retract { before - 1 } else { before + 1 };
+        if after < 0 {
+            return Err(never_came("aggregation"));
+        }
+        *rows = after.to_le_bytes();
+        if before > 0 {
+            self.before.clear();
+            finish(self.results, self.accumulators, (fixed, texts), self.before);
+        }
+        for (call, counts) in self.accumulators.iter().zip(taken.counts) {
+            if *counts {
+                call.add(&taken.row, taken.retract, fixed, texts);
+            }
+        }
+        if after > 0 {
+            self.after.clear();
+            finish(self.results, self.accumulators, (fixed, texts), self.after);
+        } else {
+            // A row that follows at once begins the group anew: sums of floats may not be quite zero.
+            fixed.fill(0);
+        }
+        if before > 0 && after > 0 && self.before == self.after {
+            return Ok(false);
+        }
+        let out = &mut *self.out;
+        let key = out.keep(taken.key);
+        if before > 0 {
+            let kind = if after > 0 { RowKind::UpdateBefore } else { RowKind::Delete };
+            let results = out.keep(self.before);
+            out.emit(kind, key, results);
+        }
+        if after > 0 {
+            let kind = if before > 0 { RowKind::UpdateAfter } else { RowKind::Insert };
+            let results = out.keep(self.after);
+            out.emit(kind, key, results);
+        }
+        Ok(after == 0)
+    }
+}
+
+fn finish(
+    layout: &RowLayout,
+    accumulators: &[Accumulator],
+    (fixed, texts): (&[u8], &[Vec<u8>]),
+    out: &mut Vec<u8>,
+) {
+    layout.write(out, |row| {
+        accumulators.iter().for_each(|call| call.finish(fixed, texts, row));
+    });
+}
+
+impl RowFunction for Aggregate {
+    fn parts(&self) -> [Arc<RowLayout>; 2] {
+        [Arc::clone(&self.key_layout), Arc::clone(&self.results)]
+    }
+
+    fn take(
+        &mut self,
+        _input: u16,
+        page: &ValidPage<'_>,
+        start: usize,
+        states: &mut RowStates,
+        out: &mut Changes,
+    ) -> Result<usize, TaskError> {
+        let end = self.keys.take(page, start, BATCH)?;
+        let layout = Arc::clone(&self.layout);
+        let rows = PageRows::new(&layout, page).map_err(|error| wrong(&error))?;
+        self.look(page, &rows, states)?;
+        if !self.in_place {
+            self.hold(states)?;
+        }
+        let Self { plan, keys, results, groups, in_place, scratch, .. } = self;
+        let Scratch { empty, group, before, after, counts, gone, equal, held } = scratch;
+        let accumulators = &plan.accumulators[..];
+        let calls = accumulators.len();
+        let taken = |index: usize| {
+            let row = keys.rows().get(index).map_or(0, |row| *row as usize);
+            let counts = counts.get(index * calls..(index + 1) * calls).unwrap_or(&[]);
+            let retract = is_retraction(page, row);
+            Taken { row: rows.at(row), retract, counts, key: keys.row(index) }
+        };
+        let mut emission = Emission { results, accumulators, before, after, out };
+        if !*in_place {
+            for (index, group) in equal.of().iter().enumerate() {
+                if let Some(held) = held.get_mut(*group as usize) {
+                    held.is_gone =
+                        emission.fold(&taken(index), &mut held.group, &mut held.texts)?;
+                }
+            }
+            self.release(states)?;
+            return Ok(end);
+        }
+        gone.clear();
+        let mut failed = None;
+        states.update(*groups, keys, empty, |index, group| {
+            match emission.fold(&taken(index), group, &mut []) {
+                Ok(true) => gone.push(index),
+                Ok(false) => {}
+                Err(error) => failed = Some(error),
+            }
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        // One that a later row has begun anew is there.
+        for index in gone.iter() {
+            states.read(*groups, keys, *index, group)?;
+            if group.first_chunk::<8>() == Some(&[0; 8]) {
+                states.remove(*groups, keys, *index)?;
+            }
+        }
+        Ok(end)
+    }
+}
+
+/// Puts the texts behind the fixed part of a group.
+pub(super) fn pack(texts: &[Vec<u8>], group: &mut Vec<u8>) {
+    for text in texts {
+        group.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        group.extend_from_slice(text);
+    }
+}
+
+/// Takes the texts off a group.
+pub(super) fn unpack(
+    group: &mut Vec<u8>,
+    fixed: usize,
+    texts: &mut [Vec<u8>],
+) -> Result<(), TaskError> {
+    let mut rest = group.get(fixed..).unwrap_or(&[]);
+    for text in texts.iter_mut() {
+        let split = rest.split_first_chunk().and_then(|(length, behind)| {
+            behind.split_at_checked(u32::from_le_bytes(*length) as usize)
+        });
+        let (found, behind) = split.ok_or_else(|| wrong(&"a group is cut off"))?;
+        text.clear();
+        text.extend_from_slice(found);
+        rest = behind;
+    }
+    group.truncate(fixed);
+    Ok(())
+}

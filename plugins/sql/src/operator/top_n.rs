@@ -1,0 +1,232 @@
+//! The first rows of each partition.
+
+use std::sync::Arc;
+
+use millstream_data::{
+    order::{Direction, Nulls, RowOrder, SortField},
+    page::{RowKind, ValidPage},
+    row::{PageRows, RowLayout},
+    types::{DataType, Field, Schema},
+};
+use millstream_dataflow::{
+    TaskError,
+    operator::rows::{Changes, RowFunction, RowKeys, RowStates, Values},
+};
+
+use super::BATCH;
+use crate::{error::SqlError, relation::OrderKey};
+
+/// Rows that are kept of a partition at most: all of them are one value of the state.
+const LIMIT_MAX: u64 = 1000;
+
+/// Which rows come first, as [`Rel::TopN`](crate::relation::Rel::TopN) has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order<'a> {
+    pub(crate) order: &'a [OrderKey],
+    pub(crate) limit: u64,
+    pub(crate) rank: bool,
+    pub(crate) latest: bool,
+}
+
+/// The same, ready to be computed.
+#[derive(Clone, Debug)]
+pub(super) struct Ranking {
+    input: Schema,
+    partition: Vec<usize>,
+    order: Arc<RowOrder>,
+    limit: usize,
+    rank: bool,
+    latest: bool,
+}
+
+impl Ranking {
+    pub(super) fn new(
+        input: &Schema,
+        partition: &[usize],
+        Order { order, limit, rank, latest }: Order<'_>,
+    ) -> Result<Self, SqlError> {
+        if input.row_kinds {
+            let message = "a Top-N of rows that change (of GROUP BY, or of another Top-N) is not \
+                           supported yet";
+            return Err(SqlError::new(message));
+        }
+        if limit > LIMIT_MAX {
+            let message =
+                format!("a Top-N of {limit} rows is not supported yet: at most {LIMIT_MAX}");
+            return Err(SqlError::new(message));
+        }
+        let field = |key: &OrderKey| SortField {
+            field: key.column,
+            direction: if key.descending { Direction::Descending } else { Direction::Ascending },
+            nulls: if key.nulls_first { Nulls::First } else { Nulls::Last },
+        };
+        let fields: Vec<_> = order.iter().map(field).collect();
+        let order = RowOrder::new(input, &RowLayout::new(input), &fields);
+        Ok(Self {
+            input: input.clone(),
+            partition: partition.into(),
+            order: Arc::new(order.map_err(|error| SqlError::new(error.to_string()))?),
+            limit: limit as usize,
+            rank,
+            latest,
+        })
+    }
+}
+
+/// Keeps the first rows of each partition, in order, and emits how they change.
+///
+/// What is kept of a partition is a list of rows, each behind its sort key, with the lengths of both.
+pub(super) struct TopN {
+    plan: Ranking,
+    keys: RowKeys,
+    layout: Arc<RowLayout>,
+    rank: Arc<RowLayout>,
+    first: Values,
+    /// What is kept of the partition at hand.
+    kept: Vec<u8>,
+    sort_key: Vec<u8>,
+    row: Vec<u8>,
+}
+
+impl TopN {
+    pub(super) fn open(plan: &Ranking, states: &mut RowStates) -> Result<Self, TaskError> {
+        let keys = states.keys(&plan.input, &plan.partition, true);
+        let first = states.values("first", &keys, None)?;
+        let rank = plan.rank.then(|| Field::new("rank", DataType::Int64));
+        Ok(Self {
+            layout: Arc::new(RowLayout::new(&plan.input)),
+            rank: Arc::new(RowLayout::new(&Schema::new(rank.into_iter().collect()))),
+            plan: plan.clone(),
+            keys,
+            first,
+            kept: Vec::new(),
+            sort_key: Vec::new(),
+            row: Vec::new(),
+        })
+    }
+}
+
+/// A row that is kept.
+#[derive(Clone, Copy)]
+struct Kept<'a> {
+    sort_key: &'a [u8],
+    row: &'a [u8],
+    /// Where it begins and ends.
+    begin: usize,
+    end: usize,
+}
+
+/// The rows that are kept, in order.
+fn kept(bytes: &[u8]) -> impl Iterator<Item = Kept<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let begin = at;
+        let mut part = || {
+            let length =
+                bytes.get(at..)?.first_chunk().map(|length| u32::from_le_bytes(*length))?;
+            let part = bytes.get(at + 4..at + 4 + length as usize)?;
+            at += 4 + part.len();
+            Some(part)
+        };
+        let (sort_key, row) = (part()?, part()?);
+        Some(Kept { sort_key, row, begin, end: at })
+    })
+}
+
+impl RowFunction for TopN {
+    fn parts(&self) -> [Arc<RowLayout>; 2] {
+        [Arc::clone(&self.layout), Arc::clone(&self.rank)]
+    }
+
+    fn take(
+        &mut self,
+        _input: u16,
+        page: &ValidPage<'_>,
+        start: usize,
+        states: &mut RowStates,
+        out: &mut Changes,
+    ) -> Result<usize, TaskError> {
+        let end = self.keys.take(page, start, BATCH)?;
+        let Self { plan, keys, layout, first, kept: bytes, sort_key, row, .. } = self;
+        let rows = PageRows::new(layout, page);
+        let rows = rows.map_err(|error| TaskError::new(format!("a page of a Top-N: {error}")))?;
+        for (index, number) in keys.rows().iter().enumerate() {
+            if out.is_large() {
+                return Ok(*number as usize);
+            }
+            let number = *number as usize;
+            sort_key.clear();
+            plan.order.put_key(&rows.at(number), sort_key);
+            states.read(*first, keys, index, bytes)?;
+            let stays = |kept: &Kept<'_>| match plan.latest {
+                true => kept.sort_key < &sort_key[..],
+                false => kept.sort_key <= &sort_key[..],
+            };
+            let before = kept(bytes).take_while(stays).count();
+            if before >= plan.limit {
+                continue;
+            }
+            row.clear();
+            rows.gather(number, row);
+            emit(plan, bytes, (before, row), out);
+            insert(plan.limit, bytes, before, (sort_key, row));
+            states.put(*first, keys, index, bytes)?;
+        }
+        Ok(end)
+    }
+}
+
+/// Emits that a row comes behind so many of those that are kept.
+fn emit(plan: &Ranking, bytes: &[u8], (before, row): (usize, &[u8]), out: &mut Changes) {
+    let rank = |out: &mut Changes, rank: usize| match plan.rank {
+        true => out.keep(&(rank as i64).to_le_bytes()),
+        false => out.keep(&[]),
+    };
+    if !plan.rank {
+        let last = kept(bytes).nth(plan.limit - 1);
+        let (none, kind) = (
+            rank(out, 0),
+            if plan.limit == 1 && last.is_some() {
+                (RowKind::UpdateBefore, RowKind::UpdateAfter)
+            } else {
+                (RowKind::Delete, RowKind::Insert)
+            },
+        );
+        if let Some(last) = last {
+            let last = out.keep(last.row);
+            out.emit(kind.0, last, none);
+        }
+        let row = out.keep(row);
+        return out.emit(kind.1, row, none);
+    }
+    // Each rank from here on has another row now, and the last one may be new.
+    let mut next = out.keep(row);
+    let mut at = before + 1;
+    for moved in kept(bytes).skip(before) {
+        let (old, number) = (out.keep(moved.row), rank(out, at));
+        out.emit(RowKind::UpdateBefore, old, number);
+        out.emit(RowKind::UpdateAfter, next, number);
+        next = old;
+        at += 1;
+    }
+    if at <= plan.limit {
+        let number = rank(out, at);
+        out.emit(RowKind::Insert, next, number);
+    }
+}
+
+/// Keeps a row behind so many others, without what is then behind the limit.
+fn insert(limit: usize, bytes: &mut Vec<u8>, before: usize, (sort_key, row): (&[u8], &[u8])) {
+    let full = kept(bytes).nth(limit - 1).map(|last| last.begin);
+    if let Some(begin) = full {
+        bytes.truncate(begin);
+    }
+    let at =
+        before.checked_sub(1).and_then(|last| kept(bytes).nth(last)).map_or(0, |kept| kept.end);
+    let mut entry = Vec::with_capacity(8 + sort_key.len() + row.len());
+    for part in [sort_key, row] {
+        entry.extend_from_slice(&(part.len() as u32).to_le_bytes());
+        entry.extend_from_slice(part);
+    }
+    bytes.splice(at..at, entry);
+}

@@ -1,0 +1,333 @@
+//! What a query does, as a tree of the engine's operators: between the plan and the streams.
+
+mod changelog;
+mod show;
+mod window;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
+use millstream_data::types::{DataType, Field, Schema};
+
+pub(crate) use show::Explained;
+pub(crate) use window::{Watermark, WindowSpec, WindowTime};
+
+use crate::{calc::Step, parse::CreateTable, types::Type};
+
+/// The name of the column with the rank.
+pub(crate) const RANK: &str = "$rank";
+
+/// The names of the columns with the bounds of windows, and with the last moment of windows as
+/// event time.
+pub(crate) const WINDOW: [&str; 3] = ["window_start", "window_end", "window_time"];
+
+/// The rows of an operator, with those that it makes them of.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Rel {
+    /// The cells of a table.
+    Scan {
+        table: Box<CreateTable>,
+        /// The names of the cells that are read, nested rows taken apart.
+        paths: Vec<Vec<String>>,
+        /// The same as columns.
+        schema: Schema,
+        /// How event time goes on, if an operator above asks for it. All rows of the table count,
+        /// also those that are filtered out above.
+        watermark: Option<Watermark>,
+    },
+    /// Rows that the query itself has, computed when it was planned.
+    Values { rows: RecordBatch, schema: Schema },
+    /// Filters and projections, in the order in which they are done.
+    Steps {
+        input: Box<Self>,
+        steps: Vec<Step>,
+        /// The columns behind the last step.
+        schema: Schema,
+    },
+    /// The rows of all, which have the same columns.
+    Union(Vec<Self>),
+    /// A row for each group. The first `keys` columns of the input say which it is in, and come first, too;
+    /// behind them comes a column for each call. Without keys all rows are one group.
+    Aggregate { input: Box<Self>, keys: usize, calls: Vec<AggregateCall> },
+    /// A row for each group and window, when the time has passed the window's end. Rows are
+    /// only ever added. The first `keys` columns of the input say which group a row is in, and come
+    /// first, too; behind them comes a column for each call, and then the first moment of the
+    /// window and the first behind it, TIMESTAMP(3). Without keys all rows of a window are one
+    /// group.
+    Windows {
+        input: Box<Self>,
+        keys: usize,
+        time: WindowTime,
+        window: WindowSpec,
+        calls: Vec<AggregateCall>,
+    },
+    /// Rows of two inputs that match: their keys are equal and not NULL. What is made of them, and of those
+    /// without a match, is said by the kind.
+    Join {
+        left: Box<Self>,
+        right: Box<Self>,
+        /// Columns of the left, and of the right, of the same type. There is one at least.
+        keys: Vec<(usize, usize)>,
+        kind: JoinKind,
+        /// What else is true of two rows that match, over the columns of the left one, then of the right one. An
+        /// inner join has a filter above instead.
+        condition: Option<Arc<dyn PhysicalExpr>>,
+    },
+    /// Of each partition the first rows in this order.
+    TopN {
+        input: Box<Self>,
+        partition: Vec<usize>,
+        order: Vec<OrderKey>,
+        /// How many rows; one at least.
+        limit: u64,
+        /// Whether a last column says which of them it is, from 1; BIGINT.
+        rank: bool,
+        /// Of rows that are equal in this order the one that came last is first, as in Flink when the last row
+        /// by event time is kept; else the one that came first.
+        latest: bool,
+    },
+}
+
+/// A column that is made of the rows of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AggregateCall {
+    pub(crate) function: AggregateFunction,
+    /// The column of the input that is aggregated; it may be a key, too. `None` for COUNT(*).
+    pub(crate) argument: Option<usize>,
+    /// A BOOLEAN column of the input: other rows than those with TRUE are passed over.
+    pub(crate) filter: Option<usize>,
+    /// Whether equal values count once.
+    pub(crate) distinct: bool,
+    /// The type of the result.
+    pub(crate) output: Type,
+    /// What the column is called.
+    pub(crate) name: String,
+}
+
+/// What a call does with the values of its argument that are not NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) enum AggregateFunction {
+    /// How many rows there are, whatever is in them.
+    CountAll,
+    /// How many there are.
+    Count,
+    /// Their sum, of the argument's type (DECIMAL with 38 digits).
+    Sum,
+    /// The least.
+    Min,
+    /// The greatest.
+    Max,
+    /// Their mean; of whole numbers it is one, cut towards zero.
+    Avg,
+}
+
+/// Which rows a join gives. A pair is the columns of the left row, then those of the right one; a row without
+/// a match may be there with NULLs in place of the other's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JoinKind {
+    /// Pairs.
+    Inner,
+    /// Pairs, and rows of the left without a match.
+    Left,
+    /// Pairs, and rows of the right without a match.
+    Right,
+    /// Pairs, and rows of both without a match.
+    Full,
+    /// Rows of the left, without other columns, that have a match.
+    Semi,
+    /// Rows of the left, without other columns, that have none.
+    Anti,
+}
+
+impl JoinKind {
+    /// Whether it gives pairs.
+    pub(crate) fn has_pairs(self) -> bool {
+        !matches!(self, Self::Semi | Self::Anti)
+    }
+
+    /// Whether rows of the left, and of the right, are there without a match.
+    pub(crate) fn keeps_lonely(self) -> [bool; 2] {
+        let left = matches!(self, Self::Left | Self::Full | Self::Anti);
+        [left, matches!(self, Self::Right | Self::Full)]
+    }
+
+    /// Whether columns of the left, and of the right, are NULL where a row is there without a match.
+    pub(crate) fn pads(self) -> [bool; 2] {
+        let [left, right] = self.keeps_lonely();
+        [right, left && self.has_pairs()]
+    }
+}
+
+/// A column that rows are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OrderKey {
+    pub(crate) column: usize,
+    /// The greatest first.
+    pub(crate) descending: bool,
+    pub(crate) nulls_first: bool,
+}
+
+impl Rel {
+    /// The columns; they have row kinds if the rows are a changelog.
+    pub(crate) fn schema(&self) -> Schema {
+        let fields = match self {
+            Self::Scan { schema, .. }
+            | Self::Values { schema, .. }
+            | Self::Steps { schema, .. } => schema.fields.clone(),
+            Self::Union(inputs) => inputs.first().map(Self::schema).unwrap_or_default().fields,
+            Self::Aggregate { input, keys, calls } => grouped(input, *keys, calls),
+            Self::Windows { input, keys, calls, .. } => {
+                let [start, end, _] = WINDOW;
+                let bound = |name| Field::new(name, DataType::Timestamp { precision: 3 });
+                apart(grouped(input, *keys, calls), vec![bound(start), bound(end)])
+            }
+            Self::Join { left, kind, .. } if !kind.has_pairs() => left.schema().fields,
+            Self::Join { left, right, kind, .. } => {
+                let [pads_left, pads_right] = kind.pads();
+                let of = |rel: &Self, pads| {
+                    let schema = rel.schema();
+                    if pads { nullable(schema).fields } else { schema.fields }
+                };
+                apart(of(left, pads_left), of(right, pads_right))
+            }
+            Self::TopN { input, rank, .. } => {
+                let mut fields = input.schema().fields;
+                fields.extend(rank.then(|| Field::new(RANK, DataType::Int64)));
+                fields
+            }
+        };
+        let schema = Schema::new(fields);
+        if self.updates().is_some() { schema.with_row_kinds() } else { schema }
+    }
+
+    /// What the rows are made of.
+    pub(crate) fn inputs(&self) -> Vec<&Self> {
+        match self {
+            Self::Scan { .. } | Self::Values { .. } => Vec::new(),
+            Self::Union(inputs) => inputs.iter().collect(),
+            Self::Steps { input, .. }
+            | Self::Aggregate { input, .. }
+            | Self::Windows { input, .. }
+            | Self::TopN { input, .. } => vec![input],
+            Self::Join { left, right, .. } => vec![left, right],
+        }
+    }
+
+    /// The operator that makes the rows a changelog, which updates and deletes what it has said, as a query
+    /// says it. `None` if rows are only ever added.
+    pub(crate) fn updates(&self) -> Option<&'static str> {
+        match self {
+            Self::Scan { .. } | Self::Values { .. } | Self::Windows { .. } => None,
+            Self::Steps { input, .. } => input.updates(),
+            Self::Union(inputs) => inputs.iter().find_map(Self::updates),
+            Self::Aggregate { keys: 0, .. } => Some("an aggregate function without GROUP BY"),
+            Self::Aggregate { calls, .. } if calls.is_empty() => Some("DISTINCT or GROUP BY"),
+            Self::Aggregate { .. } => Some("GROUP BY"),
+            Self::Join { left, right, kind, .. } => match kind {
+                JoinKind::Inner | JoinKind::Semi => left.updates().or_else(|| right.updates()),
+                JoinKind::Left => Some("LEFT JOIN"),
+                JoinKind::Right => Some("RIGHT JOIN"),
+                JoinKind::Full => Some("FULL JOIN"),
+                JoinKind::Anti => Some("NOT EXISTS or NOT IN"),
+            },
+            Self::TopN { .. } => Some("ROW_NUMBER"),
+        }
+    }
+
+    /// The rows behind one more step, which has these columns; it is done with each part of a union.
+    pub(crate) fn step(self, step: Step, columns: &[Field]) -> Self {
+        match self {
+            Self::Union(inputs) => {
+                let inputs = inputs.into_iter().map(|input| input.step(step.clone(), columns));
+                Self::Union(inputs.collect())
+            }
+            Self::Steps { input, mut steps, mut schema } => {
+                let step = match (steps.last(), &step) {
+                    // Columns in another order are not made before they are used.
+                    (Some(Step::Project(below, _)), Step::Project(above, schema)) => {
+                        over(above, below).map(|made| {
+                            drop(steps.pop());
+                            Step::Project(made, Arc::clone(schema))
+                        })
+                    }
+                    _ => None,
+                }
+                .unwrap_or(step);
+                steps.push(step);
+                schema.fields = columns.to_vec();
+                Self::Steps { input, steps, schema }
+            }
+            input => {
+                let schema = Schema { fields: columns.to_vec(), ..input.schema() };
+                Self::Steps { input: Box::new(input), steps: vec![step], schema }
+            }
+        }
+    }
+
+    /// The same rows with columns of these names and types, which keep the same values; `row_kinds` of a schema
+    /// says that they are a changelog even if nothing is ever updated.
+    pub(crate) fn with_schema(self, output: Schema) -> Self {
+        match self {
+            Self::Union(inputs) => {
+                let inputs = inputs.into_iter().map(|input| input.with_schema(output.clone()));
+                Self::Union(inputs.collect())
+            }
+            Self::Steps { input, steps, .. } => Self::Steps { input, steps, schema: output },
+            same if same.schema() == output => same,
+            input => Self::Steps { input: Box::new(input), steps: Vec::new(), schema: output },
+        }
+    }
+}
+
+/// The same columns, each of which may have NULL.
+pub(crate) fn nullable(schema: Schema) -> Schema {
+    let fields = schema.fields.into_iter().map(|field| Field { nullable: true, ..field });
+    Schema { fields: fields.collect(), ..schema }
+}
+
+/// Expressions over some columns as those over what these are columns of; `None` if they are
+/// computed.
+pub(crate) fn over(
+    expressions: &[Arc<dyn PhysicalExpr>],
+    columns: &[Arc<dyn PhysicalExpr>],
+) -> Option<Vec<Arc<dyn PhysicalExpr>>> {
+    if !columns.iter().all(|column| column.is::<Column>()) {
+        return None;
+    }
+    let below = |expression: &Arc<dyn PhysicalExpr>| {
+        let made = Arc::clone(expression).transform_up(|part| {
+            let column = part.downcast_ref::<Column>();
+            Ok(match column.and_then(|column| columns.get(column.index())) {
+                Some(below) => Transformed::yes(Arc::clone(below)),
+                None => Transformed::no(part),
+            })
+        });
+        Some(made.ok()?.data)
+    };
+    expressions.iter().map(below).collect()
+}
+
+/// The keys of groups, and a column for each call.
+fn grouped(input: &Rel, keys: usize, calls: &[AggregateCall]) -> Vec<Field> {
+    let mut fields = input.schema().fields;
+    fields.truncate(keys);
+    // What is not stored has been refused when the call was bound.
+    fields.extend(calls.iter().filter_map(|call| call.output.field(&call.name)));
+    fields
+}
+
+/// These columns and others behind them, by names that differ.
+fn apart(mut fields: Vec<Field>, behind: Vec<Field>) -> Vec<Field> {
+    for mut field in behind {
+        while fields.iter().any(|other| other.name == field.name) {
+            field.name.push('\'');
+        }
+        fields.push(field);
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests;

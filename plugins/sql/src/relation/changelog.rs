@@ -1,0 +1,119 @@
+//! What an operator does to rows that it has said, and what it keeps of those that came.
+
+use std::fmt;
+
+use super::{AggregateCall, JoinKind, Rel, WindowSpec, WindowTime, show::Columns};
+
+/// The kinds of rows that may come, beside new ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ChangelogMode {
+    /// Rows are updated: each is said as it was and as it is now.
+    updates: bool,
+    /// Rows are deleted.
+    deletes: bool,
+}
+
+impl ChangelogMode {
+    fn or(self, other: Self) -> Self {
+        let Self { updates, deletes } = self;
+        Self { updates: updates || other.updates, deletes: deletes || other.deletes }
+    }
+}
+
+/// As in Flink's plans: `[I,UB,UA,D]`.
+impl fmt::Display for ChangelogMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let updates = if self.updates { ",UB,UA" } else { "" };
+        write!(f, "[I{updates}{}]", if self.deletes { ",D" } else { "" })
+    }
+}
+
+impl Rel {
+    /// The kinds of rows that may come.
+    pub(crate) fn changelog_mode(&self) -> ChangelogMode {
+        let inputs = || {
+            let modes = self.inputs().into_iter().map(Self::changelog_mode);
+            modes.fold(ChangelogMode::default(), ChangelogMode::or)
+        };
+        match self {
+            Self::Scan { .. } | Self::Values { .. } | Self::Windows { .. } => {
+                ChangelogMode::default()
+            }
+            Self::Steps { .. } | Self::Union(_) | Self::Join { kind: JoinKind::Inner, .. } => {
+                inputs()
+            }
+            // A row without a match goes when there is one.
+            Self::Join { .. } => {
+                ChangelogMode { updates: false, deletes: self.updates().is_some() }
+            }
+            // A group is gone when all of its rows were taken back.
+            Self::Aggregate { .. } => {
+                let deletes = inputs() != ChangelogMode::default();
+                ChangelogMode { updates: true, deletes }
+            }
+            // Without ranks one row leaves when another comes; a rank only gets another row.
+            Self::TopN { rank, limit, .. } => {
+                let updates = *rank || *limit == 1;
+                ChangelogMode { updates, deletes: !updates }
+            }
+        }
+    }
+
+    /// What the operator keeps, and by which columns of its inputs; `None` if it keeps no rows.
+    pub(super) fn state(&self) -> Option<String> {
+        Some(match self {
+            Self::Scan { .. } | Self::Values { .. } | Self::Steps { .. } | Self::Union(_) => {
+                return None;
+            }
+            Self::Aggregate { input, keys, calls } => {
+                let columns = Columns(input.schema());
+                let by: Vec<usize> = (0..*keys).collect();
+                let mut kept = vec![format!("accumulators by [{}]", columns.list(&by))];
+                let mut distinct: Vec<usize> = Vec::new();
+                let arguments = calls.iter().filter_map(AggregateCall::distinct_argument);
+                for argument in arguments {
+                    if !distinct.contains(&argument) {
+                        distinct.push(argument);
+                        let name = columns.name(argument);
+                        kept.push(format!("values of {name} by [{}]", columns.list(&by)));
+                    }
+                }
+                kept.join(", ")
+            }
+            Self::Windows { input, keys, time, window, .. } => {
+                let by: Vec<usize> = (0..*keys).collect();
+                let which = match window {
+                    WindowSpec::Session { .. } => "session",
+                    _ => "window",
+                };
+                let by = Columns(input.schema()).list(&by);
+                let clock = match time {
+                    WindowTime::Event(_) => "watermark",
+                    WindowTime::Processing => "clock",
+                };
+                format!("accumulators by [{by}] and {which}, until the {clock} passes its end")
+            }
+            Self::Join { left, right, keys, kind, condition } => {
+                let (a, b): (Vec<usize>, Vec<usize>) = keys.iter().copied().unzip();
+                let (a, b) = (Columns(left.schema()).list(&a), Columns(right.schema()).list(&b));
+                let right = match kind.has_pairs() || condition.is_some() {
+                    true => "right rows",
+                    false => "counts of right rows",
+                };
+                format!("left rows by [{a}], {right} by [{b}]")
+            }
+            Self::TopN { input, partition, limit, .. } => {
+                let rows = if *limit == 1 { "row" } else { "rows" };
+                let by = Columns(input.schema()).list(partition);
+                format!("the first {limit} {rows} by [{by}]")
+            }
+        })
+    }
+}
+
+impl AggregateCall {
+    /// The column whose values count once.
+    fn distinct_argument(&self) -> Option<usize> {
+        self.argument.filter(|_| self.distinct)
+    }
+}

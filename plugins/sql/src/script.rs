@@ -1,0 +1,189 @@
+//! Running a script: its statements one after the other, into one program.
+
+mod settings;
+mod show;
+
+use millstream_dataflow::Environment;
+use sqlparser::{
+    ast::{Ident, Query},
+    tokenizer::Span,
+};
+
+use settings::Settings;
+
+use crate::{
+    bind::Binder,
+    catalog::Catalog,
+    error::SqlError,
+    lower::{Streams, connector, relation},
+    parse::{CreateTable, Statement, StatementKind, parse},
+    relation::{Explained, Rel},
+    types::Type,
+};
+
+/// Writes the program of a script down: all of its INSERTs as one job, and its query, if it has one, as the
+/// job's result. What EXPLAIN, SHOW and DESCRIBE give is a result, too.
+///
+/// # Errors
+/// If a statement is wrong, or there is nothing to run.
+pub fn build(script: &str, env: &Environment) -> Result<(), SqlError> {
+    let mut jobs = Vec::new();
+    let settings = each(script, |table, relation| {
+        let sink = table.map(|table| Ok((table.name.value.clone(), connector(table)?)));
+        jobs.push((sink.transpose()?, relation));
+        Ok(())
+    })?;
+    let mut streams = Streams::new(env, jobs.iter().map(|(_, relation)| relation));
+    for (sink, relation) in &jobs {
+        let rows = streams.stream(relation)?;
+        match sink {
+            Some((name, connector)) => rows.sink(name, connector.clone()),
+            None => rows.result(),
+        }
+    }
+    settings.apply(env);
+    Ok(())
+}
+
+/// How a script would be run: for each INSERT, and for its query, the tree of operators, one a line.
+///
+/// # Errors
+/// Those of [`build`], but for what the engine cannot run yet.
+pub fn explain(script: &str) -> Result<String, SqlError> {
+    let mut shown = String::new();
+    each(script, |_, relation| {
+        if !shown.is_empty() {
+            shown.push('\n');
+        }
+        shown.push_str(&relation.to_string());
+        Ok(())
+    })?;
+    Ok(shown)
+}
+
+/// Plans what a script runs, and does something with each plan: with the table that takes the rows, if they are
+/// not the result. Gives what was set.
+fn each(
+    script: &str,
+    mut job: impl FnMut(Option<&CreateTable>, Rel) -> Result<(), SqlError>,
+) -> Result<Settings, SqlError> {
+    let (mut catalog, mut settings) = (Catalog::default(), Settings::default());
+    let mut result: Option<Span> = None;
+    let mut jobs = 0;
+    for statement in parse(script)? {
+        let span = statement.span;
+        let rows = match statement.kind {
+            StatementKind::Set(key, value) => {
+                settings.set(key, value).map_err(|error| error.or_at(span))?;
+                continue;
+            }
+            StatementKind::Reset(key) => {
+                settings.reset(key.as_deref()).map_err(|error| error.or_at(span))?;
+                continue;
+            }
+            StatementKind::CreateTable(table) => {
+                catalog.add_table(*table)?;
+                continue;
+            }
+            StatementKind::CreateView { name, columns, query, if_not_exists } => {
+                // A view that is wrong is found where it is made.
+                Binder::new(&catalog).query(&query)?;
+                catalog.add_view(&name, columns, query, if_not_exists)?;
+                continue;
+            }
+            StatementKind::Drop { view, name, if_exists } => {
+                catalog.remove(&name, view, if_exists)?;
+                continue;
+            }
+            StatementKind::Insert { table, columns, query } => {
+                let planned = insert(&catalog, &table, &columns, &query)
+                    .and_then(|(table, planned)| job(Some(table), planned));
+                planned.map_err(|error| error.or_at(span))?;
+                jobs += 1;
+                continue;
+            }
+            StatementKind::Query(query) => self::query(&catalog, &query),
+            StatementKind::Explain(statements) => explained(&catalog, &statements),
+            StatementKind::Show(shown) => show::show(&shown, &catalog, &settings),
+            StatementKind::Describe(name) => show::describe(&name, &catalog),
+        };
+        if result.replace(span).is_some() {
+            let message = "a script has one result, the rows of a query, EXPLAIN, SHOW or DESCRIBE: write \
+                           those of other queries with INSERT INTO, and take the other statements out";
+            return Err(SqlError::spanned(span, message));
+        }
+        rows.and_then(|rows| job(None, rows)).map_err(|error| error.or_at(span))?;
+        jobs += 1;
+    }
+    match jobs {
+        0 => Err(SqlError::new("the script runs nothing: it has no INSERT and no query")),
+        _ => Ok(settings),
+    }
+}
+
+/// What makes the rows of a query.
+fn query(catalog: &Catalog, query: &Query) -> Result<Rel, SqlError> {
+    let bound = Binder::new(catalog).query(query)?;
+    let columns = bound.columns.iter();
+    let fields: Vec<(&str, &Type)> =
+        columns.map(|column| (column.name.as_str(), &column.data_type)).collect();
+    relation(&bound, &fields)
+}
+
+/// The table that an INSERT writes, and what makes the rows.
+fn insert<'a>(
+    catalog: &'a Catalog,
+    table: &Ident,
+    columns: &[Ident],
+    query: &Query,
+) -> Result<(&'a CreateTable, Rel), SqlError> {
+    let table = catalog.table(table)?;
+    let bound = Binder::new(catalog).insert(table, columns, query)?;
+    let planned = relation(&bound, &table.physical())?;
+    takes(table, &planned)?;
+    Ok((table, planned))
+}
+
+/// The row of EXPLAIN: the trees of some statements, with a line between them.
+fn explained(catalog: &Catalog, statements: &[Statement]) -> Result<Rel, SqlError> {
+    let mut trees = Vec::new();
+    for Statement { kind, span } in statements {
+        let planned = match kind {
+            StatementKind::Insert { table, columns, query } => {
+                insert(catalog, table, columns, query)
+                    .map(|(table, rows)| (Some(table.name.value.as_str()), rows))
+            }
+            StatementKind::Query(query) => self::query(catalog, query).map(|rows| (None, rows)),
+            // The parser lets nothing else through.
+            _ => Err(SqlError::new("EXPLAIN takes a query, an INSERT or a statement set")),
+        };
+        let (sink, rows) = planned.map_err(|error| error.or_at(*span))?;
+        trees.push(Explained { sink, rows: &rows }.to_string());
+    }
+    show::text(&trees.join("\n"))
+}
+
+/// Checks that a table takes what a query does to its rows.
+fn takes(table: &CreateTable, rows: &Rel) -> Result<(), SqlError> {
+    let Some(cause) = rows.updates() else { return Ok(()) };
+    let (name, options) = table.connector()?;
+    let format = options.iter().find(|(key, _)| key == "format").map(|(_, value)| value.as_str());
+    let updated = matches!(name, "print" | "blackhole")
+        || matches!(format, Some("changelog-json" | "debezium-json"));
+    if updated {
+        return Ok(());
+    }
+    let how = match format {
+        Some(format) => format!("format '{format}'"),
+        None => format!("connector '{name}'"),
+    };
+    Err(SqlError::new(format!(
+        "the table `{}` only takes new rows ({how}), but the query updates and deletes rows, because of \
+         {cause}: use a format that takes these, 'changelog-json' or 'debezium-json', or the connector \
+         'print' or 'blackhole'",
+        table.name.value
+    )))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! What a script sets.
+
+use std::collections::BTreeMap;
+
+use millstream_dataflow::Environment;
+
+use crate::error::{SqlError, suggestion};
+
+/// What concerns Flink's own client only: it means nothing here.
+const CLIENT: &str = "sql-client.";
+const PARALLELISM: &str = "parallelism.default";
+const NAME: &str = "pipeline.name";
+/// How long state is kept that nobody uses.
+const TTL: &str = "table.exec.state.ttl";
+
+/// Checks a value: the error says what the setting takes.
+type Check = fn(&str) -> Result<(), String>;
+
+/// The keys that can be set.
+const KEYS: &[(&str, Check)] = &[
+    ("execution.runtime-mode", mode),
+    (PARALLELISM, |subtasks| parallelism(subtasks).map(drop)),
+    (NAME, |name| match name.is_empty() {
+        true => Err("takes a name that is not empty".into()),
+        false => Ok(()),
+    }),
+    ("table.local-time-zone", |zone| match zone.to_uppercase().as_str() {
+        "UTC" => Ok(()),
+        _ => Err("takes 'UTC' only: there are no other time zones yet".into()),
+    }),
+];
+
+/// Keys of Flink's that are options of `millstream run`.
+const OPTIONS: &[(&str, &str)] = &[
+    ("execution.checkpointing.dir", "--checkpoint-dir DIR"),
+    ("execution.checkpointing.interval", "--checkpoint-interval TIME"),
+    ("execution.checkpointing.savepoint-dir", "--savepoint-dir DIR"),
+    ("execution.savepoint.path", "--restore PATH"),
+    ("execution.state-recovery.path", "--restore PATH"),
+    ("state.backend.type", "--state memory|lsm"),
+    ("state.checkpoints.dir", "--checkpoint-dir DIR"),
+    ("state.savepoints.dir", "--savepoint-dir DIR"),
+];
+
+/// What was set so far; the last word counts, for the whole script.
+#[derive(Debug, Default)]
+pub(super) struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    /// Takes a setting.
+    ///
+    /// # Errors
+    /// If there is none of this name, it does not take the value, or it is no part of a script.
+    pub(super) fn set(&mut self, key: String, value: String) -> Result<(), SqlError> {
+        if !key.starts_with(CLIENT) {
+            let check = known(&key)?;
+            check(&value).map_err(|takes| {
+                SqlError::new(format!("the setting '{key}' {takes}; it was given '{value}'"))
+            })?;
+        }
+        self.0.insert(key, value);
+        Ok(())
+    }
+
+    /// Forgets a setting, or all.
+    ///
+    /// # Errors
+    /// If there is none of this name.
+    pub(super) fn reset(&mut self, key: Option<&str>) -> Result<(), SqlError> {
+        match key {
+            None => self.0.clear(),
+            Some(key) => {
+                if !key.starts_with(CLIENT) {
+                    known(key)?;
+                }
+                self.0.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was set, by key.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Does what was set with a program that is written down.
+    pub(super) fn apply(&self, env: &Environment) {
+        if let Some(name) = self.0.get(NAME) {
+            env.rename(name);
+        }
+        if let Some(Ok(subtasks)) = self.0.get(PARALLELISM).map(|value| parallelism(value)) {
+            env.set_parallelism(subtasks);
+        }
+    }
+}
+
+fn mode(value: &str) -> Result<(), String> {
+    match value.eq_ignore_ascii_case("streaming") {
+        true => Ok(()),
+        false => {
+            Err("takes 'streaming' only: there is no batch mode yet, and a query of tables that \
+                      end ends with them"
+                .into())
+        }
+    }
+}
+
+fn parallelism(value: &str) -> Result<u32, String> {
+    let subtasks = value.trim().parse().ok().filter(|subtasks| *subtasks > 0);
+    subtasks.ok_or_else(|| "takes a whole number from 1 on".into())
+}
+
+/// What checks the values of a key.
+fn known(key: &str) -> Result<Check, SqlError> {
+    if let Some((_, check)) = KEYS.iter().find(|(name, _)| *name == key) {
+        return Ok(*check);
+    }
+    if let Some((_, option)) = OPTIONS.iter().find(|(name, _)| *name == key) {
+        return Err(SqlError::new(format!(
+            "'{key}' is not set by a script: give `{option}` to `millstream run`"
+        )));
+    }
+    if key == TTL {
+        return Err(SqlError::new(format!(
+            "SET of '{TTL}' is not supported yet: what operators keep never expires"
+        )));
+    }
+    let names = KEYS.iter().map(|(name, _)| *name);
+    let names = names.chain(OPTIONS.iter().map(|(name, _)| *name));
+    let near = suggestion(key, names);
+    let near = match near.is_empty() {
+        true => {
+            let names: Vec<_> = KEYS.iter().map(|(name, _)| *name).collect();
+            format!(": a script can set {}", names.join(", "))
+        }
+        false => near,
+    };
+    Err(SqlError::new(format!("there is no setting '{key}' here{near}")))
+}

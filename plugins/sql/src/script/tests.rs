@@ -1,0 +1,314 @@
+//! What statements show that read nothing, and what is set.
+
+use arrow::array::{Array, AsArray};
+
+use super::*;
+
+const TABLES: &str = "\
+CREATE TABLE bid (auction BIGINT NOT NULL, price DECIMAL(10, 2), `at` TIMESTAMP(3), r ROW<url STRING>, day AS \
+CAST(`at` AS DATE), WATERMARK FOR `at` AS `at` - INTERVAL '4' SECOND, PRIMARY KEY (price, auction) NOT ENFORCED) \
+WITH ('connector' = 'datagen', 'it''s' = 'x');
+CREATE TABLE sink (n BIGINT, d DATE) PARTITIONED BY (d) WITH ('connector' = 'print');
+CREATE VIEW v (a, b) AS SELECT auction, day FROM bid WHERE price > 1;
+";
+
+/// The rows of the only result of a script, with the names of its columns in front.
+fn result(statement: &str) -> Vec<Vec<String>> {
+    let mut shown = Vec::new();
+    let script = format!("{TABLES}{statement}");
+    let planned = each(&script, |table, rows| {
+        let (None, Rel::Values { rows, schema }) = (table, rows) else {
+            panic!("{statement} reads something")
+        };
+        shown.push(schema.fields.iter().map(|field| field.name.clone()).collect());
+        for row in 0..rows.num_rows() {
+            let cells = rows.columns().iter().map(|column| match column.as_string_view_opt() {
+                _ if column.is_null(row) => "NULL".to_owned(),
+                Some(texts) => texts.value(row).to_owned(),
+                None => column.as_boolean().value(row).to_string(),
+            });
+            shown.push(cells.collect());
+        }
+        Ok(())
+    });
+    planned.unwrap_or_else(|error| panic!("{}", error.explain(&script)));
+    shown
+}
+
+fn refused(statement: &str) -> String {
+    let script = format!("{TABLES}{statement}");
+    each(&script, |_, _| Ok(())).expect_err(statement).to_string()
+}
+
+/// The text of EXPLAIN.
+fn explained(statement: &str) -> String {
+    let mut rows = result(&format!("EXPLAIN {statement}"));
+    assert_eq!(rows[0], ["result"]);
+    assert_eq!(rows.len(), 2);
+    rows.remove(1).remove(0)
+}
+
+#[test]
+fn explain_shows_operators_their_changes_and_their_state() {
+    for (statement, expected) in [
+        (
+            "SELECT a FROM v",
+            "\
+Project [auction AS a], changelogMode=[I]
+  Filter price > 1.00, changelogMode=[I]
+    Scan bid [auction, price], changelogMode=[I]
+",
+        ),
+        (
+            "PLAN FOR INSERT INTO sink SELECT COUNT(DISTINCT n), d FROM (SELECT auction AS n, day AS d, \
+             ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price) AS rn FROM bid) WHERE rn <= 3 GROUP BY d",
+            "\
+Sink sink [n, d], changelogMode=[NONE]
+  Project [$agg0 AS n, d], changelogMode=[I,UB,UA,D]
+    Aggregate by [d] [COUNT(DISTINCT n) AS $agg0], changelogMode=[I,UB,UA,D], state=[accumulators by [d], \
+             values of n by [d]]
+      Project [day AS d, auction AS n], changelogMode=[I,D]
+        TopN 3 by [auction] order [price], changelogMode=[I,D], state=[the first 3 rows by [auction]]
+          Project [auction, price, CAST(at) AS day], changelogMode=[I]
+            Scan bid [auction, price, at], changelogMode=[I]
+",
+        ),
+        (
+            "CHANGELOG_MODE SELECT l.auction, MAX(k.price) FROM bid l JOIN bid k ON l.auction = k.auction GROUP BY \
+             l.auction",
+            "\
+Project [auction, $agg0 AS EXPR$1], changelogMode=[I,UB,UA]
+  Aggregate by [auction] [MAX(price') AS $agg0], changelogMode=[I,UB,UA], state=[accumulators by [auction]]
+    Project [auction, price'], changelogMode=[I]
+      Join [auction = auction'], changelogMode=[I], state=[left rows by [auction], right rows by [auction']]
+        Scan bid [auction], changelogMode=[I]
+        Project [auction AS auction', price AS price'], changelogMode=[I]
+          Scan bid [auction, price], changelogMode=[I]
+",
+        ),
+        (
+            "SELECT COUNT(*) AS n FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(`at`), INTERVAL '1' MINUTE)) GROUP BY \
+             auction, window_start, window_end",
+            "\
+Project [$agg0 AS n], changelogMode=[I]
+  Windows TUMBLE 60000 ms of at by [auction] [COUNT(*) AS $agg0], changelogMode=[I], state=[accumulators by \
+             [auction] and window, until the watermark passes its end]
+    Scan bid [auction, at] watermark at - 4000000 of at, changelogMode=[I]
+",
+        ),
+        (
+            "STATEMENT SET BEGIN INSERT INTO sink (n) VALUES (1), (2); INSERT INTO sink SELECT a, b FROM v; END",
+            "\
+Sink sink [n, d], changelogMode=[NONE]
+  Project [CAST(EXPR$0 AS Int64) AS n, NULL AS d], changelogMode=[I]
+    Values [EXPR$0] 2 rows, changelogMode=[I]
+
+Sink sink [n, d], changelogMode=[NONE]
+  Project [auction AS n, CAST(at) AS d], changelogMode=[I]
+    Filter price > 1.00, changelogMode=[I]
+      Scan bid [auction, price, at], changelogMode=[I]
+",
+        ),
+    ] {
+        assert_eq!(explained(statement), expected, "{statement}");
+    }
+}
+
+/// Ranks are only handed on, the first row is replaced, and of several one leaves.
+#[test]
+fn a_top_n_has_the_changes_that_its_rows_need() {
+    let mode = |columns: &str, limit: u32| {
+        let text = explained(&format!(
+            "SELECT {columns} FROM (SELECT auction, ROW_NUMBER() OVER (PARTITION BY day ORDER BY price) AS rn FROM \
+             bid) WHERE rn <= {limit}"
+        ));
+        let line = text.lines().find(|line| line.contains("TopN")).unwrap().to_owned();
+        let (_, mode) = line.split_once("changelogMode=").unwrap();
+        mode.split_once(", state").unwrap().0.to_owned()
+    };
+    assert_eq!(mode("auction", 1), "[I,UB,UA]");
+    assert_eq!(mode("auction", 2), "[I,D]");
+    assert_eq!(mode("auction, rn", 2), "[I,UB,UA]");
+}
+
+#[test]
+fn describe_has_flinks_columns() {
+    let head = ["name", "type", "null", "key", "extras", "watermark"];
+    let key = "PRI(price, auction)";
+    let expected: &[[&str; 6]] = &[
+        head,
+        ["auction", "BIGINT", "false", key, "NULL", "NULL"],
+        ["price", "DECIMAL(10, 2)", "false", key, "NULL", "NULL"],
+        ["at", "TIMESTAMP(3) *ROWTIME*", "true", "NULL", "NULL", "`at` - INTERVAL '4' SECOND"],
+        ["r", "ROW<`url` STRING>", "true", "NULL", "NULL", "NULL"],
+        ["day", "DATE", "true", "NULL", "AS CAST(`at` AS DATE)", "NULL"],
+    ];
+    assert_eq!(result("DESCRIBE bid"), expected);
+    let expected: &[[&str; 6]] = &[
+        head,
+        ["a", "BIGINT", "false", "NULL", "NULL", "NULL"],
+        ["b", "DATE", "true", "NULL", "NULL", "NULL"],
+    ];
+    assert_eq!(result("DESC v"), expected);
+    assert!(
+        refused("DESCRIBE bids")
+            .starts_with("there is no table or view `bids`: did you mean `bid`?")
+    );
+}
+
+#[test]
+fn show_lists_what_is_there_now() {
+    assert_eq!(result("SHOW TABLES"), [["table name"], ["bid"], ["sink"], ["v"]]);
+    assert_eq!(result("DROP TABLE sink; SHOW TABLES"), [["table name"], ["bid"], ["v"]]);
+    assert_eq!(result("SHOW VIEWS"), [["view name"], ["v"]]);
+    assert_eq!(result("DROP VIEW v; SHOW VIEWS"), [["view name"]]);
+    let functions = result("SHOW FUNCTIONS");
+    assert!(functions.is_sorted_by(|a, b| a[0] == "function name" || a < b), "{functions:?}");
+    for name in ["upper", "count", "row_number"] {
+        assert!(functions.iter().any(|row| row[0] == name), "{name}");
+    }
+}
+
+#[test]
+fn show_create_gives_statements_that_say_the_same() {
+    let shown = result("SHOW CREATE TABLE bid").remove(1).remove(0);
+    let expected = "\
+CREATE TABLE `bid` (
+  `auction` BIGINT NOT NULL,
+  `price` DECIMAL(10, 2),
+  `at` TIMESTAMP(3),
+  `r` ROW<`url` STRING>,
+  `day` AS CAST(`at` AS DATE),
+  WATERMARK FOR `at` AS `at` - INTERVAL '4' SECOND,
+  PRIMARY KEY (`price`, `auction`) NOT ENFORCED
+)
+WITH (
+  'connector' = 'datagen',
+  'it''s' = 'x'
+)";
+    assert_eq!(shown, expected);
+    let again = format!("DROP TABLE bid; {shown}; SHOW CREATE TABLE bid");
+    assert_eq!(result(&again).remove(1), [expected]);
+    let partitioned = result("SHOW CREATE TABLE sink").remove(1).remove(0);
+    assert!(partitioned.contains(")\nPARTITIONED BY (`d`)\nWITH ("), "{partitioned}");
+    let view = result("SHOW CREATE VIEW v").remove(1).remove(0);
+    assert_eq!(view, "CREATE VIEW `v` (`a`, `b`) AS\nSELECT auction, day FROM bid WHERE price > 1");
+    assert!(refused("SHOW CREATE TABLE v").starts_with("`v` is a view, no table"));
+    assert!(refused("SHOW CREATE VIEW bid").starts_with("`bid` is a table: SHOW CREATE TABLE"));
+}
+
+#[test]
+fn a_script_has_one_result() {
+    for second in ["SELECT 1", "SHOW TABLES", "DESCRIBE v", "EXPLAIN SELECT 1", "SET"] {
+        let message = refused(&format!("SHOW VIEWS;\n{second}"));
+        let expected = "a script has one result, the rows of a query, EXPLAIN, SHOW or DESCRIBE: write those of \
+                        other queries with INSERT INTO, and take the other statements out (line 5, column 1)";
+        assert_eq!(message, expected, "{second}");
+    }
+    each(&format!("{TABLES}INSERT INTO sink (n) VALUES (1); SHOW VIEWS"), |_, _| Ok(())).unwrap();
+}
+
+#[test]
+fn what_explain_and_show_do_not_take_is_named() {
+    for (statement, expected) in [
+        (
+            "EXPLAIN SHOW TABLES",
+            "EXPLAIN takes a query, an INSERT or a statement set (line 4, column 9)",
+        ),
+        (
+            "EXPLAIN CHANGELOG_MODE, ESTIMATED_COST SELECT 1",
+            "EXPLAIN ESTIMATED_COST is not supported yet: leave it away (line 4, column 25)",
+        ),
+        (
+            "EXPLAIN STATEMENT SET BEGIN INSERT INTO sink (n) VALUES (1);",
+            "the statement set does not end: END is missing (line 4, column 9)",
+        ),
+        (
+            "EXPLAIN STATEMENT SET BEGIN SELECT 1; END",
+            "a statement set has INSERT statements only (line 4, column 29)",
+        ),
+        ("EXPLAIN STATEMENT SET BEGIN END", "the statement set has no INSERT (line 4, column 9)"),
+        ("EXPLAIN SELECT xyz FROM bid", "there is no column `xyz` (line 4, column 16)"),
+        (
+            "SHOW JARS",
+            "`JARS` was found where TABLES, VIEWS, FUNCTIONS, CREATE TABLE or CREATE VIEW was expected (line 4, \
+             column 6)",
+        ),
+    ] {
+        assert_eq!(refused(statement), expected, "{statement}");
+    }
+}
+
+#[test]
+fn settings_are_shown_reset_and_applied() {
+    let settings = "SET 'parallelism.default' = '3'; SET pipeline.name = counts; SET 'sql-client.x' = 'y'; \
+                    SET 'execution.runtime-mode' = 'STREAMING'; SET 'table.local-time-zone' = 'utc'";
+    let expected = [
+        ["key", "value"],
+        ["execution.runtime-mode", "STREAMING"],
+        ["parallelism.default", "3"],
+        ["pipeline.name", "counts"],
+        ["sql-client.x", "y"],
+        ["table.local-time-zone", "utc"],
+    ];
+    assert_eq!(result(&format!("{settings}; SET")), expected);
+    assert_eq!(result(&format!("{settings}; RESET; SET")), expected[..1]);
+    let left = result(&format!("{settings}; RESET 'pipeline.name'; RESET sql-client.x; SET;"));
+    assert_eq!(left, [&expected[..3], &expected[5..]].concat());
+
+    let built = |settings: &str| {
+        let env = Environment::new("sql");
+        let script =
+            format!("{TABLES}{settings}; SELECT auction, COUNT(*) FROM bid GROUP BY auction");
+        build(&script, &env).unwrap();
+        let program = env.build();
+        let nodes = program.graph().nodes.iter().map(|node| node.parallelism);
+        (program.graph().name.clone(), nodes.collect::<Vec<_>>())
+    };
+    let (name, nodes) = built(settings);
+    assert_eq!(name, "counts");
+    assert_eq!(nodes.iter().filter(|subtasks| **subtasks == Some(3)).count(), nodes.len() - 1);
+    assert_eq!(nodes.last(), Some(&Some(1)), "there is one result");
+    let (name, nodes) = built(&format!("{settings}; RESET"));
+    assert_eq!((name.as_str(), nodes[0]), ("sql", None));
+}
+
+#[test]
+fn what_cannot_be_set_is_named() {
+    for (statement, expected) in [
+        (
+            "SET 'execution.runtime-mode' = 'batch'",
+            "the setting 'execution.runtime-mode' takes 'streaming' only: there is no batch mode yet, and a query \
+             of tables that end ends with them; it was given 'batch' (line 4, column 1)",
+        ),
+        (
+            "SET 'parallelism.default' = '0'",
+            "the setting 'parallelism.default' takes a whole number from 1 on; it was given '0' (line 4, column 1)",
+        ),
+        (
+            "SET 'pipeline.name' = ''",
+            "the setting 'pipeline.name' takes a name that is not empty; it was given '' (line 4, column 1)",
+        ),
+        (
+            "SET 'table.local-time-zone' = 'Europe/Berlin'",
+            "the setting 'table.local-time-zone' takes 'UTC' only: there are no other time zones yet; it was given \
+             'Europe/Berlin' (line 4, column 1)",
+        ),
+        (
+            "SET 'execution.checkpointing.interval' = '10 s'",
+            "'execution.checkpointing.interval' is not set by a script: give `--checkpoint-interval TIME` to \
+             `millstream run` (line 4, column 1)",
+        ),
+        (
+            "SET 'paralelism.default' = '2'",
+            "there is no setting 'paralelism.default' here: did you mean `parallelism.default`? (line 4, column 1)",
+        ),
+        (
+            "RESET 'table.exec.mini-batch.enabled'",
+            "there is no setting 'table.exec.mini-batch.enabled' here: a script can set execution.runtime-mode, \
+             parallelism.default, pipeline.name, table.local-time-zone (line 4, column 1)",
+        ),
+    ] {
+        assert_eq!(refused(statement), expected, "{statement}");
+    }
+}

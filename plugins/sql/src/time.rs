@@ -1,0 +1,212 @@
+//! Times as text, and text as times.
+
+use millstream_data::calendar::{date_of_days, day_of_year, days_of_date};
+
+/// Microseconds of a day.
+pub(crate) const DAY: i64 = 86_400_000_000;
+
+/// The days since 1970-01-01 of `2026-01-31`.
+pub(crate) fn parse_date(text: &str) -> Option<i32> {
+    let mut parts = text.splitn(3, '-');
+    let year: i32 = digits(parts.next()?, 4)?;
+    let (month, day): (i32, i32) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    days_of_date(year, month, day)
+}
+
+/// The microseconds of a day of `23:59:59.999999`; seconds may be left out.
+pub(crate) fn parse_time(text: &str) -> Option<i64> {
+    let (clock, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let mut parts = clock.splitn(3, ':');
+    let hour: i64 = digits(parts.next()?, 2).filter(|hour| *hour < 24)?.into();
+    let minute: i64 = digits(parts.next()?, 2).filter(|minute| *minute < 60)?.into();
+    let second: i64 = match parts.next() {
+        Some(second) => digits(second, 2).filter(|second| *second < 60)?.into(),
+        None if fraction.is_empty() => 0,
+        None => return None,
+    };
+    Some((hour * 3600 + minute * 60 + second) * 1_000_000 + parse_fraction(fraction)?)
+}
+
+/// The microseconds since 1970-01-01 00:00 of `2026-01-31 23:59:59.999`; the time of day may be left out.
+pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
+    let (date, clock) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
+    i64::from(parse_date(date)?).checked_mul(DAY)?.checked_add(parse_time(clock)?)
+}
+
+/// The microseconds of the digits behind the point; what is behind the sixth does not count.
+pub(crate) fn parse_fraction(fraction: &str) -> Option<i64> {
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits = fraction.bytes().chain([b'0'; 6]).take(6);
+    Some(digits.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
+}
+
+fn digits(text: &str, most: usize) -> Option<i32> {
+    let good = (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if good { text.parse().ok() } else { None }
+}
+
+/// A pattern of `DATE_FORMAT`, as Java's `DateTimeFormatter` has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    /// A field, by its letter, and how many letters there were.
+    Field(char, usize),
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// If a letter in it is not supported.
+    pub(crate) fn parse(pattern: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut letters = pattern.chars().peekable();
+        while let Some(letter) = letters.next() {
+            if letter == '\'' {
+                let mut text = String::new();
+                while let Some(inner) = letters.next() {
+                    match (inner, letters.peek()) {
+                        ('\'', Some('\'')) => text.extend(letters.next()),
+                        ('\'', _) => break,
+                        _ => text.push(inner),
+                    }
+                }
+                // Two quotes in a row are one.
+                parts.push(Part::Text(if text.is_empty() { "'".into() } else { text }));
+            } else if letter.is_ascii_alphabetic() {
+                let mut count = 1;
+                while letters.next_if_eq(&letter).is_some() {
+                    count += 1;
+                }
+                if !matches!(
+                    (letter, count),
+                    ('y' | 'u', 1 | 2 | 4)
+                        | ('M' | 'd' | 'H' | 'h' | 'm' | 's', 1 | 2)
+                        | ('S', 1..=6)
+                        | ('a', 1)
+                        | ('D', 1..=3)
+                ) {
+                    let letters = letter.to_string().repeat(count);
+                    return Err(format!("`{letters}` in the pattern '{pattern}' is not supported"));
+                }
+                parts.push(Part::Field(letter, count));
+            } else {
+                parts.push(Part::Text(letter.into()));
+            }
+        }
+        Ok(Self(parts))
+    }
+
+    /// Adds a time, in microseconds since 1970-01-01 00:00.
+    pub(crate) fn format(&self, micros: i64, out: &mut String) {
+        let (days, clock) = (micros.div_euclid(DAY) as i32, micros.rem_euclid(DAY));
+        let (year, month, day) = date_of_days(days);
+        let seconds = clock / 1_000_000;
+        let hour = seconds / 3600;
+        for part in &self.0 {
+            let (letter, count) = match part {
+                Part::Text(text) => {
+                    out.push_str(text);
+                    continue;
+                }
+                Part::Field(letter, count) => (*letter, *count),
+            };
+            let number = match letter {
+                'y' | 'u' if count == 2 => i64::from(year.rem_euclid(100)),
+                'y' | 'u' => year.into(),
+                'M' => month.into(),
+                'd' => day.into(),
+                'D' => (day_of_year(days)).into(),
+                'H' => hour,
+                'h' => (hour + 11) % 12 + 1,
+                'm' => seconds / 60 % 60,
+                's' => seconds % 60,
+                'a' => {
+                    out.push_str(if hour < 12 { "AM" } else { "PM" });
+                    continue;
+                }
+                _ => clock % 1_000_000 / 10i64.pow(6 - count as u32),
+            };
+            push_padded(number, count, out);
+        }
+    }
+}
+
+fn push_padded(number: i64, width: usize, out: &mut String) {
+    use std::fmt::Write;
+    // Writing to a String never fails.
+    let _ = write!(out, "{number:0width$}");
+}
+
+/// Adds a timestamp as Flink casts it to text: `2026-01-31 23:59:59.999`, with so many fractional digits.
+pub(crate) fn push_timestamp(micros: i64, precision: u8, out: &mut String) {
+    push_date(micros.div_euclid(DAY) as i32, out);
+    out.push(' ');
+    push_time(micros.rem_euclid(DAY), precision, out);
+}
+
+/// Adds a date: `2026-01-31`.
+pub(crate) fn push_date(days: i32, out: &mut String) {
+    let (year, month, day) = date_of_days(days);
+    push_padded(year.into(), 4, out);
+    out.push('-');
+    push_padded(month.into(), 2, out);
+    out.push('-');
+    push_padded(day.into(), 2, out);
+}
+
+/// Adds a time of day: `23:59:59.999`, with so many fractional digits.
+pub(crate) fn push_time(micros: i64, precision: u8, out: &mut String) {
+    let seconds = micros / 1_000_000;
+    push_padded(seconds / 3600, 2, out);
+    out.push(':');
+    push_padded(seconds / 60 % 60, 2, out);
+    out.push(':');
+    push_padded(seconds % 60, 2, out);
+    if precision > 0 {
+        out.push('.');
+        let digits = usize::from(precision.min(6));
+        push_padded(micros % 1_000_000 / 10i64.pow(6 - digits as u32), digits, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_in_the_calendar() {
+        assert_eq!(parse_date("2024-02-29"), Some(19_782));
+        assert_eq!(parse_date("2023-02-29"), None);
+    }
+
+    #[test]
+    fn patterns_are_javas() {
+        let micros = parse_timestamp("2026-03-09 14:05:07.012345").unwrap();
+        for (pattern, expected) in [
+            ("yyyy-MM-dd", "2026-03-09"),
+            ("HH:mm", "14:05"),
+            ("yyyyMMdd'T'HHmmss.SSS", "20260309T140507.012"),
+            ("d/M/yy h 'o''clock' a", "9/3/26 2 o'clock PM"),
+        ] {
+            let mut out = String::new();
+            Pattern::parse(pattern).unwrap().format(micros, &mut out);
+            assert_eq!(out, expected);
+        }
+        assert!(Pattern::parse("EEEE").unwrap_err().contains("`EEEE`"));
+    }
+
+    #[test]
+    fn times_before_1970_are_times() {
+        let micros = parse_timestamp("1969-12-31 23:59:59.5").unwrap();
+        assert_eq!(micros, -500_000);
+        let mut out = String::new();
+        push_timestamp(micros, 3, &mut out);
+        assert_eq!(out, "1969-12-31 23:59:59.500");
+    }
+}

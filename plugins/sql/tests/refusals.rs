@@ -1,0 +1,419 @@
+//! What a script is refused for, word for word.
+
+use millstream_dataflow::Environment;
+use millstream_sql::script;
+
+const TABLES: &str =
+    "CREATE TABLE bid (auction BIGINT, price BIGINT, channel STRING, date_time TIMESTAMP(3), \
+extra ROW<url STRING, tags ROW<first STRING>>) WITH ('connector' = 'datagen');
+CREATE TABLE out (auction BIGINT NOT NULL, channel VARCHAR(10)) WITH ('connector' = 'blackhole');
+";
+
+/// The error for a statement behind the tables.
+fn refused(statement: &str) -> String {
+    let script = format!("{TABLES}{statement}");
+    match script::build(&script, &Environment::new("refused")) {
+        Ok(()) => panic!("{statement} is run"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (statement, expected) in [
+        (
+            "SELECT a FROM bids",
+            "there is no table or view `bids`: did you mean `bid`? (line 3, column 15)",
+        ),
+        (
+            "SELECT prize FROM bid",
+            "there is no column `prize`: did you mean `price`? (line 3, column 8)",
+        ),
+        (
+            "SELECT b.prize FROM bid b",
+            "there is no column `prize`: did you mean `price`? (line 3, column 10)",
+        ),
+        (
+            "SELECT extra.uri FROM bid",
+            "the row has no field `uri`: did you mean `url`? (line 3, column 14)",
+        ),
+        ("SELECT price.x FROM bid", "BIGINT has no fields: there is no `x` (line 3, column 14)"),
+        (
+            "SELECT LOWR(channel) FROM bid",
+            "there is no function LOWR: did you mean `LOWER`? (line 3, column 8)",
+        ),
+        (
+            "SELECT LOWER(price) FROM bid",
+            "LOWER: BIGINT was found where a text was expected; it is called as LOWER(text) (line 3, column 8)",
+        ),
+        (
+            "SELECT REPLACE(channel, 'a') FROM bid",
+            "REPLACE: it does not take 2 arguments; it is called as REPLACE(text, old, new) (line 3, column 8)",
+        ),
+        (
+            "SELECT REGEXP(channel, '(?=x)') FROM bid",
+            "REGEXP: the regular expression '(?=x)' is not supported (look-around, including look-ahead \
+             and look-behind, is not supported); it is called as REGEXP(text, expression) (line 3, column 8)",
+        ),
+        (
+            "SELECT DATE_FORMAT(date_time, 'EEEE') FROM bid",
+            "DATE_FORMAT: `EEEE` in the pattern 'EEEE' is not supported; it is called as DATE_FORMAT(time, \
+             pattern) (line 3, column 8)",
+        ),
+        ("SELECT *", "`*` stands for the columns of FROM, which is missing (line 3, column 8)"),
+        ("SELECT price", "there is no column `price` (line 3, column 8)"),
+        ("VALUES (1), (price)", "there is no column `price` (line 3, column 14)"),
+        (
+            "VALUES (COUNT(*))",
+            "COUNT is an aggregate function: it may stand in SELECT and HAVING, but not here, nor in another \
+             one (line 3, column 9)",
+        ),
+        (
+            "VALUES (1, 2), (3)",
+            "the rows of VALUES have as many columns: 2 and 1 (line 3, column 17)",
+        ),
+        (
+            "VALUES (1, 'x'), (2, 3)",
+            "column 2 of VALUES is CHAR(1) and INT: use CAST (line 3, column 9)",
+        ),
+        (
+            "VALUES (1, NULL)",
+            "the column `EXPR$1` is NULL, which cannot be stored: use CAST (line 3, column 1)",
+        ),
+        (
+            "INSERT INTO out VALUES (CAST('x' AS INT), 'y')",
+            "the text 'x' is no INT: TRY_CAST gives NULL instead (line 3, column 1)",
+        ),
+        (
+            "INSERT INTO out VALUES (1)",
+            "the table `out` takes 2 columns (auction, channel), but the query has 1 (EXPR$0) (line 3, column 25)",
+        ),
+        ("SELECT channel + 1 FROM bid", "there is no STRING + INT: use CAST (line 3, column 8)"),
+        (
+            "SELECT price FROM bid a JOIN bid b ON a.price = b.price",
+            "the column `price` is in several tables: write `table.price` (line 3, column 8)",
+        ),
+        (
+            "SELECT 1 FROM bid, bid WHERE price = 1",
+            "two tables are called `bid` here: give one another name with AS (line 3, column 20)",
+        ),
+        (
+            "SELECT 1 FROM bid a JOIN bid b ON a.price",
+            "ON takes a BOOLEAN, not BIGINT (line 3, column 35)",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE COUNT(*) > 1",
+            "COUNT is an aggregate function: it may stand in SELECT and HAVING, but not here, nor in another \
+             one (line 3, column 25)",
+        ),
+        (
+            "SELECT channel, price + MAX(price) FROM bid GROUP BY channel",
+            "`price` may differ within a group: put it into GROUP BY, or aggregate it, with MAX for instance \
+             (line 3, column 17)",
+        ),
+        ("SELECT channel AS c FROM bid GROUP BY c", "there is no column `c` (line 3, column 39)"),
+        (
+            "SELECT SUM(channel) FROM bid",
+            "SUM: STRING was found where a number was expected (line 3, column 8)",
+        ),
+        ("SELECT SUM(*) FROM bid", "SUM takes one argument (line 3, column 8)"),
+        ("SELECT COUNT(price, auction) FROM bid", "COUNT takes one argument (line 3, column 8)"),
+        (
+            "SELECT COUNT(*) FILTER (WHERE price) FROM bid",
+            "FILTER takes a BOOLEAN, not BIGINT (line 3, column 31)",
+        ),
+        ("SELECT 1 FROM bid HAVING 1", "HAVING takes a BOOLEAN, not INT (line 3, column 26)"),
+        (
+            "SELECT ROW_NUMBER() FROM bid",
+            "ROW_NUMBER needs OVER (PARTITION BY … ORDER BY …) (line 3, column 8)",
+        ),
+        (
+            "SELECT ROW_NUMBER() OVER (PARTITION BY price) FROM bid",
+            "ROW_NUMBER needs ORDER BY: rows have no order (line 3, column 8)",
+        ),
+        (
+            "SELECT price FROM bid WHERE ROW_NUMBER() OVER (ORDER BY price) = 1",
+            "ROW_NUMBER may stand in SELECT, but not here (line 3, column 29)",
+        ),
+        ("SELECT 1 FROM bid WHERE price", "WHERE takes a BOOLEAN, not BIGINT (line 3, column 25)"),
+        (
+            "SELECT 1 FROM bid WHERE price = channel",
+            "a comparison cannot have BIGINT and STRING: use CAST (line 3, column 25)",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price AND TRUE",
+            "AND takes BOOLEAN, not BIGINT (line 3, column 25)",
+        ),
+        (
+            "SELECT CASE WHEN TRUE THEN 1 ELSE 'x' END FROM bid",
+            "CASE cannot have INT and CHAR(1): use CAST (line 3, column 8)",
+        ),
+        (
+            "SELECT CAST(date_time AS INT) FROM bid",
+            "there is no CAST of TIMESTAMP(3) to INT (line 3, column 13)",
+        ),
+        (
+            "SELECT DATE '2026-02-30' FROM bid",
+            "`2026-02-30` is no DATE: write it as '2026-01-31' (line 3, column 13)",
+        ),
+        (
+            "INSERT INTO out SELECT auction FROM bid",
+            "the table `out` takes 2 columns (auction, channel), but the query has 1 (auction) (line 3, column 17)",
+        ),
+        (
+            "INSERT INTO out SELECT date_time, channel FROM bid",
+            "the column `auction` of the table `out` is BIGINT NOT NULL, but the query has TIMESTAMP(3) there: \
+             use CAST (line 3, column 17)",
+        ),
+        (
+            "INSERT INTO out (auktion) SELECT auction FROM bid",
+            "the table `out` has no column `auktion`: did you mean `auction`? (line 3, column 18)",
+        ),
+        (
+            "CREATE TABLE bid (a INT) WITH ('connector' = 'datagen')",
+            "there is a `bid` already (line 3, column 14)",
+        ),
+        (
+            "CREATE TABLE t (a INT, a INT) WITH ('connector' = 'x')",
+            "the column `a` is declared twice (line 3, column 24)",
+        ),
+        (
+            "CREATE TABLE t (a INT, WATERMARK FOR ts AS ts) WITH ('connector' = 'x')",
+            "the table `t` has no column `ts` (line 3, column 38)",
+        ),
+        (
+            "CREATE TABLE t (a INT, PRIMARY KEY (a)) WITH ('connector' = 'x')",
+            "`)` was found where NOT ENFORCED (a stream processor does not own the data, and so cannot \
+             enforce keys) was expected (line 3, column 39)",
+        ),
+        (
+            "CREATE TABLE t (a INT); SELECT a FROM t",
+            "the table `t` has no connector: add WITH ('connector' = '…') (line 3, column 14)",
+        ),
+        ("CREATE VIEW v AS SELECT x FROM bid", "there is no column `x` (line 3, column 25)"),
+        ("DROP VIEW bid", "`bid` is a table: DROP TABLE (line 3, column 11)"),
+        (
+            "SET 'table.exec.state.ttl' = '1 h'",
+            "SET of 'table.exec.state.ttl' is not supported yet: what operators keep never expires (line 3, \
+             column 1)",
+        ),
+        ("DROP TABLE bid", "the script runs nothing: it has no INSERT and no query"),
+    ] {
+        assert_eq!(refused(statement), expected, "{statement}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    for (statement, expected) in [
+        (
+            "SELECT LISTAGG(channel) FROM bid",
+            "LISTAGG is an aggregate function, which is not supported yet",
+        ),
+        ("SELECT SUM(price) OVER (ORDER BY price) FROM bid", "SUM OVER is not supported yet"),
+        ("SELECT RANK() OVER (ORDER BY price) FROM bid", "RANK OVER is not supported yet"),
+        (
+            "SELECT DENSE_RANK() OVER (ORDER BY price) FROM bid",
+            "DENSE_RANK OVER is not supported yet",
+        ),
+        ("SELECT DISTINCT ON (price) price FROM bid", "DISTINCT ON is not supported yet"),
+        ("SELECT 1 FROM bid GROUP BY CUBE (price)", "CUBE is not supported yet"),
+        ("SELECT 1 FROM bid GROUP BY ROLLUP (price)", "ROLLUP is not supported yet"),
+        (
+            "SELECT 1 FROM bid GROUP BY GROUPING SETS ((price))",
+            "GROUPING SETS is not supported yet",
+        ),
+        (
+            "SELECT ROW_NUMBER() OVER (ORDER BY price) FROM bid",
+            "ROW_NUMBER of all rows is not supported: keep the first ones of each partition, with \
+             `WHERE rn <= 10` for instance in the query around this one (line 3, column 8)",
+        ),
+        (
+            "SELECT ROW_NUMBER() OVER (ORDER BY price), ROW_NUMBER() OVER (ORDER BY auction) FROM bid",
+            "a second ROW_NUMBER of the same rows is not supported yet (line 3, column 44)",
+        ),
+        (
+            "SELECT 1 FROM bid a LEFT JOIN bid b",
+            "LEFT JOIN needs a condition: add ON (line 3, column 31)",
+        ),
+        (
+            "SELECT 1 FROM bid a FULL OUTER JOIN bid b USING (price)",
+            "FULL JOIN … USING is not supported yet",
+        ),
+        ("SELECT 1 FROM bid a LEFT SEMI JOIN bid b ON a.price = b.price", "this kind of join"),
+        (
+            "SELECT 1 FROM bid a LEFT JOIN bid b ON a.price < b.price",
+            "a join without an equality of its two sides is not supported",
+        ),
+        (
+            "SELECT 1 FROM bid a FULL JOIN bid b ON a.price = b.price OR a.auction = b.auction",
+            "a join without an equality of its two sides is not supported",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE EXISTS (SELECT 1 FROM bid)",
+            "EXISTS of a subquery that is not about the rows around it is not supported: add a condition such \
+             as `a.id = b.id` to it (line 3, column 33)",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE NOT EXISTS (SELECT 1 FROM bid b WHERE b.price > bid.price)",
+            "a join without an equality of its two sides is not supported",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price > 3 OR price IN (SELECT price FROM bid)",
+            "IN of a subquery is supported in WHERE, as a condition by itself or beside others with AND, but \
+             not here (line 3, column 38)",
+        ),
+        (
+            "SELECT EXISTS (SELECT 1 FROM bid) FROM bid",
+            "EXISTS of a subquery is supported in WHERE",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price NOT IN (SELECT price FROM bid WHERE price IS NOT NULL)",
+            "NOT IN is supported where neither side can be NULL: use NOT EXISTS, or add a condition such as \
+             `x IS NOT NULL` on both sides (line 3, column 25)",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price IS NOT NULL AND price NOT IN (SELECT price FROM bid)",
+            "NOT IN is supported where neither side can be NULL",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price IN (SELECT price, auction FROM bid)",
+            "IN takes a subquery of one column",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE channel IN (SELECT price FROM bid)",
+            "a comparison cannot have STRING and BIGINT: use CAST",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price IN (SELECT MAX(b.price) FROM bid b WHERE b.auction = bid.auction)",
+            "IN of a subquery that aggregates rows and is about the rows around it is not supported yet",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE EXISTS (SELECT COUNT(*) FROM bid b WHERE b.auction = bid.auction)",
+            "EXISTS of a subquery that aggregates rows and is about the rows around it is not supported yet",
+        ),
+        (
+            "SELECT 1 FROM bid a WHERE EXISTS (SELECT 1 FROM bid b WHERE b.auction = a.auktion)",
+            "there is no column `auktion`: did you mean `auction`? (line 3, column 75)",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price > (SELECT MAX(price) FROM bid)",
+            "`(SELECT MAX(price) FROM bid)` is not supported yet",
+        ),
+        ("SELECT 1 FROM bid a JOIN bid b USING (price)", "JOIN … USING is not supported yet"),
+        ("SELECT 1 FROM bid a NATURAL JOIN bid b", "NATURAL JOIN is not supported yet"),
+        (
+            "SELECT 1 FROM bid a, bid b",
+            "a join without an equality of its two sides is not supported: add a condition such as \
+             `a.id = b.id`",
+        ),
+        (
+            "SELECT 1 FROM bid a JOIN bid b ON a.price < b.price",
+            "a join without an equality of its two sides is not supported",
+        ),
+        (
+            "SELECT 1 FROM bid a JOIN bid b ON a.price IS NOT DISTINCT FROM b.price",
+            "a join without an equality of its two sides is not supported",
+        ),
+        ("SELECT price FROM bid ORDER BY price", "ORDER BY is not supported yet"),
+        ("SELECT price FROM bid LIMIT 1", "LIMIT is not supported yet"),
+        ("SELECT price FROM bid UNION SELECT price FROM bid", "UNION is not supported yet"),
+        (
+            "SELECT * FROM bid",
+            "`extra` is a whole ROW, which is not supported yet as a value: select its \
+            fields, url, tags",
+        ),
+        (
+            "CREATE TABLE t (a INT METADATA) WITH ('connector' = 'x')",
+            "metadata columns are not supported yet",
+        ),
+        (
+            "CREATE TABLE t (a ARRAY<INT>) WITH ('connector' = 'x')",
+            "the type ARRAY is not supported yet",
+        ),
+    ] {
+        let found = refused(statement);
+        assert!(found.starts_with(expected), "{statement}: {found}");
+    }
+}
+
+/// The tables that can take updates, and those that cannot.
+#[test]
+fn a_table_takes_updates_or_the_query_has_none() {
+    let into = |options: &str, query: &str| {
+        let table = format!("CREATE TABLE sink (n BIGINT) WITH ({options});");
+        script::explain(&format!("{TABLES}{table}\nINSERT INTO sink {query}"))
+    };
+    let count = "SELECT COUNT(*) FROM bid GROUP BY channel";
+    for options in [
+        "'connector' = 'print'",
+        "'connector' = 'blackhole'",
+        "'connector' = 'filesystem', 'format' = 'changelog-json'",
+        "'connector' = 'filesystem', 'format' = 'debezium-json'",
+    ] {
+        into(options, count).unwrap();
+    }
+    let files = "'connector' = 'filesystem', 'format' = 'csv'";
+    into(files, "SELECT a.price FROM bid a JOIN bid b ON a.auction = b.auction").unwrap();
+    into(files, "SELECT price FROM bid WHERE price IN (SELECT auction FROM bid)").unwrap();
+    // A filter that drops rows without a match leaves an inner join.
+    into(
+        files,
+        "SELECT a.price FROM bid a LEFT JOIN bid b ON a.auction = b.auction WHERE b.price > 3",
+    )
+    .unwrap();
+    for (query, cause) in [
+        (count, "GROUP BY"),
+        ("SELECT COUNT(*) FROM bid", "an aggregate function without GROUP BY"),
+        ("SELECT DISTINCT price FROM bid", "DISTINCT or GROUP BY"),
+        (
+            "SELECT a.price FROM bid a JOIN (SELECT MAX(price) AS m FROM bid GROUP BY channel) b ON \
+             a.price = b.m",
+            "GROUP BY",
+        ),
+        ("SELECT a.price FROM bid a LEFT JOIN bid b ON a.auction = b.auction", "LEFT JOIN"),
+        ("SELECT a.price FROM bid a RIGHT JOIN bid b ON a.auction = b.auction", "RIGHT JOIN"),
+        ("SELECT a.price FROM bid a FULL JOIN bid b ON a.auction = b.auction", "FULL JOIN"),
+        (
+            "SELECT price FROM bid WHERE NOT EXISTS (SELECT 1 FROM bid b WHERE b.auction = bid.auction)",
+            "NOT EXISTS or NOT IN",
+        ),
+        (
+            "SELECT price FROM bid WHERE price IN (SELECT MAX(price) FROM bid GROUP BY channel)",
+            "GROUP BY",
+        ),
+        (
+            "SELECT price FROM (SELECT price, ROW_NUMBER() OVER (ORDER BY price) AS rn FROM bid) WHERE \
+             rn < 4 UNION ALL SELECT price FROM bid",
+            "ROW_NUMBER",
+        ),
+    ] {
+        let expected = format!(
+            "the table `sink` only takes new rows (format 'csv'), but the query updates and deletes rows, \
+             because of {cause}: use a format that takes these, 'changelog-json' or 'debezium-json', or the \
+             connector 'print' or 'blackhole' (line 4, column 1)"
+        );
+        assert_eq!(into(files, query).unwrap_err().to_string(), expected, "{query}");
+    }
+    let message = into("'connector' = 'socket'", count).unwrap_err().to_string();
+    assert!(message.contains("(connector 'socket')"), "{message}");
+}
+
+#[test]
+fn names_follow_flinks_rules() {
+    for statement in [
+        "SELECT auction, `price`, b.channel FROM bid AS b WHERE b.price > 3",
+        "SELECT bid.extra.url, extra.tags.`first` FROM bid",
+        "WITH x (a) AS (SELECT price FROM bid) SELECT a AS b, a + 1 FROM x UNION ALL SELECT 1, 2 FROM bid",
+        "CREATE VIEW v (p) AS SELECT price FROM bid; SELECT v.p, p FROM v",
+        "SELECT p FROM (SELECT price FROM bid) AS t (p)",
+        "SELECT price, price AS price FROM default_catalog.default_database.bid",
+        "CREATE TABLE copy WITH ('connector' = 'blackhole') LIKE bid; \
+         INSERT INTO out (auction) SELECT auction FROM bid",
+        "EXECUTE STATEMENT SET BEGIN INSERT INTO out SELECT price, channel FROM bid; \
+         INSERT INTO out SELECT 1, 'x' FROM bid; END; SELECT price FROM bid",
+    ] {
+        let built = script::build(&format!("{TABLES}{statement}"), &Environment::new("names"));
+        assert!(built.is_ok(), "{statement}: {:?}", built.err().map(|error| error.to_string()));
+    }
+}
