@@ -19,7 +19,7 @@ use millstream_data::{page::ValidPage, row::RowLayout};
 use millstream_exchange::event::Purpose;
 
 pub use changes::{Changes, Part};
-pub use keys::{EntryKeys, KeyGroups, RowKeys};
+pub use keys::{EntryKeys, EqualKeys, RowKeys};
 pub use marks::Marks;
 pub use sessions::RowSessions;
 pub use states::{ENTRY_BYTES_MAX, Entries, Lists, Maps, RowStates, Values};

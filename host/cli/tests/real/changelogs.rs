@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde_json::Value;
 
 use crate::{
-    killed::{Run, When, kill},
+    killed::kill_and_rescale,
     program::{Scratch, millstream, stderr, stdout},
     sql::{expected, library, nexmark, result, script_to, unpacked},
 };
@@ -127,17 +127,7 @@ fn assert_same_when_killed(
     library();
     let (checkpoints, out) = (scratch.path("checkpoints"), scratch.path("out"));
     let (file, columns) = script(query, scratch, events, &out);
-    let arguments = |parallelism: &str| {
-        let all = ["run", &file, "--parallelism", parallelism, "--checkpoint-dir", &checkpoints];
-        let all = [&all[..], &["--checkpoint-interval", "5ms"], more].concat();
-        all.into_iter().map(String::from).collect::<Vec<_>>()
-    };
-    let mut run = Run::start(&arguments("2"));
-    assert!(run.wait(&When::Complete(3), Path::new(&checkpoints)), "it is not over so soon");
-    kill(run.child.id() as i32);
-    run.finish();
-    let (_, said, went_well) = Run::start(&arguments("3")).finish();
-    assert!(went_well && said.contains("going on from checkpoint"), "{query}: {said}");
+    kill_and_rescale(query, &file, &checkpoints, more);
     let rows = left(Path::new(&out), &columns);
     assert!(rows == wanted, "{query}: {} rows of {}", rows.len(), wanted.len());
     fs::remove_dir_all(&out).expect("the sink's directory");

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     changelogs::left,
-    killed::{Run, When, kill},
+    killed::kill_and_rescale,
     program::{Scratch, millstream, stderr, stdout},
     sql::{library, nexmark, unpacked},
 };
@@ -254,18 +254,7 @@ fn a_join_that_was_killed_has_its_matches_again() {
         let text = format!("{ddl}\n{AUCTIONS}");
         let text = text.replace("${EVENTS}", &events).replace("${SINK}", &sink);
         let file = scratch.file("job.sql", text.as_bytes());
-        let arguments = |parallelism: &str| {
-            let all = ["run", &file, "--parallelism", parallelism, "--state", backend];
-            let all = [&all[..], &["--checkpoint-dir", &checkpoints]].concat();
-            let all = [&all[..], &["--checkpoint-interval", "5ms"]].concat();
-            all.into_iter().map(String::from).collect::<Vec<_>>()
-        };
-        let mut run = Run::start(&arguments("2"));
-        assert!(run.wait(&When::Complete(3), Path::new(&checkpoints)), "it is not over so soon");
-        kill(run.child.id() as i32);
-        run.finish();
-        let (_, said, went_well) = Run::start(&arguments("3")).finish();
-        assert!(went_well && said.contains("going on from checkpoint"), "{backend}: {said}");
+        kill_and_rescale(backend, &file, &checkpoints, &["--state", backend]);
         let rows = left(Path::new(&out), "id,price");
         assert!(rows == wanted, "{backend}: {} rows of {}", rows.len(), wanted.len());
     }

@@ -143,6 +143,21 @@ impl Run {
     }
 }
 
+/// Kills a script when its third checkpoint is complete, and lets it go on with another parallelism.
+pub(crate) fn kill_and_rescale(what: &str, script: &str, checkpoints: &str, more: &[&str]) {
+    let arguments = |parallelism: &str| {
+        let all = ["run", script, "--parallelism", parallelism, "--checkpoint-dir", checkpoints];
+        let all = [&all[..], &["--checkpoint-interval", "5ms"], more].concat();
+        all.into_iter().map(String::from).collect::<Vec<_>>()
+    };
+    let mut run = Run::start(&arguments("2"));
+    assert!(run.wait(&When::Complete(3), Path::new(checkpoints)), "it is not over so soon");
+    kill(run.child.id() as i32);
+    run.finish();
+    let (_, said, went_well) = Run::start(&arguments("3")).finish();
+    assert!(went_well && said.contains("going on from checkpoint"), "{what}: {said}");
+}
+
 pub(crate) fn kill(process: i32) {
     // SAFETY: a plain system call; the process is a child of this one, or a child's, and not waited for.
     unsafe { libc::kill(process, libc::SIGKILL) };

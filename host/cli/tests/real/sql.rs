@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    killed::{Run, When, kill},
+    killed::kill_and_rescale,
     program::{Scratch, build_library, millstream, root, stderr, stdout},
 };
 
@@ -148,18 +148,7 @@ fn a_script_that_is_killed_goes_on_from_its_checkpoint() {
     for query in ["q1", "q21"] {
         let out = scratch.path("out");
         let file = scratch.file("job.sql", script(query, &events, &out).as_bytes());
-        let arguments = |parallelism: &str| {
-            let all =
-                ["run", &file, "--parallelism", parallelism, "--checkpoint-dir", &checkpoints];
-            let all = [&all[..], &["--checkpoint-interval", "5ms"]].concat();
-            all.into_iter().map(String::from).collect::<Vec<_>>()
-        };
-        let mut run = Run::start(&arguments("2"));
-        assert!(run.wait(&When::Complete(3), Path::new(&checkpoints)), "it is not over so soon");
-        kill(run.child.id() as i32);
-        run.finish();
-        let (_, said, went_well) = Run::start(&arguments("3")).finish();
-        assert!(went_well && said.contains("going on from checkpoint"), "{said}");
+        kill_and_rescale(query, &file, &checkpoints, &[]);
         let mut all: Vec<String> = (0..TIMES).flat_map(|_| expected(query)).collect();
         all.sort();
         let rows = written(Path::new(&out));

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use crate::{
-    killed::{Run, When, kill},
+    killed::kill_and_rescale,
     program::{Scratch, millstream, stderr, stdout},
     sql::{library, written},
 };
@@ -58,17 +58,7 @@ fn rows_that_were_said_are_not_said_again_after_a_restore() {
         INSERT INTO o SELECT n FROM g UNION ALL VALUES (-1), (-2);"
     );
     let file = scratch.file("job.sql", text.as_bytes());
-    let arguments = |parallelism: &str| {
-        let all = ["run", &file, "--parallelism", parallelism, "--checkpoint-dir", &checkpoints];
-        let all = [&all[..], &["--checkpoint-interval", "5ms"]].concat();
-        all.into_iter().map(String::from).collect::<Vec<_>>()
-    };
-    let mut run = Run::start(&arguments("2"));
-    assert!(run.wait(&When::Complete(3), Path::new(&checkpoints)), "it is not over so soon");
-    kill(run.child.id() as i32);
-    run.finish();
-    let (_, said, went_well) = Run::start(&arguments("3")).finish();
-    assert!(went_well && said.contains("going on from checkpoint"), "{said}");
+    kill_and_rescale("VALUES", &file, &checkpoints, &[]);
     let rows = written(Path::new(&out));
     assert_eq!(rows.len(), ROWS + 2);
     assert_eq!(rows.iter().filter(|row| row.starts_with('-')).count(), 2);

@@ -9,7 +9,7 @@ use millstream_data::{
 };
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{Changes, KeyGroups, RowFunction, RowKeys, RowStates, Values},
+    operator::rows::{Changes, EqualKeys, RowFunction, RowKeys, RowStates, Values},
 };
 
 use super::{
@@ -109,7 +109,7 @@ struct Scratch {
     counts: Vec<bool>,
     gone: Vec<usize>,
     /// The groups of the keys at hand, if they are not changed in place.
-    equal: KeyGroups,
+    equal: EqualKeys,
     held: Vec<Held>,
 }
 
@@ -169,7 +169,7 @@ impl Aggregate {
     fn hold(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
         let Self { plan, keys, groups, scratch, .. } = self;
         let Scratch { empty, equal, held, .. } = scratch;
-        keys.group(equal);
+        keys.find_equal(equal);
         held.resize_with(equal.firsts().len().max(held.len()), Held::default);
         for (first, Held { group, texts, is_gone }) in equal.firsts().iter().zip(held) {
             *is_gone = false;

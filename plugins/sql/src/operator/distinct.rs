@@ -124,12 +124,9 @@ impl Distinct {
 
     /// Removes the entries of values that nobody has any more, unless a later row has brought them again.
     fn sweep(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
-        let Self { entries, keys, zero, gone, .. } = self;
+        let Self { entries, keys, zero, counted, gone, .. } = self;
         for at in gone.drain(..) {
-            let mut is_gone = false;
-            states
-                .with_entry(*entries, keys, at, |counted| is_gone = counted == Some(&zero[..]))?;
-            if is_gone {
+            if states.read_entry(*entries, keys, at, counted)? && counted == zero {
                 states.remove_entry(*entries, keys, at)?;
             }
         }

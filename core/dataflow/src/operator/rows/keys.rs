@@ -79,7 +79,7 @@ impl RowKeys {
     }
 
     /// Finds which keys are equal.
-    pub fn group(&self, groups: &mut KeyGroups) {
+    pub fn find_equal(&self, groups: &mut EqualKeys) {
         groups.clear(self.len());
         for index in 0..self.len() {
             let mut slot = self.hash(index) as usize;
@@ -167,16 +167,16 @@ impl RowKeys {
     }
 }
 
-/// Which of some keys are equal, see [`RowKeys::group`].
+/// Which of some keys are equal, see [`RowKeys::find_equal`].
 #[derive(Clone, Debug, Default)]
-pub struct KeyGroups {
+pub struct EqualKeys {
     /// A hash table of twice as many slots as there are keys: groups, or more than there are.
     slots: Vec<u32>,
     firsts: Vec<u32>,
     of: Vec<u32>,
 }
 
-impl KeyGroups {
+impl EqualKeys {
     fn clear(&mut self, keys: usize) {
         self.slots.clear();
         self.slots.resize((2 * keys).next_power_of_two(), u32::MAX);
@@ -260,13 +260,13 @@ mod tests {
         for word in ["b", "a", "b", "c", "a", "a"] {
             keys.keys.push_with(7, |bytes| bytes.extend_from_slice(word.as_bytes()));
         }
-        let mut groups = KeyGroups::default();
+        let mut groups = EqualKeys::default();
         for _ in 0..2 {
-            keys.group(&mut groups);
+            keys.find_equal(&mut groups);
             assert_eq!((groups.of(), groups.firsts()), (&[0, 1, 0, 2, 1, 1][..], &[0, 1, 3][..]));
         }
         keys.clear();
-        keys.group(&mut groups);
+        keys.find_equal(&mut groups);
         assert!(groups.of().is_empty() && groups.firsts().is_empty());
     }
 }

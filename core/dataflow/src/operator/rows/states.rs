@@ -313,21 +313,18 @@ impl RowStates {
         self.state.update(entries.0, &keys.keys(), initial, each)
     }
 
-    /// Calls `read` with the value of the entry of one of these keys and names, if there is one.
+    /// Reads the value of the entry of one of these keys and names; `false` if there is none.
     ///
     /// # Errors
     /// As [`update`](Self::update).
-    pub fn with_entry(
+    pub fn read_entry(
         &mut self,
         entries: Entries,
         keys: &EntryKeys,
         index: usize,
-        read: impl FnOnce(Option<&[u8]>),
-    ) -> Result<(), TaskError> {
-        let mut value = Vec::new();
-        let found = self.state.read(entries.0, &keys.keys().at(index), &mut value)?;
-        read(found.then_some(&value[..]));
-        Ok(())
+        value: &mut Vec<u8>,
+    ) -> Result<bool, TaskError> {
+        self.state.read(entries.0, &keys.keys().at(index), value)
     }
 
     /// Removes the entry of one of these keys and names.
