@@ -7,6 +7,7 @@ mod accumulator;
 mod aggregate;
 mod distinct;
 mod join;
+mod over;
 mod pairs;
 mod top_n;
 mod values;
@@ -18,11 +19,13 @@ use datafusion_physical_expr::PhysicalExpr;
 use millstream_data::{page::ValidPage, types::Schema};
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{RowSessions, RowTime, RowWindow, RowWindows},
+    operator::rows::{RowBuffer, RowSessions, RowTime, RowWindow, RowWindows, Until},
     stream::RowStream,
 };
 use millstream_state::window::{Cumulating, Sliding, Tumbling, WindowError};
 
+use aggregate::Emits;
+pub(crate) use over::Around;
 pub(crate) use top_n::Order;
 pub(crate) use values::values;
 
@@ -34,16 +37,33 @@ use crate::{
 /// Rows that are taken at once, so that the misses of their keys overlap.
 const BATCH: usize = 256;
 
-/// The rows of [`Rel::Aggregate`](crate::relation::Rel::Aggregate), of `schema`.
+/// The rows of [`Rel::Aggregate`](crate::relation::Rel::Aggregate), of `schema`; those that are left when the
+/// input has ended, if it is to be done `once`.
 pub(crate) fn aggregate(
     input: RowStream,
     keys: usize,
     calls: &[AggregateCall],
     schema: Schema,
+    once: bool,
+) -> Result<RowStream, SqlError> {
+    let emits = if once { Emits::Last } else { Emits::Changes };
+    groups(input, (keys, calls), emits, schema)
+}
+
+/// The rows that are left of a changelog when it has ended.
+pub(crate) fn left(input: RowStream, schema: Schema) -> Result<RowStream, SqlError> {
+    groups(input, (schema.fields.len(), &[]), Emits::Rows, schema)
+}
+
+fn groups(
+    input: RowStream,
+    (keys, calls): (usize, &[AggregateCall]),
+    emits: Emits,
+    schema: Schema,
 ) -> Result<RowStream, SqlError> {
     let plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
     let columns: Vec<usize> = (0..keys).collect();
-    let made = move |states: &mut _, _: &_| aggregate::Aggregate::open(&plan, states);
+    let made = move |states: &mut _, _: &_| aggregate::Aggregate::open(&plan, emits, states);
     Ok(input.key_by(&columns).function("aggregate", schema, made))
 }
 
@@ -63,16 +83,35 @@ pub(crate) fn join(
     Ok(both.function("join", schema, move |states, _| join::Join::open(&plan, states)))
 }
 
-/// The rows of [`Rel::TopN`](crate::relation::Rel::TopN), of `schema`.
+/// The rows of [`Rel::TopN`](crate::relation::Rel::TopN), of `schema`; those that are left when the input has
+/// ended, if it is to be done `once`.
 pub(crate) fn top_n(
     input: RowStream,
     partition: &[usize],
     order: Order<'_>,
     schema: Schema,
+    once: bool,
 ) -> Result<RowStream, SqlError> {
     let plan = top_n::Ranking::new(input.schema(), partition, order)?;
-    let made = move |states: &mut _, _: &_| top_n::TopN::open(&plan, states);
+    let made = move |states: &mut _, _: &_| top_n::TopN::open(&plan, once, states);
     Ok(input.key_by(partition).function("top-n", schema, made))
+}
+
+/// The rows of [`Rel::Over`](crate::relation::Rel::Over), of `schema`.
+pub(crate) fn over(
+    input: RowStream,
+    partition: &[usize],
+    around: Around<'_>,
+    schema: Schema,
+) -> Result<RowStream, SqlError> {
+    let until = around.time.map_or(Until::End, Until::Time);
+    let plan = over::Overing::new(input.schema(), &around, &schema)?;
+    let (rows, columns) = (input.schema().clone(), partition.to_vec());
+    Ok(input.key_by(partition).function("over", schema, move |states, _| {
+        RowBuffer::open(&rows, &columns, until, states, |keys, states| {
+            over::Over::open(&plan, keys, states)
+        })
+    }))
 }
 
 /// The rows of [`Rel::Windows`](crate::relation::Rel::Windows), of `schema`.

@@ -1,6 +1,7 @@
 //! What a query does, as a tree of the engine's operators: between the plan and the streams.
 
 mod changelog;
+mod over;
 mod show;
 mod window;
 
@@ -11,6 +12,7 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use millstream_data::types::{DataType, Field, Schema};
 
+pub(crate) use over::{Edge, Frame};
 pub(crate) use show::Explained;
 pub(crate) use window::{Watermark, WindowSpec, WindowTime};
 
@@ -88,6 +90,20 @@ pub(crate) enum Rel {
         /// by event time is kept; else the one that came first.
         latest: bool,
     },
+    /// The rows with a column for each call, of the rows around each.
+    Over {
+        input: Box<Self>,
+        partition: Vec<usize>,
+        order: Vec<OrderKey>,
+        /// The column with the event time that is the order: rows are said when the watermark has reached
+        /// theirs. `None`: all are said when the input has ended.
+        time: Option<usize>,
+        frame: Frame,
+        /// Without FILTER and DISTINCT.
+        calls: Vec<AggregateCall>,
+    },
+    /// The rows that are left of a changelog when the input has ended.
+    Final { input: Box<Self> },
 }
 
 /// A column that is made of the rows of a group.
@@ -197,6 +213,12 @@ impl Rel {
                 fields.extend(rank.then(|| Field::new(RANK, DataType::Int64)));
                 fields
             }
+            Self::Over { input, calls, .. } => {
+                let mut fields = input.schema().fields;
+                fields.extend(calls.iter().filter_map(|call| call.output.field(&call.name)));
+                fields
+            }
+            Self::Final { input } => input.schema().fields,
         };
         let schema = Schema::new(fields);
         if self.updates().is_some() { schema.with_row_kinds() } else { schema }
@@ -210,7 +232,9 @@ impl Rel {
             Self::Steps { input, .. }
             | Self::Aggregate { input, .. }
             | Self::Windows { input, .. }
-            | Self::TopN { input, .. } => vec![input],
+            | Self::TopN { input, .. }
+            | Self::Over { input, .. }
+            | Self::Final { input } => vec![input],
             Self::Join { left, right, .. } => vec![left, right],
         }
     }
@@ -219,7 +243,11 @@ impl Rel {
     /// says it. `None` if rows are only ever added.
     pub(crate) fn updates(&self) -> Option<&'static str> {
         match self {
-            Self::Scan { .. } | Self::Values { .. } | Self::Windows { .. } => None,
+            Self::Scan { .. }
+            | Self::Values { .. }
+            | Self::Windows { .. }
+            | Self::Over { .. }
+            | Self::Final { .. } => None,
             Self::Steps { input, .. } => input.updates(),
             Self::Union(inputs) => inputs.iter().find_map(Self::updates),
             Self::Aggregate { keys: 0, .. } => Some("an aggregate function without GROUP BY"),

@@ -4,6 +4,7 @@
 //! [`RowKeys`], a batch for calls of its [`RowStates`]. What it emits it adds to [`Changes`], which are
 //! written once it has returned: it never has to stop in the middle of a row.
 
+mod buffer;
 mod changes;
 mod keys;
 mod marks;
@@ -18,6 +19,7 @@ use alloc::{sync::Arc, vec::Vec};
 use millstream_data::{page::ValidPage, row::RowLayout};
 use millstream_exchange::event::Purpose;
 
+pub use buffer::{RowBuffer, RowReplay, Until};
 pub use changes::{Changes, Part};
 pub use keys::{EntryKeys, EqualKeys, RowKeys};
 pub use marks::Marks;

@@ -7,7 +7,9 @@ use datafusion_common::{
 use datafusion_expr::{Expr, LogicalPlan};
 
 use super::{
-    Bound, Relation, planning,
+    Bound, Relation,
+    over::Over,
+    planning,
     scan::{scan, scan_of},
     window::{Bounds, window_of},
 };
@@ -39,6 +41,9 @@ pub(super) fn is_event_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
             }
         }
         LogicalPlan::Filter(filter) => is_event_time(&filter.input, column),
+        LogicalPlan::Extension(_) => {
+            Over::in_plan(plan).is_some_and(|over| over.timed && is_event_time(&over.input, column))
+        }
         LogicalPlan::Union(union) => union.inputs.iter().all(|input| {
             let (table, field) = input.schema().qualified_field(at);
             is_event_time(input, &PlanColumn::new(table.cloned(), field.name()))

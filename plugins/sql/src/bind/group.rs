@@ -199,38 +199,47 @@ impl Relation {
 
     /// The rows with their rank as a last column of the plan.
     pub(super) fn ranked(self, ranked: Ranked) -> Result<Self, SqlError> {
-        let own = self.plan.schema().columns().into_iter().map(Expr::Column);
-        let mut columns: Vec<Expr> = own.collect();
-        let width = columns.len();
-        let mut column = |key: Expr| match key {
-            Expr::Column(_) => key,
-            key => {
-                let name = format!("$order{}", columns.len());
-                columns.push(key.alias(&name));
-                Expr::Column(PlanColumn::new_unqualified(name))
-            }
-        };
         let Ranked { partition, order, span } = ranked;
-        let partition = partition.into_iter().map(&mut column).collect();
-        let order = order.into_iter().map(|key| {
-            let Order { expr, descending, nulls_first } = key;
-            Order { expr: column(expr), descending, nulls_first }
-        });
+        let mut needed = partition.clone();
+        needed.extend(order.iter().map(|key| key.expr.clone()));
+        let (plan, columns) = with_columns(self.plan, needed)?;
+        let mut columns = columns.into_iter();
+        let partition = columns.by_ref().take(partition.len()).collect();
+        let order = columns.zip(&order).map(|(expr, key)| Order { expr, ..*key });
         let order: Vec<Order> = order.collect();
         let latest = match &order[..] {
             [Order { expr: Expr::Column(time), descending: true, .. }] => {
-                is_event_time(&self.plan, time)
+                is_event_time(&plan, time)
             }
             _ => false,
         };
-        let mut plan = LogicalPlanBuilder::from(self.plan);
-        if columns.len() > width {
-            plan = plan.project(columns).map_err(|error| planning(&error))?;
-        }
-        let plan = plan.build().map_err(|error| planning(&error))?;
         let node = RowNumber::new(Arc::new(plan), partition, order, latest, span);
         let node = Arc::new(node.map_err(|error| planning(&error))?);
         let plan = Arc::new(LogicalPlan::Extension(Extension { node }));
         Ok(Self { plan, columns: self.columns })
     }
+}
+
+/// A plan with a column for each of these expressions, and these columns.
+pub(super) fn with_columns(
+    plan: Arc<LogicalPlan>,
+    expressions: Vec<Expr>,
+) -> Result<(LogicalPlan, Vec<Expr>), SqlError> {
+    let own = plan.schema().columns().into_iter().map(Expr::Column);
+    let mut columns: Vec<Expr> = own.collect();
+    let width = columns.len();
+    let mut column = |expression: Expr| match expression {
+        Expr::Column(_) => expression,
+        expression => {
+            let name = format!("$order{}", columns.len());
+            columns.push(expression.alias(&name));
+            Expr::Column(PlanColumn::new_unqualified(name))
+        }
+    };
+    let expressions = expressions.into_iter().map(&mut column).collect();
+    let mut plan = LogicalPlanBuilder::from(plan);
+    if columns.len() > width {
+        plan = plan.project(columns).map_err(|error| planning(&error))?;
+    }
+    Ok((plan.build().map_err(|error| planning(&error))?, expressions))
 }

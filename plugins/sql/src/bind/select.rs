@@ -6,8 +6,8 @@ use datafusion_common::Column as PlanColumn;
 use datafusion_expr::{Expr, LogicalPlanBuilder};
 use sqlparser::{
     ast::{
-        Distinct, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-        SetOperator, SetQuantifier,
+        Distinct, Ident, NamedWindowDefinition, NamedWindowExpr, Query, Select, SelectItem,
+        SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier,
     },
     tokenizer::Span,
 };
@@ -85,7 +85,6 @@ impl Binder<'_> {
         for (there, part) in [
             (matches!(select.distinct, Some(Distinct::On(_))), "DISTINCT ON"),
             (select.qualify.is_some(), "QUALIFY"),
-            (!select.named_window.is_empty(), "WINDOW"),
             (!select.lateral_views.is_empty(), "LATERAL VIEW"),
         ] {
             if there {
@@ -100,7 +99,18 @@ impl Binder<'_> {
             (relation, _) = self.selected(relation, selection, None)?;
         }
         let (relation, mut keys, window) = relation.keys(&select.group_by)?;
-        let calls = RefCell::new(Calls::new(!keys.is_empty(), window));
+        let mut calls = Calls::new(!keys.is_empty(), window);
+        for NamedWindowDefinition(name, window) in &select.named_window {
+            match window {
+                NamedWindowExpr::WindowSpec(window) => {
+                    calls.named.push((name.clone(), window.clone()));
+                }
+                NamedWindowExpr::NamedWindow(_) => {
+                    return Err(unsupported(name, "a window that is another name of one"));
+                }
+            }
+        }
+        let calls = RefCell::new(calls);
         let scope = Scope { relation: &relation, calls: Some(&calls), around: None };
         let mut having = match &select.having {
             Some(having) => Some((scope.condition(having, "HAVING")?, having.place())),
@@ -110,11 +120,14 @@ impl Binder<'_> {
             let message = "ROW_NUMBER may stand in SELECT, but not here";
             return Err(SqlError::spanned(ranked.span, message));
         }
+        if let Some(over) = calls.borrow().overs.first() {
+            return Err(SqlError::spanned(over.span, "OVER may stand in SELECT, but not here"));
+        }
         let mut items = Vec::new();
         for item in &select.projection {
             self.item(item, &scope, &mut items)?;
         }
-        let Calls { aggregates, mut ranked, window, .. } = calls.into_inner();
+        let Calls { aggregates, mut ranked, mut overs, window, .. } = calls.into_inner();
         keys.extend(window.and_then(|window| window.time()));
         let mut relation = relation;
         if !keys.is_empty() || !aggregates.is_empty() || having.is_some() {
@@ -126,11 +139,13 @@ impl Binder<'_> {
                 having = Some((groups.of(condition, place)?, place));
             }
             ranked = ranked.map(|ranked| ranked.of(&groups)).transpose()?;
+            overs = overs.into_iter().map(|call| call.of(&groups)).collect::<Result<_, _>>()?;
             relation = Relation { plan: groups.plan, columns: Vec::new() };
         }
         if let Some((condition, _)) = having {
             relation = relation.filtered(condition)?;
         }
+        relation = relation.over(overs)?;
         if let Some(ranked) = ranked {
             relation = relation.ranked(ranked)?;
         }

@@ -182,7 +182,7 @@ impl Binder<'_> {
             }
         }
         let calls = calls.into_inner();
-        if !calls.aggregates.is_empty() || calls.ranked.is_some() {
+        if !calls.aggregates.is_empty() || calls.ranked.is_some() || !calls.overs.is_empty() {
             let message = format!(
                 "{} of a subquery that aggregates rows and is about the rows around it is not supported yet",
                 found.name()

@@ -2,9 +2,9 @@
 
 use datafusion_expr::Expr;
 
-use super::{Asked, column, lower};
+use super::{Asked, Mode, column, lower, over};
 use crate::{
-    bind::{Order, RowNumber},
+    bind::{Order, RowNumber, row_number},
     error::SqlError,
     relation::{OrderKey, Rel},
 };
@@ -12,10 +12,14 @@ use crate::{
 /// The first rows of each partition.
 pub(super) fn top_n(rows: &RowNumber, asked: Asked) -> Result<Option<Rel>, SqlError> {
     let Some(limit) = rows.limit else {
+        let over = row_number(rows)?;
+        if asked.mode == Mode::Batch || over.timed {
+            return over::over(&over, asked);
+        }
         return Err(SqlError::spanned(
             rows.span,
             "ROW_NUMBER of all rows is not supported: keep the first ones of each partition, with `WHERE rn \
-             <= 10` for instance in the query around this one",
+             <= 10` for instance in the query around this one, or order them by the event time of a table",
         ));
     };
     let Some(input) = lower(&rows.input, asked.all())? else { return Ok(None) };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use millstream_arrow::Leaf;
+use millstream_data::types::Schema;
 use millstream_dataflow::{Environment, stream::RowStream};
 
 use super::scan::{Reader, SharedScan, calculate, cells};
@@ -112,9 +113,15 @@ impl<'a> Streams<'a> {
                 }
                 whole.ok_or_else(|| SqlError::new("the query has no rows: nothing is read"))
             }
-            Rel::Aggregate { input, keys, calls } => {
-                operator::aggregate(self.stream(input)?, *keys, calls, schema)
+            Rel::Aggregate { .. } | Rel::TopN { .. } => self.changing(relation, schema, false),
+            Rel::Over { input, partition, order, time, frame, calls } => {
+                let over = operator::Around { order, time: *time, frame: *frame, calls };
+                operator::over(self.stream(input)?, partition, over, schema)
             }
+            Rel::Final { input } => match &**input {
+                Rel::Aggregate { .. } | Rel::TopN { .. } => self.changing(input, schema, true),
+                input => operator::left(self.stream(input)?, schema),
+            },
             Rel::Windows { input, keys, time, window, calls } => {
                 operator::windows(self.stream(input)?, *keys, (*time, *window), calls, schema)
             }
@@ -122,11 +129,27 @@ impl<'a> Streams<'a> {
                 let both = [self.stream(left)?, self.stream(right)?];
                 operator::join(both, keys, (*kind, condition.as_ref()), schema)
             }
+        }
+    }
+
+    /// The rows of an operator that updates what it has said; `once` those that are left when its input has
+    /// ended.
+    fn changing(
+        &mut self,
+        relation: &Rel,
+        schema: Schema,
+        once: bool,
+    ) -> Result<RowStream, SqlError> {
+        match relation {
+            Rel::Aggregate { input, keys, calls } => {
+                operator::aggregate(self.stream(input)?, *keys, calls, schema, once)
+            }
             Rel::TopN { input, partition, order, limit, rank, latest } => {
                 let (limit, rank, latest) = (*limit, *rank, *latest);
                 let order = operator::Order { order, limit, rank, latest };
-                operator::top_n(self.stream(input)?, partition, order, schema)
+                operator::top_n(self.stream(input)?, partition, order, schema, once)
             }
+            _ => Err(SqlError::new("an operator that never updates is asked for its last rows")),
         }
     }
 

@@ -29,18 +29,19 @@ use crate::{
 pub(super) fn windows(
     aggregate: &Aggregate,
     grouped: &GroupedWindow<'_>,
+    asked: Asked,
 ) -> Result<Option<Rel>, SqlError> {
     match grouped.origin {
-        Origin::Windowed(windowed) => assigned(aggregate, grouped, windowed),
-        Origin::Groups(_) => attached(aggregate, grouped),
+        Origin::Windowed(windowed) => assigned(aggregate, (grouped, windowed), asked),
+        Origin::Groups(_) => attached(aggregate, grouped, asked),
     }
 }
 
 /// The groups of rows that are given their windows below: what is between is done before.
 fn assigned(
     aggregate: &Aggregate,
-    grouped: &GroupedWindow<'_>,
-    windowed: &Windowed,
+    (grouped, windowed): (&GroupedWindow<'_>, &Windowed),
+    asked: Asked,
 ) -> Result<Option<Rel>, SqlError> {
     let between = Between::of(aggregate, windowed)?;
     let mut columns = Vec::new();
@@ -72,10 +73,8 @@ fn assigned(
             "can be grouped by window_start and window_end; to compute with them before is not supported yet",
         ));
     }
-    let Some(mut input) = lower(&windowed.input, Asked { rank: true, time: !windowed.processing })?
-    else {
-        return Ok(None);
-    };
+    let below = Asked { rank: true, time: !windowed.processing, ..asked };
+    let Some(mut input) = lower(&windowed.input, below)? else { return Ok(None) };
     if let Some(cause) = input.updates() {
         return Err(windowed.refused(&format!(
             "is over rows that are updated and deleted, because of {cause}, which is not supported yet"
@@ -95,7 +94,11 @@ fn assigned(
 }
 
 /// The groups of rows that were made of windows.
-fn attached(aggregate: &Aggregate, grouped: &GroupedWindow<'_>) -> Result<Option<Rel>, SqlError> {
+fn attached(
+    aggregate: &Aggregate,
+    grouped: &GroupedWindow<'_>,
+    asked: Asked,
+) -> Result<Option<Rel>, SqlError> {
     if let Some(windowed) = grouped.origin.windowed().filter(|windowed| windowed.processing) {
         return Err(windowed.refused(
             "is of processing time: grouping what was made of such windows again is not supported yet",
@@ -116,7 +119,7 @@ fn attached(aggregate: &Aggregate, grouped: &GroupedWindow<'_>) -> Result<Option
     let calls = aggregate.aggr_expr.iter().zip(names);
     let calls = calls.map(|(call, field)| self::call(call, field.name(), &mut columns));
     let calls = calls.collect::<Result<Vec<_>, _>>()?;
-    let Some(input) = lower(&aggregate.input, Asked { rank: true, time: true })? else {
+    let Some(input) = lower(&aggregate.input, Asked { rank: true, time: true, ..asked })? else {
         return Ok(None);
     };
     if let Some(cause) = input.updates() {

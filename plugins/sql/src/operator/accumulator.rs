@@ -1,9 +1,6 @@
 //! What a call of an aggregate function keeps of the rows of a group.
 
-use millstream_data::{
-    row::{PageRow, RowWriter},
-    types::DataType,
-};
+use millstream_data::{order::Cells, row::RowWriter, types::DataType};
 
 use crate::{
     error::SqlError,
@@ -120,8 +117,13 @@ impl Accumulator {
         })
     }
 
+    /// Whether it keeps a text.
+    pub(super) fn has_text(&self) -> bool {
+        self.text.is_some()
+    }
+
     /// Whether a row counts: its filter is TRUE, and it has a value.
-    pub(super) fn counts(&self, row: &PageRow<'_>) -> bool {
+    pub(super) fn counts(&self, row: &impl Cells) -> bool {
         let is_true = |column: usize| !row.is_null(column) && row.fixed::<1>(column) != [0];
         self.filter.is_none_or(is_true) && self.argument.is_none_or(|column| !row.is_null(column))
     }
@@ -129,7 +131,7 @@ impl Accumulator {
     /// Adds the value of a row that [counts](Self::counts), or takes it back.
     pub(super) fn add(
         &self,
-        row: &PageRow<'_>,
+        row: &impl Cells,
         retract: bool,
         fixed: &mut [u8],
         texts: &mut [Vec<u8>],
@@ -217,7 +219,7 @@ impl Accumulator {
         self.keep(fixed, kept, count.wrapping_add(more));
     }
 
-    fn value(&self, row: &PageRow<'_>, column: usize) -> Bits {
+    fn value(&self, row: &impl Cells, column: usize) -> Bits {
         match self.cell {
             Cell::Whole(1) => Bits(i8::from_le_bytes(row.fixed(column)).into()),
             Cell::Whole(2) => Bits(i16::from_le_bytes(row.fixed(column)).into()),

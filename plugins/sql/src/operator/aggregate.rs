@@ -26,6 +26,9 @@ use crate::{
 /// Bytes of a group that are changed in place, at most, beside its key.
 const IN_PLACE: usize = 512;
 
+/// The number of rows of a group without keys that was emitted in the end.
+const SAID: i64 = -1;
+
 /// What is computed of the rows of each group.
 #[derive(Clone, Debug)]
 pub(super) struct Aggregation {
@@ -82,7 +85,18 @@ impl Aggregation {
     }
 }
 
-/// Folds rows into their groups, and emits what that changes.
+/// What is emitted of groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Emits {
+    /// Each change, when it comes.
+    Changes,
+    /// What they are when the input has ended.
+    Last,
+    /// Then, too: as many rows as each has got, of its keys alone.
+    Rows,
+}
+
+/// Folds rows into their groups, and emits what that changes, or what they are in the end.
 ///
 /// A group is a count of rows, a slot for each call, and behind them the texts that are kept, each with its
 /// length.
@@ -96,6 +110,9 @@ pub(super) struct Aggregate {
     /// Whether groups are changed in place.
     in_place: bool,
     distinct: Vec<Distinct>,
+    emits: Emits,
+    /// The key group that is to be emitted next, once the input has ended.
+    next: u32,
     scratch: Scratch,
 }
 
@@ -122,7 +139,11 @@ struct Held {
 }
 
 impl Aggregate {
-    pub(super) fn open(plan: &Aggregation, states: &mut RowStates) -> Result<Self, TaskError> {
+    pub(super) fn open(
+        plan: &Aggregation,
+        emits: Emits,
+        states: &mut RowStates,
+    ) -> Result<Self, TaskError> {
         let keys = states.keys(&plan.input, &plan.keys, true);
         let fixed = 8 + plan.accumulators.len() * SLOT;
         let key_layout = RowLayout::new(keys.schema());
@@ -142,6 +163,8 @@ impl Aggregate {
             groups,
             in_place,
             distinct,
+            emits,
+            next: states.groups().start,
             scratch,
         })
     }
@@ -184,6 +207,38 @@ impl Aggregate {
         Ok(())
     }
 
+    /// Emits the groups of a key group, which are removed.
+    fn emit_last(
+        &mut self,
+        group: u32,
+        states: &mut RowStates,
+        out: &mut Changes,
+    ) -> Result<(), TaskError> {
+        let Self { plan, keys, results, groups, emits, scratch, .. } = self;
+        let mut said = Ok(());
+        states.drain(*groups, group, keys, |key, value| {
+            if said.is_ok() {
+                said = say(plan, results, (key, value), *emits, scratch, out);
+            }
+        })?;
+        said
+    }
+
+    /// Emits the one group that there is without keys, also if it is of no rows. It stays, so that it is not
+    /// emitted again when the job goes on from here.
+    fn emit_whole(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<(), TaskError> {
+        let Self { plan, keys, results, groups, emits, scratch, .. } = self;
+        keys.take_whole();
+        let mut group = Vec::new();
+        if !states.read(*groups, keys, 0, &mut group)? {
+            group = empty(plan, 0);
+        }
+        if group.first_chunk() != Some(&SAID.to_le_bytes()) {
+            say(plan, results, (keys.row(0), &group), *emits, scratch, out)?;
+        }
+        states.put(*groups, keys, 0, &empty(plan, SAID))
+    }
+
     /// Writes them.
     fn release(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
         let Self { keys, groups, scratch, .. } = self;
@@ -210,7 +265,8 @@ struct Emission<'a> {
     accumulators: &'a [Accumulator],
     before: &'a mut Vec<u8>,
     after: &'a mut Vec<u8>,
-    out: &'a mut Changes,
+    /// Where each change goes, if somebody wants it.
+    out: Option<&'a mut Changes>,
 }
 
 /// What a row does to its group.
@@ -239,7 +295,7 @@ impl Emission<'_> {
             return Err(never_came("aggregation"));
         }
         *rows = after.to_le_bytes();
-        if before > 0 {
+        if before > 0 && self.out.is_some() {
             self.before.clear();
             finish(self.results, self.accumulators, (fixed, texts), self.before);
         }
@@ -248,17 +304,18 @@ impl Emission<'_> {
                 call.add(&taken.row, taken.retract, fixed, texts);
             }
         }
+        if after == 0 {
+            // A row that follows at once begins the group anew: sums of floats may not be quite zero.
+            fixed.fill(0);
+        }
+        let Some(out) = self.out.as_deref_mut() else { return Ok(after == 0) };
         if after > 0 {
             self.after.clear();
             finish(self.results, self.accumulators, (fixed, texts), self.after);
-        } else {
-            // A row that follows at once begins the group anew: sums of floats may not be quite zero.
-            fixed.fill(0);
         }
         if before > 0 && after > 0 && self.before == self.after {
             return Ok(false);
         }
-        let out = &mut *self.out;
         let key = out.keep(taken.key);
         if before > 0 {
             let kind = if after > 0 { RowKind::UpdateBefore } else { RowKind::Delete };
@@ -305,7 +362,7 @@ impl RowFunction for Aggregate {
         if !self.in_place {
             self.hold(states)?;
         }
-        let Self { plan, keys, results, groups, in_place, scratch, .. } = self;
+        let Self { plan, keys, results, groups, in_place, emits, scratch, .. } = self;
         let Scratch { empty, group, before, after, counts, gone, equal, held } = scratch;
         let accumulators = &plan.accumulators[..];
         let calls = accumulators.len();
@@ -315,6 +372,7 @@ impl RowFunction for Aggregate {
             let retract = is_retraction(page, row);
             Taken { row: rows.at(row), retract, counts, key: keys.row(index) }
         };
+        let out = (*emits == Emits::Changes).then_some(out);
         let mut emission = Emission { results, accumulators, before, after, out };
         if !*in_place {
             for (index, group) in equal.of().iter().enumerate() {
@@ -345,6 +403,58 @@ impl RowFunction for Aggregate {
         }
         Ok(end)
     }
+
+    fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
+        if self.emits == Emits::Changes || !states.is_over() {
+            return Ok(true);
+        }
+        if self.plan.keys.is_empty() {
+            return if states.has_whole() {
+                self.emit_whole(states, out).map(|()| true)
+            } else {
+                Ok(true)
+            };
+        }
+        while self.next < states.groups().end {
+            self.emit_last(self.next, states, out)?;
+            self.next += 1;
+            if out.is_large() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Emits a group.
+fn say(
+    plan: &Aggregation,
+    results: &RowLayout,
+    (key, value): (&[u8], &[u8]),
+    emits: Emits,
+    scratch: &mut Scratch,
+    out: &mut Changes,
+) -> Result<(), TaskError> {
+    let Scratch { empty, group, after, .. } = scratch;
+    group.clear();
+    group.extend_from_slice(value);
+    let mut texts = vec![Vec::new(); plan.texts];
+    unpack(group, empty.len(), &mut texts)?;
+    after.clear();
+    finish(results, &plan.accumulators, (group, &texts), after);
+    let (key, result) = (out.keep(key), out.keep(after));
+    let rows = group.first_chunk().map_or(0, |rows| i64::from_le_bytes(*rows));
+    let copies = if emits == Emits::Rows { rows } else { 1 };
+    (0..copies).for_each(|_| out.emit(RowKind::Insert, key, result));
+    Ok(())
+}
+
+/// A group of so many rows, of which nothing is known.
+fn empty(plan: &Aggregation, rows: i64) -> Vec<u8> {
+    let mut group = rows.to_le_bytes().to_vec();
+    group.resize(8 + plan.accumulators.len() * SLOT, 0);
+    pack(&vec![Vec::new(); plan.texts], &mut group);
+    group
 }
 
 /// Puts the texts behind the fixed part of a group.

@@ -55,22 +55,27 @@ impl Ranking {
                 format!("a Top-N of {limit} rows is not supported yet: at most {LIMIT_MAX}");
             return Err(SqlError::new(message));
         }
-        let field = |key: &OrderKey| SortField {
-            field: key.column,
-            direction: if key.descending { Direction::Descending } else { Direction::Ascending },
-            nulls: if key.nulls_first { Nulls::First } else { Nulls::Last },
-        };
-        let fields: Vec<_> = order.iter().map(field).collect();
-        let order = RowOrder::new(input, &RowLayout::new(input), &fields);
         Ok(Self {
             input: input.clone(),
             partition: partition.into(),
-            order: Arc::new(order.map_err(|error| SqlError::new(error.to_string()))?),
+            order: Arc::new(row_order(input, order)?),
             limit: limit as usize,
             rank,
             latest,
         })
     }
+}
+
+/// The order of rows of these columns.
+pub(super) fn row_order(input: &Schema, order: &[OrderKey]) -> Result<RowOrder, SqlError> {
+    let field = |key: &OrderKey| SortField {
+        field: key.column,
+        direction: if key.descending { Direction::Descending } else { Direction::Ascending },
+        nulls: if key.nulls_first { Nulls::First } else { Nulls::Last },
+    };
+    let fields: Vec<_> = order.iter().map(field).collect();
+    RowOrder::new(input, &RowLayout::new(input), &fields)
+        .map_err(|error| SqlError::new(error.to_string()))
 }
 
 /// Keeps the first rows of each partition, in order, and emits how they change.
@@ -82,6 +87,10 @@ pub(super) struct TopN {
     layout: Arc<RowLayout>,
     rank: Arc<RowLayout>,
     first: Values,
+    /// Whether rows are emitted when the input has ended; else each change is when it comes.
+    once: bool,
+    /// The key group that is to be emitted next then.
+    next: u32,
     /// What is kept of the partition at hand.
     kept: Vec<u8>,
     sort_key: Vec<u8>,
@@ -89,7 +98,11 @@ pub(super) struct TopN {
 }
 
 impl TopN {
-    pub(super) fn open(plan: &Ranking, states: &mut RowStates) -> Result<Self, TaskError> {
+    pub(super) fn open(
+        plan: &Ranking,
+        once: bool,
+        states: &mut RowStates,
+    ) -> Result<Self, TaskError> {
         let keys = states.keys(&plan.input, &plan.partition, true);
         let first = states.values("first", &keys, None)?;
         let rank = plan.rank.then(|| Field::new("rank", DataType::Int64));
@@ -99,6 +112,8 @@ impl TopN {
             plan: plan.clone(),
             keys,
             first,
+            once,
+            next: states.groups().start,
             kept: Vec::new(),
             sort_key: Vec::new(),
             row: Vec::new(),
@@ -147,7 +162,7 @@ impl RowFunction for TopN {
         out: &mut Changes,
     ) -> Result<usize, TaskError> {
         let end = self.keys.take(page, start, BATCH)?;
-        let Self { plan, keys, layout, first, kept: bytes, sort_key, row, .. } = self;
+        let Self { plan, keys, layout, first, once, kept: bytes, sort_key, row, .. } = self;
         let rows = PageRows::new(layout, page);
         let rows = rows.map_err(|error| TaskError::new(format!("a page of a Top-N: {error}")))?;
         for (index, number) in keys.rows().iter().enumerate() {
@@ -168,11 +183,35 @@ impl RowFunction for TopN {
             }
             row.clear();
             rows.gather(number, row);
-            emit(plan, bytes, (before, row), out);
+            if !*once {
+                emit(plan, bytes, (before, row), out);
+            }
             insert(plan.limit, bytes, before, (sort_key, row));
             states.put(*first, keys, index, bytes)?;
         }
         Ok(end)
+    }
+
+    fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
+        let Self { plan, keys, first, once, next, .. } = self;
+        if !*once || !states.is_over() {
+            return Ok(true);
+        }
+        while *next < states.groups().end {
+            states.drain(*first, *next, keys, |_, bytes| {
+                for (row, number) in kept(bytes).zip(1_i64..) {
+                    let number = number.to_le_bytes();
+                    let rank = out.keep(if plan.rank { &number } else { &[] });
+                    let row = out.keep(row.row);
+                    out.emit(RowKind::Insert, row, rank);
+                }
+            })?;
+            *next += 1;
+            if out.is_large() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

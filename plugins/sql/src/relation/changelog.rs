@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AggregateCall, JoinKind, Rel, WindowSpec, WindowTime, show::Columns};
+use super::{AggregateCall, Edge, JoinKind, Rel, WindowSpec, WindowTime, show::Columns};
 
 /// The kinds of rows that may come, beside new ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,9 +36,11 @@ impl Rel {
             modes.fold(ChangelogMode::default(), ChangelogMode::or)
         };
         match self {
-            Self::Scan { .. } | Self::Values { .. } | Self::Windows { .. } => {
-                ChangelogMode::default()
-            }
+            Self::Scan { .. }
+            | Self::Values { .. }
+            | Self::Windows { .. }
+            | Self::Over { .. }
+            | Self::Final { .. } => ChangelogMode::default(),
             Self::Steps { .. } | Self::Union(_) | Self::Join { kind: JoinKind::Inner, .. } => {
                 inputs()
             }
@@ -107,6 +109,27 @@ impl Rel {
                 let by = Columns(input.schema()).list(partition);
                 format!("the first {limit} {rows} by [{by}]")
             }
+            Self::Over { input, partition, time, frame, .. } => {
+                let by = Columns(input.schema()).list(partition);
+                match (time, frame.start) {
+                    (None, _) => format!("rows by [{by}], until the input has ended"),
+                    (Some(_), Edge::Start) => {
+                        format!("rows by [{by}], until the watermark passes them, and accumulators")
+                    }
+                    (Some(_), _) => {
+                        format!(
+                            "rows by [{by}], until the watermark passes them, and those around the last"
+                        )
+                    }
+                }
+            }
+            // These emit what they keep.
+            Self::Final { input }
+                if matches!(**input, Self::Aggregate { .. } | Self::TopN { .. }) =>
+            {
+                return None;
+            }
+            Self::Final { .. } => "rows, until the input has ended".to_owned(),
         })
     }
 }

@@ -108,6 +108,15 @@ impl Rel {
                 write!(f, "{}", if *rank { " with rank" } else { "" })?;
                 write!(f, "{}", if *latest { ", the latest of equals" } else { "" })
             }
+            Self::Over { input, partition, order, time, frame, calls } => {
+                let columns = Columns(input.schema());
+                let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
+                let calls: Vec<String> = calls.iter().map(|call| columns.call(call)).collect();
+                write!(f, "Over by [{}] order [{}]", columns.list(partition), order.join(", "))?;
+                write!(f, " {frame} [{}]", calls.join(", "))?;
+                write!(f, "{}", if time.is_some() { " by watermark" } else { " at the end" })
+            }
+            Self::Final { .. } => write!(f, "Final"),
         }
     }
 }

@@ -19,7 +19,7 @@ fn relation(query: &str) -> Rel {
                 let columns = bound.columns.iter();
                 let fields: Vec<(&str, &Type)> =
                     columns.map(|column| (column.name.as_str(), &column.data_type)).collect();
-                made = Some(lower::relation(&bound, &fields).unwrap());
+                made = Some(lower::relation(&bound, &fields, lower::Mode::Streaming).unwrap());
             }
             other => panic!("{other:?}"),
         }

@@ -1,18 +1,20 @@
 //! The states of a function.
 
 use alloc::{vec, vec::Vec};
+use core::ops::Range;
 
-use millstream_data::{row::RowLayout, types::Schema};
+use millstream_data::{hash::SEED, row::RowLayout, types::Schema};
 use millstream_state::{
     Backend, Column, IN_PLACE_MAX, Kind, StateId, StateSpec,
     description::Part,
     list::{elements, frame},
+    time::WATERMARK_MAX,
 };
 
 use super::{EntryKeys, RowKeys};
 use crate::{
     chain::{OpenInfo, TaskError},
-    state::{Contents, KeyedState},
+    state::{Contents, HASH, KeyedState},
 };
 
 /// The keyed states of a function.
@@ -195,6 +197,42 @@ impl RowStates {
         self.state.change(|store, _| store.remove(values.0, &key.batch()))
     }
 
+    /// The key groups of the subtask.
+    pub fn groups(&self) -> Range<u32> {
+        self.state.groups()
+    }
+
+    /// Whether the key without columns, that of all rows of an input without keys, is one of the subtask's.
+    pub fn has_whole(&self) -> bool {
+        self.groups().contains(&self.state.group_of(SEED))
+    }
+
+    /// Whether the input has ended.
+    pub fn is_over(&self) -> bool {
+        self.state.watermark == WATERMARK_MAX
+    }
+
+    /// Removes the values of all keys of a key group, and calls `each` with the row of each key and its value.
+    /// `keys` has the keys afterwards.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub fn drain(
+        &mut self,
+        values: Values,
+        group: u32,
+        keys: &mut RowKeys,
+        mut each: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), TaskError> {
+        keys.clear();
+        self.state.scan_values(values.0, group, |key, value| {
+            keys.push(key, 0);
+            each(key.get(HASH..).unwrap_or(&[]), value);
+        })?;
+        let keys = keys.keys();
+        self.state.change(|store, done| store.remove(values.0, &keys.skip(done)))
+    }
+
     /// Appends a row to the list of each key: they end in `bytes` where `ends` says.
     ///
     /// # Errors
@@ -298,6 +336,7 @@ impl RowStates {
             None => store.remove_entries(maps.0, &key.batch(), map_key),
         })
     }
+
     /// Calls `each` for each key and name, in order, with its number and its value, `initial` if there was none,
     /// to be changed in place.
     ///
