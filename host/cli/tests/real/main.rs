@@ -1,5 +1,6 @@
 //! The real binary on real files.
 
+mod batch;
 mod branches;
 mod changelogs;
 mod failures;
