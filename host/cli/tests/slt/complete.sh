@@ -13,5 +13,5 @@ if [ ! -d "$flink" ]; then
     rm "$flink.tar.gz"
 fi
 javac -d target/flink/classes -cp "$flink/deps/lib/*" host/cli/tests/slt/Flink.java
-MILLSTREAM_FLINK="$PWD/target/flink/classes:$PWD/$flink/deps/lib/*" \
+MILLSTREAM_SLT="$PWD/target/flink/classes:$PWD/$flink/deps/lib/*" \
     cargo test --package millstream-cli --test slt -- "$@"

@@ -1,49 +1,33 @@
 //! A real Flink, whose answers are written into the files.
 
 use std::{
-    ffi::OsStr,
     io::{BufRead, BufReader, Write},
-    path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex},
 };
 
-use sqllogictest::{Runner, default_column_validator, default_normalizer, default_validator};
+use super::Engine;
 
-use super::{Engine, Session};
+/// One that is shared by all files.
+#[derive(Clone)]
+pub(crate) struct Flink(Arc<Mutex<Process>>);
 
-/// Answers all queries of some files with the Flink on this class path, and writes the files anew.
-pub(crate) fn complete(class_path: &OsStr, files: &[PathBuf]) -> ExitCode {
-    let flink = Arc::new(Mutex::new(Flink::start(class_path)));
-    let only = std::env::args().nth(1).unwrap_or_default();
-    for file in files.iter().filter(|file| file.to_string_lossy().contains(&only)) {
-        println!("{}", file.display());
-        let engine = || async { Ok(Session::new(Shared(Arc::clone(&flink)))) };
-        let mut runner = Runner::new(engine);
-        let updated = futures_executor::block_on(runner.update_test_file(
-            file,
-            " ",
-            default_validator,
-            default_normalizer,
-            default_column_validator,
-        ));
-        if let Err(error) = updated {
-            eprintln!("{}: {error}", file.display());
-            return ExitCode::FAILURE;
-        }
+impl Flink {
+    /// That of a class path.
+    pub(crate) fn start(class_path: &str) -> Self {
+        Self(Arc::new(Mutex::new(Process::start(class_path))))
     }
-    ExitCode::SUCCESS
 }
 
 /// The process, see `Flink.java`.
-struct Flink {
+struct Process {
     process: Child,
     scripts: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
-impl Flink {
-    fn start(class_path: &OsStr) -> Self {
+impl Process {
+    fn start(class_path: &str) -> Self {
         let mut process = Command::new("java")
             .args(
                 ["util", "lang", "time"]
@@ -63,19 +47,17 @@ impl Flink {
     }
 }
 
-impl Drop for Flink {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-struct Shared(Arc<Mutex<Flink>>);
-
-impl Engine for Shared {
+impl Engine for Flink {
     fn answer(&mut self, script: &str) -> Result<Vec<String>, String> {
         let mut flink = self.0.lock().map_err(|error| error.to_string())?;
-        let Flink { scripts, answers, .. } = &mut *flink;
+        let Process { scripts, answers, .. } = &mut *flink;
         let sent = write!(scripts, "{}\n{script}", script.chars().count());
         sent.and_then(|()| scripts.flush()).map_err(|error| error.to_string())?;
         let mut changes = Vec::new();

@@ -5,7 +5,8 @@
 //! state, and again with two and `lsm`, but for `-- late` ones: which rows are late depends on what came before.
 //! `${DATA}` is the folder `data` beside the files.
 //!
-//! `host/cli/tests/slt/complete.sh` has a real Flink answer all queries, and writes the files anew.
+//! `host/cli/tests/slt/complete.sh` has a real Flink answer all queries, and writes the files anew. With
+//! `MILLSTREAM_SLT=millstream` the binary's answers are written, so that `git diff` shows what is different.
 
 mod flink;
 
@@ -15,16 +16,25 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use flink::Flink;
 use libtest_mimic::{Arguments, Failed, Trial};
-use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
+use sqllogictest::{
+    DB, DBOutput, DefaultColumnType, Runner, default_column_validator, default_normalizer,
+    default_validator,
+};
 
 /// The folder with the files.
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/slt");
 
 fn main() -> ExitCode {
     let files = files();
-    if let Some(java) = std::env::var_os("MILLSTREAM_FLINK") {
-        return flink::complete(&java, &files);
+    match std::env::var("MILLSTREAM_SLT").as_deref() {
+        Ok("millstream") => return complete(&files, || Millstream),
+        Ok(class_path) => {
+            let flink = Flink::start(class_path);
+            return complete(&files, || flink.clone());
+        }
+        Err(_) => {}
     }
     let trial = |file: PathBuf| {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -40,6 +50,27 @@ fn files() -> Vec<PathBuf> {
         paths.filter(|path| path.extension().is_some_and(|extension| extension == "slt")).collect();
     files.sort();
     files
+}
+
+/// Writes files anew, with the answers of an engine: those whose names have the first argument in them.
+fn complete<E: Engine + 'static>(files: &[PathBuf], engine: impl Fn() -> E) -> ExitCode {
+    let part = std::env::args().nth(1).unwrap_or_default();
+    for file in files.iter().filter(|file| file.to_string_lossy().contains(&part)) {
+        println!("{}", file.display());
+        let mut runner = Runner::new(|| async { Ok(Session::new(engine())) });
+        let updated = futures_executor::block_on(runner.update_test_file(
+            file,
+            " ",
+            default_validator,
+            default_normalizer,
+            default_column_validator,
+        ));
+        if let Err(error) = updated {
+            eprintln!("{}: {error}", file.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 fn run(file: &Path) -> Result<(), Failed> {
