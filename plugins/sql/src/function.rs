@@ -5,6 +5,7 @@
 
 mod arguments;
 mod arithmetic;
+mod calendar;
 mod cast;
 mod condition;
 mod math;
@@ -25,6 +26,7 @@ use datafusion_expr::{
 };
 
 pub(crate) use arithmetic::{Arithmetic, decimal, integer};
+pub(crate) use calendar::{WITH_UNITS, date_and_interval, rounded, with_unit};
 pub(crate) use cast::{cast, checked_cast};
 pub(crate) use time::PROCTIME;
 
@@ -46,8 +48,10 @@ pub(crate) struct Function {
 
 /// All functions.
 pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
-    let families = [text::FUNCTIONS, math::FUNCTIONS, time::FUNCTIONS, condition::FUNCTIONS];
-    families.into_iter().flatten()
+    let times = [time::FUNCTIONS, calendar::FUNCTIONS];
+    let families =
+        [text::FUNCTIONS, math::FUNCTIONS, condition::FUNCTIONS].into_iter().chain(times);
+    families.flatten()
 }
 
 /// Functions of many rows, which plans know in another way: their names, and how they are called.
@@ -84,7 +88,8 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
 /// The names of all functions that run, in small letters, as Flink lists them.
 pub(crate) fn names() -> Vec<String> {
     let of_one_row = all().flat_map(|function| function.names.iter().copied());
-    let names = of_one_row.chain(AGGREGATES.iter().map(|(name, _)| *name));
+    let others = AGGREGATES.iter().chain(WITH_UNITS).map(|(name, _)| *name);
+    let names = of_one_row.chain(others);
     names.map(str::to_lowercase).collect()
 }
 
@@ -249,6 +254,8 @@ mod tests {
                 line(function.doc, &others.collect::<Vec<_>>())
             })
             .collect();
+        one_row.extend(WITH_UNITS.iter().map(|(_, doc)| line(doc, &[])));
+        one_row.push(line("FLOOR(time TO unit), CEIL(time TO unit)", &[]));
         one_row.sort_unstable();
         let many_rows = AGGREGATES.iter().map(|(_, doc)| line(doc, &[]));
         let missing: Vec<_> = MISSING_AGGREGATES.iter().map(|name| format!("`{name}`")).collect();

@@ -6,6 +6,7 @@
 mod accumulator;
 mod aggregate;
 mod distinct;
+mod earliest;
 mod join;
 mod over;
 mod pairs;
@@ -95,6 +96,21 @@ pub(crate) fn top_n(
     let plan = top_n::Ranking::new(input.schema(), partition, order)?;
     let made = move |states: &mut _, _: &_| top_n::TopN::open(&plan, once, states);
     Ok(input.key_by(partition).function("top-n", schema, made))
+}
+
+/// The rows of [`Rel::Earliest`](crate::relation::Rel::Earliest), of `schema`.
+pub(crate) fn earliest(
+    input: RowStream,
+    partition: &[usize],
+    time: usize,
+    schema: Schema,
+) -> RowStream {
+    let (rows, columns) = (input.schema().clone(), partition.to_vec());
+    input.key_by(partition).function("earliest", schema, move |states, _| {
+        RowBuffer::open(&rows, &columns, Until::Time(time), states, |keys, states| {
+            earliest::Earliest::open(&rows, keys, states)
+        })
+    })
 }
 
 /// The rows of [`Rel::Over`](crate::relation::Rel::Over), of `schema`.

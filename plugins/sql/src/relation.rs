@@ -90,6 +90,8 @@ pub(crate) enum Rel {
         /// by event time is kept; else the one that came first.
         latest: bool,
     },
+    /// Of each partition the first row by event time, said when the watermark has reached it.
+    Earliest { input: Box<Self>, partition: Vec<usize>, time: usize },
     /// The rows with a column for each call, of the rows around each.
     Over {
         input: Box<Self>,
@@ -218,7 +220,7 @@ impl Rel {
                 fields.extend(calls.iter().filter_map(|call| call.output.field(&call.name)));
                 fields
             }
-            Self::Final { input } => input.schema().fields,
+            Self::Earliest { input, .. } | Self::Final { input } => input.schema().fields,
         };
         let schema = Schema::new(fields);
         if self.updates().is_some() { schema.with_row_kinds() } else { schema }
@@ -233,6 +235,7 @@ impl Rel {
             | Self::Aggregate { input, .. }
             | Self::Windows { input, .. }
             | Self::TopN { input, .. }
+            | Self::Earliest { input, .. }
             | Self::Over { input, .. }
             | Self::Final { input } => vec![input],
             Self::Join { left, right, .. } => vec![left, right],
@@ -246,6 +249,7 @@ impl Rel {
             Self::Scan { .. }
             | Self::Values { .. }
             | Self::Windows { .. }
+            | Self::Earliest { .. }
             | Self::Over { .. }
             | Self::Final { .. } => None,
             Self::Steps { input, .. } => input.updates(),

@@ -67,6 +67,8 @@ pub enum Kind {
 
 /// STRING.
 pub(crate) const STRING: Kind = Kind::Varchar(MAX_LENGTH);
+/// BYTES
+pub(crate) const BYTES: Kind = Kind::Varbinary(MAX_LENGTH);
 
 impl Type {
     /// The type of values that may be NULL.

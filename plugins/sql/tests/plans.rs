@@ -50,7 +50,7 @@ fn the_last_row_by_event_time_is_the_one_that_came_last() {
     assert!(latest("(SELECT k, ts AS t FROM e WHERE k > 1) x", "x.t DESC", "rn <= 1"));
     assert!(latest("(SELECT k, ts AS t FROM e UNION ALL SELECT k, ts FROM e)", "t DESC", "rn = 1"));
     for (from, order, rest) in [
-        ("e", "ts", "rn = 1"),
+        ("e", "ts", "rn <= 2"),
         ("e", "ts DESC", "rn <= 2"),
         ("e", "ts DESC, other", "rn = 1"),
         ("e", "other DESC", "rn = 1"),
@@ -61,6 +61,44 @@ fn the_last_row_by_event_time_is_the_one_that_came_last() {
     ] {
         assert!(!latest(from, order, rest), "{from} {order} {rest}");
     }
+}
+
+/// As in Flink: rows are only ever added.
+#[test]
+fn the_first_row_by_event_time_is_said_when_the_watermark_has_reached_it() {
+    let table = "CREATE TABLE e (k INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) \
+         WITH ('connector' = 'datagen'); CREATE TABLE out (k INT, rn BIGINT) WITH ('connector' = 'socket', \
+         'hostname' = 'localhost', 'port' = '1');";
+    let query = "SELECT k, rn FROM (SELECT k, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts) AS rn FROM e) \
+         WHERE rn = 1";
+    assert_eq!(
+        plan(&format!("{table}{query}")),
+        "Project [k, $rank AS rn]\n  Project [k, ts, 1 AS $rank]\n    Earliest by [k] of ts\n      Scan e [k, ts] \
+         watermark ts of ts\n"
+    );
+}
+
+#[test]
+fn rows_around_each_row() {
+    let table = "CREATE TABLE e (k INT, v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) \
+         WITH ('connector' = 'datagen');";
+    let query = "SELECT k, SUM(v) OVER w, MAX(v) OVER w, ROW_NUMBER() OVER (ORDER BY ts) FROM e WINDOW w AS \
+         (PARTITION BY k ORDER BY ts ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)";
+    assert_eq!(
+        plan(&format!("{table}{query}")),
+        "Project [k, $over0 AS EXPR$1, $over1 AS EXPR$2, $rank AS EXPR$3]\n  Over by [] order [ts] ROWS \
+         UNBOUNDED PRECEDING TO CURRENT ROW [COUNT(*) AS $rank] by watermark\n    Over by [k] order [ts] ROWS 2 \
+         PRECEDING TO CURRENT ROW [SUM(v) AS $over0, MAX(v) AS $over1] by watermark\n      Scan e [k, v, ts] \
+         watermark ts of ts\n"
+    );
+    let batch = "SET 'execution.runtime-mode' = 'batch';";
+    let query = "SELECT k, AVG(s) OVER (ORDER BY s) FROM (SELECT k, SUM(v) AS s FROM e GROUP BY k)";
+    assert_eq!(
+        plan(&format!("{batch}{table}{query}")),
+        "Project [k, $over0 AS EXPR$1]\n  Over by [] order [s] RANGE UNBOUNDED PRECEDING TO CURRENT ROW [AVG(s) \
+         AS $over0] at the end\n    Project [k, $agg0 AS s]\n      Final\n        Aggregate by [k] [SUM(v) AS \
+         $agg0]\n          Scan e [k, v]\n"
+    );
 }
 
 const TABLES: &str = "CREATE TABLE a (id BIGINT, x INT, r ROW<s STRING, t INT>) \

@@ -210,7 +210,34 @@ fn what_is_missing_is_named() {
             "SELECT LISTAGG(channel) FROM bid",
             "LISTAGG is an aggregate function, which is not supported yet",
         ),
-        ("SELECT SUM(price) OVER (ORDER BY price) FROM bid", "SUM OVER is not supported yet"),
+        (
+            "SELECT SUM(price) OVER (ORDER BY price) FROM bid",
+            "OVER of a table that may go on is in the order of the event time of a table, ascending, and of nothing \
+             else: SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+        ),
+        (
+            "SELECT SUM(price) OVER () FROM bid",
+            "OVER of a table that may go on needs ORDER BY, by the event time of a table: SET \
+             'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+        ),
+        (
+            "SELECT SUM(DISTINCT price) OVER (ORDER BY price) FROM bid",
+            "SUM(DISTINCT …) OVER is not supported yet",
+        ),
+        ("SELECT SUM(price) OVER w FROM bid", "there is no window `w` here (line 3, column 24)"),
+        (
+            "SELECT SUM(price) OVER (ORDER BY price ROWS BETWEEN 1 PRECEDING AND 2 PRECEDING) FROM bid",
+            "the frame of OVER ends before it begins",
+        ),
+        (
+            "SET 'execution.runtime-mode' = 'batch'; SELECT SUM(price) OVER (ORDER BY price RANGE INTERVAL '1' \
+             DAY PRECEDING) FROM bid",
+            "RANGE with an interval needs ORDER BY one time, ascending: use ROWS for other orders",
+        ),
+        (
+            "SELECT price FROM bid WHERE SUM(price) OVER () > 1",
+            "SUM OVER may stand in SELECT, but not here",
+        ),
         ("SELECT RANK() OVER (ORDER BY price) FROM bid", "RANK OVER is not supported yet"),
         (
             "SELECT DENSE_RANK() OVER (ORDER BY price) FROM bid",
@@ -226,7 +253,8 @@ fn what_is_missing_is_named() {
         (
             "SELECT ROW_NUMBER() OVER (ORDER BY price) FROM bid",
             "ROW_NUMBER of all rows is not supported: keep the first ones of each partition, with \
-             `WHERE rn <= 10` for instance in the query around this one (line 3, column 8)",
+             `WHERE rn <= 10` for instance in the query around this one, or order them by the event time of a \
+             table (line 3, column 8)",
         ),
         (
             "SELECT ROW_NUMBER() OVER (ORDER BY price), ROW_NUMBER() OVER (ORDER BY auction) FROM bid",

@@ -28,6 +28,7 @@ const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/slt");
 
 fn main() -> ExitCode {
     let files = files();
+    build_library();
     match std::env::var("MILLSTREAM_SLT").as_deref() {
         Ok("millstream") => return complete(&files, || Millstream),
         Ok(class_path) => {
@@ -41,6 +42,19 @@ fn main() -> ExitCode {
         Trial::test(name, move || run(&file))
     };
     libtest_mimic::run(&Arguments::from_args(), files.into_iter().map(trial).collect()).exit_code()
+}
+
+/// Builds what the binary loads for scripts beside it, with the same profile.
+fn build_library() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", "millstream-sql"]).current_dir(FILES);
+    if Path::new(env!("CARGO_BIN_EXE_millstream"))
+        .parent()
+        .is_some_and(|at| at.ends_with("release"))
+    {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo runs").success(), "the library of scripts is built");
 }
 
 fn files() -> Vec<PathBuf> {

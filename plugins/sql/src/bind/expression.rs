@@ -316,21 +316,21 @@ impl Scope<'_> {
             }
             Some(_) => return Err(SqlError::at(part, "ESCAPE takes one character")),
         };
-        if escape_char.is_some_and(|escape| escape != '\\') {
-            return Err(SqlError::at(
-                part,
-                "ESCAPE with another character than `\\` is not supported yet",
-            ));
-        }
         let nullable = text.data_type.nullable || like.data_type.nullable;
         let (text, mut like) = (coerce::widen(text, STRING), coerce::widen(like, STRING));
         // The kernel takes a backslash for an escape, which it is not in Flink unless one says so.
-        if let (None, Expr::Literal(ScalarValue::Utf8View(Some(pattern)), _)) =
-            (escape_char, &mut like.expr)
-        {
-            *pattern = pattern.replace('\\', "\\\\");
+        match (escape_char, &mut like.expr) {
+            (Some('\\'), _) => {}
+            (escape, Expr::Literal(ScalarValue::Utf8View(Some(pattern)), _)) => {
+                *pattern = with_backslash(pattern, escape);
+            }
+            (None, _) => {}
+            (Some(_), _) => {
+                let message = "ESCAPE is not supported yet where the pattern is no constant";
+                return Err(SqlError::at(part, message));
+            }
         }
-        let like = Like::new(negated, Box::new(text.expr), Box::new(like.expr), escape_char, false);
+        let like = Like::new(negated, Box::new(text.expr), Box::new(like.expr), None, false);
         Ok(boolean(Expr::Like(like), nullable))
     }
 
@@ -392,8 +392,35 @@ impl Scope<'_> {
             ast::CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => {
                 call(name, vec![self.bind(expr)?], part)
             }
-            _ => Err(unsupported(part)),
+            ast::CeilFloorKind::DateTimeField(unit) => {
+                let unit = unit.to_string().to_uppercase();
+                function::rounded(self.bind(expr)?, &unit, name == "CEIL")
+                    .map_err(|message| SqlError::at(part, format!("{name}: {message}")))
+            }
+            ast::CeilFloorKind::Scale(_) => Err(unsupported(part)),
         }
+    }
+
+    /// A call with a unit of time in front: `TIMESTAMPADD(DAY, 1, ts)`.
+    fn with_unit(
+        &self,
+        name: &str,
+        arguments: &[FunctionArg],
+        part: &ast::Expr,
+    ) -> Result<Bound, SqlError> {
+        use FunctionArgExpr::Expr as Given;
+        let wrong = |message| SqlError::at(part, format!("{name}: {message}"));
+        let Some((FunctionArg::Unnamed(Given(ast::Expr::Identifier(unit))), given)) =
+            arguments.split_first()
+        else {
+            return Err(wrong("its first argument is a unit of time, DAY for instance".to_owned()));
+        };
+        let bind = |argument: &FunctionArg| match argument {
+            FunctionArg::Unnamed(Given(expr)) => self.bind(expr),
+            _ => Err(unsupported(argument)),
+        };
+        let given = given.iter().map(bind).collect::<Result<_, _>>()?;
+        function::with_unit(name, &unit.value.to_uppercase(), given).map_err(wrong)
     }
 
     fn function(&self, function: &ast::Function, part: &ast::Expr) -> Result<Bound, SqlError> {
@@ -410,6 +437,11 @@ impl Scope<'_> {
         }
         let arguments = match &function.args {
             FunctionArguments::None => Vec::new(),
+            FunctionArguments::List(list)
+                if function::WITH_UNITS.iter().any(|(with, _)| *with == name) =>
+            {
+                return self.with_unit(&name, &list.args, part);
+            }
             FunctionArguments::List(list) => {
                 let argument = |argument: &FunctionArg| match argument {
                     FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => self.bind(expr),
@@ -425,6 +457,21 @@ impl Scope<'_> {
 
 fn unsupported(part: &(impl Place + std::fmt::Display)) -> SqlError {
     SqlError::at(part, format!("`{part}` is not supported yet"))
+}
+
+/// A pattern of LIKE with backslashes in place of another escape, or of none.
+fn with_backslash(pattern: &str, escape: Option<char>) -> String {
+    let mut made = String::new();
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        let is_escape = Some(character) == escape;
+        let literal = if is_escape { characters.next() } else { None };
+        if is_escape || character == '\\' {
+            made.push('\\');
+        }
+        made.push(literal.unwrap_or(character));
+    }
+    made
 }
 
 fn boolean(expr: Expr, nullable: bool) -> Bound {

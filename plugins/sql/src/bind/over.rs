@@ -102,7 +102,9 @@ impl Scope<'_> {
                 format!("{name} with FILTER and OVER is not supported yet"),
             ));
         }
-        let of = self.aggregate_of(name, part)?;
+        let of = self
+            .aggregate_of(name, part)
+            .map_err(|_| SqlError::at(part, format!("{name} OVER is not supported yet")))?;
         let (argument, distinct) = self.argument(name, &function.args, part)?;
         if distinct {
             let message = format!("{name}(DISTINCT …) OVER is not supported yet");

@@ -313,11 +313,35 @@ fn split_index(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, Strin
 /// The expression of a call, which must be constant.
 fn expression(argument: &Bound) -> Result<Regex, String> {
     let pattern = constant_text(argument).ok_or("the expression must be a constant text")?;
-    Regex::new(pattern).map_err(|error| {
+    Regex::new(&java(pattern)).map_err(|error| {
         let said = error.to_string();
         let reason = said.lines().last().unwrap_or_default().trim_start_matches("error: ");
         format!("the regular expression '{pattern}' is not supported ({reason})")
     })
+}
+
+/// An expression of Java's as one of ours: there its classes are of ASCII.
+fn java(pattern: &str) -> String {
+    let mut made = String::new();
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        let escaped = if character == '\\' { characters.next() } else { None };
+        made.push_str(match escaped {
+            Some('w') => "[0-9A-Za-z_]",
+            Some('W') => "[^0-9A-Za-z_]",
+            Some('d') => "[0-9]",
+            Some('D') => "[^0-9]",
+            Some('s') => r"[ \t\n\x0B\f\r]",
+            Some('S') => r"[^ \t\n\x0B\f\r]",
+            Some('b') => r"(?-u:\b)",
+            escaped => {
+                made.push(character);
+                made.extend(escaped);
+                continue;
+            }
+        });
+    }
+    made
 }
 
 fn regexp_extract(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
@@ -376,6 +400,19 @@ fn regexp(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn classes_of_expressions_are_of_ascii() {
+        let found = |pattern: &str, text: &str| {
+            let found = Regex::new(&java(pattern)).unwrap().find(text).map(|found| found.range());
+            found.map(|range| text[range].to_owned())
+        };
+        assert_eq!(found(r"\w+", "ä1x"), Some("1x".into()));
+        assert_eq!(found(r"[\w-]+", "ä1-x"), Some("1-x".into()));
+        assert_eq!(found(r"[^\W1]+", "ä1x"), Some("x".into()));
+        assert_eq!(found(r"\bx", "äx"), Some("x".into()));
+        assert_eq!(found(r"\d\.\\\s", r"1.\ "), Some(r"1.\ ".into()));
+    }
 
     #[test]
     fn parts_of_text_are_flinks() {

@@ -11,12 +11,12 @@ use millstream_data::calendar::{date_of_days, day_of_year};
 
 use super::{
     Function,
-    arguments::{Rows, constant_text, count, text},
+    arguments::{constant_text, count},
     of, prepared, volatile,
 };
 use crate::{
     bind::{Bound, widen},
-    time::{DAY, Pattern, parse_timestamp},
+    time::{DAY, Pattern},
     types::{Kind, STRING, Type},
 };
 
@@ -30,7 +30,6 @@ macro_rules! parts {
                 bind: date_format,
             },
             Function { names: &[PROCTIME], doc: "PROCTIME()", bind: processing_time },
-            Function { names: &["TO_TIMESTAMP"], doc: "TO_TIMESTAMP(text)", bind: to_timestamp },
         ]
     };
 }
@@ -124,18 +123,5 @@ fn date_format(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, Strin
             made.append_value(&text);
         }
         Ok(Arc::new(made.finish()) as ArrayRef)
-    }))
-}
-
-/// What is no time becomes NULL.
-fn to_timestamp(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
-    count(&arguments, 1..=1)?;
-    let arguments = arguments.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let result = Type::nullable(Kind::Timestamp(3));
-    Ok(prepared(name, String::new(), arguments, result, |arrays, rows| {
-        let values = Rows::new(arrays);
-        let time = |row| parse_timestamp(values.text(0, row)?).map(|micros| micros / 1000 * 1000);
-        let made: TimestampMicrosecondArray = (0..rows).map(time).collect();
-        Ok(Arc::new(made) as ArrayRef)
     }))
 }

@@ -114,6 +114,9 @@ impl<'a> Streams<'a> {
                 whole.ok_or_else(|| SqlError::new("the query has no rows: nothing is read"))
             }
             Rel::Aggregate { .. } | Rel::TopN { .. } => self.changing(relation, schema, false),
+            Rel::Earliest { input, partition, time } => {
+                Ok(operator::earliest(self.stream(input)?, partition, *time, schema))
+            }
             Rel::Over { input, partition, order, time, frame, calls } => {
                 let over = operator::Around { order, time: *time, frame: *frame, calls };
                 operator::over(self.stream(input)?, partition, over, schema)

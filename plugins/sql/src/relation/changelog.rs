@@ -39,6 +39,7 @@ impl Rel {
             Self::Scan { .. }
             | Self::Values { .. }
             | Self::Windows { .. }
+            | Self::Earliest { .. }
             | Self::Over { .. }
             | Self::Final { .. } => ChangelogMode::default(),
             Self::Steps { .. } | Self::Union(_) | Self::Join { kind: JoinKind::Inner, .. } => {
@@ -108,6 +109,10 @@ impl Rel {
                 let rows = if *limit == 1 { "row" } else { "rows" };
                 let by = Columns(input.schema()).list(partition);
                 format!("the first {limit} {rows} by [{by}]")
+            }
+            Self::Earliest { input, partition, .. } => {
+                let by = Columns(input.schema()).list(partition);
+                format!("rows by [{by}], until the watermark passes them, and which have been said")
             }
             Self::Over { input, partition, time, frame, .. } => {
                 let by = Columns(input.schema()).list(partition);

@@ -108,6 +108,10 @@ impl Rel {
                 write!(f, "{}", if *rank { " with rank" } else { "" })?;
                 write!(f, "{}", if *latest { ", the latest of equals" } else { "" })
             }
+            Self::Earliest { input, partition, time } => {
+                let columns = Columns(input.schema());
+                write!(f, "Earliest by [{}] of {}", columns.list(partition), columns.name(*time))
+            }
             Self::Over { input, partition, order, time, frame, calls } => {
                 let columns = Columns(input.schema());
                 let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
