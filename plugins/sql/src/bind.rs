@@ -16,6 +16,7 @@ mod rank;
 mod scan;
 mod select;
 mod subquery;
+mod using;
 mod values;
 mod window;
 
@@ -68,6 +69,8 @@ pub struct Column {
     pub cells: Cells,
     /// Of what type.
     pub data_type: Type,
+    /// Whether it is found only with its table in front: USING has made one column of it and another's.
+    pub qualified: bool,
 }
 
 /// Where the values of a column are.
@@ -85,8 +88,9 @@ impl Relation {
     /// # Errors
     /// If there is none, or there are several.
     pub fn column(&self, table: Option<&Ident>, name: &Ident) -> Result<&Column, SqlError> {
-        let of_table = |column: &&Column| {
-            table.is_none_or(|table| column.table.as_deref() == Some(&table.value))
+        let of_table = |column: &&Column| match table {
+            None => !column.qualified,
+            Some(table) => column.table.as_deref() == Some(&table.value),
         };
         let mut found = self.columns.iter().filter(of_table).filter(|c| c.name == name.value);
         match (found.next(), found.next()) {

@@ -68,7 +68,7 @@ pub(crate) enum Rel {
     Join {
         left: Box<Self>,
         right: Box<Self>,
-        /// Columns of the left, and of the right, of the same type. There is one at least.
+        /// Columns of the left, and of the right, of the same type. Without one all rows have the same key.
         keys: Vec<(usize, usize)>,
         kind: JoinKind,
         /// What else is true of two rows that match, over the columns of the left one, then of the right one. An

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use datafusion_common::Column as PlanColumn;
-use datafusion_expr::{Expr, JoinType, LogicalPlanBuilder};
-use sqlparser::ast::{
-    Ident, Join, JoinConstraint, JoinOperator, TableAlias, TableFactor, TableWithJoins,
-};
+use datafusion_expr::{Expr, JoinType, LogicalPlanBuilder, lit};
+use sqlparser::ast::{Ident, Join, JoinOperator, TableAlias, TableFactor, TableWithJoins};
 
 use super::{
-    Binder, Cells, Relation, expression::Scope, planning, scan, select::unsupported,
+    Binder, Cells, Relation,
+    expression::Scope,
+    planning, scan,
+    select::unsupported,
+    using::{Common, Matching},
     window::TableCall,
 };
 use crate::{
@@ -26,12 +28,15 @@ impl Binder<'_> {
             let mut relation = self.factor(&tables.relation)?;
             for join in &tables.joins {
                 let right = self.factor(&join.relation)?;
-                let (kind, condition) = parts(join)?;
-                relation = relation.joined(right, kind, condition, &join.relation)?;
+                let (kind, matching) = parts(join)?;
+                relation = relation.joined(right, kind, matching, &join.relation)?;
             }
             whole = Some(match whole {
                 None => relation,
-                Some(others) => others.joined(relation, JoinType::Inner, None, &tables.relation)?,
+                Some(others) => {
+                    let kind = JoinType::Inner;
+                    others.joined(relation, kind, Matching::All, &tables.relation)?
+                }
             });
         }
         whole.ok_or_else(|| SqlError::new("FROM names no table"))
@@ -112,36 +117,31 @@ impl Binder<'_> {
     }
 }
 
-/// What kind of join it is, and its condition, if it has one.
-fn parts(join: &Join) -> Result<(JoinType, Option<&sqlparser::ast::Expr>), SqlError> {
+/// What kind of join it is, and which rows match.
+fn parts(join: &Join) -> Result<(JoinType, Matching<'_>), SqlError> {
     use JoinOperator::{CrossJoin, FullOuter, Inner, Left, LeftOuter, Right, RightOuter};
     let (kind, constraint, name) = match &join.join_operator {
         JoinOperator::Join(constraint) | Inner(constraint) => (JoinType::Inner, constraint, "JOIN"),
-        CrossJoin(constraint) => (JoinType::Inner, constraint, "CROSS JOIN"),
+        CrossJoin(_) => return Ok((JoinType::Inner, Matching::All)),
         Left(constraint) | LeftOuter(constraint) => (JoinType::Left, constraint, "LEFT JOIN"),
         Right(constraint) | RightOuter(constraint) => (JoinType::Right, constraint, "RIGHT JOIN"),
         FullOuter(constraint) => (JoinType::Full, constraint, "FULL JOIN"),
         _ => return Err(unsupported(&join.relation, "this kind of join")),
     };
-    match constraint {
-        JoinConstraint::On(condition) => Ok((kind, Some(condition))),
-        JoinConstraint::None if kind == JoinType::Inner => Ok((kind, None)),
-        JoinConstraint::None => {
-            let message = format!("{name} needs a condition: add ON");
-            Err(SqlError::at(&join.relation, message))
-        }
-        JoinConstraint::Using(_) => Err(unsupported(&join.relation, &format!("{name} … USING"))),
-        JoinConstraint::Natural => Err(unsupported(&join.relation, &format!("NATURAL {name}"))),
-    }
+    let matching = Matching::of(constraint)?.ok_or_else(|| {
+        let message = format!("{name} needs a condition: add ON");
+        SqlError::at(&join.relation, message)
+    })?;
+    Ok((kind, matching))
 }
 
 impl Relation {
-    /// The rows of a join with those of another, by a condition on both; `part` is the other one.
+    /// The rows of a join with those of another that match; `part` is the other one.
     fn joined(
         self,
         right: Self,
         kind: JoinType,
-        condition: Option<&sqlparser::ast::Expr>,
+        matching: Matching<'_>,
         part: &impl Place,
     ) -> Result<Self, SqlError> {
         let names = self.columns.iter().filter_map(|column| column.table.as_deref());
@@ -151,17 +151,19 @@ impl Relation {
             return Err(SqlError::at(part, message));
         }
         let right = right.apart(&self)?;
+        let common = Common::of(&matching, [&self, &right], part)?;
         let (left, right_plan) = (Arc::clone(&self.plan), right.plan.as_ref().clone());
         let width = self.columns.len();
         let columns = self.columns.into_iter().chain(right.columns).collect();
         // Names and types of both; the plan counts only when it has the condition.
         let mut whole = Self { plan: Arc::clone(&left), columns };
-        let condition = match condition {
-            Some(condition) => {
+        let condition = match matching {
+            Matching::On(condition) => {
                 let rows = Scope { relation: &whole, calls: None, around: None };
                 Some(rows.condition(condition, "ON")?)
             }
-            None => None,
+            // A plan of an outer join has a condition.
+            _ => Common::condition(&common).or((kind != JoinType::Inner).then(|| lit(true))),
         };
         let plan = LogicalPlanBuilder::from(left)
             .join_on(right_plan, kind, condition)
@@ -176,7 +178,7 @@ impl Relation {
         for (i, column) in whole.columns.iter_mut().enumerate() {
             column.data_type.nullable |= if i < width { pads_left } else { pads_right };
         }
-        Ok(Self { plan: Arc::new(plan), ..whole })
+        Self { plan: Arc::new(plan), ..whole }.with_common(&common, (kind, width), part)
     }
 
     /// The same rows in a plan none of whose columns is called like one of another's.

@@ -2,7 +2,9 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use datafusion_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, utils::split_conjunction};
+use datafusion_expr::{
+    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, lit, utils::split_conjunction,
+};
 use sqlparser::ast::{self, BinaryOperator, Query, Select, SelectItem, SetExpr, UnaryOperator};
 
 use super::{
@@ -107,12 +109,8 @@ impl Binder<'_> {
             correlated.push(wanted.expr.eq(item.expr));
         }
         if correlated.is_empty() {
-            let message = format!(
-                "{} of a subquery that is not about the rows around it is not supported: add a condition such \
-                 as `a.id = b.id` to it",
-                found.name()
-            );
-            return Err(SqlError::at(found.subquery, message));
+            // A plan has a condition.
+            correlated.push(lit(true));
         }
         let kind = if found.negated { JoinType::LeftAnti } else { JoinType::LeftSemi };
         let plan = LogicalPlanBuilder::from(rows.plan)

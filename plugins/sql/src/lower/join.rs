@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion_common::{DFSchema, NullEquality, ScalarValue};
 use datafusion_expr::{
-    BinaryExpr, Expr, Join, JoinType, Operator,
+    BinaryExpr, Expr, Join, JoinType, Operator, lit,
     utils::{conjunction, find_valid_equijoin_key_pair, split_conjunction_owned},
 };
 use datafusion_physical_expr::{
@@ -31,14 +31,9 @@ pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
     for condition in join.filter.clone().map(split_conjunction_owned).unwrap_or_default() {
         match sides(&condition, left_schema, right_schema)? {
             Some(sides) => equal.push(sides),
+            None if condition == lit(true) => {}
             None => rest.push(condition),
         }
-    }
-    if equal.is_empty() {
-        return Err(SqlError::new(
-            "a join without an equality of its two sides is not supported: add a condition such as \
-             `a.id = b.id`",
-        ));
     }
     let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = equal.into_iter().unzip();
     let (left, left_at) = keyed(left, &left_keys, left_schema)?;
