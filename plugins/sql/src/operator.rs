@@ -8,6 +8,7 @@ mod aggregate;
 mod distinct;
 mod join;
 mod pairs;
+mod timed;
 mod top_n;
 mod values;
 mod windows;
@@ -23,6 +24,7 @@ use millstream_dataflow::{
 };
 use millstream_state::window::{Cumulating, Sliding, Tumbling, WindowError};
 
+pub(crate) use timed::{Intervals, interval_join};
 pub(crate) use top_n::Order;
 pub(crate) use values::values;
 

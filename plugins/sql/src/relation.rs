@@ -2,6 +2,7 @@
 
 mod changelog;
 mod show;
+mod timed;
 mod window;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use millstream_data::types::{DataType, Field, Schema};
 
 pub(crate) use show::Explained;
+pub(crate) use timed::Timed;
 pub(crate) use window::{Watermark, WindowSpec, WindowTime};
 
 use crate::{calc::Step, parse::CreateTable, types::Type};
@@ -88,6 +90,8 @@ pub(crate) enum Rel {
         /// by event time is kept; else the one that came first.
         latest: bool,
     },
+    /// Rows of an operator that goes by event time.
+    Timed(Box<Timed>),
 }
 
 /// A column that is made of the rows of a group.
@@ -184,14 +188,8 @@ impl Rel {
                 apart(grouped(input, *keys, calls), vec![bound(start), bound(end)])
             }
             Self::Join { left, kind, .. } if !kind.has_pairs() => left.schema().fields,
-            Self::Join { left, right, kind, .. } => {
-                let [pads_left, pads_right] = kind.pads();
-                let of = |rel: &Self, pads| {
-                    let schema = rel.schema();
-                    if pads { nullable(schema).fields } else { schema.fields }
-                };
-                apart(of(left, pads_left), of(right, pads_right))
-            }
+            Self::Join { left, right, kind, .. } => joined(left, right, *kind),
+            Self::Timed(timed) => timed.fields(),
             Self::TopN { input, rank, .. } => {
                 let mut fields = input.schema().fields;
                 fields.extend(rank.then(|| Field::new(RANK, DataType::Int64)));
@@ -212,6 +210,7 @@ impl Rel {
             | Self::Windows { input, .. }
             | Self::TopN { input, .. } => vec![input],
             Self::Join { left, right, .. } => vec![left, right],
+            Self::Timed(timed) => timed.inputs(),
         }
     }
 
@@ -219,7 +218,7 @@ impl Rel {
     /// says it. `None` if rows are only ever added.
     pub(crate) fn updates(&self) -> Option<&'static str> {
         match self {
-            Self::Scan { .. } | Self::Values { .. } | Self::Windows { .. } => None,
+            Self::Scan { .. } | Self::Values { .. } | Self::Windows { .. } | Self::Timed(_) => None,
             Self::Steps { input, .. } => input.updates(),
             Self::Union(inputs) => inputs.iter().find_map(Self::updates),
             Self::Aggregate { keys: 0, .. } => Some("an aggregate function without GROUP BY"),
@@ -307,6 +306,16 @@ pub(crate) fn over(
         Some(made.ok()?.data)
     };
     expressions.iter().map(below).collect()
+}
+
+/// The columns of pairs.
+fn joined(left: &Rel, right: &Rel, kind: JoinKind) -> Vec<Field> {
+    let [pads_left, pads_right] = kind.pads();
+    let of = |rel: &Rel, pads| {
+        let schema = rel.schema();
+        if pads { nullable(schema).fields } else { schema.fields }
+    };
+    apart(of(left, pads_left), of(right, pads_right))
 }
 
 /// The keys of groups, and a column for each call.

@@ -7,7 +7,9 @@ use datafusion_common::{
 use datafusion_expr::{Expr, LogicalPlan};
 
 use super::{
-    Bound, Relation, planning,
+    Bound, Relation,
+    interval::is_interval_join,
+    planning,
     scan::{scan, scan_of},
     window::{Bounds, window_of},
 };
@@ -20,7 +22,7 @@ use crate::{
 
 /// Whether a column of a plan that was just bound is the event time of a table's rows: the column
 /// that the table has its WATERMARK for, or the last moment of a window, passed on as it is. It is
-/// a time like any other behind a join, an aggregate, or where windows are made of it.
+/// a time like any other behind a join that does not go by time, an aggregate, or where windows are made of it.
 pub(super) fn is_event_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
     if let Some((bounds, origin)) = window_of(plan, column) {
         return bounds == Bounds::Time && origin.windowed().is_none_or(|window| !window.processing);
@@ -39,6 +41,11 @@ pub(super) fn is_event_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
             }
         }
         LogicalPlan::Filter(filter) => is_event_time(&filter.input, column),
+        LogicalPlan::Join(join) if is_interval_join(join) => {
+            let sides = [&join.left, &join.right];
+            let side = sides.into_iter().find(|side| side.schema().has_column(column));
+            side.is_some_and(|side| is_event_time(side, column))
+        }
         LogicalPlan::Union(union) => union.inputs.iter().all(|input| {
             let (table, field) = input.schema().qualified_field(at);
             is_event_time(input, &PlanColumn::new(table.cloned(), field.name()))

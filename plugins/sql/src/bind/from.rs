@@ -9,6 +9,7 @@ use sqlparser::ast::{Ident, Join, JoinOperator, TableAlias, TableFactor, TableWi
 use super::{
     Binder, Cells, Relation,
     expression::Scope,
+    interval::by_time,
     planning, scan,
     select::unsupported,
     using::{Common, Matching},
@@ -160,7 +161,8 @@ impl Relation {
         let condition = match matching {
             Matching::On(condition) => {
                 let rows = Scope { relation: &whole, calls: None, around: None };
-                Some(rows.condition(condition, "ON")?)
+                let condition = rows.condition(condition, "ON")?;
+                Some(by_time(condition, [&left, &right_plan]))
             }
             // A plan of an outer join has a condition.
             _ => Common::condition(&common).or((kind != JoinType::Inner).then(|| lit(true))),

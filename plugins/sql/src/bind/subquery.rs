@@ -3,7 +3,8 @@
 use std::{cell::RefCell, sync::Arc};
 
 use datafusion_expr::{
-    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, lit, utils::split_conjunction,
+    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, lit,
+    utils::{conjunction, split_conjunction, split_conjunction_owned},
 };
 use sqlparser::ast::{self, BinaryOperator, Query, Select, SelectItem, SetExpr, UnaryOperator};
 
@@ -11,7 +12,7 @@ use super::{
     Binder, Bound, Relation,
     aggregate::Calls,
     expression::{Scope, pair},
-    planning,
+    interval, planning,
 };
 use crate::error::{Place, SqlError};
 
@@ -77,15 +78,20 @@ impl Binder<'_> {
         let (mut selected, mut correlated) = (relation, Vec::new());
         let (with, without): (Vec<_>, Vec<_>) =
             parts.into_iter().partition(|part| Matching::of(part).is_some());
+        let mut own = Vec::new();
         for part in without {
             let rows = Scope { relation: &selected, calls: None, around };
             let bound = rows.condition(part, "WHERE")?;
             let schema = selected.plan.schema();
             if bound.column_refs().into_iter().all(|column| schema.has_column(column)) {
-                selected = selected.filtered(bound)?;
+                own.extend(split_conjunction_owned(bound));
             } else {
                 correlated.push(bound);
             }
+        }
+        selected.plan = Arc::new(interval::below(selected.plan.as_ref().clone(), &mut own));
+        if let Some(own) = conjunction(own) {
+            selected = selected.filtered(own)?;
         }
         for found in with.into_iter().filter_map(Matching::of) {
             selected = self.matched(selected, &found)?;

@@ -14,30 +14,39 @@ use datafusion_physical_expr::{
 
 use super::{Asked, column, filtered, lower, physical, pick, planning, project};
 use crate::{
+    bind::Within,
     error::SqlError,
-    relation::{JoinKind, Rel, nullable, over},
+    relation::{JoinKind, Rel, Timed, nullable, over},
 };
 
 /// The rows of a join.
 pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
     let kind = kind(join)?;
-    let (left, right) = (lower(&join.left, asked.all())?, lower(&join.right, asked.all())?);
+    let mut conditions = join.filter.clone().map(split_conjunction_owned).unwrap_or_default();
+    let within = taken(&mut conditions);
+    let asked = Asked { time: asked.time || within.is_some(), ..asked.all() };
+    let (left, right) = (lower(&join.left, asked)?, lower(&join.right, asked)?);
     let (left, right) = match (left, right) {
         (Some(left), Some(right)) => (left, right),
         (left, right) => return lonely(join, kind, left, right),
     };
     let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
     let (mut equal, mut rest) = (join.on.clone(), Vec::new());
-    for condition in join.filter.clone().map(split_conjunction_owned).unwrap_or_default() {
+    for condition in conditions {
         match sides(&condition, left_schema, right_schema)? {
             Some(sides) => equal.push(sides),
             None if condition == lit(true) => {}
             None => rest.push(condition),
         }
     }
-    let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = equal.into_iter().unzip();
-    let (left, left_at) = keyed(left, &left_keys, left_schema)?;
-    let (right, right_at) = keyed(right, &right_keys, right_schema)?;
+    let (mut left_keys, mut right_keys): (Vec<Expr>, Vec<Expr>) = equal.into_iter().unzip();
+    if let Some((_, [left, right])) = &within {
+        left_keys.push(left.clone());
+        right_keys.push(right.clone());
+    }
+    let (left, mut left_at) = keyed(left, &left_keys, left_schema)?;
+    let (right, mut right_at) = keyed(right, &right_keys, right_schema)?;
+    let times = within.as_ref().and_then(|_| Some([left_at.pop()?, right_at.pop()?]));
     let (left_width, right_width) = (left_schema.fields().len(), right_schema.fields().len());
     let (left_fields, right_fields) = (left.schema().fields, right.schema().fields);
     let between = left_fields.len() - left_width;
@@ -59,12 +68,21 @@ pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
         let schema = rel.schema();
         Box::new(if pads { rel.with_schema(nullable(schema)) } else { rel })
     };
-    let mut joined = Rel::Join {
-        left: padded(left, pads_left),
-        right: padded(right, pads_right),
-        keys: left_at.into_iter().zip(right_at).collect(),
-        kind,
-        condition,
+    let (left, right) = (padded(left, pads_left), padded(right, pads_right));
+    let keys = left_at.into_iter().zip(right_at).collect();
+    let mut joined = match (within, times) {
+        (Some((bounds, _)), Some(times)) => {
+            if let Some(cause) = left.updates().or_else(|| right.updates()) {
+                return Err(SqlError::new(format!(
+                    "a join by event time of rows that are updated and deleted, because of {cause}, is not \
+                     supported"
+                )));
+            }
+            let (left, right) = (*left, *right);
+            let timed = Timed::IntervalJoin { left, right, keys, kind, condition, times, bounds };
+            Rel::Timed(Box::new(timed))
+        }
+        _ => Rel::Join { left, right, keys, kind, condition },
     };
     let width = if kind.has_pairs() { left_width + right_width } else { left_width };
     if joined.schema().fields.len() > width {
@@ -74,6 +92,14 @@ pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
         Some(rest) if kind == JoinKind::Inner => filtered(joined, &rest, &join.schema).map(Some),
         _ => Ok(Some(joined)),
     }
+}
+
+/// The bounds and times of the condition that makes a join one by time, if there is one.
+fn taken(conditions: &mut Vec<Expr>) -> Option<([i64; 2], [Expr; 2])> {
+    let at = conditions.iter().position(|part| Within::in_condition(part).is_some())?;
+    let condition = conditions.remove(at);
+    let (within, times) = Within::in_condition(&condition)?;
+    Some((within.bounds, times.map(Expr::clone)))
 }
 
 /// The kind of a join.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use millstream_arrow::Leaf;
+use millstream_data::types::Schema;
 use millstream_dataflow::{Environment, stream::RowStream};
 
 use super::scan::{Reader, SharedScan, calculate, cells};
@@ -10,7 +11,7 @@ use crate::{
     calc::{Calculation, Output},
     error::SqlError,
     operator,
-    relation::Rel,
+    relation::{Rel, Timed},
 };
 
 /// The streams of some relations. What they have in common is made once: a table is read once, whatever is
@@ -122,10 +123,22 @@ impl<'a> Streams<'a> {
                 let both = [self.stream(left)?, self.stream(right)?];
                 operator::join(both, keys, (*kind, condition.as_ref()), schema)
             }
+            Rel::Timed(timed) => self.timed(timed, schema),
             Rel::TopN { input, partition, order, limit, rank, latest } => {
                 let (limit, rank, latest) = (*limit, *rank, *latest);
                 let order = operator::Order { order, limit, rank, latest };
                 operator::top_n(self.stream(input)?, partition, order, schema)
+            }
+        }
+    }
+
+    fn timed(&mut self, timed: &Timed, schema: Schema) -> Result<RowStream, SqlError> {
+        match timed {
+            Timed::IntervalJoin { left, right, keys, kind, condition, times, bounds } => {
+                let both = [self.stream(left)?, self.stream(right)?];
+                let (kind, condition, times, bounds) = (*kind, condition.as_ref(), *times, *bounds);
+                let joined = operator::Intervals { keys, kind, condition, times, bounds };
+                operator::interval_join(both, joined, schema)
             }
         }
     }

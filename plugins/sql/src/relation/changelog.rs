@@ -36,7 +36,7 @@ impl Rel {
             modes.fold(ChangelogMode::default(), ChangelogMode::or)
         };
         match self {
-            Self::Scan { .. } | Self::Values { .. } | Self::Windows { .. } => {
+            Self::Scan { .. } | Self::Values { .. } | Self::Windows { .. } | Self::Timed(_) => {
                 ChangelogMode::default()
             }
             Self::Steps { .. } | Self::Union(_) | Self::Join { kind: JoinKind::Inner, .. } => {
@@ -102,6 +102,7 @@ impl Rel {
                 };
                 format!("left rows by [{a}], {right} by [{b}]")
             }
+            Self::Timed(timed) => timed.state(),
             Self::TopN { input, partition, limit, .. } => {
                 let rows = if *limit == 1 { "row" } else { "rows" };
                 let by = Columns(input.schema()).list(partition);
