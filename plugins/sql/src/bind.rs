@@ -17,8 +17,10 @@ mod rank;
 mod scan;
 mod select;
 mod subquery;
+mod temporal;
 mod using;
 mod values;
+mod version;
 mod window;
 
 use std::sync::Arc;
@@ -34,6 +36,7 @@ pub(crate) use event_time::EventTime;
 pub(crate) use interval::Within;
 pub(crate) use rank::RowNumber;
 pub use scan::{ScanSource, scan_of};
+pub(crate) use temporal::TemporalJoin;
 pub(crate) use window::{Bounds, GroupedWindow, Origin, Windowed};
 
 use crate::{

@@ -6,6 +6,7 @@ mod rank;
 mod scan;
 mod stream;
 mod table;
+mod temporal;
 mod values;
 mod watermark;
 mod window;
@@ -25,7 +26,7 @@ pub(crate) use values::rows_of;
 use watermark::Needed;
 
 use crate::{
-    bind::{self, GroupedWindow, RowNumber, Windowed, planning, scan_of},
+    bind::{self, GroupedWindow, RowNumber, TemporalJoin, Windowed, planning, scan_of},
     calc::Step,
     error::SqlError,
     plan::optimize,
@@ -106,6 +107,7 @@ fn lower(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
         LogicalPlan::Values(values) => values::values(values).map(Some),
         LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => values::one_row().map(Some),
         LogicalPlan::EmptyRelation(_) => Ok(None),
+        other if let Some(join) = TemporalJoin::in_plan(other) => temporal::join(join),
         other => match (RowNumber::in_plan(other), Windowed::in_plan(other)) {
             (Some(rows), _) => rank::top_n(rows, asked),
             (None, Some(windowed)) => {

@@ -24,7 +24,7 @@ use millstream_dataflow::{
 };
 use millstream_state::window::{Cumulating, Sliding, Tumbling, WindowError};
 
-pub(crate) use timed::{Intervals, interval_join};
+pub(crate) use timed::{Intervals, Versions, interval_join, temporal_join};
 pub(crate) use top_n::Order;
 pub(crate) use values::values;
 

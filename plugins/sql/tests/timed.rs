@@ -7,6 +7,10 @@ CREATE TABLE a (k INT, v STRING, at STRING, ts AS TO_TIMESTAMP(at), WATERMARK FO
 WITH ('connector' = 'datagen');
 CREATE TABLE b (k INT, w STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) \
 WITH ('connector' = 'datagen');
+CREATE TABLE r (k INT, l INT, rate INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts, PRIMARY KEY (k, l) NOT ENFORCED) \
+WITH ('connector' = 'datagen');
+CREATE VIEW latest AS SELECT ts, w, k FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts DESC) AS rn \
+FROM b) WHERE rn = 1;
 CREATE TABLE c (k INT, w STRING, ts TIMESTAMP(3)) WITH ('connector' = 'datagen');
 ";
 
@@ -114,5 +118,79 @@ fn times_stay_event_times_behind_joins_by_time() {
              INTERVAL '1' SECOND"
         );
         assert_eq!(plan(&twice).matches("Interval").count(), 2, "{twice}");
+    }
+}
+
+/// A condition of the table decides what there is for a row, never which version that is.
+#[test]
+fn rows_are_joined_with_the_version_of_their_time() {
+    let expected = "\
+Project [v, rate]
+  TemporalLeftJoin [k = k', l = l'] ts' as of ts on rate > 3 AND l < 7
+    Scan q [k, l, v, ts] watermark ts of ts
+    Project [k AS k', l AS l', rate, ts AS ts']
+      Scan r [k, l, rate, ts] watermark ts of ts
+";
+    let q = "CREATE TABLE q (k INT, l INT, v STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) \
+             WITH ('connector' = 'datagen');";
+    let from = "q LEFT JOIN r FOR SYSTEM_TIME AS OF q.ts ON q.k = r.k AND q.l = r.l";
+    let found = plan(&format!("{q} SELECT v, rate FROM {from} AND rate > 3 AND q.l < 7"));
+    assert_eq!(found, expected);
+    let filtered = format!("{q} SELECT v FROM {} WHERE rate > 3", from.replace("LEFT", "INNER"));
+    let found = plan(&filtered);
+    assert!(
+        found.starts_with(
+            "Project [v]\n  Filter rate > 3\n    Project [v, rate]\n      TemporalJoin ["
+        ),
+        "{found}"
+    );
+    let latest = "SELECT v, w FROM a JOIN latest FOR SYSTEM_TIME AS OF a.ts AS x ON a.k = x.k";
+    assert_eq!(line(latest, "Temporal"), "TemporalJoin [k = k'] ts' as of ts");
+    assert_eq!(line(latest, "TopN"), "TopN 1 by [k] order [ts DESC], the latest of equals");
+}
+
+#[test]
+fn versions_are_asked_for_in_time() {
+    let refused = |from: &str| explained(&format!("SELECT a.v FROM {from}")).expect_err(from);
+    for (from, expected) in [
+        (
+            "a JOIN b FOR SYSTEM_TIME AS OF a.ts ON a.k = b.k",
+            "the table on the right of a temporal join needs versions: declare PRIMARY KEY (…) NOT ENFORCED and \
+             WATERMARK FOR in CREATE TABLE and select both columns; or keep the last row of each key by event time \
+             in a view, with ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts DESC) = 1 (line 6, column 24)",
+        ),
+        (
+            "a JOIN r FOR SYSTEM_TIME AS OF a.ts ON a.k = r.k",
+            "FOR SYSTEM_TIME AS OF needs an equality of all of the table's key: add one of `l` to ON",
+        ),
+        (
+            "a JOIN r FOR SYSTEM_TIME AS OF a.ts ON a.k < r.k",
+            "FOR SYSTEM_TIME AS OF needs an equality of all of the table's key: add one of `k` to ON",
+        ),
+        (
+            "c JOIN r FOR SYSTEM_TIME AS OF c.ts ON c.k = r.k AND c.k = r.l",
+            "FOR SYSTEM_TIME AS OF takes the event time of the rows on its left, which `c.ts` is not: declare it \
+             in CREATE TABLE with WATERMARK FOR, and pass the column on as it is (line 6, column 48)",
+        ),
+        (
+            "(SELECT *, PROCTIME() AS now FROM a) p JOIN r FOR SYSTEM_TIME AS OF p.now ON p.k = r.k",
+            "a temporal join of processing time is not supported, as in Flink: use event time",
+        ),
+        (
+            "a RIGHT JOIN r FOR SYSTEM_TIME AS OF a.ts ON a.k = r.k",
+            "FOR SYSTEM_TIME AS OF joins with JOIN or LEFT JOIN only",
+        ),
+        (
+            "a JOIN r FOR SYSTEM_TIME AS OF a.ts USING (k)",
+            "FOR SYSTEM_TIME AS OF needs ON, with an equality of the table's PRIMARY KEY",
+        ),
+        (
+            "a, r FOR SYSTEM_TIME AS OF a.ts WHERE a.k = r.k",
+            "FOR SYSTEM_TIME AS OF stands behind the second table of a JOIN … ON, with the event time of the first \
+             one",
+        ),
+    ] {
+        let found = refused(from);
+        assert!(found.starts_with(expected), "{from}: {found}");
     }
 }

@@ -10,6 +10,7 @@ mod keys;
 mod marks;
 mod sessions;
 mod states;
+mod temporal;
 mod timed;
 mod windows;
 
@@ -27,6 +28,7 @@ pub use keys::{EntryKeys, EqualKeys, RowKeys};
 pub use marks::Marks;
 pub use sessions::RowSessions;
 pub use states::{ENTRY_BYTES_MAX, Entries, Lists, Maps, RowStates, Values};
+pub use temporal::{RowTemporalJoin, RowVersions};
 pub use timed::RowPairs;
 pub use windows::{RowFold, RowTime, RowWindow, RowWindows};
 

@@ -7,7 +7,7 @@ use datafusion_common::{
 use datafusion_expr::{Expr, LogicalPlan};
 
 use super::{
-    Bound, Relation,
+    Bound, Relation, TemporalJoin,
     interval::is_interval_join,
     planning,
     scan::{scan, scan_of},
@@ -50,7 +50,10 @@ pub(super) fn is_event_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
             let (table, field) = input.schema().qualified_field(at);
             is_event_time(input, &PlanColumn::new(table.cloned(), field.name()))
         }),
-        _ => false,
+        // A version keeps its time, but comes with another row.
+        other => TemporalJoin::in_plan(other).is_some_and(|join| {
+            join.left.schema().has_column(column) && is_event_time(&join.left, column)
+        }),
     }
 }
 
@@ -71,7 +74,7 @@ pub(super) fn is_processing_time(plan: &LogicalPlan, column: &PlanColumn) -> boo
 }
 
 /// Whether a table's event time is the column of this name, and that is computed or not.
-fn has_time(table: &CreateTable, name: &str, computed: bool) -> bool {
+pub(super) fn has_time(table: &CreateTable, name: &str, computed: bool) -> bool {
     let Some(watermark) = &table.watermark else { return false };
     let is_computed = |column: &crate::parse::ColumnDefinition| {
         column.name.value == name && matches!(column.source, ColumnSource::Computed(_)) == computed

@@ -12,6 +12,7 @@ use super::{
     interval::by_time,
     planning, scan,
     select::unsupported,
+    temporal::as_of,
     using::{Common, Matching},
     window::TableCall,
 };
@@ -28,6 +29,10 @@ impl Binder<'_> {
         for tables in from {
             let mut relation = self.factor(&tables.relation)?;
             for join in &tables.joins {
+                if let Some(time) = as_of(&join.relation) {
+                    relation = self.as_of(relation, join, time)?;
+                    continue;
+                }
                 let right = self.factor(&join.relation)?;
                 let (kind, matching) = parts(join)?;
                 relation = relation.joined(right, kind, matching, &join.relation)?;
@@ -43,7 +48,7 @@ impl Binder<'_> {
         whole.ok_or_else(|| SqlError::new("FROM names no table"))
     }
 
-    fn factor(&mut self, factor: &TableFactor) -> Result<Relation, SqlError> {
+    pub(super) fn factor(&mut self, factor: &TableFactor) -> Result<Relation, SqlError> {
         match factor {
             TableFactor::Table { name, alias, args: None, version: None, .. } => {
                 let name = simple_name(name)?;
@@ -61,7 +66,9 @@ impl Binder<'_> {
                 self.from(std::slice::from_ref(table_with_joins))
             }
             TableFactor::Table { version: Some(_), .. } => {
-                Err(unsupported(factor, "FOR SYSTEM_TIME AS OF"))
+                let message = "FOR SYSTEM_TIME AS OF stands behind the second table of a JOIN … ON, with the \
+                               event time of the first one";
+                Err(SqlError::at(factor, message))
             }
             TableFactor::TableFunction { expr, alias } => match TableCall::of(expr) {
                 Some(call) => self.function(call, alias.as_ref()),
@@ -145,42 +152,52 @@ impl Relation {
         matching: Matching<'_>,
         part: &impl Place,
     ) -> Result<Self, SqlError> {
-        let names = self.columns.iter().filter_map(|column| column.table.as_deref());
-        if let Some(name) = names.into_iter().find(|name| right.has_table(name)) {
-            let message =
-                format!("two tables are called `{name}` here: give one another name with AS");
-            return Err(SqlError::at(part, message));
-        }
         let right = right.apart(&self)?;
+        let whole = self.beside(&right, part)?;
         let common = Common::of(&matching, [&self, &right], part)?;
-        let (left, right_plan) = (Arc::clone(&self.plan), right.plan.as_ref().clone());
-        let width = self.columns.len();
-        let columns = self.columns.into_iter().chain(right.columns).collect();
-        // Names and types of both; the plan counts only when it has the condition.
-        let mut whole = Self { plan: Arc::clone(&left), columns };
+        let (width, left, right) = (self.columns.len(), self.plan, right.plan.as_ref().clone());
         let condition = match matching {
             Matching::On(condition) => {
                 let rows = Scope { relation: &whole, calls: None, around: None };
                 let condition = rows.condition(condition, "ON")?;
-                Some(by_time(condition, [&left, &right_plan]))
+                Some(by_time(condition, [&left, &right]))
             }
             // A plan of an outer join has a condition.
             _ => Common::condition(&common).or((kind != JoinType::Inner).then(|| lit(true))),
         };
         let plan = LogicalPlanBuilder::from(left)
-            .join_on(right_plan, kind, condition)
+            .join_on(right, kind, condition)
             .and_then(LogicalPlanBuilder::build)
             .map_err(|error| planning(&error))?;
+        let whole = Self { plan: Arc::new(plan), ..whole };
+        whole.padded(kind, width).with_common(&common, (kind, width), part)
+    }
+
+    /// The columns of these rows and of others beside them; the plan is still that of these.
+    pub(super) fn beside(&self, right: &Self, part: &impl Place) -> Result<Self, SqlError> {
+        let mut names = self.columns.iter().filter_map(|column| column.table.as_deref());
+        if let Some(name) = names.find(|name| right.has_table(name)) {
+            let message =
+                format!("two tables are called `{name}` here: give one another name with AS");
+            return Err(SqlError::at(part, message));
+        }
+        let columns = self.columns.iter().chain(&right.columns).cloned().collect();
+        Ok(Self { plan: Arc::clone(&self.plan), columns })
+    }
+
+    /// The same columns, the first `width` of which are those of the left of a join: what a row without a match
+    /// has not got is NULL.
+    pub(super) fn padded(mut self, kind: JoinType, width: usize) -> Self {
         let [pads_left, pads_right] = match kind {
             JoinType::Left => [false, true],
             JoinType::Right => [true, false],
             JoinType::Full => [true, true],
             _ => [false, false],
         };
-        for (i, column) in whole.columns.iter_mut().enumerate() {
+        for (i, column) in self.columns.iter_mut().enumerate() {
             column.data_type.nullable |= if i < width { pads_left } else { pads_right };
         }
-        Self { plan: Arc::new(plan), ..whole }.with_common(&common, (kind, width), part)
+        self
     }
 
     /// The same rows in a plan none of whose columns is called like one of another's.

@@ -26,71 +26,152 @@ pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
     let within = taken(&mut conditions);
     let asked = Asked { time: asked.time || within.is_some(), ..asked.all() };
     let (left, right) = (lower(&join.left, asked)?, lower(&join.right, asked)?);
+    let schemas = [&**join.left.schema(), &**join.right.schema()];
     let (left, right) = match (left, right) {
         (Some(left), Some(right)) => (left, right),
-        (left, right) => return lonely(join, kind, left, right),
+        alone => return lonely(alone, schemas, &join.schema, kind),
     };
-    let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
     let (mut equal, mut rest) = (join.on.clone(), Vec::new());
     for condition in conditions {
-        match sides(&condition, left_schema, right_schema)? {
+        match sides(&condition, schemas)? {
             Some(sides) => equal.push(sides),
             None if condition == lit(true) => {}
             None => rest.push(condition),
         }
     }
-    let (mut left_keys, mut right_keys): (Vec<Expr>, Vec<Expr>) = equal.into_iter().unzip();
-    if let Some((_, [left, right])) = &within {
-        left_keys.push(left.clone());
-        right_keys.push(right.clone());
-    }
-    let (left, mut left_at) = keyed(left, &left_keys, left_schema)?;
-    let (right, mut right_at) = keyed(right, &right_keys, right_schema)?;
-    let times = within.as_ref().and_then(|_| Some([left_at.pop()?, right_at.pop()?]));
-    let (left_width, right_width) = (left_schema.fields().len(), right_schema.fields().len());
-    let (left_fields, right_fields) = (left.schema().fields, right.schema().fields);
-    let between = left_fields.len() - left_width;
-    let own = |i| if i < left_width { i } else { i + between };
+    let times = within.as_ref().map(|(_, times)| times.clone());
+    let mut inputs = Inputs::new([left, right], schemas, equal, times)?;
     let rest = conjunction(rest);
     let condition = match &rest {
-        Some(rest) if kind != JoinKind::Inner => {
-            let pairs = left_schema.join(right_schema).map_err(|error| planning(&error))?;
-            let fields: Vec<_> = left_fields.iter().chain(&right_fields).collect();
-            let column =
-                |i: usize| Arc::new(Column::new(&fields[i].name, i)) as Arc<dyn PhysicalExpr>;
-            let columns: Vec<_> = (0..left_width + right_width).map(own).map(column).collect();
-            over(&[physical(rest, &pairs)?], &columns).and_then(|mut made| made.pop())
-        }
+        Some(rest) if kind != JoinKind::Inner => inputs.condition(rest)?,
         _ => None,
     };
-    let [pads_left, pads_right] = kind.pads();
-    let padded = |rel: Rel, pads: bool| {
-        let schema = rel.schema();
-        Box::new(if pads { rel.with_schema(nullable(schema)) } else { rel })
-    };
-    let (left, right) = (padded(left, pads_left), padded(right, pads_right));
-    let keys = left_at.into_iter().zip(right_at).collect();
-    let mut joined = match (within, times) {
+    inputs.pad(kind);
+    let Inputs { rows: [left, right], keys, times, .. } = inputs.clone();
+    let joined = match (within, times) {
         (Some((bounds, _)), Some(times)) => {
-            if let Some(cause) = left.updates().or_else(|| right.updates()) {
-                return Err(SqlError::new(format!(
-                    "a join by event time of rows that are updated and deleted, because of {cause}, is not \
-                     supported"
-                )));
-            }
-            let (left, right) = (*left, *right);
+            never_updated("a join by event time", [&left, &right])?;
             let timed = Timed::IntervalJoin { left, right, keys, kind, condition, times, bounds };
             Rel::Timed(Box::new(timed))
         }
-        _ => Rel::Join { left, right, keys, kind, condition },
+        _ => {
+            let (left, right) = (Box::new(left), Box::new(right));
+            Rel::Join { left, right, keys, kind, condition }
+        }
     };
-    let width = if kind.has_pairs() { left_width + right_width } else { left_width };
-    if joined.schema().fields.len() > width {
-        joined = pick(joined, &(0..width).map(own).collect::<Vec<_>>())?;
-    }
+    let joined = inputs.picked(joined, kind)?;
     match rest {
         Some(rest) if kind == JoinKind::Inner => filtered(joined, &rest, &join.schema).map(Some),
         _ => Ok(Some(joined)),
+    }
+}
+
+/// Refuses inputs that are changelogs.
+pub(super) fn never_updated(what: &str, inputs: [&Rel; 2]) -> Result<(), SqlError> {
+    match inputs.into_iter().find_map(Rel::updates) {
+        None => Ok(()),
+        Some(cause) => Err(SqlError::new(format!(
+            "{what} of rows that are updated and deleted, because of {cause}, is not supported"
+        ))),
+    }
+}
+
+/// The two inputs of a join, with their keys as columns.
+#[derive(Clone)]
+pub(super) struct Inputs<'a> {
+    pub(super) rows: [Rel; 2],
+    /// The columns that they have of themselves.
+    schemas: [&'a DFSchema; 2],
+    pub(super) keys: Vec<(usize, usize)>,
+    /// The columns with their times, if they have been asked for.
+    pub(super) times: Option<[usize; 2]>,
+}
+
+impl<'a> Inputs<'a> {
+    pub(super) fn new(
+        [left, right]: [Rel; 2],
+        schemas: [&'a DFSchema; 2],
+        equal: Vec<(Expr, Expr)>,
+        times: Option<[Expr; 2]>,
+    ) -> Result<Self, SqlError> {
+        let (mut left_keys, mut right_keys): (Vec<Expr>, Vec<Expr>) = equal.into_iter().unzip();
+        let timed = times.is_some();
+        if let Some([left, right]) = times {
+            left_keys.push(left);
+            right_keys.push(right);
+        }
+        let (left, mut left_at) = keyed(left, &left_keys, schemas[0])?;
+        let (right, mut right_at) = keyed(right, &right_keys, schemas[1])?;
+        let times = match timed {
+            true => left_at.pop().zip(right_at.pop()).map(|(left, right)| [left, right]),
+            false => None,
+        };
+        let keys = left_at.into_iter().zip(right_at).collect();
+        Ok(Self { rows: [left, right], schemas, keys, times })
+    }
+
+    /// Where a column that the inputs have of themselves is.
+    fn own(&self, column: usize) -> usize {
+        let width = self.schemas[0].fields().len();
+        match column < width {
+            true => column,
+            false => column - width + self.rows[0].schema().fields.len(),
+        }
+    }
+
+    /// How many columns they have of themselves.
+    fn width(&self) -> usize {
+        self.schemas.iter().map(|schema| schema.fields().len()).sum()
+    }
+
+    /// A condition over the columns of both.
+    pub(super) fn condition(
+        &self,
+        condition: &Expr,
+    ) -> Result<Option<Arc<dyn PhysicalExpr>>, SqlError> {
+        let [left, right] = self.schemas;
+        let pairs = left.join(right).map_err(|error| planning(&error))?;
+        let fields = self.rows.each_ref().map(|rows| rows.schema().fields).concat();
+        let column = |at: usize| Arc::new(Column::new(&fields[at].name, at)) as _;
+        let columns: Vec<_> = (0..self.width()).map(|at| column(self.own(at))).collect();
+        Ok(over(&[physical(condition, &pairs)?], &columns).and_then(|mut made| made.pop()))
+    }
+
+    /// Lets keys be NULL on both sides where they may be on one: then they are the same bytes.
+    pub(super) fn align(&mut self) {
+        let mut schemas = self.rows.each_ref().map(Rel::schema);
+        let [left, right] = &mut schemas;
+        for (a, b) in &self.keys {
+            if let (Some(a), Some(b)) = (left.fields.get_mut(*a), right.fields.get_mut(*b)) {
+                let nullable = a.nullable || b.nullable;
+                (a.nullable, b.nullable) = (nullable, nullable);
+            }
+        }
+        for (rows, schema) in self.rows.iter_mut().zip(schemas) {
+            *rows = rows.clone().with_schema(schema);
+        }
+    }
+
+    /// Lets columns be NULL where a row is there without a match.
+    pub(super) fn pad(&mut self, kind: JoinKind) {
+        for (rows, pads) in self.rows.iter_mut().zip(kind.pads()) {
+            if pads {
+                let schema = nullable(rows.schema());
+                *rows = rows.clone().with_schema(schema);
+            }
+        }
+    }
+
+    /// The columns of a join that its inputs have of themselves.
+    pub(super) fn picked(&self, joined: Rel, kind: JoinKind) -> Result<Rel, SqlError> {
+        let width = match kind.has_pairs() {
+            true => self.width(),
+            false => self.schemas[0].fields().len(),
+        };
+        match joined.schema().fields.len() > width {
+            true => pick(joined, &(0..width).map(|at| self.own(at)).collect::<Vec<_>>()),
+            false => Ok(joined),
+        }
     }
 }
 
@@ -119,24 +200,24 @@ fn kind(join: &Join) -> Result<JoinKind, SqlError> {
 }
 
 /// The rows of a join one side of which has none.
-fn lonely(
-    join: &Join,
+pub(super) fn lonely(
+    inputs: (Option<Rel>, Option<Rel>),
+    [left_schema, right_schema]: [&DFSchema; 2],
+    whole: &DFSchema,
     kind: JoinKind,
-    left: Option<Rel>,
-    right: Option<Rel>,
 ) -> Result<Option<Rel>, SqlError> {
     let [keeps_left, keeps_right] = kind.keeps_lonely();
-    let (rows, schema, is_left) = match (left, right) {
-        (Some(left), None) if keeps_left => (left, join.left.schema(), true),
-        (None, Some(right)) if keeps_right => (right, join.right.schema(), false),
+    let (rows, schema, is_left) = match inputs {
+        (Some(left), None) if keeps_left => (left, left_schema, true),
+        (None, Some(right)) if keeps_right => (right, right_schema, false),
         _ => return Ok(None),
     };
     if !kind.has_pairs() {
         return Ok(Some(rows));
     }
-    let left_width = join.left.schema().fields().len();
+    let left_width = left_schema.fields().len();
     let mut columns: Vec<(String, Arc<dyn PhysicalExpr>)> = Vec::new();
-    for (i, field) in join.schema.fields().iter().enumerate() {
+    for (i, field) in whole.fields().iter().enumerate() {
         let own = if is_left { (i < left_width).then_some(i) } else { i.checked_sub(left_width) };
         let column: Arc<dyn PhysicalExpr> = match own {
             Some(own) => Arc::new(Column::new(field.name(), own)),
@@ -153,8 +234,7 @@ fn lonely(
 /// The two sides of an equality of something of the left with something of the right.
 fn sides(
     condition: &Expr,
-    left: &DFSchema,
-    right: &DFSchema,
+    [left, right]: [&DFSchema; 2],
 ) -> Result<Option<(Expr, Expr)>, SqlError> {
     match condition {
         Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b }) => {

@@ -140,6 +140,12 @@ impl<'a> Streams<'a> {
                 let joined = operator::Intervals { keys, kind, condition, times, bounds };
                 operator::interval_join(both, joined, schema)
             }
+            Timed::TemporalJoin { left, right, keys, kind, condition, times } => {
+                let both = [self.stream(left)?, self.stream(right)?];
+                let (kind, condition, times) = (*kind, condition.as_ref(), *times);
+                let joined = operator::Versions { keys, kind, condition, times };
+                operator::temporal_join(both, joined, schema)
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use millstream_data::{
 };
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{RowInterval, RowIntervalJoin, RowPairs},
+    operator::rows::{RowInterval, RowIntervalJoin, RowPairs, RowTemporalJoin, RowVersions},
     stream::RowStream,
 };
 
@@ -78,5 +78,30 @@ pub(crate) fn interval_join(
     let plan = RowInterval { inputs, keys: [first, second], times, bounds, keeps };
     Ok(both.function("interval join", schema, move |states, _| {
         RowIntervalJoin::open(&plan, pairs.clone(), states)
+    }))
+}
+
+/// What a temporal join pairs.
+pub(crate) struct Versions<'a> {
+    pub(crate) keys: &'a [(usize, usize)],
+    pub(crate) kind: JoinKind,
+    pub(crate) condition: Option<&'a Arc<dyn PhysicalExpr>>,
+    pub(crate) times: [usize; 2],
+}
+
+/// The rows of [`Timed::TemporalJoin`](crate::relation::Timed::TemporalJoin), of `schema`.
+pub(crate) fn temporal_join(
+    [left, right]: [RowStream; 2],
+    Versions { keys, kind, condition, times }: Versions<'_>,
+    schema: Schema,
+) -> Result<RowStream, SqlError> {
+    let (first, second): (Vec<usize>, Vec<usize>) = keys.iter().copied().unzip();
+    let inputs = [left.schema().clone(), right.schema().clone()];
+    let pairs = Pairs::of(condition, &inputs)?;
+    let both = left.key_by(&first).beside(right.key_by(&second));
+    let [keeps, _] = kind.keeps_lonely();
+    let plan = RowVersions { inputs, keys: [first, second], times, keeps };
+    Ok(both.function("temporal join", schema, move |states, _| {
+        RowTemporalJoin::open(&plan, pairs.clone(), states)
     }))
 }

@@ -15,7 +15,7 @@ use millstream_state::Key as StateKey;
 
 use super::{
     Changes, RowFunction, RowKeys, RowStates,
-    timed::{Found, RowPairs, Timed, rows_of, time_in},
+    timed::{Found, FoundRow, RowPairs, Timed, matching, rows_of, time_in},
 };
 use crate::{
     chain::TaskError,
@@ -27,8 +27,6 @@ use crate::{
 const BATCH: usize = 256;
 /// Bytes of rows that are found from which on no more are looked for.
 const LARGE: usize = 1 << 20;
-/// Pairs that are compared at once.
-const PAIRS: usize = 4096;
 /// Bytes of the namespace of a timer: the side that it is for.
 const SIDE: usize = 1;
 
@@ -120,29 +118,25 @@ impl<P: RowPairs> RowIntervalJoin<P> {
     /// Keeps those that were found which match the rows at hand.
     fn compare(&mut self, rows: &PageRows<'_>, is_left: bool) -> Result<(), TaskError> {
         let Self { pairs, sides, found, .. } = self;
-        let Some(pairs) = pairs else { return Ok(()) };
-        let keys = &sides[usize::from(!is_left)].keys;
-        let (mut bytes, mut holds) = (Vec::new(), Vec::with_capacity(found.rows().len()));
-        for part in found.rows().chunks(PAIRS) {
-            bytes.clear();
-            let (mut ends, mut last) = (Vec::with_capacity(part.len()), None);
-            for found in part {
-                if last != Some(found.index) {
-                    let begin = bytes.len();
-                    rows.gather(keys.rows()[found.index] as usize, &mut bytes);
-                    ends.push((begin, bytes.len()));
-                    last = Some(found.index);
-                } else if let Some(range) = ends.last().copied() {
-                    ends.push(range);
-                }
-            }
-            let own: Vec<&[u8]> = ends.iter().map(|(begin, end)| &bytes[*begin..*end]).collect();
-            let other: Vec<&[u8]> = part.iter().map(|row| found.bytes(row)).collect();
-            match is_left {
-                true => pairs.holds(&own, &other, &mut holds)?,
-                false => pairs.holds(&other, &own, &mut holds)?,
-            }
+        if pairs.is_none() {
+            return Ok(());
         }
+        let keys = &sides[usize::from(!is_left)].keys;
+        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(keys.len()));
+        for row in keys.rows() {
+            rows.gather(*row as usize, &mut bytes);
+            ends.push(bytes.len());
+        }
+        let own = |index: usize| {
+            let begin = index.checked_sub(1).and_then(|before| ends.get(before)).copied();
+            bytes.get(begin.unwrap_or(0)..ends[index]).unwrap_or(&[])
+        };
+        let pair = |row: &FoundRow| match is_left {
+            true => [own(row.index), found.bytes(row)],
+            false => [found.bytes(row), own(row.index)],
+        };
+        let both: Vec<_> = found.rows().iter().map(pair).collect();
+        let holds = matching(pairs.as_mut(), &both)?;
         found.retain(holds.into_iter());
         Ok(())
     }

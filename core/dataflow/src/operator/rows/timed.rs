@@ -17,6 +17,8 @@ use crate::{
     state::{Contents, KeyedState, TIME, damaged, namespace, time_of},
 };
 
+/// Pairs that are compared at once.
+const PAIRS: usize = 4096;
 /// Bytes of what tells rows of a key apart: the time, and a number among those of the key.
 const PLACE: usize = TIME + 8;
 
@@ -32,6 +34,21 @@ pub trait RowPairs: Send + 'static {
         right: &[&[u8]],
         holds: &mut Vec<bool>,
     ) -> Result<(), TaskError>;
+}
+
+/// Which of some pairs, each of a left and a right row, match: all, if nothing is asked beside.
+pub(super) fn matching(
+    pairs: Option<&mut impl RowPairs>,
+    found: &[[&[u8]; 2]],
+) -> Result<Vec<bool>, TaskError> {
+    let Some(pairs) = pairs else { return Ok(vec![true; found.len()]) };
+    let mut holds = Vec::with_capacity(found.len());
+    for part in found.chunks(PAIRS) {
+        let (left, right): (Vec<&[u8]>, Vec<&[u8]>) =
+            part.iter().map(|[left, right]| (*left, *right)).unzip();
+        pairs.holds(&left, &right, &mut holds)?;
+    }
+    Ok(holds)
 }
 
 /// Where a row is among those of its key.
