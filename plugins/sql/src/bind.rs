@@ -37,7 +37,7 @@ pub(crate) use interval::Within;
 pub(crate) use rank::RowNumber;
 pub use scan::{ScanSource, scan_of};
 pub(crate) use temporal::TemporalJoin;
-pub(crate) use window::{Bounds, GroupedWindow, Origin, Windowed};
+pub(crate) use window::{Bounds, GroupedWindow, JoinedWindows, Origin, Windowed, ranked_window};
 
 use crate::{
     catalog::Catalog,

@@ -110,10 +110,7 @@ fn lower(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
         other if let Some(join) = TemporalJoin::in_plan(other) => temporal::join(join),
         other => match (RowNumber::in_plan(other), Windowed::in_plan(other)) {
             (Some(rows), _) => rank::top_n(rows, asked),
-            (None, Some(windowed)) => {
-                Err(windowed
-                    .refused("without GROUP BY window_start, window_end is not supported yet"))
-            }
+            (None, Some(windowed)) => window::rows(windowed),
             (None, None) => {
                 let shown = other.display().to_string();
                 Err(SqlError::new(format!("the query needs what is not supported yet: {shown}")))

@@ -4,6 +4,7 @@
 //! [`RowKeys`], a batch for calls of its [`RowStates`]. What it emits it adds to [`Changes`], which are
 //! written once it has returned: it never has to stop in the middle of a row.
 
+mod assign;
 mod changes;
 mod interval;
 mod keys;
@@ -12,6 +13,7 @@ mod sessions;
 mod states;
 mod temporal;
 mod timed;
+mod window_join;
 mod windows;
 
 use core::fmt;
@@ -22,6 +24,7 @@ use millstream_data::{page::ValidPage, row::RowLayout};
 use millstream_exchange::event::Purpose;
 use millstream_state::time::WATERMARK_MAX;
 
+pub use assign::RowAssignment;
 pub use changes::{Changes, Part};
 pub use interval::{RowInterval, RowIntervalJoin};
 pub use keys::{EntryKeys, EqualKeys, RowKeys};
@@ -30,6 +33,7 @@ pub use sessions::RowSessions;
 pub use states::{ENTRY_BYTES_MAX, Entries, Lists, Maps, RowStates, Values};
 pub use temporal::{RowTemporalJoin, RowVersions};
 pub use timed::RowPairs;
+pub use window_join::{RowMatches, RowWindowJoin, RowWindowMatch};
 pub use windows::{RowFold, RowTime, RowWindow, RowWindows};
 
 use crate::{

@@ -7,7 +7,7 @@ use datafusion_common::{
 use datafusion_expr::{Expr, LogicalPlan};
 
 use super::{
-    Bound, Relation, TemporalJoin,
+    Bound, Relation, TemporalJoin, Windowed,
     interval::is_interval_join,
     planning,
     scan::{scan, scan_of},
@@ -50,6 +50,10 @@ pub(super) fn is_event_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
             let (table, field) = input.schema().qualified_field(at);
             is_event_time(input, &PlanColumn::new(table.cloned(), field.name()))
         }),
+        // Windows take nothing from the times of their rows.
+        other if let Some(windowed) = Windowed::in_plan(other) => {
+            !windowed.processing && is_event_time(&windowed.input, column)
+        }
         // A version keeps its time, but comes with another row.
         other => TemporalJoin::in_plan(other).is_some_and(|join| {
             join.left.schema().has_column(column) && is_event_time(&join.left, column)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion_common::{DFSchema, NullEquality, ScalarValue};
+use datafusion_common::{Column as PlanColumn, DFSchema, NullEquality, ScalarValue};
 use datafusion_expr::{
     BinaryExpr, Expr, Join, JoinType, Operator, lit,
     utils::{conjunction, find_valid_equijoin_key_pair, split_conjunction_owned},
@@ -14,7 +14,7 @@ use datafusion_physical_expr::{
 
 use super::{Asked, column, filtered, lower, physical, pick, planning, project};
 use crate::{
-    bind::Within,
+    bind::{JoinedWindows, Within},
     error::SqlError,
     relation::{JoinKind, Rel, Timed, nullable, over},
 };
@@ -24,7 +24,8 @@ pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
     let kind = kind(join)?;
     let mut conditions = join.filter.clone().map(split_conjunction_owned).unwrap_or_default();
     let within = taken(&mut conditions);
-    let asked = Asked { time: asked.time || within.is_some(), ..asked.all() };
+    let windows = JoinedWindows::of(join).filter(|_| within.is_none());
+    let asked = Asked { time: asked.time || within.is_some() || windows.is_some(), ..asked.all() };
     let (left, right) = (lower(&join.left, asked)?, lower(&join.right, asked)?);
     let schemas = [&**join.left.schema(), &**join.right.schema()];
     let (left, right) = match (left, right) {
@@ -39,7 +40,19 @@ pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
             None => rest.push(condition),
         }
     }
-    let times = within.as_ref().map(|(_, times)| times.clone());
+    let windows = windows.filter(|_| left.updates().is_none() && right.updates().is_none());
+    if let Some(windows) = &windows {
+        // The end says which window it is. If there is no other key it divides the rows, too.
+        equal.retain(|sides| !is_of(sides, &windows.starts));
+        if equal.iter().any(|sides| !is_of(sides, &windows.ends)) {
+            equal.retain(|sides| !is_of(sides, &windows.ends));
+        }
+    }
+    let times = match (&within, &windows) {
+        (Some((_, times)), _) => Some(times.clone()),
+        (None, Some(windows)) => Some(windows.ends.map(|end| Expr::Column(end.clone()))),
+        (None, None) => None,
+    };
     let mut inputs = Inputs::new([left, right], schemas, equal, times)?;
     let rest = conjunction(rest);
     let condition = match &rest {
@@ -49,6 +62,10 @@ pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
     inputs.pad(kind);
     let Inputs { rows: [left, right], keys, times, .. } = inputs.clone();
     let joined = match (within, times) {
+        (None, Some(ends)) => {
+            let timed = Timed::WindowJoin { left, right, keys, kind, condition, ends };
+            Rel::Timed(Box::new(timed))
+        }
         (Some((bounds, _)), Some(times)) => {
             never_updated("a join by event time", [&left, &right])?;
             let timed = Timed::IntervalJoin { left, right, keys, kind, condition, times, bounds };
@@ -64,6 +81,13 @@ pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
         Some(rest) if kind == JoinKind::Inner => filtered(joined, &rest, &join.schema).map(Some),
         _ => Ok(Some(joined)),
     }
+}
+
+/// Whether an equality is that of these columns.
+fn is_of((left, right): &(Expr, Expr), columns: &[&PlanColumn; 2]) -> bool {
+    let is = |side: &Expr, column: &PlanColumn| matches!(side, Expr::Column(of) if of == column);
+    let [first, second] = columns;
+    is(left, first) && is(right, second)
 }
 
 /// Refuses inputs that are changelogs.

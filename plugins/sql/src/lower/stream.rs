@@ -146,6 +146,20 @@ impl<'a> Streams<'a> {
                 let joined = operator::Versions { keys, kind, condition, times };
                 operator::temporal_join(both, joined, schema)
             }
+            Timed::Assign { input, time, window, .. } => {
+                operator::assign(self.stream(input)?, *time, *window, schema)
+            }
+            Timed::WindowJoin { left, right, keys, kind, condition, ends } => {
+                let both = [self.stream(left)?, self.stream(right)?];
+                let joined = (keys.as_slice(), *kind, condition.as_ref(), *ends);
+                operator::window_join(both, joined, schema)
+            }
+            Timed::WindowTopN { input, partition, bounds, order, limit, rank, latest } => {
+                let (limit, rank, latest) = (*limit, *rank, *latest);
+                let order = operator::Order { order, limit, rank, latest };
+                let by = (partition.as_slice(), *bounds);
+                operator::window_top_n(self.stream(input)?, by, order, schema)
+            }
         }
     }
 

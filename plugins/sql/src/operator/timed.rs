@@ -9,12 +9,22 @@ use millstream_data::{
 };
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{RowInterval, RowIntervalJoin, RowPairs, RowTemporalJoin, RowVersions},
+    operator::rows::{
+        RowAssignment, RowInterval, RowIntervalJoin, RowMatches, RowPairs, RowTemporalJoin,
+        RowVersions, RowWindow, RowWindowJoin, RowWindowMatch, RowWindows,
+    },
     stream::RowStream,
 };
 
-use super::pairs::{Condition, damaged};
-use crate::{error::SqlError, relation::JoinKind};
+use super::{
+    pairs::{Condition, damaged},
+    row_window,
+    top_n::{Order, RankFold, Ranking},
+};
+use crate::{
+    error::SqlError,
+    relation::{JoinKind, WindowSpec, WindowTime},
+};
 
 /// A condition of pairs of rows, as the engine asks for it.
 #[derive(Clone, Debug)]
@@ -103,5 +113,59 @@ pub(crate) fn temporal_join(
     let plan = RowVersions { inputs, keys: [first, second], times, keeps };
     Ok(both.function("temporal join", schema, move |states, _| {
         RowTemporalJoin::open(&plan, pairs.clone(), states)
+    }))
+}
+
+/// The rows of [`Timed::Assign`](crate::relation::Timed::Assign), of `schema`.
+pub(crate) fn assign(
+    input: RowStream,
+    time: usize,
+    window: WindowSpec,
+    schema: Schema,
+) -> Result<RowStream, SqlError> {
+    let windows = row_window(WindowTime::Event(time), window)?;
+    let rows = input.schema().clone();
+    Ok(input.chain("assign windows", schema, move |_, writer| {
+        Ok(Box::new(RowAssignment::new(&rows, windows.clone(), writer)))
+    }))
+}
+
+/// The rows of [`Timed::WindowJoin`](crate::relation::Timed::WindowJoin), of `schema`.
+pub(crate) fn window_join(
+    [left, right]: [RowStream; 2],
+    (keys, kind, condition, ends): Matching<'_>,
+    schema: Schema,
+) -> Result<RowStream, SqlError> {
+    let (first, second): (Vec<usize>, Vec<usize>) = keys.iter().copied().unzip();
+    let inputs = [left.schema().clone(), right.schema().clone()];
+    let pairs = Pairs::of(condition, &inputs)?;
+    let both = left.key_by(&first).beside(right.key_by(&second));
+    let matches = match kind {
+        JoinKind::Semi => RowMatches::Semi,
+        JoinKind::Anti => RowMatches::Anti,
+        _ => RowMatches::Pairs(kind.keeps_lonely()),
+    };
+    let plan = RowWindowMatch { inputs, keys: [first, second], ends, matches };
+    Ok(both.function("window join", schema, move |states, _| {
+        RowWindowJoin::open(&plan, pairs.clone(), states)
+    }))
+}
+
+/// Columns that are equal, of which kind a join is, what is true beside, and where its windows end.
+type Matching<'a> = (&'a [(usize, usize)], JoinKind, Option<&'a Arc<dyn PhysicalExpr>>, [usize; 2]);
+
+/// The rows of [`Timed::WindowTopN`](crate::relation::Timed::WindowTopN), of `schema`.
+pub(crate) fn window_top_n(
+    input: RowStream,
+    (partition, [start, end]): (&[usize], [usize; 2]),
+    order: Order<'_>,
+    schema: Schema,
+) -> Result<RowStream, SqlError> {
+    let rows = input.schema().clone();
+    let plan = Ranking::new(&rows, partition, order)?;
+    let columns = partition.to_vec();
+    Ok(input.key_by(partition).function("window top-n", schema, move |states, _| {
+        let (windows, fold) = (RowWindow::Attached(start, end), RankFold::new(&plan));
+        RowWindows::open(&rows, &columns, windows, fold, states)
     }))
 }

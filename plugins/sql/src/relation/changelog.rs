@@ -102,7 +102,7 @@ impl Rel {
                 };
                 format!("left rows by [{a}], {right} by [{b}]")
             }
-            Self::Timed(timed) => timed.state(),
+            Self::Timed(timed) => return timed.state(),
             Self::TopN { input, partition, limit, .. } => {
                 let rows = if *limit == 1 { "row" } else { "rows" };
                 let by = Columns(input.schema()).list(partition);

@@ -145,7 +145,7 @@ impl Columns {
         format!("{}({distinct}{argument}){filter} AS {}", call.function, call.name)
     }
 
-    fn order(&self, key: &OrderKey) -> String {
+    pub(super) fn order(&self, key: &OrderKey) -> String {
         let direction = if key.descending { " DESC" } else { "" };
         // Without a word NULLs are the least.
         let nulls = match (key.descending, key.nulls_first) {

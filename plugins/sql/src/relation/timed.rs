@@ -3,10 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use datafusion_physical_expr::PhysicalExpr;
-use millstream_data::types::Field;
+use millstream_data::types::{DataType, Field};
 
 use super::{
-    JoinKind, Rel, joined,
+    JoinKind, OrderKey, RANK, Rel, WindowSpec, joined,
     show::{Columns, Sql},
 };
 
@@ -41,6 +41,31 @@ pub(crate) enum Timed {
         /// The columns with the event time of the left, and of the right.
         times: [usize; 2],
     },
+    /// Rows with the windows that they are in: when theirs begins and ends, and the last moment, in columns of
+    /// these names. Those of several windows are there several times.
+    Assign { input: Rel, time: usize, window: WindowSpec, names: [String; 3] },
+    /// Rows of two inputs that match and are in the same window, as those of [`Rel::Join`], when it has ended.
+    WindowJoin {
+        left: Rel,
+        right: Rel,
+        /// As those of [`Rel::Join`], without the window's bounds.
+        keys: Vec<(usize, usize)>,
+        kind: JoinKind,
+        condition: Option<Arc<dyn PhysicalExpr>>,
+        /// The columns with the end of the window of the left, and of the right.
+        ends: [usize; 2],
+    },
+    /// As [`Rel::TopN`], of each partition and window, when it has ended.
+    WindowTopN {
+        input: Rel,
+        partition: Vec<usize>,
+        /// The columns with the begin and the end of the window.
+        bounds: [usize; 2],
+        order: Vec<OrderKey>,
+        limit: u64,
+        rank: bool,
+        latest: bool,
+    },
 }
 
 impl Timed {
@@ -49,20 +74,49 @@ impl Timed {
         match self {
             Self::IntervalJoin { left, right, kind, .. }
             | Self::TemporalJoin { left, right, kind, .. } => joined(left, right, *kind),
+            Self::WindowJoin { left, kind, .. } if !kind.has_pairs() => left.schema().fields,
+            Self::WindowJoin { left, right, kind, .. } => joined(left, right, *kind),
+            Self::Assign { input, names, .. } => {
+                let mut fields = input.schema().fields;
+                let time = DataType::Timestamp { precision: 3 };
+                fields.extend(names.iter().map(|name| Field::new(name, time.clone())));
+                fields
+            }
+            Self::WindowTopN { input, rank, .. } => {
+                let mut fields = input.schema().fields;
+                fields.extend(rank.then(|| Field::new(RANK, DataType::Int64)));
+                fields
+            }
         }
     }
 
     pub(super) fn inputs(&self) -> Vec<&Rel> {
         match self {
-            Self::IntervalJoin { left, right, .. } | Self::TemporalJoin { left, right, .. } => {
-                vec![left, right]
-            }
+            Self::IntervalJoin { left, right, .. }
+            | Self::TemporalJoin { left, right, .. }
+            | Self::WindowJoin { left, right, .. } => vec![left, right],
+            Self::Assign { input, .. } | Self::WindowTopN { input, .. } => vec![input],
         }
     }
 
-    /// What it keeps.
-    pub(super) fn state(&self) -> String {
-        match self {
+    /// What it keeps; `None` if it keeps no rows.
+    pub(super) fn state(&self) -> Option<String> {
+        Some(match self {
+            Self::Assign { .. } => return None,
+            Self::WindowJoin { left, right, keys, .. } => {
+                let (a, b): (Vec<usize>, Vec<usize>) = keys.iter().copied().unzip();
+                let (a, b) = (Columns(left.schema()).list(&a), Columns(right.schema()).list(&b));
+                format!(
+                    "left rows by [{a}] and window, right rows by [{b}] and window, until the watermark passes its end"
+                )
+            }
+            Self::WindowTopN { input, partition, limit, .. } => {
+                let rows = if *limit == 1 { "row" } else { "rows" };
+                let by = Columns(input.schema()).list(partition);
+                format!(
+                    "the first {limit} {rows} by [{by}] and window, until the watermark passes its end"
+                )
+            }
             Self::IntervalJoin { left, right, keys, bounds: [lower, upper], .. } => {
                 let (a, b): (Vec<usize>, Vec<usize>) = keys.iter().copied().unzip();
                 let (a, b) = (Columns(left.schema()).list(&a), Columns(right.schema()).list(&b));
@@ -78,7 +132,7 @@ impl Timed {
                     "left rows by [{a}] until the watermark passes them, versions by [{b}] until the next one"
                 )
             }
-        }
+        })
     }
 
     /// What it does, without its inputs.
@@ -100,6 +154,24 @@ impl Timed {
                 write!(f, "Temporal{kind} [{}]", keys.collect::<Vec<_>>().join(", "))?;
                 write!(f, " {} as of {}", b.name(*second), a.name(*first))?;
                 condition_shown(f, condition.as_ref())
+            }
+            Self::Assign { input, time, window, .. } => {
+                write!(f, "Assign {window} of {}", Columns(input.schema()).name(*time))
+            }
+            Self::WindowJoin { left, right, keys, kind, condition, ends: [first, second] } => {
+                let (a, b) = (Columns(left.schema()), Columns(right.schema()));
+                let keys = keys.iter().map(|(l, r)| format!("{} = {}", a.name(*l), b.name(*r)));
+                write!(f, "Window{kind} [{}]", keys.collect::<Vec<_>>().join(", "))?;
+                write!(f, " at {} = {}", a.name(*first), b.name(*second))?;
+                condition_shown(f, condition.as_ref())
+            }
+            Self::WindowTopN { input, partition, bounds: [_, end], order, limit, rank, latest } => {
+                let columns = Columns(input.schema());
+                let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
+                write!(f, "WindowTopN {limit} by [{}]", columns.list(partition))?;
+                write!(f, " at {} order [{}]", columns.name(*end), order.join(", "))?;
+                write!(f, "{}", if *rank { " with rank" } else { "" })?;
+                write!(f, "{}", if *latest { ", the latest of equals" } else { "" })
             }
         }
     }
