@@ -50,12 +50,13 @@ fn is_right_below(plan: &LogicalPlan, windowed: &Windowed) -> bool {
 
 /// Rows with the windows that they are in.
 pub(super) fn rows(windowed: &Windowed) -> Result<Option<Rel>, SqlError> {
-    if windowed.processing || matches!(windowed.spec, WindowSpec::Session { .. }) {
-        let of = if windowed.processing { " of processing time" } else { "" };
-        return Err(windowed.refused(
-            &format!("{of} without GROUP BY window_start, window_end is not supported yet")
-                .trim_start(),
-        ));
+    let without = "without GROUP BY window_start, window_end is not supported yet";
+    match windowed.spec {
+        _ if windowed.processing => {
+            return Err(windowed.refused(&format!("of processing time {without}")));
+        }
+        WindowSpec::Session { .. } => return Err(windowed.refused(without)),
+        _ => {}
     }
     let Some(input) = lower(&windowed.input, Asked { rank: true, time: true })? else {
         return Ok(None);
