@@ -7,6 +7,7 @@
 mod described;
 mod filed;
 mod keys;
+mod maps;
 mod restored;
 mod rewritten;
 mod store;

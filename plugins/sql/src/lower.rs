@@ -7,6 +7,7 @@ mod rank;
 mod scan;
 mod stream;
 mod table;
+mod temporal;
 mod values;
 mod watermark;
 mod window;
@@ -26,7 +27,7 @@ pub(crate) use values::rows_of;
 use watermark::Needed;
 
 use crate::{
-    bind::{self, GroupedWindow, Over, RowNumber, Windowed, planning, scan_of},
+    bind::{self, GroupedWindow, Over, RowNumber, TemporalJoin, Windowed, planning, scan_of},
     calc::Step,
     error::SqlError,
     plan::optimize,
@@ -132,12 +133,10 @@ fn operator(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
         LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => values::one_row().map(Some),
         LogicalPlan::EmptyRelation(_) => Ok(None),
         other if let Some(over) = Over::in_plan(other) => over::over(over, asked),
+        other if let Some(join) = TemporalJoin::in_plan(other) => temporal::join(join, asked),
         other => match (RowNumber::in_plan(other), Windowed::in_plan(other)) {
             (Some(rows), _) => rank::top_n(rows, asked),
-            (None, Some(windowed)) => {
-                Err(windowed
-                    .refused("without GROUP BY window_start, window_end is not supported yet"))
-            }
+            (None, Some(windowed)) => window::rows(windowed, asked),
             (None, None) => {
                 let shown = other.display().to_string();
                 Err(SqlError::new(format!("the query needs what is not supported yet: {shown}")))

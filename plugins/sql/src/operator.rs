@@ -10,6 +10,7 @@ mod earliest;
 mod join;
 mod over;
 mod pairs;
+mod timed;
 mod top_n;
 mod values;
 mod windows;
@@ -27,6 +28,9 @@ use millstream_state::window::{Cumulating, Sliding, Tumbling, WindowError};
 
 use aggregate::Emits;
 pub(crate) use over::Around;
+pub(crate) use timed::{
+    Intervals, Versions, assign, interval_join, temporal_join, window_join, window_top_n,
+};
 pub(crate) use top_n::Order;
 pub(crate) use values::values;
 
@@ -144,12 +148,30 @@ pub(crate) fn windows(
     }
     let (rows, columns): (_, Vec<usize>) = (input.schema().clone(), (0..keys).collect());
     let divided = input.key_by(&columns);
+    if let WindowSpec::Session { gap } = window {
+        let WindowTime::Event(time) = time else {
+            return Err(SqlError::new("sessions of processing time are not supported yet"));
+        };
+        return Ok(divided.function("sessions", schema, move |states, _| {
+            let fold = windows::WindowFold::new(&plan);
+            RowSessions::open(&rows, &columns, (time, gap), fold, states)
+        }));
+    }
+    let windows = row_window(time, window)?;
+    Ok(divided.function("windows", schema, move |states, _| {
+        let fold = windows::WindowFold::new(&plan);
+        RowWindows::open(&rows, &columns, windows.clone(), fold, states)
+    }))
+}
+
+/// Windows that do not depend on what rows there are.
+fn row_window(time: WindowTime, window: WindowSpec) -> Result<RowWindow, SqlError> {
     let wrong = |error: WindowError| SqlError::new(error.to_string());
     let of = match time {
         WindowTime::Event(column) => RowTime::Column(column),
         WindowTime::Processing => RowTime::Processing,
     };
-    let windows = match window {
+    Ok(match window {
         WindowSpec::Tumble { size, offset } => {
             RowWindow::Tumbling(of, Tumbling::of(size).map_err(wrong)?.offset(offset))
         }
@@ -160,20 +182,10 @@ pub(crate) fn windows(
             RowWindow::Cumulating(of, Cumulating::of(size, step).map_err(wrong)?.offset(offset))
         }
         WindowSpec::Attached { start, end } => RowWindow::Attached(start, end),
-        WindowSpec::Session { gap } => {
-            let WindowTime::Event(time) = time else {
-                return Err(SqlError::new("sessions of processing time are not supported yet"));
-            };
-            return Ok(divided.function("sessions", schema, move |states, _| {
-                let fold = windows::WindowFold::new(&plan);
-                RowSessions::open(&rows, &columns, (time, gap), fold, states)
-            }));
+        WindowSpec::Session { .. } => {
+            return Err(SqlError::new("a session is known when it has ended only"));
         }
-    };
-    Ok(divided.function("windows", schema, move |states, _| {
-        let fold = windows::WindowFold::new(&plan);
-        RowWindows::open(&rows, &columns, windows.clone(), fold, states)
-    }))
+    })
 }
 
 /// Whether a row of a page is taken back.

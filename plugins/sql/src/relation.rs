@@ -3,6 +3,7 @@
 mod changelog;
 mod over;
 mod show;
+mod timed;
 mod window;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use millstream_data::types::{DataType, Field, Schema};
 
 pub(crate) use over::{Edge, Frame};
 pub(crate) use show::Explained;
+pub(crate) use timed::Timed;
 pub(crate) use window::{Watermark, WindowSpec, WindowTime};
 
 use crate::{calc::Step, parse::CreateTable, types::Type};
@@ -70,7 +72,7 @@ pub(crate) enum Rel {
     Join {
         left: Box<Self>,
         right: Box<Self>,
-        /// Columns of the left, and of the right, of the same type. There is one at least.
+        /// Columns of the left, and of the right, of the same type. Without one all rows have the same key.
         keys: Vec<(usize, usize)>,
         kind: JoinKind,
         /// What else is true of two rows that match, over the columns of the left one, then of the right one. An
@@ -106,6 +108,8 @@ pub(crate) enum Rel {
     },
     /// The rows that are left of a changelog when the input has ended.
     Final { input: Box<Self> },
+    /// Rows of an operator that goes by event time.
+    Timed(Box<Timed>),
 }
 
 /// A column that is made of the rows of a group.
@@ -202,14 +206,8 @@ impl Rel {
                 apart(grouped(input, *keys, calls), vec![bound(start), bound(end)])
             }
             Self::Join { left, kind, .. } if !kind.has_pairs() => left.schema().fields,
-            Self::Join { left, right, kind, .. } => {
-                let [pads_left, pads_right] = kind.pads();
-                let of = |rel: &Self, pads| {
-                    let schema = rel.schema();
-                    if pads { nullable(schema).fields } else { schema.fields }
-                };
-                apart(of(left, pads_left), of(right, pads_right))
-            }
+            Self::Join { left, right, kind, .. } => joined(left, right, *kind),
+            Self::Timed(timed) => timed.fields(),
             Self::TopN { input, rank, .. } => {
                 let mut fields = input.schema().fields;
                 fields.extend(rank.then(|| Field::new(RANK, DataType::Int64)));
@@ -239,6 +237,7 @@ impl Rel {
             | Self::Over { input, .. }
             | Self::Final { input } => vec![input],
             Self::Join { left, right, .. } => vec![left, right],
+            Self::Timed(timed) => timed.inputs(),
         }
     }
 
@@ -251,7 +250,8 @@ impl Rel {
             | Self::Windows { .. }
             | Self::Earliest { .. }
             | Self::Over { .. }
-            | Self::Final { .. } => None,
+            | Self::Final { .. }
+            | Self::Timed(_) => None,
             Self::Steps { input, .. } => input.updates(),
             Self::Union(inputs) => inputs.iter().find_map(Self::updates),
             Self::Aggregate { keys: 0, .. } => Some("an aggregate function without GROUP BY"),
@@ -339,6 +339,16 @@ pub(crate) fn over(
         Some(made.ok()?.data)
     };
     expressions.iter().map(below).collect()
+}
+
+/// The columns of pairs.
+fn joined(left: &Rel, right: &Rel, kind: JoinKind) -> Vec<Field> {
+    let [pads_left, pads_right] = kind.pads();
+    let of = |rel: &Rel, pads| {
+        let schema = rel.schema();
+        if pads { nullable(schema).fields } else { schema.fields }
+    };
+    apart(of(left, pads_left), of(right, pads_right))
 }
 
 /// The keys of groups, and a column for each call.

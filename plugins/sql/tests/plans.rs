@@ -156,6 +156,53 @@ Project [x, y]
     assert_eq!(found, expected);
 }
 
+/// A column that tables have in common is the one that is there, and both are found under their tables' names.
+#[test]
+fn columns_in_common_are_one_column() {
+    let scans = "Scan a [id]\n    Project [id AS id']\n      Scan b [id]\n";
+    for (query, expected) in [
+        (
+            "SELECT id FROM a JOIN b USING (id)",
+            format!("Project [id]\n  Join [id = id']\n    {scans}"),
+        ),
+        (
+            "SELECT id FROM a NATURAL JOIN b",
+            format!("Project [id]\n  Join [id = id']\n    {scans}"),
+        ),
+        (
+            "SELECT id FROM a RIGHT JOIN b USING (id)",
+            format!("Project [id' AS id]\n  RightJoin [id = id']\n    {scans}"),
+        ),
+        (
+            "SELECT id, a.id, b.id FROM a FULL JOIN b USING (id)",
+            format!(
+                "Project [CASE WHEN id IS NOT NULL THEN id ELSE id' END AS id, id AS id', id' AS id'']\n  FullJoin [id = id']\n    {scans}"
+            ),
+        ),
+    ] {
+        assert_eq!(plan(query), expected, "{query}");
+    }
+    let star = plan("SELECT * FROM b JOIN (SELECT x AS y, id FROM a) c USING (y)");
+    assert!(star.starts_with("Project [CAST(y AS Int32) AS y, id, id']\n"), "{star}");
+}
+
+/// All rows are of one key.
+#[test]
+fn joins_need_no_equality() {
+    for (query, expected) in [
+        ("SELECT a.x FROM a, b", "Join []"),
+        ("SELECT a.x FROM a CROSS JOIN b", "Join []"),
+        ("SELECT a.x FROM a JOIN b ON a.id < b.id", "Filter id < id'\n    Join []"),
+        ("SELECT a.x FROM a LEFT JOIN b ON a.id < b.id", "LeftJoin [] on id < id'"),
+        ("SELECT a.x FROM a NATURAL JOIN (SELECT y FROM b) c", "Join []"),
+        ("SELECT a.x FROM a FULL JOIN b ON TRUE", "FullJoin []\n"),
+        ("SELECT a.x FROM a WHERE EXISTS (SELECT 1 FROM b)", "SemiJoin []\n"),
+    ] {
+        let found = plan(query);
+        assert!(found.contains(expected), "{query}: {found}");
+    }
+}
+
 #[test]
 fn outer_joins_ask_on_pairs_and_filters_go_where_they_may() {
     let cases = [

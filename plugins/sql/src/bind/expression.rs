@@ -505,7 +505,8 @@ fn field(column: &Column, path: &[Ident]) -> Result<Bound, SqlError> {
     }
     let name = path.last().map_or(&column.name, |name| &name.value).clone();
     let place = path.last().cloned().unwrap_or_else(|| Ident::new(name.clone()));
-    Column { table: None, name, cells: cells.clone(), data_type }.bound(&place)
+    let cells = cells.clone();
+    Column { table: None, name, cells, data_type, qualified: false }.bound(&place)
 }
 
 /// Values that are compared with each other, as one type.

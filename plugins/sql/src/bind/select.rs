@@ -180,7 +180,7 @@ impl Binder<'_> {
                         "`*` stands for the columns of FROM, which is missing",
                     ));
                 }
-                for column in columns {
+                for column in columns.iter().filter(|column| !column.qualified) {
                     items.push(Item {
                         name: column.name.clone(),
                         bound: column.bound(item)?,
@@ -354,7 +354,7 @@ pub(super) fn project(
         }
         expressions.push(expr.alias(&plain));
         let cells = Cells::One(PlanColumn::new_unqualified(&plain));
-        columns.push(Column { table: None, name, cells, data_type });
+        columns.push(Column { table: None, name, cells, data_type, qualified: false });
         taken.push(plain);
     }
     let plan = LogicalPlanBuilder::from(Arc::clone(&relation.plan))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field as ArrowField, Schema as ArrowSchema};
-use datafusion_common::ScalarValue;
+use datafusion_common::{Column as PlanColumn, ScalarValue};
 use datafusion_expr::Expr;
 use datafusion_physical_expr::{
     PhysicalExpr,
@@ -14,10 +14,10 @@ use millstream_data::types::{DataType, Field};
 
 use super::{Asked, Mode, column, lower, over};
 use crate::{
-    bind::{Order, RowNumber, row_number},
+    bind::{Order, RowNumber, ranked_window, row_number},
     calc::Step,
     error::SqlError,
-    relation::{OrderKey, RANK, Rel},
+    relation::{OrderKey, RANK, Rel, Timed},
 };
 
 /// The first rows of each partition.
@@ -33,10 +33,12 @@ pub(super) fn top_n(rows: &RowNumber, asked: Asked) -> Result<Option<Rel>, SqlEr
              <= 10` for instance in the query around this one, or order them by the event time of a table",
         ));
     };
+    let bounds = ranked_window(rows);
     // As in Flink, the first row by event time is known when the watermark has reached it.
-    let earliest = limit == 1 && asked.mode == Mode::Streaming && row_number(rows)?.timed;
-    let below = Asked { time: asked.time || earliest, ..asked.all() };
-    let Some(input) = lower(&rows.input, below)? else { return Ok(None) };
+    let earliest =
+        limit == 1 && bounds.is_none() && asked.mode == Mode::Streaming && row_number(rows)?.timed;
+    let time = asked.time || bounds.is_some() || earliest;
+    let Some(input) = lower(&rows.input, Asked { time, ..asked.all() })? else { return Ok(None) };
     if limit == 0 {
         return Ok(None);
     }
@@ -46,7 +48,7 @@ pub(super) fn top_n(rows: &RowNumber, asked: Asked) -> Result<Option<Rel>, SqlEr
             SqlError::spanned(rows.span, format!("ROW_NUMBER by `{key}`, which is no column"))
         })
     };
-    let partition = rows.partition.iter().map(at).collect::<Result<_, _>>()?;
+    let partition = rows.partition.iter().map(at).collect::<Result<Vec<_>, _>>()?;
     let order = rows.order.iter().map(|key| {
         let Order { expr, descending, nulls_first } = key;
         let (descending, nulls_first) = (*descending, *nulls_first);
@@ -57,6 +59,15 @@ pub(super) fn top_n(rows: &RowNumber, asked: Asked) -> Result<Option<Rel>, SqlEr
     if let ([OrderKey { column: time, .. }], true, None) = (&order[..], earliest, input.updates()) {
         let earliest = Rel::Earliest { input: Box::new(input), partition, time: *time };
         return if rank { with_first_rank(earliest).map(Some) } else { Ok(Some(earliest)) };
+    }
+    if let (Some(bounds), None) = (bounds, input.updates()) {
+        let bound = |column: &PlanColumn| at(&Expr::Column(column.clone()));
+        let [start, end] = bounds;
+        let bounds = [bound(start)?, bound(end)?];
+        let partition = partition.into_iter().filter(|key| !bounds.contains(key)).collect();
+        let latest = rows.latest && limit == 1;
+        let first = Timed::WindowTopN { input, partition, bounds, order, limit, rank, latest };
+        return Ok(Some(Rel::Timed(Box::new(first))));
     }
     // Flink keeps the last row by event time in another way than the first one of an order.
     let latest = rows.latest && limit == 1 && !rank && input.updates().is_none();

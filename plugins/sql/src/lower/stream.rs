@@ -11,7 +11,7 @@ use crate::{
     calc::{Calculation, Output},
     error::SqlError,
     operator,
-    relation::Rel,
+    relation::{Rel, Timed},
 };
 
 /// The streams of some relations. What they have in common is made once: a table is read once, whatever is
@@ -132,6 +132,7 @@ impl<'a> Streams<'a> {
                 let both = [self.stream(left)?, self.stream(right)?];
                 operator::join(both, keys, (*kind, condition.as_ref()), schema)
             }
+            Rel::Timed(timed) => self.timed(timed, schema),
         }
     }
 
@@ -153,6 +154,37 @@ impl<'a> Streams<'a> {
                 operator::top_n(self.stream(input)?, partition, order, schema, once)
             }
             _ => Err(SqlError::new("an operator that never updates is asked for its last rows")),
+        }
+    }
+
+    fn timed(&mut self, timed: &Timed, schema: Schema) -> Result<RowStream, SqlError> {
+        match timed {
+            Timed::IntervalJoin { left, right, keys, kind, condition, times, bounds } => {
+                let both = [self.stream(left)?, self.stream(right)?];
+                let (kind, condition, times, bounds) = (*kind, condition.as_ref(), *times, *bounds);
+                let joined = operator::Intervals { keys, kind, condition, times, bounds };
+                operator::interval_join(both, joined, schema)
+            }
+            Timed::TemporalJoin { left, right, keys, kind, condition, times } => {
+                let both = [self.stream(left)?, self.stream(right)?];
+                let (kind, condition, times) = (*kind, condition.as_ref(), *times);
+                let joined = operator::Versions { keys, kind, condition, times };
+                operator::temporal_join(both, joined, schema)
+            }
+            Timed::Assign { input, time, window, .. } => {
+                operator::assign(self.stream(input)?, *time, *window, schema)
+            }
+            Timed::WindowJoin { left, right, keys, kind, condition, ends } => {
+                let both = [self.stream(left)?, self.stream(right)?];
+                let joined = (keys.as_slice(), *kind, condition.as_ref(), *ends);
+                operator::window_join(both, joined, schema)
+            }
+            Timed::WindowTopN { input, partition, bounds, order, limit, rank, latest } => {
+                let (limit, rank, latest) = (*limit, *rank, *latest);
+                let order = operator::Order { order, limit, rank, latest };
+                let by = (partition.as_slice(), *bounds);
+                operator::window_top_n(self.stream(input)?, by, order, schema)
+            }
         }
     }
 

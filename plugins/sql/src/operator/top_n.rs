@@ -1,5 +1,7 @@
 //! The first rows of each partition.
 
+mod window;
+
 use std::sync::Arc;
 
 use millstream_data::{
@@ -12,6 +14,8 @@ use millstream_dataflow::{
     TaskError,
     operator::rows::{Changes, RowFunction, RowKeys, RowStates, Values},
 };
+
+pub(super) use window::RankFold;
 
 use super::BATCH;
 use crate::{error::SqlError, relation::OrderKey};
@@ -76,6 +80,17 @@ pub(super) fn row_order(input: &Schema, order: &[OrderKey]) -> Result<RowOrder, 
     let fields: Vec<_> = order.iter().map(field).collect();
     RowOrder::new(input, &RowLayout::new(input), &fields)
         .map_err(|error| SqlError::new(error.to_string()))
+}
+
+impl Ranking {
+    /// How many of the rows that are kept stay in front of one with this sort key.
+    fn in_front(&self, bytes: &[u8], sort_key: &[u8]) -> usize {
+        let stays = |kept: &Kept<'_>| match self.latest {
+            true => kept.sort_key < sort_key,
+            false => kept.sort_key <= sort_key,
+        };
+        kept(bytes).take_while(stays).count()
+    }
 }
 
 /// Keeps the first rows of each partition, in order, and emits how they change.
@@ -173,11 +188,7 @@ impl RowFunction for TopN {
             sort_key.clear();
             plan.order.put_key(&rows.at(number), sort_key);
             states.read(*first, keys, index, bytes)?;
-            let stays = |kept: &Kept<'_>| match plan.latest {
-                true => kept.sort_key < &sort_key[..],
-                false => kept.sort_key <= &sort_key[..],
-            };
-            let before = kept(bytes).take_while(stays).count();
+            let before = plan.in_front(bytes, sort_key);
             if before >= plan.limit {
                 continue;
             }

@@ -41,7 +41,8 @@ impl Rel {
             | Self::Windows { .. }
             | Self::Earliest { .. }
             | Self::Over { .. }
-            | Self::Final { .. } => ChangelogMode::default(),
+            | Self::Final { .. }
+            | Self::Timed(_) => ChangelogMode::default(),
             Self::Steps { .. } | Self::Union(_) | Self::Join { kind: JoinKind::Inner, .. } => {
                 inputs()
             }
@@ -105,6 +106,7 @@ impl Rel {
                 };
                 format!("left rows by [{a}], {right} by [{b}]")
             }
+            Self::Timed(timed) => return timed.state(),
             Self::TopN { input, partition, limit, .. } => {
                 let rows = if *limit == 1 { "row" } else { "rows" };
                 let by = Columns(input.schema()).list(partition);

@@ -100,6 +100,7 @@ impl Rel {
                     Some(condition) => write!(f, " on {}", Sql(&**condition)),
                 }
             }
+            Self::Timed(timed) => timed.head(f),
             Self::TopN { input, partition, order, limit, rank, latest } => {
                 let columns = Columns(input.schema());
                 let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
@@ -157,7 +158,7 @@ impl Columns {
         format!("{}({distinct}{argument}){filter} AS {}", call.function, call.name)
     }
 
-    fn order(&self, key: &OrderKey) -> String {
+    pub(super) fn order(&self, key: &OrderKey) -> String {
         let direction = if key.descending { " DESC" } else { "" };
         // Without a word NULLs are the least.
         let nulls = match (key.descending, key.nulls_first) {
@@ -215,7 +216,7 @@ impl fmt::Display for StepShown<'_> {
 }
 
 /// An expression with names in place of positions.
-struct Sql<'a>(&'a dyn PhysicalExpr);
+pub(super) struct Sql<'a>(pub(super) &'a dyn PhysicalExpr);
 
 impl fmt::Display for Sql<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
