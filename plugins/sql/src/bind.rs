@@ -15,6 +15,7 @@ mod node;
 mod rank;
 mod scan;
 mod select;
+mod set_operation;
 mod subquery;
 mod values;
 mod window;
@@ -31,6 +32,7 @@ pub(crate) use coerce::{common, widen};
 pub(crate) use event_time::EventTime;
 pub(crate) use rank::RowNumber;
 pub use scan::{ScanSource, scan_of};
+pub(crate) use set_operation::Matched;
 pub(crate) use window::{Bounds, GroupedWindow, Origin, Windowed};
 
 use crate::{

@@ -4,6 +4,7 @@ mod aggregate;
 mod join;
 mod rank;
 mod scan;
+mod set_operation;
 mod stream;
 mod table;
 mod values;
@@ -25,7 +26,7 @@ pub(crate) use values::rows_of;
 use watermark::Needed;
 
 use crate::{
-    bind::{self, GroupedWindow, RowNumber, Windowed, planning, scan_of},
+    bind::{self, GroupedWindow, Matched, RowNumber, Windowed, planning, scan_of},
     calc::Step,
     error::SqlError,
     plan::optimize,
@@ -106,6 +107,9 @@ fn lower(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
         LogicalPlan::Values(values) => values::values(values).map(Some),
         LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => values::one_row().map(Some),
         LogicalPlan::EmptyRelation(_) => Ok(None),
+        other if let Some(matched) = Matched::in_plan(other) => {
+            set_operation::matched(matched, asked)
+        }
         other => match (RowNumber::in_plan(other), Windowed::in_plan(other)) {
             (Some(rows), _) => rank::top_n(rows, asked),
             (None, Some(windowed)) => {

@@ -8,6 +8,7 @@ mod aggregate;
 mod distinct;
 mod join;
 mod pairs;
+mod set_operation;
 mod top_n;
 mod values;
 mod windows;
@@ -15,7 +16,7 @@ mod windows;
 use std::sync::Arc;
 
 use datafusion_physical_expr::PhysicalExpr;
-use millstream_data::{page::ValidPage, types::Schema};
+use millstream_data::{page::ValidPage, row::RowLayout, types::Schema};
 use millstream_dataflow::{
     TaskError,
     operator::rows::{RowSessions, RowTime, RowWindow, RowWindows},
@@ -28,7 +29,7 @@ pub(crate) use values::values;
 
 use crate::{
     error::SqlError,
-    relation::{AggregateCall, JoinKind, WindowSpec, WindowTime},
+    relation::{AggregateCall, JoinKind, SetOperation, WindowSpec, WindowTime},
 };
 
 /// Rows that are taken at once, so that the misses of their keys overlap.
@@ -61,6 +62,20 @@ pub(crate) fn join(
     let both = left.key_by(&first).beside(right.key_by(&second));
     let plan = join::Joining { inputs, keys: [first, second], kind, condition };
     Ok(both.function("join", schema, move |states, _| join::Join::open(&plan, states)))
+}
+
+/// The rows of [`Rel::SetOperation`](crate::relation::Rel::SetOperation), of `schema`.
+pub(crate) fn set_operation(
+    [left, right]: [RowStream; 2],
+    operation: SetOperation,
+    schema: Schema,
+) -> RowStream {
+    let input = left.schema().clone();
+    let columns: Vec<usize> = (0..input.fields.len()).collect();
+    let both = left.key_by(&columns).beside(right.key_by(&columns));
+    both.function("set-operation", schema, move |states, _| {
+        set_operation::Matching::open(&input, operation, states)
+    })
 }
 
 /// The rows of [`Rel::TopN`](crate::relation::Rel::TopN), of `schema`.
@@ -119,6 +134,14 @@ pub(crate) fn windows(
         let fold = windows::WindowFold::new(&plan);
         RowWindows::open(&rows, &columns, windows.clone(), fold, states)
     }))
+}
+
+/// Bytes of a value that is changed in place, at most, beside its key.
+const IN_PLACE: usize = 512;
+
+/// Whether values of so many bytes, by keys of this layout, are changed in place.
+fn in_place(key: &RowLayout, bytes: usize) -> bool {
+    bytes <= IN_PLACE && key.is_fixed() && key.fixed_bytes() <= 128
 }
 
 /// Whether a row of a page is taken back.

@@ -390,3 +390,39 @@ Project [y]
 ";
     assert_eq!(found, expected);
 }
+
+#[test]
+fn sets_are_of_whole_rows_and_filters_go_to_both_sides() {
+    for (query, expected) in [
+        (
+            "SELECT x FROM (SELECT id, x FROM a EXCEPT ALL SELECT id, y FROM b) WHERE x > 1",
+            "\
+Project [x]
+  ExceptAll
+    Filter x > 1
+      Scan a [id, x]
+    Project [id, CAST(y AS Int32) AS x]
+      Filter y > 1
+        Scan b [id, y]
+",
+        ),
+        (
+            "SELECT id FROM a UNION SELECT y FROM b",
+            "\
+Aggregate by [id] []
+  Union
+    Scan a [id]
+    Project [CAST(y AS Int64) AS id]
+      Scan b [y]
+",
+        ),
+        (
+            "SELECT y FROM b EXCEPT SELECT y FROM b WHERE 1 > 2",
+            "Aggregate by [y] []\n  Scan b [y]\n",
+        ),
+        ("SELECT y FROM b EXCEPT ALL SELECT y FROM b WHERE 1 > 2", "Scan b [y]\n"),
+        ("SELECT y FROM b INTERSECT SELECT y FROM b WHERE 1 > 2", "Values [y] 0 rows\n"),
+    ] {
+        assert_eq!(plan(query), expected, "{query}");
+    }
+}

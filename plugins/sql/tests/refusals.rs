@@ -88,6 +88,14 @@ fn mistakes_are_named() {
             "INSERT INTO out VALUES (1)",
             "the table `out` takes 2 columns (auction, channel), but the query has 1 (EXPR$0) (line 3, column 25)",
         ),
+        (
+            "SELECT price FROM bid INTERSECT ALL SELECT price, auction FROM bid",
+            "INTERSECT ALL joins queries of as many columns: 1 and 2 (line 3, column 37)",
+        ),
+        (
+            "SELECT price FROM bid EXCEPT SELECT channel FROM bid",
+            "column 1 of the queries is BIGINT and STRING: use CAST (line 3, column 30)",
+        ),
         ("SELECT channel + 1 FROM bid", "there is no STRING + INT: use CAST (line 3, column 8)"),
         (
             "SELECT price FROM bid a JOIN bid b ON a.price = b.price",
@@ -317,7 +325,7 @@ fn what_is_missing_is_named() {
         ),
         ("SELECT price FROM bid ORDER BY price", "ORDER BY is not supported yet"),
         ("SELECT price FROM bid LIMIT 1", "LIMIT is not supported yet"),
-        ("SELECT price FROM bid UNION SELECT price FROM bid", "UNION is not supported yet"),
+        ("SELECT price FROM bid MINUS SELECT price FROM bid", "MINUS is not supported yet"),
         (
             "SELECT * FROM bid",
             "`extra` is a whole ROW, which is not supported yet as a value: select its \
@@ -356,6 +364,7 @@ fn a_table_takes_updates_or_the_query_has_none() {
     let files = "'connector' = 'filesystem', 'format' = 'csv'";
     into(files, "SELECT a.price FROM bid a JOIN bid b ON a.auction = b.auction").unwrap();
     into(files, "SELECT price FROM bid WHERE price IN (SELECT auction FROM bid)").unwrap();
+    into(files, "SELECT price FROM bid INTERSECT SELECT auction FROM bid").unwrap();
     // A filter that drops rows without a match leaves an inner join.
     into(
         files,
@@ -382,6 +391,11 @@ fn a_table_takes_updates_or_the_query_has_none() {
             "SELECT price FROM bid WHERE price IN (SELECT MAX(price) FROM bid GROUP BY channel)",
             "GROUP BY",
         ),
+        (
+            "SELECT price FROM bid INTERSECT ALL SELECT COUNT(*) FROM bid GROUP BY channel",
+            "GROUP BY",
+        ),
+        ("SELECT price FROM bid EXCEPT SELECT auction FROM bid", "EXCEPT"),
         (
             "SELECT price FROM (SELECT price, ROW_NUMBER() OVER (ORDER BY price) AS rn FROM bid) WHERE \
              rn < 4 UNION ALL SELECT price FROM bid",

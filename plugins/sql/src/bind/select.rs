@@ -5,10 +5,7 @@ use std::{cell::RefCell, sync::Arc};
 use datafusion_common::Column as PlanColumn;
 use datafusion_expr::{Expr, LogicalPlanBuilder};
 use sqlparser::{
-    ast::{
-        Distinct, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-        SetOperator, SetQuantifier,
-    },
+    ast::{Distinct, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr},
     tokenizer::Span,
 };
 
@@ -56,25 +53,12 @@ impl Binder<'_> {
         relation
     }
 
-    fn body(&mut self, body: &SetExpr) -> Result<Relation, SqlError> {
+    pub(super) fn body(&mut self, body: &SetExpr) -> Result<Relation, SqlError> {
         match body {
             SetExpr::Select(select) => self.select(select),
             SetExpr::Query(query) => self.query(query),
-            SetExpr::SetOperation {
-                op: SetOperator::Union,
-                set_quantifier: SetQuantifier::All,
-                left,
-                right,
-            } => {
-                let (first, second) = (self.body(left)?, self.body(right)?);
-                union(first, second, &**right)
-            }
-            SetExpr::SetOperation { op, set_quantifier, right, .. } => {
-                let quantifier = match set_quantifier {
-                    SetQuantifier::None => String::new(),
-                    other => format!(" {other}"),
-                };
-                Err(unsupported(&**right, &format!("{op}{quantifier}")))
+            SetExpr::SetOperation { op, set_quantifier, left, right } => {
+                self.set_operation((*op, *set_quantifier), left, right)
             }
             SetExpr::Values(values) => Relation::values(values, body),
             _ => Err(unsupported(body, "this kind of query")),
@@ -346,34 +330,5 @@ pub(super) fn project(
         .project(expressions)
         .and_then(LogicalPlanBuilder::build)
         .map_err(|error| planning(&error))?;
-    Ok(Relation { plan: Arc::new(plan), columns })
-}
-
-/// The rows of both, each column of the type that both can be.
-fn union(first: Relation, second: Relation, part: &impl Place) -> Result<Relation, SqlError> {
-    let (a, b) = (first.columns.len(), second.columns.len());
-    if a != b {
-        let message = format!("UNION ALL joins queries of as many columns: {a} and {b}");
-        return Err(SqlError::at(part, message));
-    }
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    for (i, (a, b)) in first.columns.iter().zip(&second.columns).enumerate() {
-        let Some(kind) = a.data_type.kind.common(&b.data_type.kind) else {
-            let (a, b, i) = (&a.data_type.kind, &b.data_type.kind, i + 1);
-            let message = format!("column {i} of the queries is {a} and {b}: use CAST");
-            return Err(SqlError::at(part, message));
-        };
-        left.push((a.name.clone(), coerce::widen(a.bound(part)?, kind.clone())));
-        right.push((a.name.clone(), coerce::widen(b.bound(part)?, kind)));
-    }
-    let (first, second) = (project(&first, left)?, project(&second, right)?);
-    let plan = LogicalPlanBuilder::from(Arc::clone(&first.plan))
-        .union(second.plan.as_ref().clone())
-        .and_then(LogicalPlanBuilder::build)
-        .map_err(|error| planning(&error))?;
-    let mut columns = first.columns;
-    for (column, other) in columns.iter_mut().zip(&second.columns) {
-        column.data_type.nullable |= other.data_type.nullable;
-    }
     Ok(Relation { plan: Arc::new(plan), columns })
 }

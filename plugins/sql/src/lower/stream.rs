@@ -122,6 +122,13 @@ impl<'a> Streams<'a> {
                 let both = [self.stream(left)?, self.stream(right)?];
                 operator::join(both, keys, (*kind, condition.as_ref()), schema)
             }
+            Rel::SetOperation { inputs, operation } => {
+                let [left, right] = &inputs[..] else {
+                    return Err(SqlError::new("a set operation has two inputs"));
+                };
+                let both = [self.stream(left)?, self.stream(right)?];
+                Ok(operator::set_operation(both, *operation, schema))
+            }
             Rel::TopN { input, partition, order, limit, rank, latest } => {
                 let (limit, rank, latest) = (*limit, *rank, *latest);
                 let order = operator::Order { order, limit, rank, latest };

@@ -16,15 +16,12 @@ use super::{
     BATCH,
     accumulator::{Accumulator, SLOT},
     distinct::{Counts, Distinct},
-    is_retraction, never_came,
+    in_place, is_retraction, never_came,
 };
 use crate::{
     error::SqlError,
     relation::{AggregateCall, AggregateFunction},
 };
-
-/// Bytes of a group that are changed in place, at most, beside its key.
-const IN_PLACE: usize = 512;
 
 /// What is computed of the rows of each group.
 #[derive(Clone, Debug)]
@@ -126,10 +123,7 @@ impl Aggregate {
         let keys = states.keys(&plan.input, &plan.keys, true);
         let fixed = 8 + plan.accumulators.len() * SLOT;
         let key_layout = RowLayout::new(keys.schema());
-        let in_place = plan.texts == 0
-            && fixed <= IN_PLACE
-            && key_layout.is_fixed()
-            && key_layout.fixed_bytes() <= 128;
+        let in_place = plan.texts == 0 && in_place(&key_layout, fixed);
         let groups = states.values("groups", &keys, in_place.then_some(fixed))?;
         let distinct = Distinct::open(plan, &keys, states)?;
         let scratch = Scratch { empty: vec![0; fixed], ..Scratch::default() };

@@ -42,6 +42,10 @@ impl Rel {
             Self::Steps { .. } | Self::Union(_) | Self::Join { kind: JoinKind::Inner, .. } => {
                 inputs()
             }
+            // Rows come and go, one by one.
+            Self::SetOperation { .. } => {
+                ChangelogMode { updates: false, deletes: self.updates().is_some() }
+            }
             // A row without a match goes when there is one.
             Self::Join { .. } => {
                 ChangelogMode { updates: false, deletes: self.updates().is_some() }
@@ -101,6 +105,9 @@ impl Rel {
                     false => "counts of right rows",
                 };
                 format!("left rows by [{a}], {right} by [{b}]")
+            }
+            Self::SetOperation { .. } => {
+                format!("counts of both sides by [{}]", Columns(self.schema()).all())
             }
             Self::TopN { input, partition, limit, .. } => {
                 let rows = if *limit == 1 { "row" } else { "rows" };

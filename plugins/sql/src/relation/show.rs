@@ -100,6 +100,7 @@ impl Rel {
                     Some(condition) => write!(f, " on {}", Sql(&**condition)),
                 }
             }
+            Self::SetOperation { operation, .. } => write!(f, "{operation}"),
             Self::TopN { input, partition, order, limit, rank, latest } => {
                 let columns = Columns(input.schema());
                 let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
@@ -125,7 +126,7 @@ impl Columns {
         names.join(", ")
     }
 
-    fn all(&self) -> String {
+    pub(super) fn all(&self) -> String {
         let names: Vec<&str> = self.0.fields.iter().map(|field| field.name.as_str()).collect();
         names.join(", ")
     }
