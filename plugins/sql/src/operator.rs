@@ -86,8 +86,13 @@ pub(crate) fn top_n(
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
     let plan = top_n::Ranking::new(input.schema(), partition, order)?;
-    let made = move |states: &mut _, _: &_| top_n::TopN::open(&plan, states);
-    Ok(input.key_by(partition).function("top-n", schema, made))
+    let rows = input.key_by(partition);
+    if plan.is_small() {
+        let made = move |states: &mut _, _: &_| top_n::TopN::open(&plan, states);
+        return Ok(rows.function("top-n", schema, made));
+    }
+    let made = move |states: &mut _, _: &_| top_n::OrderedTopN::open(&plan, states);
+    Ok(rows.function("top-n", schema, made))
 }
 
 /// The rows of [`Rel::Windows`](crate::relation::Rel::Windows), of `schema`.

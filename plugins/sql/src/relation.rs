@@ -252,7 +252,9 @@ impl Rel {
                 Some(operation.name())
             }
             Self::SetOperation { inputs, .. } => inputs.iter().find_map(Self::updates),
-            Self::TopN { .. } => Some("ROW_NUMBER"),
+            // The rows that come first stay.
+            Self::TopN { input, order, .. } if order.is_empty() => input.updates(),
+            Self::TopN { .. } => Some("ROW_NUMBER or LIMIT"),
         }
     }
 

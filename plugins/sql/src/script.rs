@@ -12,7 +12,7 @@ use sqlparser::{
 use settings::Settings;
 
 use crate::{
-    bind::Binder,
+    bind::{Binder, check_order},
     catalog::Catalog,
     error::SqlError,
     lower::{Streams, connector, relation},
@@ -123,6 +123,7 @@ fn each(
 
 /// What makes the rows of a query.
 fn query(catalog: &Catalog, query: &Query) -> Result<Rel, SqlError> {
+    check_order(query)?;
     let bound = Binder::new(catalog).query(query)?;
     let columns = bound.columns.iter();
     let fields: Vec<(&str, &Type)> =

@@ -426,3 +426,41 @@ Aggregate by [id] []
         assert_eq!(plan(query), expected, "{query}");
     }
 }
+
+#[test]
+fn the_first_rows_are_a_top_n_without_partitions() {
+    for (query, expected) in [
+        (
+            "SELECT id FROM a ORDER BY x + 1 DESC, id LIMIT 3",
+            "\
+Project [id]
+  TopN 3 by [] order [$order1 DESC, id]
+    Project [id, x + 1 AS $order1]
+      Scan a [id, x]
+",
+        ),
+        (
+            "SELECT id AS x, x AS y FROM a ORDER BY x, 2 DESC NULLS FIRST LIMIT 3 OFFSET 2",
+            "\
+Project [x, y]
+  Filter $rank > 2
+    TopN 5 by [] order [x, y DESC NULLS FIRST] with rank
+      Project [id AS x, x AS y]
+        Scan a [id, x]
+",
+        ),
+        (
+            "SELECT COUNT(*) AS n FROM (SELECT id FROM a ORDER BY x) LIMIT 1",
+            "\
+TopN 1 by [] order []
+  Project [$agg0 AS n]
+    Aggregate by [] [COUNT(*) AS $agg0]
+      Project [true AS $0]
+        Scan a [id]
+",
+        ),
+        ("SELECT id FROM a ORDER BY x LIMIT 0", "Values [id] 0 rows\n"),
+    ] {
+        assert_eq!(plan(query), expected, "{query}");
+    }
+}

@@ -96,6 +96,23 @@ fn mistakes_are_named() {
             "SELECT price FROM bid EXCEPT SELECT channel FROM bid",
             "column 1 of the queries is BIGINT and STRING: use CAST (line 3, column 30)",
         ),
+        ("SELECT price FROM bid LIMIT 1 + 1", "LIMIT takes a whole number (line 3, column 29)"),
+        (
+            "SELECT price FROM bid FETCH FIRST ROW ONLY",
+            "FETCH needs a number: FETCH FIRST 10 ROWS ONLY (line 3, column 1)",
+        ),
+        (
+            "SELECT price FROM bid ORDER BY 2 LIMIT 1",
+            "ORDER BY 2: the query has 1 columns (line 3, column 32)",
+        ),
+        (
+            "SELECT DISTINCT price FROM bid ORDER BY auction LIMIT 1",
+            "rows that are DISTINCT are ordered by what they have: select it, too (line 3, column 41)",
+        ),
+        (
+            "SELECT price FROM bid UNION SELECT price FROM bid ORDER BY auction LIMIT 1",
+            "there is no column `auction` (line 3, column 60)",
+        ),
         ("SELECT channel + 1 FROM bid", "there is no STRING + INT: use CAST (line 3, column 8)"),
         (
             "SELECT price FROM bid a JOIN bid b ON a.price = b.price",
@@ -323,8 +340,20 @@ fn what_is_missing_is_named() {
             "SELECT 1 FROM bid a JOIN bid b ON a.price IS NOT DISTINCT FROM b.price",
             "a join without an equality of its two sides is not supported",
         ),
-        ("SELECT price FROM bid ORDER BY price", "ORDER BY is not supported yet"),
-        ("SELECT price FROM bid LIMIT 1", "LIMIT is not supported yet"),
+        (
+            "SELECT price FROM bid ORDER BY price",
+            "ORDER BY without LIMIT is not supported: rows go on coming, so that none is known to be the next; \
+             add LIMIT to keep the first ones, or leave ORDER BY out (line 3, column 32)",
+        ),
+        (
+            "INSERT INTO out SELECT price, channel FROM bid ORDER BY price",
+            "ORDER BY without LIMIT is not supported",
+        ),
+        (
+            "SELECT price FROM bid ORDER BY price OFFSET 3",
+            "OFFSET without LIMIT or FETCH is not supported",
+        ),
+        ("SELECT price FROM bid FETCH FIRST 3 ROWS WITH TIES", "FETCH of this kind"),
         ("SELECT price FROM bid MINUS SELECT price FROM bid", "MINUS is not supported yet"),
         (
             "SELECT * FROM bid",
@@ -364,6 +393,7 @@ fn a_table_takes_updates_or_the_query_has_none() {
     let files = "'connector' = 'filesystem', 'format' = 'csv'";
     into(files, "SELECT a.price FROM bid a JOIN bid b ON a.auction = b.auction").unwrap();
     into(files, "SELECT price FROM bid WHERE price IN (SELECT auction FROM bid)").unwrap();
+    into(files, "SELECT price FROM bid LIMIT 3 OFFSET 2").unwrap();
     into(files, "SELECT price FROM bid INTERSECT SELECT auction FROM bid").unwrap();
     // A filter that drops rows without a match leaves an inner join.
     into(
@@ -399,8 +429,9 @@ fn a_table_takes_updates_or_the_query_has_none() {
         (
             "SELECT price FROM (SELECT price, ROW_NUMBER() OVER (ORDER BY price) AS rn FROM bid) WHERE \
              rn < 4 UNION ALL SELECT price FROM bid",
-            "ROW_NUMBER",
+            "ROW_NUMBER or LIMIT",
         ),
+        ("SELECT price FROM bid ORDER BY price LIMIT 3", "ROW_NUMBER or LIMIT"),
     ] {
         let expected = format!(
             "the table `sink` only takes new rows (format 'csv'), but the query updates and deletes rows, \

@@ -7,6 +7,7 @@
 mod changes;
 mod keys;
 mod marks;
+mod ordered;
 mod sessions;
 mod states;
 mod windows;

@@ -5,13 +5,22 @@ use std::{cell::RefCell, sync::Arc};
 use datafusion_common::Column as PlanColumn;
 use datafusion_expr::{Expr, LogicalPlanBuilder};
 use sqlparser::{
-    ast::{Distinct, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr},
+    ast::{
+        Distinct, Ident, OrderByExpr, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+        SetExpr,
+    },
     tokenizer::Span,
 };
 
 use super::{
-    Binder, Bound, Cells, Column, Relation, aggregate::Calls, coerce, expression::Scope,
-    from::alias_columns, group::Groups, planning,
+    Binder, Bound, Cells, Column, Relation,
+    aggregate::Calls,
+    coerce,
+    expression::Scope,
+    from::alias_columns,
+    group::Groups,
+    order::{SortKey, Sorting, check_order},
+    planning,
 };
 use crate::{
     error::{Place, SqlError},
@@ -42,20 +51,31 @@ impl Binder<'_> {
                 self.named.push((table.alias.name.value.clone(), relation));
             }
         }
-        if let Some(order) = &query.order_by {
-            return Err(unsupported(order, "ORDER BY"));
-        }
-        if query.limit_clause.is_some() || query.fetch.is_some() {
-            return Err(unsupported(query, "LIMIT"));
-        }
-        let relation = self.body(&query.body);
+        let relation = self.sorted(query);
         self.named.truncate(before);
         relation
     }
 
+    /// The rows of the query's body, or the first ones.
+    fn sorted(&mut self, query: &Query) -> Result<Relation, SqlError> {
+        let sorting = Sorting::of(query)?;
+        let ((relation, keys), width) = match &*query.body {
+            SetExpr::Select(select) => {
+                let (relation, keys, width) = self.select(select, sorting.keys)?;
+                ((relation, keys), width)
+            }
+            body => {
+                let relation = self.body(body)?;
+                let width = relation.columns.len();
+                (sorting.over(relation)?, width)
+            }
+        };
+        sorting.first(relation, &keys, width)
+    }
+
     pub(super) fn body(&mut self, body: &SetExpr) -> Result<Relation, SqlError> {
         match body {
-            SetExpr::Select(select) => self.select(select),
+            SetExpr::Select(select) => Ok(self.select(select, &[])?.0),
             SetExpr::Query(query) => self.query(query),
             SetExpr::SetOperation { op, set_quantifier, left, right } => {
                 self.set_operation((*op, *set_quantifier), left, right)
@@ -65,7 +85,13 @@ impl Binder<'_> {
         }
     }
 
-    fn select(&mut self, select: &Select) -> Result<Relation, SqlError> {
+    /// The rows of a SELECT, the keys that they are ordered by, and how many columns are selected: others behind
+    /// these are keys.
+    fn select(
+        &mut self,
+        select: &Select,
+        order: &[OrderByExpr],
+    ) -> Result<(Relation, Vec<SortKey>, usize), SqlError> {
         for (there, part) in [
             (matches!(select.distinct, Some(Distinct::On(_))), "DISTINCT ON"),
             (select.qualify.is_some(), "QUALIFY"),
@@ -98,6 +124,8 @@ impl Binder<'_> {
         for item in &select.projection {
             self.item(item, &scope, &mut items)?;
         }
+        let width = items.len();
+        let keys_of_order = scope.sort_keys(order, &mut items, select.distinct.is_some())?;
         let Calls { aggregates, mut ranked, window, .. } = calls.into_inner();
         keys.extend(window.and_then(|window| window.time()));
         let mut relation = relation;
@@ -120,10 +148,11 @@ impl Binder<'_> {
         }
         let items = items.into_iter().map(|item| (item.name, item.bound)).collect();
         let selected = project(&relation, items)?;
-        match select.distinct {
-            Some(Distinct::Distinct) => selected.distinct(),
-            _ => Ok(selected),
-        }
+        let selected = match select.distinct {
+            Some(Distinct::Distinct) => selected.distinct()?,
+            _ => selected,
+        };
+        Ok((selected, keys_of_order, width))
     }
 
     fn item(
@@ -189,6 +218,7 @@ impl Binder<'_> {
         named: &[Ident],
         query: &Query,
     ) -> Result<Relation, SqlError> {
+        check_order(query)?;
         let relation = self.query(query)?;
         let physical = table.physical();
         let fills: Vec<&str> = match named {
@@ -239,10 +269,10 @@ impl Binder<'_> {
 }
 
 /// A column of a SELECT.
-struct Item {
-    name: String,
-    bound: Bound,
-    place: Span,
+pub(super) struct Item {
+    pub(super) name: String,
+    pub(super) bound: Bound,
+    pub(super) place: Span,
 }
 
 impl Relation {

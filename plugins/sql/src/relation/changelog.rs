@@ -57,8 +57,10 @@ impl Rel {
             }
             // Without ranks one row leaves when another comes; a rank only gets another row.
             Self::TopN { rank, limit, .. } => {
-                let updates = *rank || *limit == 1;
-                ChangelogMode { updates, deletes: !updates }
+                let updates = (*rank || *limit == 1) && self.updates().is_some();
+                let changes = inputs() != ChangelogMode::default();
+                let deletes = changes || (!updates && self.updates().is_some());
+                ChangelogMode { updates, deletes }
             }
         }
     }
@@ -109,9 +111,15 @@ impl Rel {
             Self::SetOperation { .. } => {
                 format!("counts of both sides by [{}]", Columns(self.schema()).all())
             }
-            Self::TopN { input, partition, limit, .. } => {
+            Self::TopN { input, partition, limit, order, .. } => {
                 let rows = if *limit == 1 { "row" } else { "rows" };
                 let by = Columns(input.schema()).list(partition);
+                if input.updates().is_some() {
+                    return Some(format!("all rows by [{by}]"));
+                }
+                if order.is_empty() {
+                    return Some(format!("how many rows came by [{by}]"));
+                }
                 format!("the first {limit} {rows} by [{by}]")
             }
         })
