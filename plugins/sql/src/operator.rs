@@ -6,6 +6,7 @@
 mod accumulator;
 mod aggregate;
 mod distinct;
+mod extremes;
 mod join;
 mod pairs;
 mod set_operation;

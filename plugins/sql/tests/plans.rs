@@ -456,7 +456,7 @@ TopN 1 by [] order []
   Project [$agg0 AS n]
     Aggregate by [] [COUNT(*) AS $agg0]
       Project [true AS $0]
-        Scan a [id]
+        Scan a []
 ",
         ),
         ("SELECT id FROM a ORDER BY x LIMIT 0", "Values [id] 0 rows\n"),

@@ -16,6 +16,7 @@ use super::{
     BATCH,
     accumulator::{Accumulator, SLOT},
     distinct::{Counts, Distinct},
+    extremes::{Extreme, Extremes, Replaced},
     in_place, is_retraction, never_came,
 };
 use crate::{
@@ -31,6 +32,8 @@ pub(super) struct Aggregation {
     pub(super) accumulators: Arc<Vec<Accumulator>>,
     /// Columns of which different values are told apart, and the calls for which they are.
     pub(super) distinct: Vec<(usize, Vec<usize>)>,
+    /// Calls of MIN and MAX whose values may go again.
+    extremes: Vec<Extreme>,
     pub(super) texts: usize,
     /// The columns of results.
     pub(super) results: Schema,
@@ -45,6 +48,7 @@ impl Aggregation {
     ) -> Result<Self, SqlError> {
         let (mut accumulators, mut texts) = (Vec::new(), 0);
         let mut distinct: Vec<(usize, Vec<usize>)> = Vec::new();
+        let mut extremes = Vec::new();
         let results: Vec<_> = output.fields.iter().skip(keys).cloned().collect();
         for (number, (call, result)) in calls.iter().zip(&results).enumerate() {
             let argument = call.argument.and_then(|column| input.fields.get(column));
@@ -53,11 +57,8 @@ impl Aggregation {
             accumulators.push(made);
             let changes =
                 |function| matches!(function, AggregateFunction::Min | AggregateFunction::Max);
-            if input.row_kinds && changes(call.function) {
-                return Err(SqlError::new(format!(
-                    "`{}` is MIN or MAX over rows that change, which is not supported yet",
-                    call.name
-                )));
+            if input.row_kinds {
+                extremes.extend(Extreme::of(call, number, input)?);
             }
             if let (true, Some(column), false) =
                 (call.distinct, call.argument, changes(call.function))
@@ -73,6 +74,7 @@ impl Aggregation {
             keys: (0..keys).collect(),
             accumulators: Arc::new(accumulators),
             distinct,
+            extremes,
             texts,
             results: Schema::new(results),
         })
@@ -93,6 +95,7 @@ pub(super) struct Aggregate {
     /// Whether groups are changed in place.
     in_place: bool,
     distinct: Vec<Distinct>,
+    extremes: Extremes,
     scratch: Scratch,
 }
 
@@ -126,6 +129,7 @@ impl Aggregate {
         let in_place = plan.texts == 0 && in_place(&key_layout, fixed);
         let groups = states.values("groups", &keys, in_place.then_some(fixed))?;
         let distinct = Distinct::open(plan, &keys, states)?;
+        let extremes = Extremes::open(&plan.extremes, &keys, states)?;
         let scratch = Scratch { empty: vec![0; fixed], ..Scratch::default() };
         Ok(Self {
             layout: Arc::new(RowLayout::new(&plan.input)),
@@ -136,6 +140,7 @@ impl Aggregate {
             groups,
             in_place,
             distinct,
+            extremes,
             scratch,
         })
     }
@@ -148,7 +153,7 @@ impl Aggregate {
         rows: &PageRows<'_>,
         states: &mut RowStates,
     ) -> Result<(), TaskError> {
-        let Self { plan, keys, distinct, scratch, .. } = self;
+        let Self { plan, keys, distinct, extremes, scratch, .. } = self;
         let counts = &mut scratch.counts;
         counts.clear();
         for number in keys.rows() {
@@ -156,6 +161,8 @@ impl Aggregate {
             counts.extend(plan.accumulators.iter().map(|call| call.counts(&row)));
         }
         let mut counts = Counts { calls: plan.accumulators.len(), counts };
+        let retracts = |row| is_retraction(page, row);
+        extremes.look(keys, (rows, retracts), states, (&plan.accumulators, &mut counts))?;
         distinct.iter_mut().try_for_each(|column| column.look(page, keys, states, &mut counts))
     }
 
@@ -213,6 +220,7 @@ struct Taken<'a> {
     retract: bool,
     /// For each call, whether the row counts.
     counts: &'a [bool],
+    replaced: Replaced<'a>,
     key: &'a [u8],
 }
 
@@ -237,9 +245,12 @@ impl Emission<'_> {
             self.before.clear();
             finish(self.results, self.accumulators, (fixed, texts), self.before);
         }
-        for (call, counts) in self.accumulators.iter().zip(taken.counts) {
+        for (number, (call, counts)) in self.accumulators.iter().zip(taken.counts).enumerate() {
             if *counts {
                 call.add(&taken.row, taken.retract, fixed, texts);
+                if let Some(value) = taken.replaced.call(number) {
+                    call.set_value(value, fixed, texts);
+                }
             }
         }
         if after > 0 {
@@ -299,7 +310,7 @@ impl RowFunction for Aggregate {
         if !self.in_place {
             self.hold(states)?;
         }
-        let Self { plan, keys, results, groups, in_place, scratch, .. } = self;
+        let Self { plan, keys, results, groups, in_place, extremes, scratch, .. } = self;
         let Scratch { empty, group, before, after, counts, gone, equal, held } = scratch;
         let accumulators = &plan.accumulators[..];
         let calls = accumulators.len();
@@ -307,7 +318,8 @@ impl RowFunction for Aggregate {
             let row = keys.rows().get(index).map_or(0, |row| *row as usize);
             let counts = counts.get(index * calls..(index + 1) * calls).unwrap_or(&[]);
             let retract = is_retraction(page, row);
-            Taken { row: rows.at(row), retract, counts, key: keys.row(index) }
+            let replaced = extremes.of_row(index, calls);
+            Taken { row: rows.at(row), retract, counts, replaced, key: keys.row(index) }
         };
         let mut emission = Emission { results, accumulators, before, after, out };
         if !*in_place {

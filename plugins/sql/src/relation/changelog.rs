@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{AggregateCall, JoinKind, Rel, WindowSpec, WindowTime, show::Columns};
+use super::{
+    AggregateCall, AggregateFunction, JoinKind, Rel, WindowSpec, WindowTime, show::Columns,
+};
 
 /// The kinds of rows that may come, beside new ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +86,13 @@ impl Rel {
                         kept.push(format!("values of {name} by [{}]", columns.list(&by)));
                     }
                 }
+                if input.updates().is_some() {
+                    let ordered = calls.iter().filter_map(AggregateCall::ordered_argument);
+                    kept.extend(ordered.map(|argument| {
+                        let name = columns.name(argument);
+                        format!("values of {name} in order by [{}]", columns.list(&by))
+                    }));
+                }
                 kept.join(", ")
             }
             Self::Windows { input, keys, time, window, .. } => {
@@ -130,5 +139,11 @@ impl AggregateCall {
     /// The column whose values count once.
     fn distinct_argument(&self) -> Option<usize> {
         self.argument.filter(|_| self.distinct)
+    }
+
+    /// The column of which the least or the greatest is asked for.
+    fn ordered_argument(&self) -> Option<usize> {
+        let is_one = matches!(self.function, AggregateFunction::Min | AggregateFunction::Max);
+        self.argument.filter(|_| is_one)
     }
 }
