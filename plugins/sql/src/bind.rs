@@ -10,6 +10,7 @@ mod event_time;
 mod expression;
 mod from;
 mod group;
+mod grouping;
 mod literal;
 mod node;
 mod order;

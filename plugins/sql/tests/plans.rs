@@ -464,3 +464,20 @@ TopN 1 by [] order []
         assert_eq!(plan(query), expected, "{query}");
     }
 }
+
+#[test]
+fn each_set_of_keys_is_a_group_of_its_own() {
+    let found = plan("SELECT x, SUM(x) AS s, GROUPING(x) AS g FROM a GROUP BY ROLLUP (x)");
+    let expected = "\
+Union
+  Project [$key0 AS x, $agg0 AS s, CASE $set WHEN 0 THEN 0 WHEN 1 THEN 1 ELSE 1 END AS g]
+    Project [x AS $key0, $agg0, 0 AS $set]
+      Aggregate by [x] [SUM(x) AS $agg0]
+        Scan a [x]
+  Project [$key0 AS x, $agg0 AS s, CASE $set WHEN 0 THEN 0 WHEN 1 THEN 1 ELSE 1 END AS g]
+    Project [NULL AS $key0, $agg0, 1 AS $set]
+      Aggregate by [] [SUM(x) AS $agg0]
+        Scan a [x]
+";
+    assert_eq!(found, expected);
+}

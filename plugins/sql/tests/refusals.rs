@@ -136,6 +136,23 @@ fn mistakes_are_named() {
             "`price` may differ within a group: put it into GROUP BY, or aggregate it, with MAX for instance \
              (line 3, column 17)",
         ),
+        (
+            "SELECT GROUPING(auction) FROM bid GROUP BY ROLLUP (price)",
+            "GROUPING is about keys of GROUP BY, and this is none (line 3, column 17)",
+        ),
+        (
+            "SELECT GROUPING(price) FROM bid",
+            "GROUPING may stand in SELECT, HAVING and ORDER BY, with GROUP BY (line 3, column 8)",
+        ),
+        (
+            "SELECT GROUPING_ID() FROM bid GROUP BY CUBE (price)",
+            "it is called as GROUPING_ID(key, …) (line 3, column 8)",
+        ),
+        (
+            "SELECT auction FROM bid GROUP BY ROLLUP (price)",
+            "`auction` may differ within a group: put it into GROUP BY, or aggregate it, with MAX for instance \
+             (line 3, column 8)",
+        ),
         ("SELECT channel AS c FROM bid GROUP BY c", "there is no column `c` (line 3, column 39)"),
         (
             "SELECT SUM(channel) FROM bid",
@@ -242,11 +259,9 @@ fn what_is_missing_is_named() {
             "DENSE_RANK OVER is not supported yet",
         ),
         ("SELECT DISTINCT ON (price) price FROM bid", "DISTINCT ON is not supported yet"),
-        ("SELECT 1 FROM bid GROUP BY CUBE (price)", "CUBE is not supported yet"),
-        ("SELECT 1 FROM bid GROUP BY ROLLUP (price)", "ROLLUP is not supported yet"),
         (
-            "SELECT 1 FROM bid GROUP BY GROUPING SETS ((price))",
-            "GROUPING SETS is not supported yet",
+            "SELECT 1 FROM bid GROUP BY CUBE (price, auction, channel, date_time, extra.url, price + 1, price + 2)",
+            "more than 64 sets of keys are not supported (line 3, column 34)",
         ),
         (
             "SELECT ROW_NUMBER() OVER (ORDER BY price) FROM bid",

@@ -15,7 +15,12 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::{Bound, expression::Scope, window::GroupWindow};
+use super::{
+    Bound,
+    expression::Scope,
+    grouping::{Grouping, SET},
+    window::GroupWindow,
+};
 use crate::{
     error::{Place, SqlError},
     relation::{AggregateFunction, RANK},
@@ -31,6 +36,8 @@ pub(super) struct Calls {
     pub(super) ranked: Option<Ranked>,
     /// The window of GROUP BY, if it has one.
     pub(super) window: Option<GroupWindow>,
+    /// What rows are grouped by.
+    pub(super) grouping: Grouping,
 }
 
 /// A call of an aggregate function, of values of the rows before they are grouped.
@@ -62,7 +69,8 @@ pub(crate) struct Order {
 
 impl Calls {
     pub(super) fn new(grouped: bool, window: Option<GroupWindow>) -> Self {
-        Self { grouped, aggregates: Vec::new(), ranked: None, window }
+        let grouping = Grouping::none();
+        Self { grouped, aggregates: Vec::new(), ranked: None, window, grouping }
     }
 
     /// The name of the column with the results of the call at `index`.
@@ -73,7 +81,8 @@ impl Calls {
     /// Whether a column stands for a call of one of so many.
     pub(super) fn stands_for_one(column: &PlanColumn, aggregates: usize) -> bool {
         let is_one = |i| Self::name(i) == column.name;
-        column.relation.is_none() && (column.name == RANK || (0..aggregates).any(is_one))
+        let is_other = [RANK, SET].contains(&column.name.as_str());
+        column.relation.is_none() && (is_other || (0..aggregates).any(is_one))
     }
 
     fn add(&mut self, call: Call) -> Bound {

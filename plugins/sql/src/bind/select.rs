@@ -18,7 +18,6 @@ use super::{
     coerce,
     expression::Scope,
     from::alias_columns,
-    group::Groups,
     order::{SortKey, Sorting, check_order},
     planning,
 };
@@ -109,8 +108,10 @@ impl Binder<'_> {
         if let Some(selection) = &select.selection {
             (relation, _) = self.selected(relation, selection, None)?;
         }
-        let (relation, mut keys, window) = relation.keys(&select.group_by)?;
-        let calls = RefCell::new(Calls::new(!keys.is_empty(), window));
+        let (relation, mut grouping, window) = relation.keys(&select.group_by)?;
+        let mut calls = Calls::new(!grouping.is_empty(), window);
+        calls.grouping = grouping.clone();
+        let calls = RefCell::new(calls);
         let scope = Scope { relation: &relation, calls: Some(&calls), around: None };
         let mut having = match &select.having {
             Some(having) => Some((scope.condition(having, "HAVING")?, having.place())),
@@ -127,11 +128,14 @@ impl Binder<'_> {
         let width = items.len();
         let keys_of_order = scope.sort_keys(order, &mut items, select.distinct.is_some())?;
         let Calls { aggregates, mut ranked, window, .. } = calls.into_inner();
-        keys.extend(window.and_then(|window| window.time()));
+        if let Some(time) = window.and_then(|window| window.time()) {
+            grouping.add(vec![vec![time]]).map_err(SqlError::new)?;
+        }
         let mut relation = relation;
-        if !keys.is_empty() || !aggregates.is_empty() || having.is_some() {
-            let groups = Groups::new(relation.plan, &keys, &aggregates)?;
+        if !grouping.is_empty() || !aggregates.is_empty() || having.is_some() {
+            let groups = grouping.groups(relation.plan, &aggregates)?;
             for item in &mut items {
+                item.bound.data_type.nullable |= grouping.may_be_missing(&item.bound.expr);
                 item.bound.expr = groups.of(item.bound.expr.clone(), item.place)?;
             }
             if let Some((condition, place)) = having {
