@@ -5,6 +5,7 @@ mod join;
 mod over;
 mod rank;
 mod scan;
+mod set_operation;
 mod stream;
 mod table;
 mod temporal;
@@ -27,7 +28,9 @@ pub(crate) use values::rows_of;
 use watermark::Needed;
 
 use crate::{
-    bind::{self, GroupedWindow, Over, RowNumber, TemporalJoin, Windowed, planning, scan_of},
+    bind::{
+        self, GroupedWindow, Matched, Over, RowNumber, TemporalJoin, Windowed, planning, scan_of,
+    },
     calc::Step,
     error::SqlError,
     plan::optimize,
@@ -134,6 +137,9 @@ fn operator(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
         LogicalPlan::EmptyRelation(_) => Ok(None),
         other if let Some(over) = Over::in_plan(other) => over::over(over, asked),
         other if let Some(join) = TemporalJoin::in_plan(other) => temporal::join(join, asked),
+        other if let Some(matched) = Matched::in_plan(other) => {
+            set_operation::matched(matched, asked)
+        }
         other => match (RowNumber::in_plan(other), Windowed::in_plan(other)) {
             (Some(rows), _) => rank::top_n(rows, asked),
             (None, Some(windowed)) => window::rows(windowed, asked),

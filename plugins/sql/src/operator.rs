@@ -7,9 +7,11 @@ mod accumulator;
 mod aggregate;
 mod distinct;
 mod earliest;
+mod extremes;
 mod join;
 mod over;
 mod pairs;
+mod set_operation;
 mod timed;
 mod top_n;
 mod values;
@@ -18,7 +20,7 @@ mod windows;
 use std::sync::Arc;
 
 use datafusion_physical_expr::PhysicalExpr;
-use millstream_data::{page::ValidPage, types::Schema};
+use millstream_data::{page::ValidPage, row::RowLayout, types::Schema};
 use millstream_dataflow::{
     TaskError,
     operator::rows::{RowBuffer, RowSessions, RowTime, RowWindow, RowWindows, Until},
@@ -36,7 +38,7 @@ pub(crate) use values::values;
 
 use crate::{
     error::SqlError,
-    relation::{AggregateCall, JoinKind, WindowSpec, WindowTime},
+    relation::{AggregateCall, JoinKind, SetOperation, WindowSpec, WindowTime},
 };
 
 /// Rows that are taken at once, so that the misses of their keys overlap.
@@ -88,6 +90,20 @@ pub(crate) fn join(
     Ok(both.function("join", schema, move |states, _| join::Join::open(&plan, states)))
 }
 
+/// The rows of [`Rel::SetOperation`](crate::relation::Rel::SetOperation), of `schema`.
+pub(crate) fn set_operation(
+    [left, right]: [RowStream; 2],
+    operation: SetOperation,
+    schema: Schema,
+) -> RowStream {
+    let input = left.schema().clone();
+    let columns: Vec<usize> = (0..input.fields.len()).collect();
+    let both = left.key_by(&columns).beside(right.key_by(&columns));
+    both.function("set-operation", schema, move |states, _| {
+        set_operation::Matching::open(&input, operation, states)
+    })
+}
+
 /// The rows of [`Rel::TopN`](crate::relation::Rel::TopN), of `schema`; those that are left when the input has
 /// ended, if it is to be done `once`.
 pub(crate) fn top_n(
@@ -98,8 +114,16 @@ pub(crate) fn top_n(
     once: bool,
 ) -> Result<RowStream, SqlError> {
     let plan = top_n::Ranking::new(input.schema(), partition, order)?;
-    let made = move |states: &mut _, _: &_| top_n::TopN::open(&plan, once, states);
-    Ok(input.key_by(partition).function("top-n", schema, made))
+    let rows = input.key_by(partition);
+    if plan.is_small() {
+        let made = move |states: &mut _, _: &_| top_n::TopN::open(&plan, once, states);
+        return Ok(rows.function("top-n", schema, made));
+    }
+    let made = move |states: &mut _, _: &_| top_n::OrderedTopN::open(&plan, states);
+    match once {
+        true => left(rows.function("top-n", schema.clone().with_row_kinds(), made), schema),
+        false => Ok(rows.function("top-n", schema, made)),
+    }
 }
 
 /// The rows of [`Rel::Earliest`](crate::relation::Rel::Earliest), of `schema`.
@@ -186,6 +210,14 @@ fn row_window(time: WindowTime, window: WindowSpec) -> Result<RowWindow, SqlErro
             return Err(SqlError::new("a session is known when it has ended only"));
         }
     })
+}
+
+/// Bytes of a value that is changed in place, at most, beside its key.
+const IN_PLACE: usize = 512;
+
+/// Whether values of so many bytes, by keys of this layout, are changed in place.
+fn in_place(key: &RowLayout, bytes: usize) -> bool {
+    bytes <= IN_PLACE && key.is_fixed() && key.fixed_bytes() <= 128
 }
 
 /// Whether a row of a page is taken back.

@@ -2,6 +2,7 @@
 
 mod changelog;
 mod over;
+mod set_operation;
 mod show;
 mod timed;
 mod window;
@@ -14,6 +15,7 @@ use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use millstream_data::types::{DataType, Field, Schema};
 
 pub(crate) use over::{Edge, Frame};
+pub(crate) use set_operation::SetOperation;
 pub(crate) use show::Explained;
 pub(crate) use timed::Timed;
 pub(crate) use window::{Watermark, WindowSpec, WindowTime};
@@ -79,6 +81,8 @@ pub(crate) enum Rel {
         /// inner join has a filter above instead.
         condition: Option<Arc<dyn PhysicalExpr>>,
     },
+    /// Rows of two inputs, which have the same columns and kinds: those that both have, or only the first.
+    SetOperation { inputs: Vec<Self>, operation: SetOperation },
     /// Of each partition the first rows in this order.
     TopN {
         input: Box<Self>,
@@ -198,7 +202,9 @@ impl Rel {
             Self::Scan { schema, .. }
             | Self::Values { schema, .. }
             | Self::Steps { schema, .. } => schema.fields.clone(),
-            Self::Union(inputs) => inputs.first().map(Self::schema).unwrap_or_default().fields,
+            Self::Union(inputs) | Self::SetOperation { inputs, .. } => {
+                inputs.first().map(Self::schema).unwrap_or_default().fields
+            }
             Self::Aggregate { input, keys, calls } => grouped(input, *keys, calls),
             Self::Windows { input, keys, calls, .. } => {
                 let [start, end, _] = WINDOW;
@@ -221,14 +227,24 @@ impl Rel {
             Self::Earliest { input, .. } | Self::Final { input } => input.schema().fields,
         };
         let schema = Schema::new(fields);
-        if self.updates().is_some() { schema.with_row_kinds() } else { schema }
+        if self.has_kinds() { schema.with_row_kinds() } else { schema }
+    }
+
+    /// Whether the rows are a changelog, or are [said to be one](Self::with_schema).
+    fn has_kinds(&self) -> bool {
+        let said = match self {
+            Self::Steps { schema, .. } => schema.row_kinds,
+            Self::Union(inputs) => inputs.iter().any(Self::has_kinds),
+            _ => false,
+        };
+        said || self.updates().is_some()
     }
 
     /// What the rows are made of.
     pub(crate) fn inputs(&self) -> Vec<&Self> {
         match self {
             Self::Scan { .. } | Self::Values { .. } => Vec::new(),
-            Self::Union(inputs) => inputs.iter().collect(),
+            Self::Union(inputs) | Self::SetOperation { inputs, .. } => inputs.iter().collect(),
             Self::Steps { input, .. }
             | Self::Aggregate { input, .. }
             | Self::Windows { input, .. }
@@ -264,7 +280,13 @@ impl Rel {
                 JoinKind::Full => Some("FULL JOIN"),
                 JoinKind::Anti => Some("NOT EXISTS or NOT IN"),
             },
-            Self::TopN { .. } => Some("ROW_NUMBER"),
+            Self::SetOperation { operation, .. } if operation.takes_back() => {
+                Some(operation.name())
+            }
+            Self::SetOperation { inputs, .. } => inputs.iter().find_map(Self::updates),
+            // The rows that come first stay.
+            Self::TopN { input, order, .. } if order.is_empty() => input.updates(),
+            Self::TopN { .. } => Some("ROW_NUMBER or LIMIT"),
         }
     }
 

@@ -12,7 +12,7 @@ use sqlparser::{
 use settings::Settings;
 
 use crate::{
-    bind::Binder,
+    bind::{Binder, check_order},
     catalog::Catalog,
     error::SqlError,
     lower::{Mode, Streams, connector, relation},
@@ -126,6 +126,7 @@ fn each(
 
 /// What makes the rows of a query.
 fn query(catalog: &Catalog, query: &Query, mode: Mode) -> Result<Rel, SqlError> {
+    check_order(query)?;
     let bound = Binder::new(catalog).query(query)?;
     let columns = bound.columns.iter();
     let fields: Vec<(&str, &Type)> =

@@ -475,3 +475,94 @@ Project [y]
 ";
     assert_eq!(found, expected);
 }
+
+#[test]
+fn sets_are_of_whole_rows_and_filters_go_to_both_sides() {
+    for (query, expected) in [
+        (
+            "SELECT x FROM (SELECT id, x FROM a EXCEPT ALL SELECT id, y FROM b) WHERE x > 1",
+            "\
+Project [x]
+  ExceptAll
+    Filter x > 1
+      Scan a [id, x]
+    Project [id, CAST(y AS Int32) AS x]
+      Filter y > 1
+        Scan b [id, y]
+",
+        ),
+        (
+            "SELECT id FROM a UNION SELECT y FROM b",
+            "\
+Aggregate by [id] []
+  Union
+    Scan a [id]
+    Project [CAST(y AS Int64) AS id]
+      Scan b [y]
+",
+        ),
+        (
+            "SELECT y FROM b EXCEPT SELECT y FROM b WHERE 1 > 2",
+            "Aggregate by [y] []\n  Scan b [y]\n",
+        ),
+        ("SELECT y FROM b EXCEPT ALL SELECT y FROM b WHERE 1 > 2", "Scan b [y]\n"),
+        ("SELECT y FROM b INTERSECT SELECT y FROM b WHERE 1 > 2", "Values [y] 0 rows\n"),
+    ] {
+        assert_eq!(plan(query), expected, "{query}");
+    }
+}
+
+#[test]
+fn the_first_rows_are_a_top_n_without_partitions() {
+    for (query, expected) in [
+        (
+            "SELECT id FROM a ORDER BY x + 1 DESC, id LIMIT 3",
+            "\
+Project [id]
+  TopN 3 by [] order [$order1 DESC, id]
+    Project [id, x + 1 AS $order1]
+      Scan a [id, x]
+",
+        ),
+        (
+            "SELECT id AS x, x AS y FROM a ORDER BY x, 2 DESC NULLS FIRST LIMIT 3 OFFSET 2",
+            "\
+Project [x, y]
+  Filter $rank > 2
+    TopN 5 by [] order [x, y DESC NULLS FIRST] with rank
+      Project [id AS x, x AS y]
+        Scan a [id, x]
+",
+        ),
+        (
+            "SELECT COUNT(*) AS n FROM (SELECT id FROM a ORDER BY x) LIMIT 1",
+            "\
+TopN 1 by [] order []
+  Project [$agg0 AS n]
+    Aggregate by [] [COUNT(*) AS $agg0]
+      Project [true AS $0]
+        Scan a []
+",
+        ),
+        ("SELECT id FROM a ORDER BY x LIMIT 0", "Values [id] 0 rows\n"),
+    ] {
+        assert_eq!(plan(query), expected, "{query}");
+    }
+}
+
+#[test]
+fn each_set_of_keys_is_a_group_of_its_own() {
+    let found = plan("SELECT x, SUM(x) AS s, GROUPING(x) AS g FROM a GROUP BY ROLLUP (x)");
+    let expected = "\
+Union
+  Project [$key0 AS x, $agg0 AS s, CASE $set WHEN 0 THEN 0 WHEN 1 THEN 1 ELSE 1 END AS g]
+    Project [x AS $key0, $agg0, 0 AS $set]
+      Aggregate by [x] [SUM(x) AS $agg0]
+        Scan a [x]
+  Project [$key0 AS x, $agg0 AS s, CASE $set WHEN 0 THEN 0 WHEN 1 THEN 1 ELSE 1 END AS g]
+    Project [NULL AS $key0, $agg0, 1 AS $set]
+      Aggregate by [] [SUM(x) AS $agg0]
+        Scan a [x]
+";
+    assert_eq!(found, expected);
+}

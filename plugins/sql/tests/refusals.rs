@@ -88,6 +88,31 @@ fn mistakes_are_named() {
             "INSERT INTO out VALUES (1)",
             "the table `out` takes 2 columns (auction, channel), but the query has 1 (EXPR$0) (line 3, column 25)",
         ),
+        (
+            "SELECT price FROM bid INTERSECT ALL SELECT price, auction FROM bid",
+            "INTERSECT ALL joins queries of as many columns: 1 and 2 (line 3, column 37)",
+        ),
+        (
+            "SELECT price FROM bid EXCEPT SELECT channel FROM bid",
+            "column 1 of the queries is BIGINT and STRING: use CAST (line 3, column 30)",
+        ),
+        ("SELECT price FROM bid LIMIT 1 + 1", "LIMIT takes a whole number (line 3, column 29)"),
+        (
+            "SELECT price FROM bid FETCH FIRST ROW ONLY",
+            "FETCH needs a number: FETCH FIRST 10 ROWS ONLY (line 3, column 1)",
+        ),
+        (
+            "SELECT price FROM bid ORDER BY 2 LIMIT 1",
+            "ORDER BY 2: the query has 1 columns (line 3, column 32)",
+        ),
+        (
+            "SELECT DISTINCT price FROM bid ORDER BY auction LIMIT 1",
+            "rows that are DISTINCT are ordered by what they have: select it, too (line 3, column 41)",
+        ),
+        (
+            "SELECT price FROM bid UNION SELECT price FROM bid ORDER BY auction LIMIT 1",
+            "there is no column `auction` (line 3, column 60)",
+        ),
         ("SELECT channel + 1 FROM bid", "there is no STRING + INT: use CAST (line 3, column 8)"),
         (
             "SELECT price FROM bid a JOIN bid b ON a.price = b.price",
@@ -110,6 +135,23 @@ fn mistakes_are_named() {
             "SELECT channel, price + MAX(price) FROM bid GROUP BY channel",
             "`price` may differ within a group: put it into GROUP BY, or aggregate it, with MAX for instance \
              (line 3, column 17)",
+        ),
+        (
+            "SELECT GROUPING(auction) FROM bid GROUP BY ROLLUP (price)",
+            "GROUPING is about keys of GROUP BY, and this is none (line 3, column 17)",
+        ),
+        (
+            "SELECT GROUPING(price) FROM bid",
+            "GROUPING may stand in SELECT, HAVING and ORDER BY, with GROUP BY (line 3, column 8)",
+        ),
+        (
+            "SELECT GROUPING_ID() FROM bid GROUP BY CUBE (price)",
+            "it is called as GROUPING_ID(key, …) (line 3, column 8)",
+        ),
+        (
+            "SELECT auction FROM bid GROUP BY ROLLUP (price)",
+            "`auction` may differ within a group: put it into GROUP BY, or aggregate it, with MAX for instance \
+             (line 3, column 8)",
         ),
         ("SELECT channel AS c FROM bid GROUP BY c", "there is no column `c` (line 3, column 39)"),
         (
@@ -244,11 +286,9 @@ fn what_is_missing_is_named() {
             "DENSE_RANK OVER is not supported yet",
         ),
         ("SELECT DISTINCT ON (price) price FROM bid", "DISTINCT ON is not supported yet"),
-        ("SELECT 1 FROM bid GROUP BY CUBE (price)", "CUBE is not supported yet"),
-        ("SELECT 1 FROM bid GROUP BY ROLLUP (price)", "ROLLUP is not supported yet"),
         (
-            "SELECT 1 FROM bid GROUP BY GROUPING SETS ((price))",
-            "GROUPING SETS is not supported yet",
+            "SELECT 1 FROM bid GROUP BY CUBE (price, auction, channel, date_time, extra.url, price + 1, price + 2)",
+            "more than 64 sets of keys are not supported (line 3, column 34)",
         ),
         (
             "SELECT ROW_NUMBER() OVER (ORDER BY price) FROM bid",
@@ -320,10 +360,21 @@ fn what_is_missing_is_named() {
             "SELECT 1 FROM bid a NATURAL JOIN bid b",
             "`extra` is a whole ROW, which is not supported yet as a value: select its fields, url, tags",
         ),
-        ("SELECT 1 FROM bid a JOIN bid b", "JOIN needs a condition: add ON"),
-        ("SELECT price FROM bid ORDER BY price", "ORDER BY is not supported yet"),
-        ("SELECT price FROM bid LIMIT 1", "LIMIT is not supported yet"),
-        ("SELECT price FROM bid UNION SELECT price FROM bid", "UNION is not supported yet"),
+        (
+            "SELECT price FROM bid ORDER BY price",
+            "ORDER BY without LIMIT is not supported: rows go on coming, so that none is known to be the next; \
+             add LIMIT to keep the first ones, or leave ORDER BY out (line 3, column 32)",
+        ),
+        (
+            "INSERT INTO out SELECT price, channel FROM bid ORDER BY price",
+            "ORDER BY without LIMIT is not supported",
+        ),
+        (
+            "SELECT price FROM bid ORDER BY price OFFSET 3",
+            "OFFSET without LIMIT or FETCH is not supported",
+        ),
+        ("SELECT price FROM bid FETCH FIRST 3 ROWS WITH TIES", "FETCH of this kind"),
+        ("SELECT price FROM bid MINUS SELECT price FROM bid", "MINUS is not supported yet"),
         (
             "SELECT * FROM bid",
             "`extra` is a whole ROW, which is not supported yet as a value: select its \
@@ -362,6 +413,8 @@ fn a_table_takes_updates_or_the_query_has_none() {
     let files = "'connector' = 'filesystem', 'format' = 'csv'";
     into(files, "SELECT a.price FROM bid a JOIN bid b ON a.auction = b.auction").unwrap();
     into(files, "SELECT price FROM bid WHERE price IN (SELECT auction FROM bid)").unwrap();
+    into(files, "SELECT price FROM bid LIMIT 3 OFFSET 2").unwrap();
+    into(files, "SELECT price FROM bid INTERSECT SELECT auction FROM bid").unwrap();
     // A filter that drops rows without a match leaves an inner join.
     into(
         files,
@@ -389,10 +442,16 @@ fn a_table_takes_updates_or_the_query_has_none() {
             "GROUP BY",
         ),
         (
+            "SELECT price FROM bid INTERSECT ALL SELECT COUNT(*) FROM bid GROUP BY channel",
+            "GROUP BY",
+        ),
+        ("SELECT price FROM bid EXCEPT SELECT auction FROM bid", "EXCEPT"),
+        (
             "SELECT price FROM (SELECT price, ROW_NUMBER() OVER (ORDER BY price) AS rn FROM bid) WHERE \
              rn < 4 UNION ALL SELECT price FROM bid",
-            "ROW_NUMBER",
+            "ROW_NUMBER or LIMIT",
         ),
+        ("SELECT price FROM bid ORDER BY price LIMIT 3", "ROW_NUMBER or LIMIT"),
     ] {
         let expected = format!(
             "the table `sink` only takes new rows (format 'csv'), but the query updates and deletes rows, \

@@ -10,6 +10,7 @@ mod changes;
 mod interval;
 mod keys;
 mod marks;
+mod ordered;
 mod sessions;
 mod states;
 mod temporal;

@@ -135,6 +135,11 @@ impl<L: Lease> LsmBackend<L> {
                 Ok(None) => break,
                 Err(error) => {
                     let (at_rank, at) = merge.position();
+                    // The merge has passed the entry at hand, which it would not give again.
+                    let is_whole = !places.is_empty() && (at_rank != rank || *at != *name);
+                    if is_whole && !shows(&name, &mut places) {
+                        return Ok(());
+                    }
                     let at = split(at).filter(|_| at_rank == rank && whole(at) == map);
                     if let Some(at) = at.and_then(|at| at.map_key).filter(|_| !has_shown) {
                         *self.resume.borrow_mut() = Some((asked, at.to_vec()));

@@ -18,6 +18,7 @@ use sqlparser::{
 use super::{
     Bound,
     expression::Scope,
+    grouping::{Grouping, SET},
     over::{OVER, OverBound},
     window::GroupWindow,
 };
@@ -39,6 +40,8 @@ pub(super) struct Calls {
     pub(super) named: Vec<(Ident, WindowSpec)>,
     /// The window of GROUP BY, if it has one.
     pub(super) window: Option<GroupWindow>,
+    /// What rows are grouped by.
+    pub(super) grouping: Grouping,
 }
 
 /// A call of an aggregate function, of values of the rows before they are grouped.
@@ -77,6 +80,7 @@ impl Calls {
             overs: Vec::new(),
             named: Vec::new(),
             window,
+            grouping: Grouping::none(),
         }
     }
 
@@ -88,9 +92,9 @@ impl Calls {
     /// Whether a column stands for a call of one of so many.
     pub(super) fn stands_for_one(column: &PlanColumn, aggregates: usize) -> bool {
         let is_one = |i| Self::name(i) == column.name;
+        let is_other = [RANK, SET].contains(&column.name.as_str());
         let is_over = || column.name.starts_with(OVER);
-        column.relation.is_none()
-            && (column.name == RANK || is_over() || (0..aggregates).any(is_one))
+        column.relation.is_none() && (is_other || is_over() || (0..aggregates).any(is_one))
     }
 
     fn add(&mut self, call: Call) -> Bound {

@@ -15,6 +15,7 @@ use super::{
     Relation,
     aggregate::{Aggregate, Call, Calls, Order, Ranked},
     event_time::is_event_time,
+    grouping::{self, Grouping},
     planning,
     rank::RowNumber,
     select::unsupported,
@@ -105,6 +106,11 @@ impl Groups {
         Ok(Self { plan: Arc::new(plan), keys, calls: calls.len() })
     }
 
+    /// The groups that a plan makes, which has these columns for keys.
+    pub(super) fn of_plan(plan: LogicalPlan, keys: Vec<(Expr, PlanColumn)>, calls: usize) -> Self {
+        Self { plan: Arc::new(plan), keys, calls }
+    }
+
     /// An expression over the rows as one over their groups.
     ///
     /// # Errors
@@ -157,34 +163,37 @@ impl Relation {
     pub(super) fn keys(
         mut self,
         group_by: &GroupByExpr,
-    ) -> Result<(Self, Vec<Expr>, Option<GroupWindow>), SqlError> {
-        use sqlparser::ast::Expr as Sql;
+    ) -> Result<(Self, Grouping, Option<GroupWindow>), SqlError> {
         let GroupByExpr::Expressions(parts, modifiers) = group_by else {
             return Err(unsupported(group_by, "GROUP BY ALL"));
         };
         if !modifiers.is_empty() {
             return Err(unsupported(group_by, "GROUP BY with a modifier"));
         }
-        let (mut keys, mut window) = (Vec::new(), None);
+        let (mut grouping, mut window) = (Grouping::none(), None);
         for part in parts {
-            match part {
-                Sql::GroupingSets(_) => return Err(unsupported(part, "GROUPING SETS")),
-                Sql::Cube(_) => return Err(unsupported(part, "CUBE")),
-                Sql::Rollup(_) => return Err(unsupported(part, "ROLLUP")),
-                _ => {}
-            }
-            let Some((name, function)) = GroupWindow::in_key(part) else {
-                keys.push(self.bind(part)?.expr);
-                continue;
+            let sets = match (grouping::sets(part), GroupWindow::in_key(part)) {
+                (Some(sets), _) => {
+                    let keys = sets.into_iter().map(|set| {
+                        let keys = set.into_iter().map(|key| Ok(self.bind(key)?.expr));
+                        keys.collect::<Result<Vec<_>, SqlError>>()
+                    });
+                    keys.collect::<Result<_, _>>()?
+                }
+                (None, None) => vec![vec![self.bind(part)?.expr]],
+                (None, Some(_)) if window.is_some() => {
+                    return Err(SqlError::at(part, "GROUP BY takes one window"));
+                }
+                (None, Some((name, function))) => {
+                    let (rows, grouped) = GroupWindow::of(self, &name, function, part)?;
+                    let keys = grouped.keys();
+                    (self, window) = (rows, Some(grouped));
+                    vec![keys]
+                }
             };
-            if window.is_some() {
-                return Err(SqlError::at(part, "GROUP BY takes one window"));
-            }
-            let (rows, grouped) = GroupWindow::of(self, &name, function, part)?;
-            keys.extend(grouped.keys());
-            (self, window) = (rows, Some(grouped));
+            grouping.add(sets).map_err(|message| SqlError::at(part, message))?;
         }
-        Ok((self, keys, window))
+        Ok((self, grouping, window))
     }
 
     /// Each row once, however often it is there. The plan's columns are those of the query.

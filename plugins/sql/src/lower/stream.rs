@@ -133,6 +133,13 @@ impl<'a> Streams<'a> {
                 operator::join(both, keys, (*kind, condition.as_ref()), schema)
             }
             Rel::Timed(timed) => self.timed(timed, schema),
+            Rel::SetOperation { inputs, operation } => {
+                let [left, right] = &inputs[..] else {
+                    return Err(SqlError::new("a set operation has two inputs"));
+                };
+                let both = [self.stream(left)?, self.stream(right)?];
+                Ok(operator::set_operation(both, *operation, schema))
+            }
         }
     }
 

@@ -149,6 +149,8 @@ impl Accumulator {
                     _ => Bits(kept.0.wrapping_add(value.0 * i128::from(sign))),
                 }
             }
+            // What is the result then is not known here.
+            (AggregateFunction::Min | AggregateFunction::Max, _) if retract => kept,
             (AggregateFunction::Min | AggregateFunction::Max, Some(column)) => match self.text {
                 Some(text) => {
                     if let Some(text) = texts.get_mut(text) {
@@ -184,6 +186,27 @@ impl Accumulator {
         if is_first || replaces {
             kept.clear();
             kept.extend_from_slice(value);
+        }
+    }
+
+    /// Appends what is kept of a row's value.
+    pub(super) fn put_value(&self, row: &impl Cells, out: &mut Vec<u8>) {
+        let Some(column) = self.argument else { return };
+        match self.text {
+            Some(_) => out.extend_from_slice(row.variable(column)),
+            None => out.extend_from_slice(&self.value(row, column).0.to_le_bytes()),
+        }
+    }
+
+    /// Keeps a value that was [put](Self::put_value) somewhere.
+    pub(super) fn set_value(&self, value: &[u8], fixed: &mut [u8], texts: &mut [Vec<u8>]) {
+        if let Some(text) = self.text.and_then(|text| texts.get_mut(text)) {
+            text.clear();
+            text.extend_from_slice(value);
+        } else {
+            let bits = value.first_chunk().map_or(0, |bits| i128::from_le_bytes(*bits));
+            let (_, count) = self.kept(fixed);
+            self.keep(fixed, Bits(bits), count);
         }
     }
 

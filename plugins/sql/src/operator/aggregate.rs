@@ -16,15 +16,13 @@ use super::{
     BATCH,
     accumulator::{Accumulator, SLOT},
     distinct::{Counts, Distinct},
-    is_retraction, never_came,
+    extremes::{Extreme, Extremes, Replaced},
+    in_place, is_retraction, never_came,
 };
 use crate::{
     error::SqlError,
     relation::{AggregateCall, AggregateFunction},
 };
-
-/// Bytes of a group that are changed in place, at most, beside its key.
-const IN_PLACE: usize = 512;
 
 /// The number of rows of a group without keys that was emitted in the end.
 const SAID: i64 = -1;
@@ -37,6 +35,8 @@ pub(super) struct Aggregation {
     pub(super) accumulators: Arc<Vec<Accumulator>>,
     /// Columns of which different values are told apart, and the calls for which they are.
     pub(super) distinct: Vec<(usize, Vec<usize>)>,
+    /// Calls of MIN and MAX whose values may go again.
+    extremes: Vec<Extreme>,
     pub(super) texts: usize,
     /// The columns of results.
     pub(super) results: Schema,
@@ -51,6 +51,7 @@ impl Aggregation {
     ) -> Result<Self, SqlError> {
         let (mut accumulators, mut texts) = (Vec::new(), 0);
         let mut distinct: Vec<(usize, Vec<usize>)> = Vec::new();
+        let mut extremes = Vec::new();
         let results: Vec<_> = output.fields.iter().skip(keys).cloned().collect();
         for (number, (call, result)) in calls.iter().zip(&results).enumerate() {
             let argument = call.argument.and_then(|column| input.fields.get(column));
@@ -59,11 +60,8 @@ impl Aggregation {
             accumulators.push(made);
             let changes =
                 |function| matches!(function, AggregateFunction::Min | AggregateFunction::Max);
-            if input.row_kinds && changes(call.function) {
-                return Err(SqlError::new(format!(
-                    "`{}` is MIN or MAX over rows that change, which is not supported yet",
-                    call.name
-                )));
+            if input.row_kinds {
+                extremes.extend(Extreme::of(call, number, input)?);
             }
             if let (true, Some(column), false) =
                 (call.distinct, call.argument, changes(call.function))
@@ -79,6 +77,7 @@ impl Aggregation {
             keys: (0..keys).collect(),
             accumulators: Arc::new(accumulators),
             distinct,
+            extremes,
             texts,
             results: Schema::new(results),
         })
@@ -110,6 +109,7 @@ pub(super) struct Aggregate {
     /// Whether groups are changed in place.
     in_place: bool,
     distinct: Vec<Distinct>,
+    extremes: Extremes,
     emits: Emits,
     /// The key group that is to be emitted next, once the input has ended.
     next: u32,
@@ -147,12 +147,10 @@ impl Aggregate {
         let keys = states.keys(&plan.input, &plan.keys, true);
         let fixed = 8 + plan.accumulators.len() * SLOT;
         let key_layout = RowLayout::new(keys.schema());
-        let in_place = plan.texts == 0
-            && fixed <= IN_PLACE
-            && key_layout.is_fixed()
-            && key_layout.fixed_bytes() <= 128;
+        let in_place = plan.texts == 0 && in_place(&key_layout, fixed);
         let groups = states.values("groups", &keys, in_place.then_some(fixed))?;
         let distinct = Distinct::open(plan, &keys, states)?;
+        let extremes = Extremes::open(&plan.extremes, &keys, states)?;
         let scratch = Scratch { empty: vec![0; fixed], ..Scratch::default() };
         Ok(Self {
             layout: Arc::new(RowLayout::new(&plan.input)),
@@ -163,6 +161,7 @@ impl Aggregate {
             groups,
             in_place,
             distinct,
+            extremes,
             emits,
             next: states.groups().start,
             scratch,
@@ -177,7 +176,7 @@ impl Aggregate {
         rows: &PageRows<'_>,
         states: &mut RowStates,
     ) -> Result<(), TaskError> {
-        let Self { plan, keys, distinct, scratch, .. } = self;
+        let Self { plan, keys, distinct, extremes, scratch, .. } = self;
         let counts = &mut scratch.counts;
         counts.clear();
         for number in keys.rows() {
@@ -185,6 +184,8 @@ impl Aggregate {
             counts.extend(plan.accumulators.iter().map(|call| call.counts(&row)));
         }
         let mut counts = Counts { calls: plan.accumulators.len(), counts };
+        let retracts = |row| is_retraction(page, row);
+        extremes.look(keys, (rows, retracts), states, (&plan.accumulators, &mut counts))?;
         distinct.iter_mut().try_for_each(|column| column.look(page, keys, states, &mut counts))
     }
 
@@ -275,6 +276,7 @@ struct Taken<'a> {
     retract: bool,
     /// For each call, whether the row counts.
     counts: &'a [bool],
+    replaced: Replaced<'a>,
     key: &'a [u8],
 }
 
@@ -299,9 +301,12 @@ impl Emission<'_> {
             self.before.clear();
             finish(self.results, self.accumulators, (fixed, texts), self.before);
         }
-        for (call, counts) in self.accumulators.iter().zip(taken.counts) {
+        for (number, (call, counts)) in self.accumulators.iter().zip(taken.counts).enumerate() {
             if *counts {
                 call.add(&taken.row, taken.retract, fixed, texts);
+                if let Some(value) = taken.replaced.call(number) {
+                    call.set_value(value, fixed, texts);
+                }
             }
         }
         if after == 0 {
@@ -362,7 +367,7 @@ impl RowFunction for Aggregate {
         if !self.in_place {
             self.hold(states)?;
         }
-        let Self { plan, keys, results, groups, in_place, emits, scratch, .. } = self;
+        let Self { plan, keys, results, groups, in_place, extremes, emits, scratch, .. } = self;
         let Scratch { empty, group, before, after, counts, gone, equal, held } = scratch;
         let accumulators = &plan.accumulators[..];
         let calls = accumulators.len();
@@ -370,7 +375,8 @@ impl RowFunction for Aggregate {
             let row = keys.rows().get(index).map_or(0, |row| *row as usize);
             let counts = counts.get(index * calls..(index + 1) * calls).unwrap_or(&[]);
             let retract = is_retraction(page, row);
-            Taken { row: rows.at(row), retract, counts, key: keys.row(index) }
+            let replaced = extremes.of_row(index, calls);
+            Taken { row: rows.at(row), retract, counts, replaced, key: keys.row(index) }
         };
         let out = (*emits == Emits::Changes).then_some(out);
         let mut emission = Emission { results, accumulators, before, after, out };

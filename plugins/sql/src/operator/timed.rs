@@ -163,6 +163,7 @@ pub(crate) fn window_top_n(
 ) -> Result<RowStream, SqlError> {
     let rows = input.schema().clone();
     let plan = Ranking::new(&rows, partition, order)?;
+    plan.check_small()?;
     let columns = partition.to_vec();
     Ok(input.key_by(partition).function("window top-n", schema, move |states, _| {
         let (windows, fold) = (RowWindow::Attached(start, end), RankFold::new(&plan));

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{AggregateCall, Edge, JoinKind, Rel, WindowSpec, WindowTime, show::Columns};
+use super::{
+    AggregateCall, AggregateFunction, Edge, JoinKind, Rel, WindowSpec, WindowTime, show::Columns,
+};
 
 /// The kinds of rows that may come, beside new ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +48,10 @@ impl Rel {
             Self::Steps { .. } | Self::Union(_) | Self::Join { kind: JoinKind::Inner, .. } => {
                 inputs()
             }
+            // Rows come and go, one by one.
+            Self::SetOperation { .. } => {
+                ChangelogMode { updates: false, deletes: self.updates().is_some() }
+            }
             // A row without a match goes when there is one.
             Self::Join { .. } => {
                 ChangelogMode { updates: false, deletes: self.updates().is_some() }
@@ -57,8 +63,10 @@ impl Rel {
             }
             // Without ranks one row leaves when another comes; a rank only gets another row.
             Self::TopN { rank, limit, .. } => {
-                let updates = *rank || *limit == 1;
-                ChangelogMode { updates, deletes: !updates }
+                let updates = (*rank || *limit == 1) && self.updates().is_some();
+                let changes = inputs() != ChangelogMode::default();
+                let deletes = changes || (!updates && self.updates().is_some());
+                ChangelogMode { updates, deletes }
             }
         }
     }
@@ -81,6 +89,13 @@ impl Rel {
                         let name = columns.name(argument);
                         kept.push(format!("values of {name} by [{}]", columns.list(&by)));
                     }
+                }
+                if input.updates().is_some() {
+                    let ordered = calls.iter().filter_map(AggregateCall::ordered_argument);
+                    kept.extend(ordered.map(|argument| {
+                        let name = columns.name(argument);
+                        format!("values of {name} in order by [{}]", columns.list(&by))
+                    }));
                 }
                 kept.join(", ")
             }
@@ -107,9 +122,18 @@ impl Rel {
                 format!("left rows by [{a}], {right} by [{b}]")
             }
             Self::Timed(timed) => return timed.state(),
-            Self::TopN { input, partition, limit, .. } => {
+            Self::SetOperation { .. } => {
+                format!("counts of both sides by [{}]", Columns(self.schema()).all())
+            }
+            Self::TopN { input, partition, limit, order, .. } => {
                 let rows = if *limit == 1 { "row" } else { "rows" };
                 let by = Columns(input.schema()).list(partition);
+                if input.updates().is_some() {
+                    return Some(format!("all rows by [{by}]"));
+                }
+                if order.is_empty() {
+                    return Some(format!("how many rows came by [{by}]"));
+                }
                 format!("the first {limit} {rows} by [{by}]")
             }
             Self::Earliest { input, partition, .. } => {
@@ -145,5 +169,11 @@ impl AggregateCall {
     /// The column whose values count once.
     fn distinct_argument(&self) -> Option<usize> {
         self.argument.filter(|_| self.distinct)
+    }
+
+    /// The column of which the least or the greatest is asked for.
+    fn ordered_argument(&self) -> Option<usize> {
+        let is_one = matches!(self.function, AggregateFunction::Min | AggregateFunction::Max);
+        self.argument.filter(|_| is_one)
     }
 }

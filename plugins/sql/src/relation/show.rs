@@ -101,6 +101,7 @@ impl Rel {
                 }
             }
             Self::Timed(timed) => timed.head(f),
+            Self::SetOperation { operation, .. } => write!(f, "{operation}"),
             Self::TopN { input, partition, order, limit, rank, latest } => {
                 let columns = Columns(input.schema());
                 let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
@@ -139,7 +140,7 @@ impl Columns {
         names.join(", ")
     }
 
-    fn all(&self) -> String {
+    pub(super) fn all(&self) -> String {
         let names: Vec<&str> = self.0.fields.iter().map(|field| field.name.as_str()).collect();
         names.join(", ")
     }

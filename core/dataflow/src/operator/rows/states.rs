@@ -33,7 +33,7 @@ pub struct Lists(StateId, Option<usize>);
 
 /// A state: a map for each key.
 #[derive(Clone, Copy, Debug)]
-pub struct Maps(StateId);
+pub struct Maps(pub(super) StateId);
 
 /// A state: entries for each key, each with a name and a value. Other than those of [`Maps`] they are found and
 /// changed many at a time, and have no order; name and key are in memory with each value, so that both should
@@ -126,7 +126,7 @@ impl RowStates {
         Ok((Entries(id), EntryKeys::new(keys, name_width)))
     }
 
-    fn add(
+    pub(super) fn add(
         &mut self,
         name: &str,
         (kind, value): (Kind, Option<usize>),
