@@ -167,6 +167,18 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
         })
     }
 
+    /// One subtask of a chain that writes rows with the columns of `U`.
+    pub(crate) fn of_chain(
+        subtask: u32,
+        parallelism: u32,
+        make: impl FnOnce(&OpenInfo, RunWriter) -> Box<dyn Chain>,
+    ) -> Self {
+        Self::made(subtask, parallelism, 600, |info| {
+            let writer = RunWriter::new(&U::schema(), &Division::None, 0, info).unwrap();
+            make(info, writer)
+        })
+    }
+
     fn made(
         subtask: u32,
         parallelism: u32,
@@ -232,6 +244,11 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
     pub(crate) fn watermark(&mut self, time: i64) {
         while !self.call(|chain, context| chain.signal(Signal::Watermark(time), context)) {}
         self.call(|chain, context| chain.flush(true, context));
+    }
+
+    /// A watermark that comes while pages are open.
+    pub(crate) fn watermark_waits(&mut self, time: i64) {
+        while !self.call(|chain, context| chain.signal(Signal::Watermark(time), context)) {}
     }
 
     /// Processing time goes on to `time`; the chain is told whenever it wants to be, as by a task.

@@ -126,7 +126,7 @@ pub(crate) fn assign(
     let windows = row_window(WindowTime::Event(time), window)?;
     let rows = input.schema().clone();
     Ok(input.chain("assign windows", schema, move |_, writer| {
-        Ok(Box::new(RowAssignment::new(&rows, windows.clone(), writer)))
+        Ok(Box::new(RowAssignment::new(&rows, time, windows.clone(), writer)))
     }))
 }
 

@@ -156,8 +156,8 @@ fn late_rows_meet_what_is_there() {
     join.push_to(0, &[row(1, 100, 1), row(2, 100, 2)]);
     join.watermark(105);
     // The right row could have come later; nothing earlier can come for it.
-    join.push_to(1, &[row(1, 101, 3), row(1, 99, 4)]);
-    assert_eq!(numbers(join.rows()), [(Some(1), Some(3)), (None, Some(4))]);
+    join.push_to(1, &[row(1, 101, 3), row(1, 99, 4), row(3, 105, 6)]);
+    assert_eq!(numbers(join.rows()), [(Some(1), Some(3)), (None, Some(4)), (None, Some(6))]);
     join.watermark(110);
     join.push_to(1, &[row(2, 105, 5)]);
     assert_eq!(numbers(join.rows()), [(Some(2), None), (None, Some(5))]);
