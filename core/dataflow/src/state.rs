@@ -405,49 +405,6 @@ impl KeyedState {
         Ok(())
     }
 
-    /// Calls `each` for the entries of a key's map, in the order of their map keys, from the first that is not
-    /// below `begin`, until it answers `false`.
-    pub(crate) fn scan_entries(
-        &mut self,
-        state: StateId,
-        key: &millstream_state::Key<'_>,
-        begin: &[u8],
-        mut each: impl FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), TaskError> {
-        let mut from = core::mem::take(&mut self.scratch.from);
-        let mut value = core::mem::take(&mut self.scratch.value);
-        from.clear();
-        from.extend_from_slice(begin);
-        loop {
-            let (begin, backend) = (from.clone(), &self.backend);
-            let may_wait = backend.may_wait();
-            let each = &mut |map_key: &[u8], place| {
-                if may_wait {
-                    // The next map key that there can be.
-                    from.clear();
-                    from.extend_from_slice(map_key);
-                    from.push(0);
-                }
-                let mut pieces = backend.pieces(place);
-                match (pieces.next(), pieces.next()) {
-                    (first, None) => each(map_key, first.unwrap_or(&[])),
-                    (first, second) => {
-                        value.clear();
-                        let all = first.into_iter().chain(second).chain(pieces);
-                        all.for_each(|piece| value.extend_from_slice(piece));
-                        each(map_key, &value)
-                    }
-                }
-            };
-            let scanned = backend.scan_entries(state, key, &begin, each);
-            let Err(error) = scanned else { break };
-            self.relieve(error)?;
-        }
-        self.scratch.from = from;
-        self.scratch.value = value;
-        Ok(())
-    }
-
     /// Does what has to be done before a call that stopped with `error` can go on.
     #[cold]
     fn relieve(&mut self, error: StateError) -> Result<(), TaskError> {

@@ -30,6 +30,6 @@ impl RowStates {
         (index, begin): (usize, &[u8]),
         each: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), TaskError> {
-        self.state.scan_entries(maps.0, &keys.keys().at(index), begin, each)
+        self.state.scan_map(maps.0, &keys.keys().at(index), begin, each)
     }
 }
