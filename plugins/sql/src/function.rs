@@ -57,6 +57,14 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
 /// Functions of many rows, which plans know in another way: their names, and how they are called.
 pub(crate) const AGGREGATES: &[(&str, &str)] = &[
     ("AVG", "AVG([DISTINCT] number) [FILTER (WHERE condition)]"),
+    ("FIRST_VALUE", "FIRST_VALUE(value) [FILTER (WHERE condition)], of rows that only come"),
+    ("LAST_VALUE", "LAST_VALUE(value) [FILTER (WHERE condition)], of rows that only come"),
+    ("STDDEV", "STDDEV([DISTINCT] number), that is STDDEV_SAMP"),
+    ("STDDEV_POP", "STDDEV_POP([DISTINCT] number)"),
+    ("STDDEV_SAMP", "STDDEV_SAMP([DISTINCT] number)"),
+    ("VARIANCE", "VARIANCE([DISTINCT] number), that is VAR_SAMP"),
+    ("VAR_POP", "VAR_POP([DISTINCT] number)"),
+    ("VAR_SAMP", "VAR_SAMP([DISTINCT] number)"),
     ("COUNT", "COUNT(*), COUNT([DISTINCT] value) [FILTER (WHERE condition)]"),
     ("MAX", "MAX(value) [FILTER (WHERE condition)]"),
     ("MIN", "MIN(value) [FILTER (WHERE condition)]"),
@@ -68,17 +76,7 @@ pub(crate) const AGGREGATES: &[(&str, &str)] = &[
 ];
 
 /// Those of Flink's that are missing.
-const MISSING_AGGREGATES: &[&str] = &[
-    "STDDEV_POP",
-    "VAR_POP",
-    "LISTAGG",
-    "FIRST_VALUE",
-    "LAST_VALUE",
-    "RANK",
-    "DENSE_RANK",
-    "LAG",
-    "LEAD",
-];
+const MISSING_AGGREGATES: &[&str] = &["LISTAGG", "RANK", "DENSE_RANK", "LAG", "LEAD"];
 
 /// Whether this is the name of a function of many rows.
 pub(crate) fn is_aggregate(name: &str) -> bool {

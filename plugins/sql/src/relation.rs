@@ -147,6 +147,69 @@ pub(crate) enum AggregateFunction {
     Max,
     /// Their mean; of whole numbers it is one, cut towards zero.
     Avg,
+    /// The first that came, of rows that only come.
+    First,
+    /// The last that came, of rows that only come.
+    Last,
+    /// How far they are spread; of whole numbers it is one, cut towards zero.
+    Spread(Spread),
+}
+
+/// A measure of how far values are from their mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) struct Spread {
+    /// Whether it is the square root of the variance.
+    pub(crate) root: bool,
+    /// Whether the values are a sample of those that there are.
+    pub(crate) sample: bool,
+}
+
+impl AggregateFunction {
+    /// Its name in a query.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::CountAll | Self::Count => "COUNT",
+            Self::Sum => "SUM",
+            Self::Min => "MIN",
+            Self::Max => "MAX",
+            Self::Avg => "AVG",
+            Self::First => "FIRST_VALUE",
+            Self::Last => "LAST_VALUE",
+            Self::Spread(Spread { root: true, sample: true }) => "STDDEV_SAMP",
+            Self::Spread(Spread { root: true, sample: false }) => "STDDEV_POP",
+            Self::Spread(Spread { root: false, sample: true }) => "VAR_SAMP",
+            Self::Spread(Spread { root: false, sample: false }) => "VAR_POP",
+        }
+    }
+
+    /// That of a name in a query, in capitals.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let spread = |root, sample| Self::Spread(Spread { root, sample });
+        Some(match name {
+            "COUNT" => Self::Count,
+            "SUM" => Self::Sum,
+            "MIN" => Self::Min,
+            "MAX" => Self::Max,
+            "AVG" => Self::Avg,
+            "FIRST_VALUE" => Self::First,
+            "LAST_VALUE" => Self::Last,
+            "STDDEV_SAMP" | "STDDEV" => spread(true, true),
+            "STDDEV_POP" => spread(true, false),
+            "VAR_SAMP" | "VARIANCE" => spread(false, true),
+            "VAR_POP" => spread(false, false),
+            _ => return None,
+        })
+    }
+
+    /// Whether equal values are as good as one.
+    pub(crate) fn is_extreme(self) -> bool {
+        matches!(self, Self::Min | Self::Max)
+    }
+
+    /// Whether it can take a value back.
+    pub(crate) fn takes_back(self) -> bool {
+        !self.is_extreme() && !matches!(self, Self::First | Self::Last)
+    }
 }
 
 /// Which rows a join gives. A pair is the columns of the left row, then those of the right one; a row without

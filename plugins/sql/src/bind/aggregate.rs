@@ -186,11 +186,7 @@ impl Scope<'_> {
         part: &ast::Expr,
     ) -> Result<AggregateFunction, SqlError> {
         Ok(match name {
-            "COUNT" => AggregateFunction::Count,
-            "SUM" => AggregateFunction::Sum,
-            "MIN" => AggregateFunction::Min,
-            "MAX" => AggregateFunction::Max,
-            "AVG" => AggregateFunction::Avg,
+            name if let Some(function) = AggregateFunction::of(name) => function,
             "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "LAG" | "LEAD" => {
                 let message = format!("{name} needs OVER (PARTITION BY … ORDER BY …)");
                 return Err(SqlError::at(part, message));
@@ -291,14 +287,16 @@ impl Scope<'_> {
 fn result(function: AggregateFunction, kind: &Kind) -> Result<Kind, String> {
     let expected = |what| Err(format!("{kind} was found where {what} was expected"));
     match function {
-        AggregateFunction::Sum | AggregateFunction::Avg => match kind {
-            Kind::Decimal(_, scale) if function == AggregateFunction::Sum => {
-                Ok(Kind::Decimal(MAX_PRECISION, *scale))
+        AggregateFunction::Sum | AggregateFunction::Avg | AggregateFunction::Spread(_) => {
+            match kind {
+                Kind::Decimal(_, scale) if function == AggregateFunction::Sum => {
+                    Ok(Kind::Decimal(MAX_PRECISION, *scale))
+                }
+                Kind::Decimal(_, scale) => Ok(Kind::Decimal(MAX_PRECISION, *scale.max(&6))),
+                kind if kind.is_numeric() => Ok(kind.clone()),
+                _ => expected("a number"),
             }
-            Kind::Decimal(_, scale) => Ok(Kind::Decimal(MAX_PRECISION, *scale.max(&6))),
-            kind if kind.is_numeric() => Ok(kind.clone()),
-            _ => expected("a number"),
-        },
+        }
         _ => match kind {
             Kind::Boolean | Kind::Date | Kind::Time(_) => Ok(kind.clone()),
             kind if kind.is_numeric() || kind.is_text() || kind.is_timestamp() => Ok(kind.clone()),
@@ -333,13 +331,7 @@ impl Aggregate {
 
 impl AggregateUDFImpl for Aggregate {
     fn name(&self) -> &str {
-        match self.function {
-            AggregateFunction::CountAll | AggregateFunction::Count => "COUNT",
-            AggregateFunction::Sum => "SUM",
-            AggregateFunction::Min => "MIN",
-            AggregateFunction::Max => "MAX",
-            AggregateFunction::Avg => "AVG",
-        }
+        self.function.name()
     }
 
     fn signature(&self) -> &Signature {

@@ -60,6 +60,12 @@ impl Aggregation {
             accumulators.push(made);
             let changes =
                 |function| matches!(function, AggregateFunction::Min | AggregateFunction::Max);
+            if input.row_kinds && !call.function.takes_back() && !call.function.is_extreme() {
+                return Err(SqlError::new(format!(
+                    "`{}` is {} of rows that change, which is not supported yet",
+                    call.name, call.function
+                )));
+            }
             if input.row_kinds {
                 extremes.extend(Extreme::of(call, number, input)?);
             }

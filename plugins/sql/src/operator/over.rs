@@ -294,7 +294,7 @@ struct Sliding {
 
 impl Sliding {
     fn new(call: Accumulator, function: AggregateFunction) -> Self {
-        let is_extreme = matches!(function, AggregateFunction::Min | AggregateFunction::Max);
+        let is_extreme = !function.takes_back();
         let texts = vec![Vec::new(); usize::from(call.has_text())];
         Self { call, is_extreme, fixed: vec![0; FIXED], texts, range: 0..0 }
     }

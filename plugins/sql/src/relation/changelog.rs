@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    AggregateCall, AggregateFunction, Edge, JoinKind, Rel, WindowSpec, WindowTime, show::Columns,
+    AggregateCall, Edge, JoinKind, Rel, WindowSpec, WindowTime, show::Columns,
 };
 
 /// The kinds of rows that may come, beside new ones.
@@ -173,7 +173,7 @@ impl AggregateCall {
 
     /// The column of which the least or the greatest is asked for.
     fn ordered_argument(&self) -> Option<usize> {
-        let is_one = matches!(self.function, AggregateFunction::Min | AggregateFunction::Max);
+        let is_one = self.function.is_extreme();
         self.argument.filter(|_| is_one)
     }
 }

@@ -186,13 +186,7 @@ impl fmt::Display for JoinKind {
 
 impl fmt::Display for AggregateFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CountAll | Self::Count => "COUNT",
-            Self::Sum => "SUM",
-            Self::Min => "MIN",
-            Self::Max => "MAX",
-            Self::Avg => "AVG",
-        })
+        f.write_str(self.name())
     }
 }
 
