@@ -3,6 +3,7 @@
 mod batch;
 mod branches;
 mod changelogs;
+mod changing;
 mod failures;
 mod flights;
 mod forbidden;
