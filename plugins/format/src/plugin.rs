@@ -23,6 +23,8 @@ const ELEMENT_DELIMITER: &str = "array-element-delimiter";
 
 /// What stands for NULL.
 const NULL: &str = "null-literal";
+/// Whether nothing does, too.
+const EMPTY: &str = "empty-is-null";
 
 /// What a header line would say of files that have none.
 const COLUMNS: &str = "columns";
@@ -37,6 +39,7 @@ pub struct Csv {
     multiline: bool,
     /// What stands for NULL.
     null: Option<String>,
+    empty_is_null: bool,
 }
 
 impl Format for Csv {
@@ -49,8 +52,14 @@ impl Format for Csv {
             .default(";"),
         OptionDoc::string(
             NULL,
-            "What stands for NULL. Without it an empty field is NULL, but for texts, where it is the empty one",
+            "What stands for NULL, beside an empty field without quotes",
         ),
+        OptionDoc::boolean(
+            EMPTY,
+            "Whether an empty field without quotes is NULL in a column of texts, too, as it is written; scripts in \
+             SQL read it as the empty text",
+        )
+        .default("true"),
         OptionDoc::string(
             COLUMNS,
             "The columns of files without a header line, in order, written as that line would be",
@@ -71,7 +80,8 @@ impl Format for Csv {
         let (dialect, multiline) = (dialect(options)?, options.boolean("multiline")?);
         let header = options.value(COLUMNS).map(str::to_owned);
         let null = options.value(NULL).map(str::to_owned);
-        Ok(Self { dialect, header, columns, multiline, null })
+        let empty_is_null = options.boolean(EMPTY)?;
+        Ok(Self { dialect, header, columns, multiline, null, empty_is_null })
     }
 
     fn properties(&self) -> Properties {
@@ -87,7 +97,8 @@ impl Format for Csv {
         }
         let header = csv::header_columns(header, self.dialect)?;
         let decoder = csv::Decoder::new(self.dialect, &header, &self.columns)?;
-        let decoder = decoder.null_literal(self.null.as_deref()).multiline(input.whole);
+        let decoder = decoder.null_literal(self.null.as_deref(), self.empty_is_null);
+        let decoder = decoder.multiline(input.whole);
         Ok(CsvDecoder { decoder, whole: input.whole })
     }
 

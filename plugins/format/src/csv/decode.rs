@@ -158,11 +158,11 @@ impl Decoder {
         Ok(Self { dialect, scanner, targets, names, absent, multiline: true, null, unquoted })
     }
 
-    /// The same decoder for files in which `literal` stands for NULL, with quotes or without. An empty field of a text is the empty text
-    /// then, unless that is the literal; that of any other column is still NULL.
-    pub fn null_literal(self, literal: Option<&str>) -> Self {
+    /// The same decoder for files in which `literal` stands for NULL, with quotes or without. An empty field without
+    /// quotes is NULL, too, but in columns of texts only if `empty_is_null`.
+    pub fn null_literal(self, literal: Option<&str>, empty_is_null: bool) -> Self {
         let mut targets = self.targets;
-        if literal != Some("") {
+        if !empty_is_null {
             for target in &mut targets {
                 if let Target::Cell(_, cell) = target {
                     cell.keep_empty_text();

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::{
-    AggregateCall, Edge, JoinKind, Rel, WindowSpec, WindowTime, show::Columns,
-};
+use super::{AggregateCall, Edge, JoinKind, Rel, WindowSpec, WindowTime, show::Columns};
 
 /// The kinds of rows that may come, beside new ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
