@@ -3,14 +3,22 @@
 //! DataFusion's registry is empty here: each function says what it takes and gives by Flink's rules, and
 //! wraps a kernel of Arrow's where that is equal.
 
+mod analysis;
 mod arguments;
 mod arithmetic;
 mod calendar;
 mod cast;
 mod condition;
+mod digest;
+mod edit;
+mod encoding;
 mod math;
+mod numeral;
+mod pattern;
+mod rounding;
 mod text;
 mod time;
+mod url;
 
 use std::{
     fmt,
@@ -28,6 +36,7 @@ use datafusion_expr::{
 pub(crate) use arithmetic::{Arithmetic, decimal, integer};
 pub(crate) use calendar::{WITH_UNITS, date_and_interval, rounded, with_unit};
 pub(crate) use cast::{cast, checked_cast};
+pub(crate) use pattern::similar;
 pub(crate) use time::PROCTIME;
 
 use crate::{
@@ -49,9 +58,10 @@ pub(crate) struct Function {
 /// All functions.
 pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
     let times = [time::FUNCTIONS, calendar::FUNCTIONS];
-    let families =
-        [text::FUNCTIONS, math::FUNCTIONS, condition::FUNCTIONS].into_iter().chain(times);
-    families.flatten()
+    let numbers = [rounding::FUNCTIONS, analysis::FUNCTIONS, numeral::FUNCTIONS];
+    let texts = [edit::FUNCTIONS, pattern::FUNCTIONS, digest::FUNCTIONS, encoding::FUNCTIONS];
+    let families = [text::FUNCTIONS, math::FUNCTIONS, condition::FUNCTIONS, url::FUNCTIONS];
+    families.into_iter().chain(times).chain(numbers).chain(texts).flatten()
 }
 
 /// Functions of many rows, which plans know in another way: their names, and how they are called.
