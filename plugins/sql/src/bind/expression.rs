@@ -387,7 +387,8 @@ impl Scope<'_> {
         expr: &ast::Expr,
         part: &ast::Expr,
     ) -> Result<Bound, SqlError> {
-        call(&field.to_string().to_uppercase(), vec![self.bind(expr)?], part)
+        function::extract(&field.to_string().to_uppercase(), self.bind(expr)?)
+            .map_err(|message| SqlError::at(part, message))
     }
 
     fn rounded(
