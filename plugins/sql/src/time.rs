@@ -1,5 +1,7 @@
 //! Times as text, and text as times.
 
+mod lenient;
+
 use millstream_data::calendar::{date_of_days, day_of_year, days_of_date};
 
 /// Microseconds of a day.

@@ -57,8 +57,8 @@ fn mistakes_are_named() {
         ),
         (
             "SELECT DATE_FORMAT(date_time, 'EEEE') FROM bid",
-            "DATE_FORMAT: `EEEE` in the pattern 'EEEE' is not supported; it is called as DATE_FORMAT(time, \
-             pattern) (line 3, column 8)",
+            "DATE_FORMAT: `EEEE` in the pattern 'EEEE' is not supported; it is called as DATE_FORMAT(time or \
+             text, pattern) (line 3, column 8)",
         ),
         ("SELECT *", "`*` stands for the columns of FROM, which is missing (line 3, column 8)"),
         ("SELECT price", "there is no column `price` (line 3, column 8)"),
@@ -480,5 +480,37 @@ fn names_follow_flinks_rules() {
     ] {
         let built = script::build(&format!("{TABLES}{statement}"), &Environment::new("names"));
         assert!(built.is_ok(), "{statement}: {:?}", built.err().map(|error| error.to_string()));
+    }
+}
+
+#[test]
+fn arguments_that_functions_do_not_take_are_named() {
+    for (call, expected) in [
+        (
+            "SIN('a')",
+            "SIN: CHAR(1) was found where a number was expected; it is called as SIN(number)",
+        ),
+        (
+            "SHA2('a', 7)",
+            "SHA2: the length must be the constant 224, 256, 384 or 512; it is called as SHA2(text, 224 | \
+             256 | 384 | 512)",
+        ),
+        (
+            "ENCODE('a', 'x')",
+            "ENCODE: there is no charset 'x': use UTF-8, UTF-16, UTF-16BE, UTF-16LE, ISO-8859-1 or \
+             US-ASCII; it is called as ENCODE(text, charset)",
+        ),
+        (
+            "ELT(-1, 'a')",
+            "ELT: the index must not be below 0; it is called as ELT(index, text, …), the index from 1",
+        ),
+        (
+            "RAND_INTEGER(0)",
+            "RAND_INTEGER: the bound must be an INT above 0; it is called as RAND_INTEGER([seed,] bound)",
+        ),
+        ("'a' SIMILAR TO '('", "SIMILAR TO: '(' is no pattern"),
+    ] {
+        let statement = format!("SELECT {call} FROM bid");
+        assert_eq!(refused(&statement), format!("{expected} (line 3, column 8)"), "{statement}");
     }
 }

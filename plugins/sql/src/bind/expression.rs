@@ -150,6 +150,21 @@ impl Scope<'_> {
             Sql::Position { expr, r#in } => {
                 call("POSITION", vec![self.bind(expr)?, self.bind(r#in)?], expression)
             }
+            Sql::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let mut arguments = Vec::new();
+                for part in [expr, overlay_what, overlay_from].into_iter().chain(overlay_for) {
+                    arguments.push(self.bind(part)?);
+                }
+                call("OVERLAY", arguments, expression)
+            }
+            Sql::SimilarTo { negated, expr, pattern, escape_char } => {
+                let arguments = vec![self.bind(expr)?, self.bind(pattern)?];
+                let escape = escape(escape_char.as_ref(), expression)?;
+                let similar = function::similar(arguments, escape).map_err(|message| {
+                    SqlError::at(expression, format!("SIMILAR TO: {message}"))
+                })?;
+                Ok(if *negated { not(similar) } else { similar })
+            }
             Sql::Ceil { expr, field } => self.rounded("CEIL", expr, field, expression),
             Sql::Floor { expr, field } => self.rounded("FLOOR", expr, field, expression),
             Sql::Function(function) => self.function(function, expression),
@@ -309,13 +324,7 @@ impl Scope<'_> {
                 return Err(SqlError::at(part, format!("LIKE takes texts, not {kind}")));
             }
         }
-        let escape_char = match escape {
-            None => None,
-            Some(Value::SingleQuotedString(text)) if text.chars().count() == 1 => {
-                text.chars().next()
-            }
-            Some(_) => return Err(SqlError::at(part, "ESCAPE takes one character")),
-        };
+        let escape_char = self::escape(escape, part)?;
         let nullable = text.data_type.nullable || like.data_type.nullable;
         let (text, mut like) = (coerce::widen(text, STRING), coerce::widen(like, STRING));
         // The kernel takes a backslash for an escape, which it is not in Flink unless one says so.
@@ -378,7 +387,8 @@ impl Scope<'_> {
         expr: &ast::Expr,
         part: &ast::Expr,
     ) -> Result<Bound, SqlError> {
-        call(&field.to_string().to_uppercase(), vec![self.bind(expr)?], part)
+        function::extract(&field.to_string().to_uppercase(), self.bind(expr)?)
+            .map_err(|message| SqlError::at(part, message))
     }
 
     fn rounded(
@@ -460,6 +470,21 @@ impl Scope<'_> {
 
 fn unsupported(part: &(impl Place + std::fmt::Display)) -> SqlError {
     SqlError::at(part, format!("`{part}` is not supported yet"))
+}
+
+/// The character of `ESCAPE`.
+fn escape(given: Option<&Value>, part: &ast::Expr) -> Result<Option<char>, SqlError> {
+    match given {
+        None => Ok(None),
+        Some(Value::SingleQuotedString(text)) if text.chars().count() == 1 => {
+            Ok(text.chars().next())
+        }
+        Some(_) => Err(SqlError::at(part, "ESCAPE takes one character")),
+    }
+}
+
+fn not(bound: Bound) -> Bound {
+    boolean(Expr::Not(Box::new(bound.expr)), bound.data_type.nullable)
 }
 
 /// A pattern of LIKE with backslashes in place of another escape, or of none.

@@ -252,7 +252,7 @@ fn time(argument: Bound) -> Result<Bound, String> {
 }
 
 /// What tells a call apart, its texts, and what reads them.
-type Texts<F> = (String, Vec<Bound>, F);
+pub(super) type Texts<F> = (String, Vec<Bound>, F);
 
 /// The texts of a call, and what its pattern says they are.
 fn texts(
@@ -271,6 +271,13 @@ fn texts(
         None => plain(text),
     };
     Ok((key, arguments, read))
+}
+
+/// [`texts`] that are times of a day.
+pub(super) fn times_of_texts(
+    arguments: Vec<Bound>,
+) -> Result<Texts<impl Fn(&str) -> Option<i64>>, String> {
+    texts(arguments, parse_timestamp)
 }
 
 /// What is no date becomes NULL.

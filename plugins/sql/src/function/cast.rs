@@ -76,9 +76,8 @@ pub(crate) fn checked_cast(bound: Bound, to: &Kind, try_cast: bool) -> Result<Bo
         (a, b) if b.is_text() => a.is_numeric() || *a == Kind::Boolean || times(a) || bytes(a),
         (a, b) if a.is_numeric() => b.is_numeric() || *b == Kind::Boolean && a.is_integer(),
         (Kind::Boolean, b) => b.is_numeric(),
-        (Kind::Timestamp(_), Kind::Timestamp(_) | Kind::Date | Kind::Time(_)) => true,
-        (Kind::TimestampLtz(_), Kind::TimestampLtz(_)) => true,
-        (Kind::Date, Kind::Timestamp(_)) => true,
+        (a, Kind::Date | Kind::Time(_)) if a.is_timestamp() => true,
+        (a, b) if times(a) && b.is_timestamp() => true,
         _ => false,
     };
     match there {
@@ -129,7 +128,31 @@ fn convert(
             let times = array.as_primitive::<TimestampMicrosecondType>();
             let cut = |micros: i64| micros.div_euclid(unit) * unit;
             let made = times.unary::<_, TimestampMicrosecondType>(cut);
-            Arc::new(made.with_data_type(times.data_type().clone()))
+            Arc::new(made.with_data_type(to.arrow()))
+        }
+        // The time zone is UTC: local times are times.
+        (Kind::TimestampLtz(_), Kind::Date) => {
+            let times = array.as_primitive::<TimestampMicrosecondType>();
+            let day = |micros: i64| micros.div_euclid(time::DAY) as i32;
+            Arc::new(times.unary::<_, Date32Type>(day))
+        }
+        (Kind::Timestamp(_) | Kind::TimestampLtz(_), Kind::Time(precision)) => {
+            let unit = 10i64.pow(6 - u32::from((*precision).min(3)));
+            let times = array.as_primitive::<TimestampMicrosecondType>();
+            let clock = |micros: i64| (micros.rem_euclid(time::DAY) / unit * unit / 1000) as i32;
+            Arc::new(times.unary::<_, Time32MillisecondType>(clock))
+        }
+        (Kind::Date, b) if b.is_timestamp() => {
+            let days = array.as_primitive::<Date32Type>();
+            let midnight = |day: i32| i64::from(day) * time::DAY;
+            let made = days.unary::<_, TimestampMicrosecondType>(midnight);
+            Arc::new(made.with_data_type(to.arrow()))
+        }
+        (Kind::Time(_), b) if b.is_timestamp() => {
+            let clocks = array.as_primitive::<Time32MillisecondType>();
+            let first_day = |millis: i32| i64::from(millis) * 1000;
+            let made = clocks.unary::<_, TimestampMicrosecondType>(first_day);
+            Arc::new(made.with_data_type(to.arrow()))
         }
         _ => native(array, &to.arrow())?,
     })
@@ -224,11 +247,12 @@ fn from_text(array: &ArrayRef, to: &Kind, try_cast: bool) -> Result<ArrayRef, Da
         Kind::Time(_) => Arc::new(parse!(Time32MillisecondType, |text| {
             time::parse_time(text.trim()).map(|micros| (micros / 1000) as i32)
         })),
-        Kind::Timestamp(precision) => {
+        Kind::Timestamp(precision) | Kind::TimestampLtz(precision) => {
             let unit = 10i64.pow(6 - u32::from((*precision).min(6)));
-            Arc::new(parse!(TimestampMicrosecondType, |text| {
+            let made = parse!(TimestampMicrosecondType, |text| {
                 time::parse_timestamp(text.trim()).map(|micros| micros.div_euclid(unit) * unit)
-            }))
+            });
+            Arc::new(made.with_data_type(to.arrow()))
         }
         Kind::Decimal(precision, scale) => {
             let made = parse!(Decimal128Type, |text| decimal(text.trim(), *precision, *scale));
