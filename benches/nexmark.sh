@@ -6,7 +6,7 @@
 # EVENTS is a file of events as JSON lines, in the form of host/cli/tests/nexmark/events.jsonl.gz; they must be
 # events of one run of the model: copies of the same events join with each other. Options go to `millstream run`.
 # Needs `cargo build --release`, and GNU time for the peak. With FLINK=1 in the environment each query also runs on a
-# Flink 2.3 in a process of its own, with 2 GiB of heap and one subtask, which has run the query over 10,000 events before; needs
+# Flink 2.3 in a process of its own, with 2 GiB of heap and one subtask, which has run the query over the same events once before; needs
 # Java 17 and `host/cli/tests/slt/flink.sh`, which brings it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,12 +24,11 @@ folder=host/cli/tests/nexmark/queries
 if [ "${FLINK:-0}" = 1 ]; then
   classes=$(host/cli/tests/slt/flink.sh)
   javac -d target/flink/classes -cp "$classes" benches/peers/flink/Nexmark.java
-  head -n 10000 "$events" >"$scratch/few.jsonl"
 fi
 flink() {
   java -Xmx2g --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED \
     --add-opens=java.base/java.time=ALL-UNNAMED -cp "$classes" \
-    Nexmark "$scratch/job.sql" "$events" "$scratch/few.jsonl" 2>/dev/null | tail -n 1
+    Nexmark "$scratch/job.sql" 2>/dev/null | tail -n 1
 }
 # The file is read once before, so that no query pays for a cold one.
 printf '%s events\nquery  CPU s  wall s  peak MB   Flink: CPU s  wall s  peak MB   ratio of CPU\n' "$(wc -l <"$events")"

@@ -7,16 +7,15 @@ import org.apache.flink.table.api.TableEnvironment;
 import org.apache.flink.table.api.TableResult;
 
 /**
- * Runs a script of Nexmark on a Flink in this process, twice: over a few events, so that everything is loaded and
- * planned, and then over all. Prints the CPU-seconds and the seconds of the second run, and the peak memory of the
- * process in MB.
+ * Runs a script of Nexmark on a Flink in this process, twice, so that everything is loaded, planned and compiled once.
+ * Prints the CPU-seconds and the seconds of the second run, and the peak memory of the process in MB.
  *
- *   java Nexmark SCRIPT EVENTS FEW_EVENTS
+ *   java Nexmark SCRIPT
  */
 public class Nexmark {
     public static void main(String[] arguments) throws Exception {
         String script = Files.readString(Path.of(arguments[0]));
-        run(script.replace(arguments[1], arguments[2]));
+        run(script);
         OperatingSystemMXBean system =
                 (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
         long cpu = system.getProcessCpuTime();
