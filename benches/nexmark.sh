@@ -5,7 +5,9 @@
 #
 # EVENTS is a file of events as JSON lines, in the form of host/cli/tests/nexmark/events.jsonl.gz; they must be
 # events of one run of the model: copies of the same events join with each other. Options go to `millstream run`.
-# Needs `cargo build --release`, and GNU time for the peak.
+# Needs `cargo build --release`, and GNU time for the peak. With FLINK=1 in the environment each query also runs on a
+# Flink 2.3 in a process of its own, with 4 GiB of heap and one subtask, which has run the query over the same events once before; needs
+# Java 17 and `host/cli/tests/slt/flink.sh`, which brings it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 events=$(realpath "$1")
@@ -14,21 +16,39 @@ queries=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do queries+=("$1"); shift; done
 [ $# -eq 0 ] || shift
 [ ${#queries[@]} -gt 0 ] ||
-  queries=(q0 q1 q2 q3 q4 q5 q7 q8 q9 q11 q13 q14 q15 q16 q17 q18 q19 q20 q21 q22)
+  queries=(q0 q1 q2 q3 q4 q5 q6 q7 q8 q9 q11 q13 q14 q15 q16 q17 q18 q19 q20 q21 q22)
 scratch=$(mktemp -d)
 trap 'rm -r "$scratch"' EXIT
 seq 0 9999 | awk '{ print $1 ",v" $1 * 7919 % 10007 }' >"$scratch/side.csv"
 folder=host/cli/tests/nexmark/queries
+if [ "${FLINK:-0}" = 1 ]; then
+  classes=$(host/cli/tests/slt/flink.sh)
+  javac -d target/flink/classes -cp "$classes" benches/peers/flink/Nexmark.java
+fi
+flink() {
+  java -Xmx4g --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED \
+    --add-opens=java.base/java.time=ALL-UNNAMED -cp "$classes" \
+    Nexmark "$scratch/job.sql" 2>/dev/null | tail -n 1
+}
 # The file is read once before, so that no query pays for a cold one.
-printf '%s events\nquery  CPU s  wall s  peak MB\n' "$(wc -l <"$events")"
+printf '%s events\nquery  CPU s  wall s  peak MB   Flink: CPU s  wall s  peak MB   ratio of CPU\n' "$(wc -l <"$events")"
 for query in "${queries[@]}"; do
+  { [ "$query" != q6 ] || echo "SET 'execution.runtime-mode' = 'batch';"; } >"$scratch/job.sql"
   sed -e "s#\${EVENTS}#$events#; s#\${SINK}#'connector' = 'blackhole'#; s#\${SIDE}#$scratch/side.csv#" \
-    "$folder/ddl.sql" "$folder/$query.sql" >"$scratch/job.sql"
+    "$folder/ddl.sql" "$folder/$query.sql" >>"$scratch/job.sql"
   if /usr/bin/time -o "$scratch/time" -f '%U %S %e %M' \
     target/release/millstream run "$scratch/job.sql" --parallelism 1 "$@" >/dev/null 2>"$scratch/log"; then
-    tail -n 1 "$scratch/time" |
-      awk -v q="$query" '{ printf "%-5s %6.2f %7.2f %8.0f\n", q, $1 + $2, $3, $4 / 1024 }'
+    beside=
+    [ "${FLINK:-0}" = 0 ] || beside=$(flink || true)
+    echo "$(tail -n 1 "$scratch/time") $beside" | awk -v q="$query" '{
+      printf "%-5s %6.2f %7.2f %8.0f", q, $1 + $2, $3, $4 / 1024
+      if (NF > 4) printf "   %12.2f %7.2f %8.0f   %6.1f", $5, $6, $7, $5 / ($1 + $2)
+      print ""
+    }' | tee -a "$scratch/all"
   else
     echo "$query   $(grep -m 1 '^error' "$scratch/log")"
   fi
 done
+[ "${FLINK:-0}" = 0 ] ||
+  awk 'NF > 7 { sum += log($8); n++; least = least == "" || $8 < least ? $8 : least }
+    END { if (n) printf "ratios of CPU: geometric mean %.1f, least %.1f\n", exp(sum / n), least }' "$scratch/all"

@@ -7,6 +7,7 @@
 mod described;
 mod filed;
 mod keys;
+mod maps;
 mod restored;
 mod rewritten;
 mod store;
@@ -347,6 +348,28 @@ impl KeyedState {
                 true
             };
             let scanned = self.backend.scan(state, group, &mut cursor, each);
+            scanned.or_else(|error| self.relieve(error))?;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the key and the value of all entries of a key group.
+    pub(crate) fn scan_values(
+        &mut self,
+        state: StateId,
+        group: u32,
+        mut each: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), TaskError> {
+        let mut cursor = Cursor::default();
+        while !cursor.is_done {
+            let Self { backend, scratch: Scratch { value, .. }, .. } = self;
+            let each = &mut |entry: Entry<'_>| {
+                value.clear();
+                backend.pieces(entry.value).for_each(|piece| value.extend_from_slice(piece));
+                each(entry.key, value);
+                true
+            };
+            let scanned = backend.scan(state, group, &mut cursor, each);
             scanned.or_else(|error| self.relieve(error))?;
         }
         Ok(())

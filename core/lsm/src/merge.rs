@@ -107,6 +107,20 @@ impl Merge {
         }
     }
 
+    /// Whether all pieces of the name that it is at were given.
+    ///
+    /// # Errors
+    /// As [`Source::fill`].
+    pub(crate) fn is_whole<S: Source>(&mut self, sources: &mut [S]) -> Result<bool, StateError> {
+        while let Some(source) = self.order.get(self.read).copied() {
+            if self.is_at(sources, source)? {
+                return Ok(false);
+            }
+            self.read += 1;
+        }
+        Ok(true)
+    }
+
     /// Whether a source still has pieces of the name.
     fn is_at<S: Source>(&self, sources: &mut [S], source: usize) -> Result<bool, StateError> {
         let Some(source) = sources.get_mut(source) else { return Ok(false) };

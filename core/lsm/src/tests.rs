@@ -4,6 +4,7 @@ extern crate std;
 
 mod compressed;
 mod crash;
+mod maps;
 mod older;
 
 use std::{boxed::Box, sync::Arc, vec::Vec};

@@ -13,8 +13,10 @@ use crate::{Rows, base64};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     kind: Kind,
-    /// Whether an empty field is NULL.
+    /// Whether the column may hold NULL.
     pub nullable: bool,
+    /// Whether an empty field without quotes is NULL.
+    empty_is_null: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +87,12 @@ impl Cell {
             DataType::Bytes => Kind::Bytes,
             _ => return None,
         };
-        Some(Self { kind, nullable: field.nullable })
+        Some(Self { kind, nullable: field.nullable, empty_is_null: field.nullable })
+    }
+
+    /// Has an empty text be one, where the column is of texts.
+    pub fn keep_empty_text(&mut self) {
+        self.empty_is_null &= self.kind != Kind::String;
     }
 
     /// Writes the cell of `column` for this text. An empty text that is not `quoted` is NULL if the
@@ -101,7 +108,7 @@ impl Cell {
         text: &[u8],
         quoted: bool,
     ) -> Result<Put, CellError> {
-        if text.is_empty() && self.nullable && !quoted {
+        if text.is_empty() && self.empty_is_null && !quoted {
             rows.put_null(column);
             return Ok(Put::Done);
         }

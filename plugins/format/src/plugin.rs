@@ -21,6 +21,11 @@ const QUOTE: &str = "quote-character";
 /// Between the elements of a list.
 const ELEMENT_DELIMITER: &str = "array-element-delimiter";
 
+/// What stands for NULL.
+const NULL: &str = "null-literal";
+/// Whether nothing does, too.
+const EMPTY: &str = "empty-is-null";
+
 /// What a header line would say of files that have none.
 const COLUMNS: &str = "columns";
 
@@ -32,6 +37,9 @@ pub struct Csv {
     header: Option<String>,
     columns: Columns,
     multiline: bool,
+    /// What stands for NULL.
+    null: Option<String>,
+    empty_is_null: bool,
 }
 
 impl Format for Csv {
@@ -42,6 +50,16 @@ impl Format for Csv {
         OptionDoc::string(QUOTE, "The character around fields that need it").default("\""),
         OptionDoc::string(ELEMENT_DELIMITER, "The character between the elements of an array")
             .default(";"),
+        OptionDoc::string(
+            NULL,
+            "What stands for NULL, beside an empty field without quotes",
+        ),
+        OptionDoc::boolean(
+            EMPTY,
+            "Whether an empty field without quotes is NULL in a column of texts, too, as it is written; scripts in \
+             SQL read it as the empty text",
+        )
+        .default("true"),
         OptionDoc::string(
             COLUMNS,
             "The columns of files without a header line, in order, written as that line would be",
@@ -61,7 +79,9 @@ impl Format for Csv {
         csv::check(&columns)?;
         let (dialect, multiline) = (dialect(options)?, options.boolean("multiline")?);
         let header = options.value(COLUMNS).map(str::to_owned);
-        Ok(Self { dialect, header, columns, multiline })
+        let null = options.value(NULL).map(str::to_owned);
+        let empty_is_null = options.boolean(EMPTY)?;
+        Ok(Self { dialect, header, columns, multiline, null, empty_is_null })
     }
 
     fn properties(&self) -> Properties {
@@ -77,12 +97,15 @@ impl Format for Csv {
         }
         let header = csv::header_columns(header, self.dialect)?;
         let decoder = csv::Decoder::new(self.dialect, &header, &self.columns)?;
-        Ok(CsvDecoder { decoder: decoder.multiline(input.whole), whole: input.whole })
+        let decoder = decoder.null_literal(self.null.as_deref(), self.empty_is_null);
+        let decoder = decoder.multiline(input.whole);
+        Ok(CsvDecoder { decoder, whole: input.whole })
     }
 
     fn encoder(&self) -> Result<CsvEncoder, Error> {
         let (dialect, columns) = (self.dialect, self.columns.clone());
-        Ok(CsvEncoder { dialect, header: self.header.is_none(), columns, cell: Vec::new() })
+        let null = self.null.clone().unwrap_or_default();
+        Ok(CsvEncoder { dialect, header: self.header.is_none(), columns, null, cell: Vec::new() })
     }
 }
 
@@ -155,6 +178,8 @@ pub struct CsvEncoder {
     /// Whether files begin with a header line.
     header: bool,
     columns: Columns,
+    /// What NULL is written as.
+    null: String,
     cell: Vec<u8>,
 }
 
@@ -168,7 +193,14 @@ impl Encode for CsvEncoder {
 
     fn encode(&mut self, page: &ValidPage<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         for row in 0..page.rows() {
-            csv::push_row(out, &self.columns, page, row, self.dialect, &mut self.cell);
+            csv::push_row(
+                out,
+                &self.columns,
+                page,
+                row,
+                (self.dialect, &self.null),
+                &mut self.cell,
+            );
         }
         Ok(())
     }

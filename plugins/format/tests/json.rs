@@ -143,7 +143,8 @@ proptest! {
         }
         let Ok(line) = String::from_utf8(line) else { return Ok(()) };
         prop_assume!(!line.trim().is_empty());
-        if serde_json::from_str::<Json>(&line).is_err() {
+        // A number that is too large is one all the same: infinity, as in Java.
+        if serde_json::from_str::<Json>(&line).is_err_and(|error| !error.to_string().contains("out of range")) {
             prop_assert!(decode(&[line]).is_err());
         }
     }

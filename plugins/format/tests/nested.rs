@@ -81,7 +81,7 @@ fn json_text<T: Record>(row: &T) -> String {
 
 fn csv_text<T: Record>(row: &T) -> String {
     text(row, |out, columns, page| {
-        csv::push_row(out, columns, page, 0, Dialect::DEFAULT, &mut Vec::new());
+        csv::push_row(out, columns, page, 0, (Dialect::DEFAULT, ""), &mut Vec::new());
     })
 }
 

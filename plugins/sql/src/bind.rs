@@ -10,13 +10,21 @@ mod event_time;
 mod expression;
 mod from;
 mod group;
+mod grouping;
+mod interval;
 mod literal;
 mod node;
+mod order;
+mod over;
 mod rank;
 mod scan;
 mod select;
+mod set_operation;
 mod subquery;
+mod temporal;
+mod using;
 mod values;
+mod version;
 mod window;
 
 use std::sync::Arc;
@@ -29,9 +37,14 @@ pub(crate) use aggregate::{Aggregate, Order};
 pub(crate) use arithmetic::compute;
 pub(crate) use coerce::{common, widen};
 pub(crate) use event_time::EventTime;
+pub(crate) use interval::Within;
+pub(crate) use order::check_order;
+pub(crate) use over::{Over, row_number};
 pub(crate) use rank::RowNumber;
 pub use scan::{ScanSource, scan_of};
-pub(crate) use window::{Bounds, GroupedWindow, Origin, Windowed};
+pub(crate) use set_operation::Matched;
+pub(crate) use temporal::TemporalJoin;
+pub(crate) use window::{Bounds, GroupedWindow, JoinedWindows, Origin, Windowed, ranked_window};
 
 use crate::{
     catalog::Catalog,
@@ -68,6 +81,8 @@ pub struct Column {
     pub cells: Cells,
     /// Of what type.
     pub data_type: Type,
+    /// Whether it is found only with its table in front: USING has made one column of it and another's.
+    pub qualified: bool,
 }
 
 /// Where the values of a column are.
@@ -85,8 +100,9 @@ impl Relation {
     /// # Errors
     /// If there is none, or there are several.
     pub fn column(&self, table: Option<&Ident>, name: &Ident) -> Result<&Column, SqlError> {
-        let of_table = |column: &&Column| {
-            table.is_none_or(|table| column.table.as_deref() == Some(&table.value))
+        let of_table = |column: &&Column| match table {
+            None => !column.qualified,
+            Some(table) => column.table.as_deref() == Some(&table.value),
         };
         let mut found = self.columns.iter().filter(of_table).filter(|c| c.name == name.value);
         match (found.next(), found.next()) {

@@ -3,13 +3,25 @@
 //! DataFusion's registry is empty here: each function says what it takes and gives by Flink's rules, and
 //! wraps a kernel of Arrow's where that is equal.
 
+mod analysis;
 mod arguments;
 mod arithmetic;
+mod calendar;
 mod cast;
+mod clock;
 mod condition;
+mod digest;
+mod edit;
+mod encoding;
+mod extract;
 mod math;
+mod numeral;
+mod pattern;
+mod random;
+mod rounding;
 mod text;
 mod time;
+mod url;
 
 use std::{
     fmt,
@@ -25,7 +37,10 @@ use datafusion_expr::{
 };
 
 pub(crate) use arithmetic::{Arithmetic, decimal, integer};
+pub(crate) use calendar::{WITH_UNITS, date_and_interval, rounded, with_unit};
 pub(crate) use cast::{cast, checked_cast};
+pub(crate) use extract::extract;
+pub(crate) use pattern::similar;
 pub(crate) use time::PROCTIME;
 
 use crate::{
@@ -46,13 +61,24 @@ pub(crate) struct Function {
 
 /// All functions.
 pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
-    let families = [text::FUNCTIONS, math::FUNCTIONS, time::FUNCTIONS, condition::FUNCTIONS];
-    families.into_iter().flatten()
+    let times = [time::FUNCTIONS, calendar::FUNCTIONS, clock::FUNCTIONS, random::FUNCTIONS];
+    let numbers = [rounding::FUNCTIONS, analysis::FUNCTIONS, numeral::FUNCTIONS];
+    let texts = [edit::FUNCTIONS, pattern::FUNCTIONS, digest::FUNCTIONS, encoding::FUNCTIONS];
+    let families = [text::FUNCTIONS, math::FUNCTIONS, condition::FUNCTIONS, url::FUNCTIONS];
+    families.into_iter().chain(times).chain(numbers).chain(texts).flatten()
 }
 
 /// Functions of many rows, which plans know in another way: their names, and how they are called.
 pub(crate) const AGGREGATES: &[(&str, &str)] = &[
     ("AVG", "AVG([DISTINCT] number) [FILTER (WHERE condition)]"),
+    ("FIRST_VALUE", "FIRST_VALUE(value) [FILTER (WHERE condition)], of rows that only come"),
+    ("LAST_VALUE", "LAST_VALUE(value) [FILTER (WHERE condition)], of rows that only come"),
+    ("STDDEV", "STDDEV([DISTINCT] number), that is STDDEV_SAMP"),
+    ("STDDEV_POP", "STDDEV_POP([DISTINCT] number)"),
+    ("STDDEV_SAMP", "STDDEV_SAMP([DISTINCT] number)"),
+    ("VARIANCE", "VARIANCE([DISTINCT] number), that is VAR_SAMP"),
+    ("VAR_POP", "VAR_POP([DISTINCT] number)"),
+    ("VAR_SAMP", "VAR_SAMP([DISTINCT] number)"),
     ("COUNT", "COUNT(*), COUNT([DISTINCT] value) [FILTER (WHERE condition)]"),
     ("MAX", "MAX(value) [FILTER (WHERE condition)]"),
     ("MIN", "MIN(value) [FILTER (WHERE condition)]"),
@@ -64,17 +90,7 @@ pub(crate) const AGGREGATES: &[(&str, &str)] = &[
 ];
 
 /// Those of Flink's that are missing.
-const MISSING_AGGREGATES: &[&str] = &[
-    "STDDEV_POP",
-    "VAR_POP",
-    "LISTAGG",
-    "FIRST_VALUE",
-    "LAST_VALUE",
-    "RANK",
-    "DENSE_RANK",
-    "LAG",
-    "LEAD",
-];
+const MISSING_AGGREGATES: &[&str] = &["LISTAGG", "RANK", "DENSE_RANK", "LAG", "LEAD"];
 
 /// Whether this is the name of a function of many rows.
 pub(crate) fn is_aggregate(name: &str) -> bool {
@@ -84,7 +100,8 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
 /// The names of all functions that run, in small letters, as Flink lists them.
 pub(crate) fn names() -> Vec<String> {
     let of_one_row = all().flat_map(|function| function.names.iter().copied());
-    let names = of_one_row.chain(AGGREGATES.iter().map(|(name, _)| *name));
+    let others = AGGREGATES.iter().chain(WITH_UNITS).map(|(name, _)| *name);
+    let names = of_one_row.chain(others);
     names.map(str::to_lowercase).collect()
 }
 
@@ -168,7 +185,9 @@ impl ScalarUDFImpl for Prepared {
     ) -> Result<ColumnarValue, DataFusionError> {
         let ScalarFunctionArgs { args, number_rows, .. } = arguments;
         // What is constant is one row, and its result, too.
-        let constant = args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
+        let is_volatile = self.signature.volatility == Volatility::Volatile;
+        let constant =
+            !is_volatile && args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { number_rows };
         let arrays = args.into_iter().map(|value| value.into_array(rows));
         let result = (self.run)(&arrays.collect::<Result<Vec<_>, _>>()?, rows)?;
@@ -190,26 +209,39 @@ fn prepared(
     data_type: Type,
     run: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef, DataFusionError> + Send + Sync + 'static,
 ) -> Bound {
-    let types = arguments.iter().map(|argument| argument.data_type.kind.arrow()).collect();
-    let result = data_type.kind.arrow();
-    let signature = Signature::exact(types, Volatility::Immutable);
-    let function = Prepared { name, key, signature, result, run: Box::new(run) };
-    let function = Arc::new(ScalarUDF::new_from_impl(function));
-    let arguments = arguments.into_iter().map(|argument| argument.expr).collect();
-    let expr = Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments));
-    Bound { expr, data_type }
+    call_of(name, key, arguments, data_type, Volatility::Immutable, Box::new(run))
 }
 
-/// The call of a function without arguments whose result is another one each time.
+/// [`prepared`], of a function whose result is another one each time.
 fn volatile(
     name: &'static str,
+    key: String,
+    arguments: Vec<Bound>,
     data_type: Type,
     run: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef, DataFusionError> + Send + Sync + 'static,
 ) -> Bound {
-    let (signature, result) = (Signature::nullary(Volatility::Volatile), data_type.kind.arrow());
-    let function = Prepared { name, key: String::new(), signature, result, run: Box::new(run) };
+    call_of(name, key, arguments, data_type, Volatility::Volatile, Box::new(run))
+}
+
+fn call_of(
+    name: &'static str,
+    key: String,
+    arguments: Vec<Bound>,
+    data_type: Type,
+    volatility: Volatility,
+    run: Box<Run>,
+) -> Bound {
+    let types: Vec<Arrow> =
+        arguments.iter().map(|argument| argument.data_type.kind.arrow()).collect();
+    let result = data_type.kind.arrow();
+    let signature = match types.is_empty() {
+        true => Signature::nullary(volatility),
+        false => Signature::exact(types, volatility),
+    };
+    let function = Prepared { name, key, signature, result, run };
     let function = Arc::new(ScalarUDF::new_from_impl(function));
-    let expr = Expr::ScalarFunction(ScalarFunction::new_udf(function, Vec::new()));
+    let arguments = arguments.into_iter().map(|argument| argument.expr).collect();
+    let expr = Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments));
     Bound { expr, data_type }
 }
 
@@ -249,6 +281,13 @@ mod tests {
                 line(function.doc, &others.collect::<Vec<_>>())
             })
             .collect();
+        one_row.extend(WITH_UNITS.iter().map(|(_, doc)| line(doc, &[])));
+        one_row.push(line("FLOOR(time TO unit), CEIL(time TO unit)", &[]));
+        let extracted = extract::EXTRACTED.join(", ");
+        one_row.push(line(
+            &format!("EXTRACT(unit FROM time), of units that are functions, and of {extracted}"),
+            &[],
+        ));
         one_row.sort_unstable();
         let many_rows = AGGREGATES.iter().map(|(_, doc)| line(doc, &[]));
         let missing: Vec<_> = MISSING_AGGREGATES.iter().map(|name| format!("`{name}`")).collect();

@@ -2,10 +2,13 @@
 
 mod aggregate;
 mod join;
+mod over;
 mod rank;
 mod scan;
+mod set_operation;
 mod stream;
 mod table;
+mod temporal;
 mod values;
 mod watermark;
 mod window;
@@ -25,7 +28,9 @@ pub(crate) use values::rows_of;
 use watermark::Needed;
 
 use crate::{
-    bind::{self, GroupedWindow, RowNumber, Windowed, planning, scan_of},
+    bind::{
+        self, GroupedWindow, Matched, Over, RowNumber, TemporalJoin, Windowed, planning, scan_of,
+    },
     calc::Step,
     error::SqlError,
     plan::optimize,
@@ -37,7 +42,11 @@ use crate::{
 ///
 /// # Errors
 /// If a column cannot be stored, or an operator is not supported.
-pub(crate) fn relation(query: &bind::Relation, fields: &[(&str, &Type)]) -> Result<Rel, SqlError> {
+pub(crate) fn relation(
+    query: &bind::Relation,
+    fields: &[(&str, &Type)],
+    mode: Mode,
+) -> Result<Rel, SqlError> {
     let field = |(name, data_type): &(&str, &Type)| {
         data_type.field(name).ok_or_else(|| {
             let kind = &data_type.kind;
@@ -47,10 +56,19 @@ pub(crate) fn relation(query: &bind::Relation, fields: &[(&str, &Type)]) -> Resu
         })
     };
     let fields = fields.iter().map(field).collect::<Result<Vec<_>, _>>()?;
-    let rel = lower(&optimize(&query.plan)?, Asked { rank: true, time: false })?;
+    let rel = lower(&optimize(&query.plan)?, Asked { rank: true, time: false, mode })?;
     let rel = rel.map_or_else(|| values::no_rows(&fields), Ok)?;
     let row_kinds = rel.updates().is_some();
     Ok(rel.with_schema(Schema { fields, row_kinds }))
+}
+
+/// When rows are said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// As soon as they are known, and again when they change.
+    Streaming,
+    /// When the input has ended, if they may change before. No row is late.
+    Batch,
 }
 
 /// What the operators above ask of rows.
@@ -60,6 +78,7 @@ struct Asked {
     rank: bool,
     /// For event time.
     time: bool,
+    mode: Mode,
 }
 
 impl Asked {
@@ -71,8 +90,18 @@ impl Asked {
 
 /// What makes the rows of a plan; `None` if there are none.
 fn lower(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
+    let rel = operator(plan, asked)?;
+    Ok(rel.map(|rel| match asked.mode {
+        Mode::Batch if rel.updates().is_some() => Rel::Final { input: Box::new(rel) },
+        _ => rel,
+    }))
+}
+
+fn operator(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
     match plan {
-        LogicalPlan::TableScan(scan) => self::scan(scan, asked.time).map(Some),
+        LogicalPlan::TableScan(scan) => {
+            self::scan(scan, asked.time && asked.mode == Mode::Streaming).map(Some)
+        }
         LogicalPlan::SubqueryAlias(alias) => lower(&alias.input, asked),
         LogicalPlan::Union(union) => {
             let inputs = union.inputs.iter();
@@ -100,18 +129,20 @@ fn lower(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
         }
         LogicalPlan::Join(join) => join::join(join, asked),
         LogicalPlan::Aggregate(aggregate) => match GroupedWindow::of(aggregate) {
-            Some(grouped) => window::windows(aggregate, &grouped),
+            Some(grouped) => window::windows(aggregate, &grouped, asked),
             None => aggregate::aggregate(aggregate, asked),
         },
         LogicalPlan::Values(values) => values::values(values).map(Some),
         LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => values::one_row().map(Some),
         LogicalPlan::EmptyRelation(_) => Ok(None),
+        other if let Some(over) = Over::in_plan(other) => over::over(over, asked),
+        other if let Some(join) = TemporalJoin::in_plan(other) => temporal::join(join, asked),
+        other if let Some(matched) = Matched::in_plan(other) => {
+            set_operation::matched(matched, asked)
+        }
         other => match (RowNumber::in_plan(other), Windowed::in_plan(other)) {
             (Some(rows), _) => rank::top_n(rows, asked),
-            (None, Some(windowed)) => {
-                Err(windowed
-                    .refused("without GROUP BY window_start, window_end is not supported yet"))
-            }
+            (None, Some(windowed)) => window::rows(windowed, asked),
             (None, None) => {
                 let shown = other.display().to_string();
                 Err(SqlError::new(format!("the query needs what is not supported yet: {shown}")))

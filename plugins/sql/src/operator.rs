@@ -6,8 +6,13 @@
 mod accumulator;
 mod aggregate;
 mod distinct;
+mod earliest;
+mod extremes;
 mod join;
+mod over;
 mod pairs;
+mod set_operation;
+mod timed;
 mod top_n;
 mod values;
 mod windows;
@@ -15,35 +20,57 @@ mod windows;
 use std::sync::Arc;
 
 use datafusion_physical_expr::PhysicalExpr;
-use millstream_data::{page::ValidPage, types::Schema};
+use millstream_data::{page::ValidPage, row::RowLayout, types::Schema};
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{RowSessions, RowTime, RowWindow, RowWindows},
+    operator::rows::{RowBuffer, RowSessions, RowTime, RowWindow, RowWindows, Until},
     stream::RowStream,
 };
 use millstream_state::window::{Cumulating, Sliding, Tumbling, WindowError};
 
+use aggregate::Emits;
+pub(crate) use over::Around;
+pub(crate) use timed::{
+    Intervals, Versions, assign, interval_join, temporal_join, window_join, window_top_n,
+};
 pub(crate) use top_n::Order;
 pub(crate) use values::values;
 
 use crate::{
     error::SqlError,
-    relation::{AggregateCall, JoinKind, WindowSpec, WindowTime},
+    relation::{AggregateCall, JoinKind, SetOperation, WindowSpec, WindowTime},
 };
 
 /// Rows that are taken at once, so that the misses of their keys overlap.
 const BATCH: usize = 256;
 
-/// The rows of [`Rel::Aggregate`](crate::relation::Rel::Aggregate), of `schema`.
+/// The rows of [`Rel::Aggregate`](crate::relation::Rel::Aggregate), of `schema`; those that are left when the
+/// input has ended, if it is to be done `once`.
 pub(crate) fn aggregate(
     input: RowStream,
     keys: usize,
     calls: &[AggregateCall],
     schema: Schema,
+    once: bool,
+) -> Result<RowStream, SqlError> {
+    let emits = if once { Emits::Last } else { Emits::Changes };
+    groups(input, (keys, calls), emits, schema)
+}
+
+/// The rows that are left of a changelog when it has ended.
+pub(crate) fn left(input: RowStream, schema: Schema) -> Result<RowStream, SqlError> {
+    groups(input, (schema.fields.len(), &[]), Emits::Rows, schema)
+}
+
+fn groups(
+    input: RowStream,
+    (keys, calls): (usize, &[AggregateCall]),
+    emits: Emits,
+    schema: Schema,
 ) -> Result<RowStream, SqlError> {
     let plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
     let columns: Vec<usize> = (0..keys).collect();
-    let made = move |states: &mut _, _: &_| aggregate::Aggregate::open(&plan, states);
+    let made = move |states: &mut _, _: &_| aggregate::Aggregate::open(&plan, emits, states);
     Ok(input.key_by(&columns).function("aggregate", schema, made))
 }
 
@@ -63,16 +90,72 @@ pub(crate) fn join(
     Ok(both.function("join", schema, move |states, _| join::Join::open(&plan, states)))
 }
 
-/// The rows of [`Rel::TopN`](crate::relation::Rel::TopN), of `schema`.
+/// The rows of [`Rel::SetOperation`](crate::relation::Rel::SetOperation), of `schema`.
+pub(crate) fn set_operation(
+    [left, right]: [RowStream; 2],
+    operation: SetOperation,
+    schema: Schema,
+) -> RowStream {
+    let input = left.schema().clone();
+    let columns: Vec<usize> = (0..input.fields.len()).collect();
+    let both = left.key_by(&columns).beside(right.key_by(&columns));
+    both.function("set-operation", schema, move |states, _| {
+        set_operation::Matching::open(&input, operation, states)
+    })
+}
+
+/// The rows of [`Rel::TopN`](crate::relation::Rel::TopN), of `schema`; those that are left when the input has
+/// ended, if it is to be done `once`.
 pub(crate) fn top_n(
     input: RowStream,
     partition: &[usize],
     order: Order<'_>,
     schema: Schema,
+    once: bool,
 ) -> Result<RowStream, SqlError> {
     let plan = top_n::Ranking::new(input.schema(), partition, order)?;
-    let made = move |states: &mut _, _: &_| top_n::TopN::open(&plan, states);
-    Ok(input.key_by(partition).function("top-n", schema, made))
+    let rows = input.key_by(partition);
+    if plan.is_small() {
+        let made = move |states: &mut _, _: &_| top_n::TopN::open(&plan, once, states);
+        return Ok(rows.function("top-n", schema, made));
+    }
+    let made = move |states: &mut _, _: &_| top_n::OrderedTopN::open(&plan, states);
+    match once {
+        true => left(rows.function("top-n", schema.clone().with_row_kinds(), made), schema),
+        false => Ok(rows.function("top-n", schema, made)),
+    }
+}
+
+/// The rows of [`Rel::Earliest`](crate::relation::Rel::Earliest), of `schema`.
+pub(crate) fn earliest(
+    input: RowStream,
+    partition: &[usize],
+    time: usize,
+    schema: Schema,
+) -> RowStream {
+    let (rows, columns) = (input.schema().clone(), partition.to_vec());
+    input.key_by(partition).function("earliest", schema, move |states, _| {
+        RowBuffer::open(&rows, &columns, Until::Time(time), states, |keys, states| {
+            earliest::Earliest::open(&rows, keys, states)
+        })
+    })
+}
+
+/// The rows of [`Rel::Over`](crate::relation::Rel::Over), of `schema`.
+pub(crate) fn over(
+    input: RowStream,
+    partition: &[usize],
+    around: Around<'_>,
+    schema: Schema,
+) -> Result<RowStream, SqlError> {
+    let until = around.time.map_or(Until::End, Until::Time);
+    let plan = over::Overing::new(input.schema(), &around, &schema)?;
+    let (rows, columns) = (input.schema().clone(), partition.to_vec());
+    Ok(input.key_by(partition).function("over", schema, move |states, _| {
+        RowBuffer::open(&rows, &columns, until, states, |keys, states| {
+            over::Over::open(&plan, keys, states)
+        })
+    }))
 }
 
 /// The rows of [`Rel::Windows`](crate::relation::Rel::Windows), of `schema`.
@@ -89,12 +172,30 @@ pub(crate) fn windows(
     }
     let (rows, columns): (_, Vec<usize>) = (input.schema().clone(), (0..keys).collect());
     let divided = input.key_by(&columns);
+    if let WindowSpec::Session { gap } = window {
+        let WindowTime::Event(time) = time else {
+            return Err(SqlError::new("sessions of processing time are not supported yet"));
+        };
+        return Ok(divided.function("sessions", schema, move |states, _| {
+            let fold = windows::WindowFold::new(&plan);
+            RowSessions::open(&rows, &columns, (time, gap), fold, states)
+        }));
+    }
+    let windows = row_window(time, window)?;
+    Ok(divided.function("windows", schema, move |states, _| {
+        let fold = windows::WindowFold::new(&plan);
+        RowWindows::open(&rows, &columns, windows.clone(), fold, states)
+    }))
+}
+
+/// Windows that do not depend on what rows there are.
+fn row_window(time: WindowTime, window: WindowSpec) -> Result<RowWindow, SqlError> {
     let wrong = |error: WindowError| SqlError::new(error.to_string());
     let of = match time {
         WindowTime::Event(column) => RowTime::Column(column),
         WindowTime::Processing => RowTime::Processing,
     };
-    let windows = match window {
+    Ok(match window {
         WindowSpec::Tumble { size, offset } => {
             RowWindow::Tumbling(of, Tumbling::of(size).map_err(wrong)?.offset(offset))
         }
@@ -105,20 +206,18 @@ pub(crate) fn windows(
             RowWindow::Cumulating(of, Cumulating::of(size, step).map_err(wrong)?.offset(offset))
         }
         WindowSpec::Attached { start, end } => RowWindow::Attached(start, end),
-        WindowSpec::Session { gap } => {
-            let WindowTime::Event(time) = time else {
-                return Err(SqlError::new("sessions of processing time are not supported yet"));
-            };
-            return Ok(divided.function("sessions", schema, move |states, _| {
-                let fold = windows::WindowFold::new(&plan);
-                RowSessions::open(&rows, &columns, (time, gap), fold, states)
-            }));
+        WindowSpec::Session { .. } => {
+            return Err(SqlError::new("a session is known when it has ended only"));
         }
-    };
-    Ok(divided.function("windows", schema, move |states, _| {
-        let fold = windows::WindowFold::new(&plan);
-        RowWindows::open(&rows, &columns, windows.clone(), fold, states)
-    }))
+    })
+}
+
+/// Bytes of a value that is changed in place, at most, beside its key.
+const IN_PLACE: usize = 512;
+
+/// Whether values of so many bytes, by keys of this layout, are changed in place.
+fn in_place(key: &RowLayout, bytes: usize) -> bool {
+    bytes <= IN_PLACE && key.is_fixed() && key.fixed_bytes() <= 128
 }
 
 /// Whether a row of a page is taken back.

@@ -1,7 +1,10 @@
 //! What a query does, as a tree of the engine's operators: between the plan and the streams.
 
 mod changelog;
+mod over;
+mod set_operation;
 mod show;
+mod timed;
 mod window;
 
 use std::sync::Arc;
@@ -11,7 +14,10 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use millstream_data::types::{DataType, Field, Schema};
 
+pub(crate) use over::{Edge, Frame};
+pub(crate) use set_operation::SetOperation;
 pub(crate) use show::Explained;
+pub(crate) use timed::Timed;
 pub(crate) use window::{Watermark, WindowSpec, WindowTime};
 
 use crate::{calc::Step, parse::CreateTable, types::Type};
@@ -68,13 +74,15 @@ pub(crate) enum Rel {
     Join {
         left: Box<Self>,
         right: Box<Self>,
-        /// Columns of the left, and of the right, of the same type. There is one at least.
+        /// Columns of the left, and of the right, of the same type. Without one all rows have the same key.
         keys: Vec<(usize, usize)>,
         kind: JoinKind,
         /// What else is true of two rows that match, over the columns of the left one, then of the right one. An
         /// inner join has a filter above instead.
         condition: Option<Arc<dyn PhysicalExpr>>,
     },
+    /// Rows of two inputs, which have the same columns and kinds: those that both have, or only the first.
+    SetOperation { inputs: Vec<Self>, operation: SetOperation },
     /// Of each partition the first rows in this order.
     TopN {
         input: Box<Self>,
@@ -88,6 +96,24 @@ pub(crate) enum Rel {
         /// by event time is kept; else the one that came first.
         latest: bool,
     },
+    /// Of each partition the first row by event time, said when the watermark has reached it.
+    Earliest { input: Box<Self>, partition: Vec<usize>, time: usize },
+    /// The rows with a column for each call, of the rows around each.
+    Over {
+        input: Box<Self>,
+        partition: Vec<usize>,
+        order: Vec<OrderKey>,
+        /// The column with the event time that is the order: rows are said when the watermark has reached
+        /// theirs. `None`: all are said when the input has ended.
+        time: Option<usize>,
+        frame: Frame,
+        /// Without FILTER and DISTINCT.
+        calls: Vec<AggregateCall>,
+    },
+    /// The rows that are left of a changelog when the input has ended.
+    Final { input: Box<Self> },
+    /// Rows of an operator that goes by event time.
+    Timed(Box<Timed>),
 }
 
 /// A column that is made of the rows of a group.
@@ -121,6 +147,69 @@ pub(crate) enum AggregateFunction {
     Max,
     /// Their mean; of whole numbers it is one, cut towards zero.
     Avg,
+    /// The first that came, of rows that only come.
+    First,
+    /// The last that came, of rows that only come.
+    Last,
+    /// How far they are spread; of whole numbers it is one, cut towards zero.
+    Spread(Spread),
+}
+
+/// A measure of how far values are from their mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) struct Spread {
+    /// Whether it is the square root of the variance.
+    pub(crate) root: bool,
+    /// Whether the values are a sample of those that there are.
+    pub(crate) sample: bool,
+}
+
+impl AggregateFunction {
+    /// Its name in a query.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::CountAll | Self::Count => "COUNT",
+            Self::Sum => "SUM",
+            Self::Min => "MIN",
+            Self::Max => "MAX",
+            Self::Avg => "AVG",
+            Self::First => "FIRST_VALUE",
+            Self::Last => "LAST_VALUE",
+            Self::Spread(Spread { root: true, sample: true }) => "STDDEV_SAMP",
+            Self::Spread(Spread { root: true, sample: false }) => "STDDEV_POP",
+            Self::Spread(Spread { root: false, sample: true }) => "VAR_SAMP",
+            Self::Spread(Spread { root: false, sample: false }) => "VAR_POP",
+        }
+    }
+
+    /// That of a name in a query, in capitals.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let spread = |root, sample| Self::Spread(Spread { root, sample });
+        Some(match name {
+            "COUNT" => Self::Count,
+            "SUM" => Self::Sum,
+            "MIN" => Self::Min,
+            "MAX" => Self::Max,
+            "AVG" => Self::Avg,
+            "FIRST_VALUE" => Self::First,
+            "LAST_VALUE" => Self::Last,
+            "STDDEV_SAMP" | "STDDEV" => spread(true, true),
+            "STDDEV_POP" => spread(true, false),
+            "VAR_SAMP" | "VARIANCE" => spread(false, true),
+            "VAR_POP" => spread(false, false),
+            _ => return None,
+        })
+    }
+
+    /// Whether equal values are as good as one.
+    pub(crate) fn is_extreme(self) -> bool {
+        matches!(self, Self::Min | Self::Max)
+    }
+
+    /// Whether it can take a value back.
+    pub(crate) fn takes_back(self) -> bool {
+        !self.is_extreme() && !matches!(self, Self::First | Self::Last)
+    }
 }
 
 /// Which rows a join gives. A pair is the columns of the left row, then those of the right one; a row without
@@ -176,7 +265,9 @@ impl Rel {
             Self::Scan { schema, .. }
             | Self::Values { schema, .. }
             | Self::Steps { schema, .. } => schema.fields.clone(),
-            Self::Union(inputs) => inputs.first().map(Self::schema).unwrap_or_default().fields,
+            Self::Union(inputs) | Self::SetOperation { inputs, .. } => {
+                inputs.first().map(Self::schema).unwrap_or_default().fields
+            }
             Self::Aggregate { input, keys, calls } => grouped(input, *keys, calls),
             Self::Windows { input, keys, calls, .. } => {
                 let [start, end, _] = WINDOW;
@@ -184,34 +275,48 @@ impl Rel {
                 apart(grouped(input, *keys, calls), vec![bound(start), bound(end)])
             }
             Self::Join { left, kind, .. } if !kind.has_pairs() => left.schema().fields,
-            Self::Join { left, right, kind, .. } => {
-                let [pads_left, pads_right] = kind.pads();
-                let of = |rel: &Self, pads| {
-                    let schema = rel.schema();
-                    if pads { nullable(schema).fields } else { schema.fields }
-                };
-                apart(of(left, pads_left), of(right, pads_right))
-            }
+            Self::Join { left, right, kind, .. } => joined(left, right, *kind),
+            Self::Timed(timed) => timed.fields(),
             Self::TopN { input, rank, .. } => {
                 let mut fields = input.schema().fields;
                 fields.extend(rank.then(|| Field::new(RANK, DataType::Int64)));
                 fields
             }
+            Self::Over { input, calls, .. } => {
+                let mut fields = input.schema().fields;
+                fields.extend(calls.iter().filter_map(|call| call.output.field(&call.name)));
+                fields
+            }
+            Self::Earliest { input, .. } | Self::Final { input } => input.schema().fields,
         };
         let schema = Schema::new(fields);
-        if self.updates().is_some() { schema.with_row_kinds() } else { schema }
+        if self.has_kinds() { schema.with_row_kinds() } else { schema }
+    }
+
+    /// Whether the rows are a changelog, or are [said to be one](Self::with_schema).
+    fn has_kinds(&self) -> bool {
+        let said = match self {
+            Self::Steps { schema, .. } => schema.row_kinds,
+            Self::Union(inputs) => inputs.iter().any(Self::has_kinds),
+            _ => false,
+        };
+        said || self.updates().is_some()
     }
 
     /// What the rows are made of.
     pub(crate) fn inputs(&self) -> Vec<&Self> {
         match self {
             Self::Scan { .. } | Self::Values { .. } => Vec::new(),
-            Self::Union(inputs) => inputs.iter().collect(),
+            Self::Union(inputs) | Self::SetOperation { inputs, .. } => inputs.iter().collect(),
             Self::Steps { input, .. }
             | Self::Aggregate { input, .. }
             | Self::Windows { input, .. }
-            | Self::TopN { input, .. } => vec![input],
+            | Self::TopN { input, .. }
+            | Self::Earliest { input, .. }
+            | Self::Over { input, .. }
+            | Self::Final { input } => vec![input],
             Self::Join { left, right, .. } => vec![left, right],
+            Self::Timed(timed) => timed.inputs(),
         }
     }
 
@@ -219,7 +324,13 @@ impl Rel {
     /// says it. `None` if rows are only ever added.
     pub(crate) fn updates(&self) -> Option<&'static str> {
         match self {
-            Self::Scan { .. } | Self::Values { .. } | Self::Windows { .. } => None,
+            Self::Scan { .. }
+            | Self::Values { .. }
+            | Self::Windows { .. }
+            | Self::Earliest { .. }
+            | Self::Over { .. }
+            | Self::Final { .. }
+            | Self::Timed(_) => None,
             Self::Steps { input, .. } => input.updates(),
             Self::Union(inputs) => inputs.iter().find_map(Self::updates),
             Self::Aggregate { keys: 0, .. } => Some("an aggregate function without GROUP BY"),
@@ -232,7 +343,13 @@ impl Rel {
                 JoinKind::Full => Some("FULL JOIN"),
                 JoinKind::Anti => Some("NOT EXISTS or NOT IN"),
             },
-            Self::TopN { .. } => Some("ROW_NUMBER"),
+            Self::SetOperation { operation, .. } if operation.takes_back() => {
+                Some(operation.name())
+            }
+            Self::SetOperation { inputs, .. } => inputs.iter().find_map(Self::updates),
+            // The rows that come first stay.
+            Self::TopN { input, order, .. } if order.is_empty() => input.updates(),
+            Self::TopN { .. } => Some("ROW_NUMBER or LIMIT"),
         }
     }
 
@@ -307,6 +424,16 @@ pub(crate) fn over(
         Some(made.ok()?.data)
     };
     expressions.iter().map(below).collect()
+}
+
+/// The columns of pairs.
+fn joined(left: &Rel, right: &Rel, kind: JoinKind) -> Vec<Field> {
+    let [pads_left, pads_right] = kind.pads();
+    let of = |rel: &Rel, pads| {
+        let schema = rel.schema();
+        if pads { nullable(schema).fields } else { schema.fields }
+    };
+    apart(of(left, pads_left), of(right, pads_right))
 }
 
 /// The keys of groups, and a column for each call.

@@ -12,10 +12,10 @@ use sqlparser::{
 use settings::Settings;
 
 use crate::{
-    bind::Binder,
+    bind::{Binder, check_order},
     catalog::Catalog,
     error::SqlError,
-    lower::{Streams, connector, relation},
+    lower::{Mode, Streams, connector, relation},
     parse::{CreateTable, Statement, StatementKind, parse},
     relation::{Explained, Rel},
     types::Type,
@@ -70,7 +70,10 @@ fn each(
     let (mut catalog, mut settings) = (Catalog::default(), Settings::default());
     let mut result: Option<Span> = None;
     let mut jobs = 0;
-    for statement in parse(script)? {
+    let statements = parse(script)?;
+    // The last word counts, wherever it stands.
+    let mode = Settings::of(&statements).mode();
+    for statement in statements {
         let span = statement.span;
         let rows = match statement.kind {
             StatementKind::Set(key, value) => {
@@ -96,14 +99,14 @@ fn each(
                 continue;
             }
             StatementKind::Insert { table, columns, query } => {
-                let planned = insert(&catalog, &table, &columns, &query)
+                let planned = insert(&catalog, (&table, &columns, &query), mode)
                     .and_then(|(table, planned)| job(Some(table), planned));
                 planned.map_err(|error| error.or_at(span))?;
                 jobs += 1;
                 continue;
             }
-            StatementKind::Query(query) => self::query(&catalog, &query),
-            StatementKind::Explain(statements) => explained(&catalog, &statements),
+            StatementKind::Query(query) => self::query(&catalog, &query, mode),
+            StatementKind::Explain(statements) => explained(&catalog, &statements, mode),
             StatementKind::Show(shown) => show::show(&shown, &catalog, &settings),
             StatementKind::Describe(name) => show::describe(&name, &catalog),
         };
@@ -122,38 +125,40 @@ fn each(
 }
 
 /// What makes the rows of a query.
-fn query(catalog: &Catalog, query: &Query) -> Result<Rel, SqlError> {
+fn query(catalog: &Catalog, query: &Query, mode: Mode) -> Result<Rel, SqlError> {
+    check_order(query)?;
     let bound = Binder::new(catalog).query(query)?;
     let columns = bound.columns.iter();
     let fields: Vec<(&str, &Type)> =
         columns.map(|column| (column.name.as_str(), &column.data_type)).collect();
-    relation(&bound, &fields)
+    relation(&bound, &fields, mode)
 }
 
 /// The table that an INSERT writes, and what makes the rows.
 fn insert<'a>(
     catalog: &'a Catalog,
-    table: &Ident,
-    columns: &[Ident],
-    query: &Query,
+    (table, columns, query): (&Ident, &[Ident], &Query),
+    mode: Mode,
 ) -> Result<(&'a CreateTable, Rel), SqlError> {
     let table = catalog.table(table)?;
     let bound = Binder::new(catalog).insert(table, columns, query)?;
-    let planned = relation(&bound, &table.physical())?;
+    let planned = relation(&bound, &table.physical(), mode)?;
     takes(table, &planned)?;
     Ok((table, planned))
 }
 
 /// The row of EXPLAIN: the trees of some statements, with a line between them.
-fn explained(catalog: &Catalog, statements: &[Statement]) -> Result<Rel, SqlError> {
+fn explained(catalog: &Catalog, statements: &[Statement], mode: Mode) -> Result<Rel, SqlError> {
     let mut trees = Vec::new();
     for Statement { kind, span } in statements {
         let planned = match kind {
             StatementKind::Insert { table, columns, query } => {
-                insert(catalog, table, columns, query)
+                insert(catalog, (table, columns, query), mode)
                     .map(|(table, rows)| (Some(table.name.value.as_str()), rows))
             }
-            StatementKind::Query(query) => self::query(catalog, query).map(|rows| (None, rows)),
+            StatementKind::Query(query) => {
+                self::query(catalog, query, mode).map(|rows| (None, rows))
+            }
             // The parser lets nothing else through.
             _ => Err(SqlError::new("EXPLAIN takes a query, an INSERT or a statement set")),
         };

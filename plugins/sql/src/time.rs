@@ -1,5 +1,7 @@
 //! Times as text, and text as times.
 
+mod lenient;
+
 use millstream_data::calendar::{date_of_days, day_of_year, days_of_date};
 
 /// Microseconds of a day.
@@ -102,6 +104,54 @@ impl Pattern {
         Ok(Self(parts))
     }
 
+    /// The microseconds since 1970-01-01 00:00 of a text in this pattern; what it does not say is as it was then.
+    pub(crate) fn read(&self, mut text: &str) -> Option<i64> {
+        let (mut year, mut month, mut day, mut micros, mut half) = (1970, 1, 1, 0_i64, None);
+        for part in &self.0 {
+            let (letter, count) = match part {
+                Part::Text(part) => {
+                    text = text.strip_prefix(part.as_str())?;
+                    continue;
+                }
+                Part::Field(letter, count) => (*letter, *count),
+            };
+            if letter == 'a' {
+                let (am, pm) = (text.strip_prefix("AM"), text.strip_prefix("PM"));
+                half = Some(if pm.is_some() { 12 } else { 0 });
+                text = am.or(pm)?;
+                continue;
+            }
+            // A single letter takes as many digits as there are.
+            let found = text.bytes().take_while(u8::is_ascii_digit).count();
+            let wanted = if count == 1 { found } else { count };
+            if wanted == 0 || wanted > found {
+                return None;
+            }
+            let (digits, rest) = text.split_at_checked(wanted)?;
+            text = rest;
+            let number: i64 = digits.parse().ok()?;
+            let within = |most: i64| (number < most).then_some(number);
+            match letter {
+                'y' | 'u' if count == 2 => year = 2000 + number as i32,
+                'y' | 'u' => year = i32::try_from(number).ok()?,
+                'M' => month = i32::try_from(number).ok()?,
+                'd' => day = i32::try_from(number).ok()?,
+                'H' => micros += within(24)? * 3_600_000_000,
+                'h' => micros += within(13)? % 12 * 3_600_000_000,
+                'm' => micros += within(60)? * 60_000_000,
+                's' => micros += within(60)? * 1_000_000,
+                'S' => micros += parse_fraction(digits)?,
+                // Days of the year.
+                _ => (month, day) = (1, i32::try_from(number).ok()?),
+            }
+        }
+        if !text.is_empty() {
+            return None;
+        }
+        let days = i64::from(days_of_date(year, month, day)?);
+        Some(days * DAY + micros + half.unwrap_or(0) * 3_600_000_000)
+    }
+
     /// Adds a time, in microseconds since 1970-01-01 00:00.
     pub(crate) fn format(&self, micros: i64, out: &mut String) {
         let (days, clock) = (micros.div_euclid(DAY) as i32, micros.rem_euclid(DAY));
@@ -197,6 +247,17 @@ mod tests {
             let mut out = String::new();
             Pattern::parse(pattern).unwrap().format(micros, &mut out);
             assert_eq!(out, expected);
+        }
+        for (pattern, text, expected) in [
+            ("yyyy/MM/dd", "2026/03/09", Some("2026-03-09")),
+            ("d.M.yyyy HH:mm:ss.SSS", "9.3.2026 14:05:07.012", Some("2026-03-09 14:05:07.012")),
+            ("h:mm a", "2:05 PM", Some("1970-01-01 14:05")),
+            ("yyyy-MM-dd", "2026-02-30", None),
+            ("yyyy-MM-dd", "2026-03-09 ", None),
+            ("yyyy-MM-dd", "26-03-09", None),
+        ] {
+            let read = Pattern::parse(pattern).unwrap().read(text);
+            assert_eq!(read, expected.map(|time| parse_timestamp(time).unwrap()), "{text}");
         }
         assert!(Pattern::parse("EEEE").unwrap_err().contains("`EEEE`"));
     }

@@ -12,7 +12,7 @@ pub(crate) const MAX_LENGTH: u32 = i32::MAX as u32;
 pub(crate) const MAX_PRECISION: u8 = 38;
 
 /// A type, and whether values may be NULL.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Hash)]
 pub struct Type {
     /// What values are.
     pub kind: Kind,
@@ -21,7 +21,7 @@ pub struct Type {
 }
 
 /// What values are.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Hash)]
 pub enum Kind {
     /// The type of a bare NULL.
     Null,
@@ -67,6 +67,8 @@ pub enum Kind {
 
 /// STRING.
 pub(crate) const STRING: Kind = Kind::Varchar(MAX_LENGTH);
+/// BYTES
+pub(crate) const BYTES: Kind = Kind::Varbinary(MAX_LENGTH);
 
 impl Type {
     /// The type of values that may be NULL.

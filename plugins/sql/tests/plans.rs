@@ -50,7 +50,7 @@ fn the_last_row_by_event_time_is_the_one_that_came_last() {
     assert!(latest("(SELECT k, ts AS t FROM e WHERE k > 1) x", "x.t DESC", "rn <= 1"));
     assert!(latest("(SELECT k, ts AS t FROM e UNION ALL SELECT k, ts FROM e)", "t DESC", "rn = 1"));
     for (from, order, rest) in [
-        ("e", "ts", "rn = 1"),
+        ("e", "ts", "rn <= 2"),
         ("e", "ts DESC", "rn <= 2"),
         ("e", "ts DESC, other", "rn = 1"),
         ("e", "other DESC", "rn = 1"),
@@ -61,6 +61,44 @@ fn the_last_row_by_event_time_is_the_one_that_came_last() {
     ] {
         assert!(!latest(from, order, rest), "{from} {order} {rest}");
     }
+}
+
+/// As in Flink: rows are only ever added.
+#[test]
+fn the_first_row_by_event_time_is_said_when_the_watermark_has_reached_it() {
+    let table = "CREATE TABLE e (k INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) \
+         WITH ('connector' = 'datagen'); CREATE TABLE out (k INT, rn BIGINT) WITH ('connector' = 'socket', \
+         'hostname' = 'localhost', 'port' = '1');";
+    let query = "SELECT k, rn FROM (SELECT k, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts) AS rn FROM e) \
+         WHERE rn = 1";
+    assert_eq!(
+        plan(&format!("{table}{query}")),
+        "Project [k, $rank AS rn]\n  Project [k, ts, 1 AS $rank]\n    Earliest by [k] of ts\n      Scan e [k, ts] \
+         watermark ts of ts\n"
+    );
+}
+
+#[test]
+fn rows_around_each_row() {
+    let table = "CREATE TABLE e (k INT, v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) \
+         WITH ('connector' = 'datagen');";
+    let query = "SELECT k, SUM(v) OVER w, MAX(v) OVER w, ROW_NUMBER() OVER (ORDER BY ts) FROM e WINDOW w AS \
+         (PARTITION BY k ORDER BY ts ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)";
+    assert_eq!(
+        plan(&format!("{table}{query}")),
+        "Project [k, $over0 AS EXPR$1, $over1 AS EXPR$2, $rank AS EXPR$3]\n  Over by [] order [ts] ROWS \
+         UNBOUNDED PRECEDING TO CURRENT ROW [COUNT(*) AS $rank] by watermark\n    Over by [k] order [ts] ROWS 2 \
+         PRECEDING TO CURRENT ROW [SUM(v) AS $over0, MAX(v) AS $over1] by watermark\n      Scan e [k, v, ts] \
+         watermark ts of ts\n"
+    );
+    let batch = "SET 'execution.runtime-mode' = 'batch';";
+    let query = "SELECT k, AVG(s) OVER (ORDER BY s) FROM (SELECT k, SUM(v) AS s FROM e GROUP BY k)";
+    assert_eq!(
+        plan(&format!("{batch}{table}{query}")),
+        "Project [k, $over0 AS EXPR$1]\n  Over by [] order [s] RANGE UNBOUNDED PRECEDING TO CURRENT ROW [AVG(s) \
+         AS $over0] at the end\n    Project [k, $agg0 AS s]\n      Final\n        Aggregate by [k] [SUM(v) AS \
+         $agg0]\n          Scan e [k, v]\n"
+    );
 }
 
 const TABLES: &str = "CREATE TABLE a (id BIGINT, x INT, r ROW<s STRING, t INT>) \
@@ -116,6 +154,53 @@ Project [x, y]
         Scan b [y]
 ";
     assert_eq!(found, expected);
+}
+
+/// A column that tables have in common is the one that is there, and both are found under their tables' names.
+#[test]
+fn columns_in_common_are_one_column() {
+    let scans = "Scan a [id]\n    Project [id AS id']\n      Scan b [id]\n";
+    for (query, expected) in [
+        (
+            "SELECT id FROM a JOIN b USING (id)",
+            format!("Project [id]\n  Join [id = id']\n    {scans}"),
+        ),
+        (
+            "SELECT id FROM a NATURAL JOIN b",
+            format!("Project [id]\n  Join [id = id']\n    {scans}"),
+        ),
+        (
+            "SELECT id FROM a RIGHT JOIN b USING (id)",
+            format!("Project [id' AS id]\n  RightJoin [id = id']\n    {scans}"),
+        ),
+        (
+            "SELECT id, a.id, b.id FROM a FULL JOIN b USING (id)",
+            format!(
+                "Project [CASE WHEN id IS NOT NULL THEN id ELSE id' END AS id, id AS id', id' AS id'']\n  FullJoin [id = id']\n    {scans}"
+            ),
+        ),
+    ] {
+        assert_eq!(plan(query), expected, "{query}");
+    }
+    let star = plan("SELECT * FROM b JOIN (SELECT x AS y, id FROM a) c USING (y)");
+    assert!(star.starts_with("Project [CAST(y AS Int32) AS y, id, id']\n"), "{star}");
+}
+
+/// All rows are of one key.
+#[test]
+fn joins_need_no_equality() {
+    for (query, expected) in [
+        ("SELECT a.x FROM a, b", "Join []"),
+        ("SELECT a.x FROM a CROSS JOIN b", "Join []"),
+        ("SELECT a.x FROM a JOIN b ON a.id < b.id", "Filter id < id'\n    Join []"),
+        ("SELECT a.x FROM a LEFT JOIN b ON a.id < b.id", "LeftJoin [] on id < id'"),
+        ("SELECT a.x FROM a NATURAL JOIN (SELECT y FROM b) c", "Join []"),
+        ("SELECT a.x FROM a FULL JOIN b ON TRUE", "FullJoin []\n"),
+        ("SELECT a.x FROM a WHERE EXISTS (SELECT 1 FROM b)", "SemiJoin []\n"),
+    ] {
+        let found = plan(query);
+        assert!(found.contains(expected), "{query}: {found}");
+    }
 }
 
 #[test]
@@ -387,6 +472,97 @@ Project [y]
     Project [y, $agg0, CAST(y AS Int32) + 1 AS $order2]
       Aggregate by [y] [COUNT(*) AS $agg0]
         Scan b [y]
+";
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn sets_are_of_whole_rows_and_filters_go_to_both_sides() {
+    for (query, expected) in [
+        (
+            "SELECT x FROM (SELECT id, x FROM a EXCEPT ALL SELECT id, y FROM b) WHERE x > 1",
+            "\
+Project [x]
+  ExceptAll
+    Filter x > 1
+      Scan a [id, x]
+    Project [id, CAST(y AS Int32) AS x]
+      Filter y > 1
+        Scan b [id, y]
+",
+        ),
+        (
+            "SELECT id FROM a UNION SELECT y FROM b",
+            "\
+Aggregate by [id] []
+  Union
+    Scan a [id]
+    Project [CAST(y AS Int64) AS id]
+      Scan b [y]
+",
+        ),
+        (
+            "SELECT y FROM b EXCEPT SELECT y FROM b WHERE 1 > 2",
+            "Aggregate by [y] []\n  Scan b [y]\n",
+        ),
+        ("SELECT y FROM b EXCEPT ALL SELECT y FROM b WHERE 1 > 2", "Scan b [y]\n"),
+        ("SELECT y FROM b INTERSECT SELECT y FROM b WHERE 1 > 2", "Values [y] 0 rows\n"),
+    ] {
+        assert_eq!(plan(query), expected, "{query}");
+    }
+}
+
+#[test]
+fn the_first_rows_are_a_top_n_without_partitions() {
+    for (query, expected) in [
+        (
+            "SELECT id FROM a ORDER BY x + 1 DESC, id LIMIT 3",
+            "\
+Project [id]
+  TopN 3 by [] order [$order1 DESC, id]
+    Project [id, x + 1 AS $order1]
+      Scan a [id, x]
+",
+        ),
+        (
+            "SELECT id AS x, x AS y FROM a ORDER BY x, 2 DESC NULLS FIRST LIMIT 3 OFFSET 2",
+            "\
+Project [x, y]
+  Filter $rank > 2
+    TopN 5 by [] order [x, y DESC NULLS FIRST] with rank
+      Project [id AS x, x AS y]
+        Scan a [id, x]
+",
+        ),
+        (
+            "SELECT COUNT(*) AS n FROM (SELECT id FROM a ORDER BY x) LIMIT 1",
+            "\
+TopN 1 by [] order []
+  Project [$agg0 AS n]
+    Aggregate by [] [COUNT(*) AS $agg0]
+      Project [true AS $0]
+        Scan a []
+",
+        ),
+        ("SELECT id FROM a ORDER BY x LIMIT 0", "Values [id] 0 rows\n"),
+    ] {
+        assert_eq!(plan(query), expected, "{query}");
+    }
+}
+
+#[test]
+fn each_set_of_keys_is_a_group_of_its_own() {
+    let found = plan("SELECT x, SUM(x) AS s, GROUPING(x) AS g FROM a GROUP BY ROLLUP (x)");
+    let expected = "\
+Union
+  Project [$key0 AS x, $agg0 AS s, CASE $set WHEN 0 THEN 0 WHEN 1 THEN 1 ELSE 1 END AS g]
+    Project [x AS $key0, $agg0, 0 AS $set]
+      Aggregate by [x] [SUM(x) AS $agg0]
+        Scan a [x]
+  Project [$key0 AS x, $agg0 AS s, CASE $set WHEN 0 THEN 0 WHEN 1 THEN 1 ELSE 1 END AS g]
+    Project [NULL AS $key0, $agg0, 1 AS $set]
+      Aggregate by [] [SUM(x) AS $agg0]
+        Scan a [x]
 ";
     assert_eq!(found, expected);
 }

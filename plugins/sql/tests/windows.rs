@@ -333,31 +333,136 @@ fn wrong_windows_are_refused() {
     }
 }
 
+/// Rows come in their windows where somebody asks for them, or computes with both.
+#[test]
+fn windows_may_stand_alone() {
+    let check_above = |query: String, above: &[&str]| {
+        let below = ["Assign TUMBLE 60000 ms of ts", "Scan t [k, ts] watermark ts of ts"];
+        check(&query, &[above, &below].concat());
+    };
+    check_above(format!("SELECT k, window_start FROM {MINUTE}"), &["Project [k, window_start]"]);
+    check_above(
+        format!("SELECT k, COUNT(*) AS n FROM {MINUTE} GROUP BY window_start, k"),
+        &[
+            "Project [k, $agg0 AS n]",
+            "Aggregate by [window_start, k] [COUNT(*) AS $agg0]",
+            "Project [window_start, k]",
+        ],
+    );
+    check_above(
+        format!(
+            "SELECT MAX(k) AS m FROM {MINUTE} WHERE window_start > ts GROUP BY window_start, window_end"
+        ),
+        &[
+            "Project [$agg0 AS m]",
+            "Windows as attached of window_end by [] [MAX(k) AS $agg0]",
+            "Project [window_start, window_end, k]",
+            "Filter ts < window_start",
+            "Project [k, ts, window_start, window_end]",
+        ],
+    );
+}
+
+/// What is kept goes with the window, and rows stay in it.
+#[test]
+fn rows_of_windows_are_joined_and_ranked() {
+    let grouped = format!(
+        "(SELECT k, window_start, window_end, COUNT(*) AS n FROM {MINUTE} GROUP BY k, window_start, window_end)"
+    );
+    let same = "a.window_start = b.window_start AND a.window_end = b.window_end";
+    for (from, expected) in [
+        (format!("{grouped} a JOIN {grouped} b ON {same} AND a.k = b.k"), "WindowJoin [k = k'] at"),
+        (
+            format!("{MINUTE} a FULL JOIN {grouped} b ON {same} AND a.k < b.k"),
+            "WindowFullJoin [window_end",
+        ),
+        (
+            format!("{MINUTE} a, {MINUTE} b WHERE {same} AND a.k = b.k"),
+            "WindowJoin [k = k'] at window_end = w",
+        ),
+        (
+            format!("{MINUTE} a WHERE a.k IN (SELECT k FROM {grouped} b WHERE {same})"),
+            "WindowSemiJoin [k = k'] at",
+        ),
+        (
+            format!(
+                "{grouped} a WHERE NOT EXISTS (SELECT k FROM {MINUTE} b WHERE {same} AND a.k = b.k)"
+            ),
+            "WindowAntiJoin [k = k'] at",
+        ),
+        (
+            format!(
+                "{MINUTE} a JOIN TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) b ON {same} AND a.k = b.k"
+            ),
+            "  Join [",
+        ),
+        (
+            format!("{MINUTE} a JOIN {MINUTE} b ON a.window_end = b.window_end AND a.k = b.k"),
+            "  Join [",
+        ),
+    ] {
+        let found = plan(&format!("SELECT a.k FROM {from}"));
+        assert!(found.contains(expected), "{from}: {found}");
+    }
+    let ranked = |by: &str, order: &str, rest: &str| {
+        plan(&format!(
+            "SELECT k, window_end FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY {by} ORDER BY {order}) AS rn \
+             FROM (SELECT k, v, ts, window_start, window_end FROM {MINUTE})) WHERE {rest}"
+        ))
+    };
+    for (by, order, rest, expected) in [
+        (
+            "window_start, window_end, k",
+            "v",
+            "rn <= 3",
+            "WindowTopN 3 by [k] at window_end order [v]\n",
+        ),
+        (
+            "window_end, window_start",
+            "v",
+            "rn = 2",
+            "WindowTopN 2 by [] at window_end order [v] with rank\n",
+        ),
+        (
+            "window_start, window_end, k",
+            "ts DESC",
+            "rn = 1",
+            "WindowTopN 1 by [k] at window_end order [ts DESC], the latest of equals\n",
+        ),
+        ("window_end, k", "v", "rn <= 3", " TopN 3 by [window_end, k] order [v]\n"),
+    ] {
+        let found = ranked(by, order, rest);
+        assert!(found.contains(expected), "{found}");
+    }
+    // They are still those of windows.
+    let above = plan(&format!(
+        "SELECT COUNT(*) FROM (SELECT a.window_start, a.window_end FROM {MINUTE} a JOIN {MINUTE} b ON {same}) GROUP BY window_start, window_end"
+    ));
+    assert!(above.contains("Windows as attached"), "{above}");
+}
+
 #[test]
 fn windows_that_are_missing_are_named() {
-    let alone =
-        "the window TUMBLE without GROUP BY window_start, window_end is not supported yet (line 5";
     let session = |rest: &str| {
         format!(
             "SELECT COUNT(*) FROM TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' DAY)) {rest}"
         )
     };
     for (query, expected) in [
-        (format!("SELECT k, window_start FROM {MINUTE}"), alone),
-        (format!("SELECT COUNT(*) FROM {MINUTE} GROUP BY window_start, k"), alone),
-        (format!("SELECT window_time FROM {MINUTE} UNION ALL SELECT ts FROM t"), alone),
         (
-            format!("SELECT COUNT(*) FROM {MINUTE} a JOIN t ON a.k = t.k GROUP BY window_start, window_end"),
-            alone,
+            session("GROUP BY k"),
+            "the window SESSION without GROUP BY window_start, window_end is not supported yet (line 5",
         ),
         (
-            format!("SELECT MAX(window_end) FROM {MINUTE} GROUP BY window_start, window_end"),
-            "the window TUMBLE can be grouped by window_start and window_end; to compute with them before is not \
-             supported yet (line 5",
+            "SELECT window_start FROM TABLE(TUMBLE(TABLE p, DESCRIPTOR(now), INTERVAL '1' DAY))".into(),
+            "the window TUMBLE of processing time without GROUP BY window_start, window_end is not supported yet",
         ),
         (
-            format!("SELECT COUNT(*) FROM {MINUTE} WHERE window_start > ts GROUP BY window_start, window_end"),
-            "the window TUMBLE with a condition of other columns than those of GROUP BY between them is not \
+            format!(
+                "SELECT MAX(window_end) FROM {} GROUP BY k, window_start, window_end",
+                "TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' DAY))"
+            ),
+            "the window SESSION can be grouped by window_start and window_end; to compute with them before is not \
              supported yet (line 5",
         ),
         (

@@ -18,12 +18,18 @@ use millstream_memory::{ManagedMemory, Segment, managed::Owner};
 use millstream_segments::HeapArena;
 use millstream_state::{KeyGroups, format::ReadChunk};
 
-use super::Stage;
+use super::{
+    Stage,
+    rows::{RowFunction, RowFunctionChain, RowStates},
+};
 use crate::{
     chain::{Chain, ChainIo, Context, Lease, OpenInfo, OutputInfo, PageInfo, Signal, StateMemory},
     state::{DESCRIPTIONS, WATERMARK},
     stream::Pipeline,
-    writer::{PartitionWriter, Single},
+    writer::{
+        PartitionWriter, Single,
+        run::{Division, RunWriter},
+    },
 };
 
 const SEGMENT: usize = 4096;
@@ -141,6 +147,44 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
         P: Pipeline<Out = U>,
         PartitionWriter<U, Single>: Stage<U>,
     {
+        Self::made(subtask, parallelism, segments, |info| {
+            let writer = PartitionWriter::<U, Single>::new(&Single, 0, info).unwrap();
+            head.chain(writer, info).unwrap()
+        })
+    }
+
+    /// One subtask of a function on rows, whose columns are those of `T` and `U`.
+    pub(crate) fn of_rows<F: RowFunction>(
+        subtask: u32,
+        parallelism: u32,
+        make: impl FnOnce(&mut RowStates) -> F,
+    ) -> Self {
+        Self::made(subtask, parallelism, 600, |info| {
+            let writer = RunWriter::new(&U::schema(), &Division::None, 0, info).unwrap();
+            let mut states = RowStates::open(info).unwrap();
+            let function = make(&mut states);
+            Box::new(RowFunctionChain::new(function, states, writer))
+        })
+    }
+
+    /// One subtask of a chain that writes rows with the columns of `U`.
+    pub(crate) fn of_chain(
+        subtask: u32,
+        parallelism: u32,
+        make: impl FnOnce(&OpenInfo, RunWriter) -> Box<dyn Chain>,
+    ) -> Self {
+        Self::made(subtask, parallelism, 600, |info| {
+            let writer = RunWriter::new(&U::schema(), &Division::None, 0, info).unwrap();
+            make(info, writer)
+        })
+    }
+
+    fn made(
+        subtask: u32,
+        parallelism: u32,
+        segments: usize,
+        make: impl FnOnce(&OpenInfo) -> Box<dyn Chain>,
+    ) -> Self {
         let info = OpenInfo {
             subtask,
             parallelism,
@@ -149,8 +193,7 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
             segment_size: SEGMENT as u32,
             outputs: vec![OutputInfo { subpartitions: 1, max_parallelism: 1, compact: false }],
         };
-        let writer = PartitionWriter::<U, Single>::new(&Single, 0, &info).unwrap();
-        let chain = head.chain(writer, &info).unwrap();
+        let chain = make(&info);
         let io = Io { pages: Memory::new(64), out: Vec::new(), time: 0, wake_at: Some(0) };
         Self { chain, io, stops: 0, of: PhantomData }
     }
@@ -201,6 +244,11 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
     pub(crate) fn watermark(&mut self, time: i64) {
         while !self.call(|chain, context| chain.signal(Signal::Watermark(time), context)) {}
         self.call(|chain, context| chain.flush(true, context));
+    }
+
+    /// A watermark that comes while pages are open.
+    pub(crate) fn watermark_waits(&mut self, time: i64) {
+        while !self.call(|chain, context| chain.signal(Signal::Watermark(time), context)) {}
     }
 
     /// Processing time goes on to `time`; the chain is told whenever it wants to be, as by a task.

@@ -4,11 +4,18 @@
 //! [`RowKeys`], a batch for calls of its [`RowStates`]. What it emits it adds to [`Changes`], which are
 //! written once it has returned: it never has to stop in the middle of a row.
 
+mod assign;
+mod buffer;
 mod changes;
+mod interval;
 mod keys;
 mod marks;
+mod ordered;
 mod sessions;
 mod states;
+mod temporal;
+mod timed;
+mod window_join;
 mod windows;
 
 use core::fmt;
@@ -17,12 +24,19 @@ use alloc::{sync::Arc, vec::Vec};
 
 use millstream_data::{page::ValidPage, row::RowLayout};
 use millstream_exchange::event::Purpose;
+use millstream_state::time::WATERMARK_MAX;
 
+pub use assign::RowAssignment;
+pub use buffer::{RowBuffer, RowReplay, Until};
 pub use changes::{Changes, Part};
+pub use interval::{RowInterval, RowIntervalJoin};
 pub use keys::{EntryKeys, EqualKeys, RowKeys};
 pub use marks::Marks;
 pub use sessions::RowSessions;
 pub use states::{ENTRY_BYTES_MAX, Entries, Lists, Maps, RowStates, Values};
+pub use temporal::{RowTemporalJoin, RowVersions};
+pub use timed::RowPairs;
+pub use window_join::{RowMatches, RowWindowJoin, RowWindowMatch};
 pub use windows::{RowFold, RowTime, RowWindow, RowWindows};
 
 use crate::{
@@ -63,6 +77,12 @@ pub trait RowFunction: Send + 'static {
     /// The processing time at which it wants to [advance](Self::advance), in milliseconds, if it does.
     fn due(&self) -> Option<i64> {
         None
+    }
+
+    /// How far the watermark that it passes on is behind that of its inputs, in milliseconds: rows of times that
+    /// have passed may still be emitted.
+    fn holds_back(&self) -> i64 {
+        0
     }
 
     /// The states were put back, before the first row.
@@ -176,7 +196,13 @@ impl<F: RowFunction> Chain for RowFunctionChain<F> {
             return false;
         }
         self.ask(context);
-        self.writer.signal(signal, context);
+        let passed_on = match signal {
+            Signal::Watermark(time) if time < WATERMARK_MAX => {
+                Signal::Watermark(time.saturating_sub(self.function.holds_back()))
+            }
+            other => other,
+        };
+        self.writer.signal(passed_on, context);
         true
     }
 

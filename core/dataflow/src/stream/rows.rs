@@ -228,12 +228,20 @@ impl RowStream {
     /// Makes the rows the job's result.
     pub fn result(self) {
         let Self { env, upstreams, schema } = self;
+        let partitioning = Partitioning::Global;
+        let upstreams = upstreams.into_iter().map(|upstream| {
+            // Shared pages go wherever they are read, and not to one place.
+            let upstream = match env.is_shared(upstream.node, upstream.output) {
+                true => env.of_its_own(upstream, "gather"),
+                false => upstream,
+            };
+            Upstream { partitioning, ..upstream }
+        });
+        let upstreams = upstreams.collect();
         let settings =
             Settings { name: Some("result".into()), parallelism: Some(1), ..Settings::default() };
         let node = env.add(settings, NodeKind::Result(schema), None);
-        let partitioning = Partitioning::Global;
-        let upstreams = upstreams.into_iter().map(|upstream| Upstream { partitioning, ..upstream });
-        env.connect(upstreams.collect(), node);
+        env.connect(upstreams, node);
     }
 }
 

@@ -62,6 +62,15 @@ pub(super) struct Resume {
     from: Vec<u8>,
 }
 
+/// What a scan of a map was given.
+enum Given {
+    /// A piece of an entry, of which there may be more.
+    Piece,
+    /// The last piece of an entry.
+    Whole,
+    Nothing,
+}
+
 fn key_name(key: &Key<'_>) -> Vec<u8> {
     let mut name = Vec::new();
     crate::name::write(key.key, key.namespace, None, &mut name);
@@ -114,25 +123,15 @@ impl<L: Lease> LsmBackend<L> {
         let mut sources = cursors.sources(self);
         let rank = self.order.rank(key.hash, key.namespace);
         let mut merge = Merge::new(true).until(rank + 1);
-        let mut has_shown = false;
-        // Of the entry at hand: its map key and the pieces of its value so far.
-        let (mut name, mut places) = (Vec::new(), Vec::new());
-        let mut shows = |name: &[u8], places: &mut Vec<Place>| {
-            let map_key = split(name).and_then(|parts| parts.map_key);
-            let place = match &**places {
-                [] => Place::ABSENT,
-                [one] => *one,
-                several => self.gather(several),
-            };
-            places.clear();
-            has_shown = true;
-            map_key.is_none_or(|map_key| each(map_key, place))
-        };
-        let map = key_name(key);
+        let (mut has_shown, map) = (false, key_name(key));
+        // The pieces of the value of the entry at hand, so far.
+        let mut places = Vec::new();
         loop {
-            let step = match merge.next(&mut sources) {
-                Ok(Some(step)) => step,
-                Ok(None) => break,
+            let given = self.take_piece(&mut merge, &mut sources, &map, &mut places);
+            match given {
+                Ok(Given::Piece) => continue,
+                Ok(Given::Whole) => {}
+                Ok(Given::Nothing) => return Ok(()),
                 Err(error) => {
                     let (at_rank, at) = merge.position();
                     let at = split(at).filter(|_| at_rank == rank && whole(at) == map);
@@ -141,37 +140,51 @@ impl<L: Lease> LsmBackend<L> {
                     }
                     return Err(error);
                 }
+            }
+            let place = match &*places {
+                [] => Place::ABSENT,
+                [one] => *one,
+                several => self.gather(several),
             };
-            let Step { source, piece, .. } = step;
-            let Some(source) = sources.get_mut(source) else { continue };
-            let entry = source.entry();
-            if piece == 0 {
-                if !places.is_empty() && !shows(&name, &mut places) {
-                    return Ok(());
-                }
-                if whole(entry.name) != map {
-                    return Ok(());
-                }
-                name.clear();
-                name.extend_from_slice(entry.name);
+            places.clear();
+            has_shown = true;
+            let (_, name) = merge.position();
+            let map_key = split(name).and_then(|parts| parts.map_key);
+            if map_key.is_some_and(|map_key| !each(map_key, place)) {
+                return Ok(());
             }
-            match source {
-                // A place in memory is that of all pieces.
-                Either::Buffer { number, source } if piece == 0 => {
-                    places.push(buffered(source.place(), *number));
-                }
-                Either::Buffer { .. } => {}
-                Either::Run(source) => {
-                    let (frame, value) = source.place()?;
-                    places.push(super::read::in_frame(frame, value));
-                }
+        }
+    }
+
+    /// Takes the next piece of an entry of a map. An entry is whole as soon as it is known to be: the next one may
+    /// be behind many that are gone.
+    fn take_piece<'a>(
+        &'a self,
+        merge: &mut Merge,
+        sources: &mut [Either<'a, L>],
+        map: &[u8],
+        places: &mut Vec<Place>,
+    ) -> Result<Given, StateError> {
+        let Some(Step { source: at, piece, .. }) = merge.next(sources)? else {
+            return Ok(Given::Nothing);
+        };
+        let Some(source) = sources.get_mut(at) else { return Ok(Given::Nothing) };
+        if whole(source.entry().name) != map {
+            return Ok(Given::Nothing);
+        }
+        match source {
+            // A place in memory is that of all pieces.
+            Either::Buffer { number, source } if piece == 0 => {
+                places.push(buffered(source.place(), *number));
             }
-            source.take();
+            Either::Buffer { .. } => {}
+            Either::Run(source) => {
+                let (frame, value) = source.place()?;
+                places.push(super::read::in_frame(frame, value));
+            }
         }
-        if !places.is_empty() {
-            shows(&name, &mut places);
-        }
-        Ok(())
+        source.take();
+        Ok(if merge.is_whole(sources)? { Given::Whole } else { Given::Piece })
     }
 
     /// Cursors of a map's entries in all buffers and runs that count; `None` if none can have any.

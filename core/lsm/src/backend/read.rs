@@ -79,7 +79,18 @@ impl<L: Lease> LsmBackend<L> {
         key: &Key<'_>,
         map_key: Option<&[u8]>,
     ) -> Result<Place, StateError> {
-        for (at, buffer) in self.buffers() {
+        self.find_behind(0, (number, state), key, map_key)
+    }
+
+    /// As [`find_value`](Self::find_value), but not in the newest buffers, of this number.
+    pub(super) fn find_behind(
+        &self,
+        newest: usize,
+        (number, state): (u16, &State),
+        key: &Key<'_>,
+        map_key: Option<&[u8]>,
+    ) -> Result<Place, StateError> {
+        for (at, buffer) in self.buffers().skip(newest) {
             let tables = &state.tables;
             let place = match map_key {
                 None => buffer.memory.find(tables.present, key)?,

@@ -253,12 +253,31 @@ impl<L: Lease> LsmBackend<L> {
         let found = self.state_of(state, Kind::Map)?;
         let tables = found.tables;
         self.active.memory.find(tables.present, key)?;
-        if self.may_be_older(state.0, found, key)? {
+        if self.may_be_older(state.0, found, key)? && !self.is_new(state.0, found, key, map_key)? {
             self.active.remove_older(&tables, key, map_key)?;
         }
         let map_key = Column::Same(map_key);
         let removed = self.active.memory.remove_entries(tables.present, &key.batch(), map_key);
         removed.map_err(|stopped| stopped.error)
+    }
+
+    /// Whether an entry of a map is in the buffer, and known not to be elsewhere. So one that comes and goes between
+    /// two flushes leaves nothing that scans have to pass.
+    fn is_new(
+        &self,
+        number: u16,
+        state: &State,
+        key: &Key<'_>,
+        map_key: &[u8],
+    ) -> Result<bool, StateError> {
+        if self.active.memory.find_entry(state.tables.present, key, map_key)?.is_absent() {
+            return Ok(false);
+        }
+        match self.find_behind(1, (number, state), key, Some(map_key)) {
+            // Nobody waits for what is only good to know.
+            Err(StateError::Waits) => Ok(false),
+            found => Ok(found?.is_absent()),
+        }
     }
 
     /// Repeats what is all or nothing, with more room.

@@ -188,7 +188,7 @@ fn what_is_left_of_all_changes() {
     for (query, wanted) in QUERIES {
         let text = format!(
             "CREATE TABLE t (k STRING, n INT, d DECIMAL(10, 2), f DOUBLE, s STRING) WITH ('connector' = \
-             'filesystem', 'path' = '{rows}', 'format' = 'csv');\n{query}"
+             'filesystem', 'path' = '{rows}', 'format' = 'csv', 'csv.null-literal' = '');\n{query}"
         );
         let file = scratch.file("job.sql", text.as_bytes());
         for engine in [&["--parallelism", "1"][..], &["--parallelism", "2", "--state", "lsm"]] {

@@ -3,7 +3,7 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashMap},
-    fs::File,
+    fs::{self, File},
     io::Read,
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -116,10 +116,14 @@ pub(crate) fn shuffled(flights: &str) -> String {
     text
 }
 
-/// The rows that a run prints, sorted.
+/// The rows that a run of the compiled job prints, sorted.
 fn rows(arguments: &[&str]) -> Vec<String> {
-    let library = library().to_str().expect("a UTF-8 path");
-    let output = millstream(&[&["run", library, "--output", "csv"], arguments].concat());
+    rows_of(library().to_str().expect("a UTF-8 path"), arguments)
+}
+
+/// The rows that a run of a job prints, sorted.
+fn rows_of(job: &str, arguments: &[&str]) -> Vec<String> {
+    let output = millstream(&[&["run", job, "--output", "csv"], arguments].concat());
     assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
     let text = stdout(&output);
     let mut lines = text.lines().map(str::to_owned);
@@ -142,6 +146,30 @@ fn hours_are_ranked_alike_on_anything() {
     ] {
         assert_eq!(rows(arguments), expected, "{arguments:?}");
     }
+}
+
+/// The same in SQL.
+#[test]
+fn the_script_ranks_hours_as_the_job_does() {
+    build_library("millstream-sql");
+    let expected = reference(&data("flights.csv.gz"), &data("weather.csv.gz"));
+    let scratch = Scratch::new("hourly-sql");
+    let text = fs::read_to_string(root().join("examples/flights.sql")).expect("the script");
+    let examples = root().join("examples").display().to_string();
+    let script =
+        scratch.file("flights.sql", text.replace("'examples", &format!("'{examples}")).as_bytes());
+    for arguments in [
+        &["--parallelism", "1"][..],
+        &["--parallelism", "2", "--processes", "2", "--state", "lsm"],
+        &["--parallelism", "4", "--set", "memory.segment-size=4KiB"],
+    ] {
+        assert_eq!(rows_of(&script, arguments), expected, "{arguments:?}");
+    }
+    let input = scratch.file("shuffled.csv", shuffled(&data("flights.csv.gz")).as_bytes());
+    let disorder = text.replace("examples/data/flights.csv.gz", &input);
+    let disorder = disorder.replace("'examples", &format!("'{examples}"));
+    let script = scratch.file("disorder.sql", disorder.as_bytes());
+    assert_eq!(rows_of(&script, &["--parallelism", "2"]), expected);
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn assert_left(name: &str, queries: &[(&str, &[&str])]) {
         let rows = scratch.file(&format!("{name}.csv"), rows.as_bytes());
         format!(
             "CREATE TABLE {name} (k STRING, n INT{not_null}, s STRING) WITH ('connector' = 'filesystem', \
-             'path' = '{rows}', 'format' = 'csv');\n"
+             'path' = '{rows}', 'format' = 'csv', 'csv.null-literal' = '');\n"
         )
     };
     let tables = [

@@ -1,7 +1,9 @@
 //! The real binary on real files.
 
+mod batch;
 mod branches;
 mod changelogs;
+mod changing;
 mod failures;
 mod flights;
 mod forbidden;

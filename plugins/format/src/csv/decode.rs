@@ -124,6 +124,8 @@ pub struct Decoder {
     multiline: bool,
     /// Columns that no field of the file goes to: always NULL.
     absent: Vec<usize>,
+    /// What stands for NULL, beside an empty field.
+    null: Option<Vec<u8>>,
     /// The value of a quoted field with quotes in it.
     unquoted: Vec<u8>,
 }
@@ -152,7 +154,22 @@ impl Decoder {
         }
         let scanner = Scanner::new(dialect.delimiter, dialect.quote);
         let names = header.to_vec();
-        Ok(Self { dialect, scanner, targets, names, absent, multiline: true, unquoted: Vec::new() })
+        let (null, unquoted) = (None, Vec::new());
+        Ok(Self { dialect, scanner, targets, names, absent, multiline: true, null, unquoted })
+    }
+
+    /// The same decoder for files in which `literal` stands for NULL, with quotes or without. An empty field without
+    /// quotes is NULL, too, but in columns of texts only if `empty_is_null`.
+    pub fn null_literal(self, literal: Option<&str>, empty_is_null: bool) -> Self {
+        let mut targets = self.targets;
+        if !empty_is_null {
+            for target in &mut targets {
+                if let Target::Cell(_, cell) = target {
+                    cell.keep_empty_text();
+                }
+            }
+        }
+        Self { targets, null: literal.map(|literal| literal.as_bytes().to_vec()), ..self }
     }
 
     /// The same decoder, which refuses line ends within quoted fields if `allowed` is false: a file
@@ -245,6 +262,12 @@ impl Decoder {
         lines: usize,
     ) -> Result<Put, RecordError> {
         match self.targets.get(field) {
+            Some(Target::Cell(column, cell))
+                if self.null.as_deref() == Some(value) && cell.nullable =>
+            {
+                rows.put_null(*column);
+                Ok(Put::Done)
+            }
             Some(Target::Cell(column, cell)) => {
                 let put = cell.put(rows, *column, value, quoted);
                 put.map_err(|error| self.wrong(field, &error, lines))

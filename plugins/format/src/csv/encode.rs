@@ -20,14 +20,14 @@ pub fn push_header(out: &mut Vec<u8>, columns: &Columns, dialect: Dialect) {
     out.push(b'\n');
 }
 
-/// Adds a row of a page: NULL is an empty field, the empty text and the empty list two quotes. Of
+/// Adds a row of a page: NULL is `null`, which may be nothing, the empty text and the empty list two quotes. Of
 /// columns that [`check`](super::check) refuses nothing is written. `cell` is scratch.
 pub fn push_row(
     out: &mut Vec<u8>,
     columns: &Columns,
     page: &ValidPage<'_>,
     row: usize,
-    dialect: Dialect,
+    (dialect, null): (Dialect, &str),
     cell: &mut Vec<u8>,
 ) {
     for (i, column) in columns.fields.iter().enumerate() {
@@ -36,6 +36,7 @@ pub fn push_row(
         }
         cell.clear();
         if is_null(column, page, row) {
+            out.extend_from_slice(null.as_bytes());
             continue;
         }
         match &column.kind {

@@ -9,13 +9,19 @@ use datafusion_expr::{
 };
 use sqlparser::{
     ast::{
-        self, DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+        self, DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
         OrderByExpr, WindowSpec, WindowType,
     },
     tokenizer::Span,
 };
 
-use super::{Bound, expression::Scope, window::GroupWindow};
+use super::{
+    Bound,
+    expression::Scope,
+    grouping::{Grouping, SET},
+    over::{OVER, OverBound},
+    window::GroupWindow,
+};
 use crate::{
     error::{Place, SqlError},
     relation::{AggregateFunction, RANK},
@@ -29,8 +35,13 @@ pub(super) struct Calls {
     grouped: bool,
     pub(super) aggregates: Vec<Call>,
     pub(super) ranked: Option<Ranked>,
+    pub(super) overs: Vec<OverBound>,
+    /// The windows that WINDOW names.
+    pub(super) named: Vec<(Ident, WindowSpec)>,
     /// The window of GROUP BY, if it has one.
     pub(super) window: Option<GroupWindow>,
+    /// What rows are grouped by.
+    pub(super) grouping: Grouping,
 }
 
 /// A call of an aggregate function, of values of the rows before they are grouped.
@@ -62,7 +73,15 @@ pub(crate) struct Order {
 
 impl Calls {
     pub(super) fn new(grouped: bool, window: Option<GroupWindow>) -> Self {
-        Self { grouped, aggregates: Vec::new(), ranked: None, window }
+        Self {
+            grouped,
+            aggregates: Vec::new(),
+            ranked: None,
+            overs: Vec::new(),
+            named: Vec::new(),
+            window,
+            grouping: Grouping::none(),
+        }
     }
 
     /// The name of the column with the results of the call at `index`.
@@ -73,7 +92,9 @@ impl Calls {
     /// Whether a column stands for a call of one of so many.
     pub(super) fn stands_for_one(column: &PlanColumn, aggregates: usize) -> bool {
         let is_one = |i| Self::name(i) == column.name;
-        column.relation.is_none() && (column.name == RANK || (0..aggregates).any(is_one))
+        let is_other = [RANK, SET].contains(&column.name.as_str());
+        let is_over = || column.name.starts_with(OVER);
+        column.relation.is_none() && (is_other || is_over() || (0..aggregates).any(is_one))
     }
 
     fn add(&mut self, call: Call) -> Bound {
@@ -85,6 +106,17 @@ impl Calls {
         });
         let expr = Expr::Column(PlanColumn::new_unqualified(Self::name(index)));
         Bound { expr, data_type }
+    }
+
+    /// Adds a call with OVER.
+    pub(super) fn add_over(&mut self, call: OverBound) -> Bound {
+        let index = self.overs.iter().position(|other| other.is_same(&call));
+        let index = index.unwrap_or(self.overs.len());
+        let bound = call.stand_in(index);
+        if index == self.overs.len() {
+            self.overs.push(call);
+        }
+        bound
     }
 }
 
@@ -102,27 +134,11 @@ impl Scope<'_> {
         }
         if let Some(over) = &function.over {
             return match (name, over) {
-                ("ROW_NUMBER", WindowType::WindowSpec(window)) => self.rank(window, part),
-                ("ROW_NUMBER", WindowType::NamedWindow(_)) => {
-                    Err(unsupported("ROW_NUMBER OVER a window that is named"))
-                }
-                _ => Err(unsupported(&format!("{name} OVER"))),
+                ("ROW_NUMBER", window) => self.rank(&self.window(window)?, part),
+                (_, window) => self.over(name, function, &self.window(window)?, part),
             };
         }
-        let aggregate = match name {
-            "COUNT" => AggregateFunction::Count,
-            "SUM" => AggregateFunction::Sum,
-            "MIN" => AggregateFunction::Min,
-            "MAX" => AggregateFunction::Max,
-            "AVG" => AggregateFunction::Avg,
-            "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "LAG" | "LEAD" => {
-                let message = format!("{name} needs OVER (PARTITION BY … ORDER BY …)");
-                return Err(SqlError::at(part, message));
-            }
-            _ => {
-                return Err(unsupported(&format!("{name} is an aggregate function, which")));
-            }
-        };
+        let aggregate = self.aggregate_of(name, part)?;
         let Some(calls) = self.calls else {
             let message = format!(
                 "{name} is an aggregate function: it may stand in SELECT and HAVING, but not here, nor in \
@@ -136,19 +152,10 @@ impl Scope<'_> {
         let filter = function.filter.as_deref();
         let filter = filter.map(|condition| rows.condition(condition, "FILTER")).transpose()?;
         let grouped = calls.borrow().grouped && filter.is_none();
-        let input = argument.as_ref().map(|argument| argument.data_type.clone());
-        let (function, output) = match (aggregate, &input) {
-            (AggregateFunction::Count, None) => {
-                (AggregateFunction::CountAll, Type::required(Kind::BigInt))
-            }
-            (AggregateFunction::Count, Some(_)) => (aggregate, Type::required(Kind::BigInt)),
-            (_, Some(input)) => {
-                let kind = result(aggregate, &input.kind)
-                    .map_err(|message| SqlError::at(part, format!("{name}: {message}")))?;
-                (aggregate, Type { kind, nullable: input.nullable || !grouped })
-            }
-            (_, None) => return Err(SqlError::at(part, format!("{name} takes a value, not `*`"))),
-        };
+        let (function, mut output) = self.typed(name, aggregate, argument.as_ref(), part)?;
+        if !matches!(function, AggregateFunction::Count | AggregateFunction::CountAll) {
+            output.nullable |= !grouped;
+        }
         // The least of different values is the least of all.
         let distinct =
             distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
@@ -157,8 +164,65 @@ impl Scope<'_> {
         Ok(calls.borrow_mut().add(call))
     }
 
+    /// The window of a call, which may be one that WINDOW names.
+    fn window(&self, window: &WindowType) -> Result<WindowSpec, SqlError> {
+        match window {
+            WindowType::WindowSpec(window) => Ok(window.clone()),
+            WindowType::NamedWindow(name) => {
+                let calls = self.calls.map(|calls| calls.borrow());
+                let mut named = calls.iter().flat_map(|calls| &calls.named);
+                let found = named.find(|(other, _)| other.value == name.value);
+                found.map(|(_, window)| window.clone()).ok_or_else(|| {
+                    SqlError::at(name, format!("there is no window `{}` here", name.value))
+                })
+            }
+        }
+    }
+
+    /// The function of this name.
+    pub(super) fn aggregate_of(
+        &self,
+        name: &str,
+        part: &ast::Expr,
+    ) -> Result<AggregateFunction, SqlError> {
+        Ok(match name {
+            name if let Some(function) = AggregateFunction::of(name) => function,
+            "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "LAG" | "LEAD" => {
+                let message = format!("{name} needs OVER (PARTITION BY … ORDER BY …)");
+                return Err(SqlError::at(part, message));
+            }
+            _ => {
+                let message =
+                    format!("{name} is an aggregate function, which is not supported yet");
+                return Err(SqlError::at(part, message));
+            }
+        })
+    }
+
+    /// What a function is for this argument, and what it gives; NULL only if the argument may be.
+    pub(super) fn typed(
+        &self,
+        name: &str,
+        function: AggregateFunction,
+        argument: Option<&Bound>,
+        part: &ast::Expr,
+    ) -> Result<(AggregateFunction, Type), SqlError> {
+        match (function, argument.map(|argument| &argument.data_type)) {
+            (AggregateFunction::Count, None) => {
+                Ok((AggregateFunction::CountAll, Type::required(Kind::BigInt)))
+            }
+            (AggregateFunction::Count, Some(_)) => Ok((function, Type::required(Kind::BigInt))),
+            (_, Some(input)) => {
+                let kind = result(function, &input.kind)
+                    .map_err(|message| SqlError::at(part, format!("{name}: {message}")))?;
+                Ok((function, Type { kind, nullable: input.nullable }))
+            }
+            (_, None) => Err(SqlError::at(part, format!("{name} takes a value, not `*`"))),
+        }
+    }
+
     /// The argument, `None` for `*`, and whether equal ones count once.
-    fn argument(
+    pub(super) fn argument(
         &self,
         name: &str,
         arguments: &FunctionArguments,
@@ -210,7 +274,7 @@ impl Scope<'_> {
         Ok(Bound { expr, data_type: Type::required(Kind::BigInt) })
     }
 
-    fn order(&self, key: &OrderByExpr) -> Result<Order, SqlError> {
+    pub(super) fn order(&self, key: &OrderByExpr) -> Result<Order, SqlError> {
         let expr = self.bind(&key.expr)?.expr;
         let descending = key.options.asc == Some(false);
         // NULLs are the least, as in Flink.
@@ -223,14 +287,16 @@ impl Scope<'_> {
 fn result(function: AggregateFunction, kind: &Kind) -> Result<Kind, String> {
     let expected = |what| Err(format!("{kind} was found where {what} was expected"));
     match function {
-        AggregateFunction::Sum | AggregateFunction::Avg => match kind {
-            Kind::Decimal(_, scale) if function == AggregateFunction::Sum => {
-                Ok(Kind::Decimal(MAX_PRECISION, *scale))
+        AggregateFunction::Sum | AggregateFunction::Avg | AggregateFunction::Spread(_) => {
+            match kind {
+                Kind::Decimal(_, scale) if function == AggregateFunction::Sum => {
+                    Ok(Kind::Decimal(MAX_PRECISION, *scale))
+                }
+                Kind::Decimal(_, scale) => Ok(Kind::Decimal(MAX_PRECISION, *scale.max(&6))),
+                kind if kind.is_numeric() => Ok(kind.clone()),
+                _ => expected("a number"),
             }
-            Kind::Decimal(_, scale) => Ok(Kind::Decimal(MAX_PRECISION, *scale.max(&6))),
-            kind if kind.is_numeric() => Ok(kind.clone()),
-            _ => expected("a number"),
-        },
+        }
         _ => match kind {
             Kind::Boolean | Kind::Date | Kind::Time(_) => Ok(kind.clone()),
             kind if kind.is_numeric() || kind.is_text() || kind.is_timestamp() => Ok(kind.clone()),
@@ -265,13 +331,7 @@ impl Aggregate {
 
 impl AggregateUDFImpl for Aggregate {
     fn name(&self) -> &str {
-        match self.function {
-            AggregateFunction::CountAll | AggregateFunction::Count => "COUNT",
-            AggregateFunction::Sum => "SUM",
-            AggregateFunction::Min => "MIN",
-            AggregateFunction::Max => "MAX",
-            AggregateFunction::Avg => "AVG",
-        }
+        self.function.name()
     }
 
     fn signature(&self) -> &Signature {

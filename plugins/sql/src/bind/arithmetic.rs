@@ -36,6 +36,16 @@ pub(crate) fn compute(left: Bound, op: &BinaryOperator, right: Bound) -> Result<
     };
     let nullable = left.data_type.nullable || right.data_type.nullable;
     let (a, b) = (left.data_type.kind.clone(), right.data_type.kind.clone());
+    let is_interval = |kind: &Kind| matches!(kind, Kind::DayTime | Kind::YearMonth);
+    match (&a, &b, operation) {
+        (Kind::Date, interval, Arithmetic::Add | Arithmetic::Subtract) if is_interval(interval) => {
+            return Ok(function::date_and_interval(left, right, operation == Arithmetic::Subtract));
+        }
+        (interval, Kind::Date, Arithmetic::Add) if is_interval(interval) => {
+            return Ok(function::date_and_interval(right, left, false));
+        }
+        _ => {}
+    }
     if let Some(kind) = time_result(&a, operation, &b) {
         let expr = native(left.expr, operation, right.expr);
         return Ok(Bound { expr, data_type: Type { kind, nullable } });

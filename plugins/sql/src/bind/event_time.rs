@@ -7,7 +7,10 @@ use datafusion_common::{
 use datafusion_expr::{Expr, LogicalPlan};
 
 use super::{
-    Bound, Relation, planning,
+    Bound, Relation, TemporalJoin, Windowed,
+    interval::is_interval_join,
+    over::Over,
+    planning,
     scan::{scan, scan_of},
     window::{Bounds, window_of},
 };
@@ -20,7 +23,7 @@ use crate::{
 
 /// Whether a column of a plan that was just bound is the event time of a table's rows: the column
 /// that the table has its WATERMARK for, or the last moment of a window, passed on as it is. It is
-/// a time like any other behind a join, an aggregate, or where windows are made of it.
+/// a time like any other behind a join that does not go by time, an aggregate, or where windows are made of it.
 pub(super) fn is_event_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
     if let Some((bounds, origin)) = window_of(plan, column) {
         return bounds == Bounds::Time && origin.windowed().is_none_or(|window| !window.processing);
@@ -39,11 +42,26 @@ pub(super) fn is_event_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
             }
         }
         LogicalPlan::Filter(filter) => is_event_time(&filter.input, column),
+        LogicalPlan::Join(join) if is_interval_join(join) => {
+            let sides = [&join.left, &join.right];
+            let side = sides.into_iter().find(|side| side.schema().has_column(column));
+            side.is_some_and(|side| is_event_time(side, column))
+        }
         LogicalPlan::Union(union) => union.inputs.iter().all(|input| {
             let (table, field) = input.schema().qualified_field(at);
             is_event_time(input, &PlanColumn::new(table.cloned(), field.name()))
         }),
-        _ => false,
+        other if let Some(over) = Over::in_plan(other) => {
+            over.timed && is_event_time(&over.input, column)
+        }
+        // Windows take nothing from the times of their rows.
+        other if let Some(windowed) = Windowed::in_plan(other) => {
+            !windowed.processing && is_event_time(&windowed.input, column)
+        }
+        // A version keeps its time, but comes with another row.
+        other => TemporalJoin::in_plan(other).is_some_and(|join| {
+            join.left.schema().has_column(column) && is_event_time(&join.left, column)
+        }),
     }
 }
 
@@ -64,7 +82,7 @@ pub(super) fn is_processing_time(plan: &LogicalPlan, column: &PlanColumn) -> boo
 }
 
 /// Whether a table's event time is the column of this name, and that is computed or not.
-fn has_time(table: &CreateTable, name: &str, computed: bool) -> bool {
+pub(super) fn has_time(table: &CreateTable, name: &str, computed: bool) -> bool {
     let Some(watermark) = &table.watermark else { return false };
     let is_computed = |column: &crate::parse::ColumnDefinition| {
         column.name.value == name && matches!(column.source, ColumnSource::Computed(_)) == computed

@@ -150,6 +150,21 @@ impl Scope<'_> {
             Sql::Position { expr, r#in } => {
                 call("POSITION", vec![self.bind(expr)?, self.bind(r#in)?], expression)
             }
+            Sql::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let mut arguments = Vec::new();
+                for part in [expr, overlay_what, overlay_from].into_iter().chain(overlay_for) {
+                    arguments.push(self.bind(part)?);
+                }
+                call("OVERLAY", arguments, expression)
+            }
+            Sql::SimilarTo { negated, expr, pattern, escape_char } => {
+                let arguments = vec![self.bind(expr)?, self.bind(pattern)?];
+                let escape = escape(escape_char.as_ref(), expression)?;
+                let similar = function::similar(arguments, escape).map_err(|message| {
+                    SqlError::at(expression, format!("SIMILAR TO: {message}"))
+                })?;
+                Ok(if *negated { not(similar) } else { similar })
+            }
             Sql::Ceil { expr, field } => self.rounded("CEIL", expr, field, expression),
             Sql::Floor { expr, field } => self.rounded("FLOOR", expr, field, expression),
             Sql::Function(function) => self.function(function, expression),
@@ -309,28 +324,22 @@ impl Scope<'_> {
                 return Err(SqlError::at(part, format!("LIKE takes texts, not {kind}")));
             }
         }
-        let escape_char = match escape {
-            None => None,
-            Some(Value::SingleQuotedString(text)) if text.chars().count() == 1 => {
-                text.chars().next()
-            }
-            Some(_) => return Err(SqlError::at(part, "ESCAPE takes one character")),
-        };
-        if escape_char.is_some_and(|escape| escape != '\\') {
-            return Err(SqlError::at(
-                part,
-                "ESCAPE with another character than `\\` is not supported yet",
-            ));
-        }
+        let escape_char = self::escape(escape, part)?;
         let nullable = text.data_type.nullable || like.data_type.nullable;
         let (text, mut like) = (coerce::widen(text, STRING), coerce::widen(like, STRING));
         // The kernel takes a backslash for an escape, which it is not in Flink unless one says so.
-        if let (None, Expr::Literal(ScalarValue::Utf8View(Some(pattern)), _)) =
-            (escape_char, &mut like.expr)
-        {
-            *pattern = pattern.replace('\\', "\\\\");
+        match (escape_char, &mut like.expr) {
+            (Some('\\'), _) => {}
+            (escape, Expr::Literal(ScalarValue::Utf8View(Some(pattern)), _)) => {
+                *pattern = with_backslash(pattern, escape);
+            }
+            (None, _) => {}
+            (Some(_), _) => {
+                let message = "ESCAPE is not supported yet where the pattern is no constant";
+                return Err(SqlError::at(part, message));
+            }
         }
-        let like = Like::new(negated, Box::new(text.expr), Box::new(like.expr), escape_char, false);
+        let like = Like::new(negated, Box::new(text.expr), Box::new(like.expr), None, false);
         Ok(boolean(Expr::Like(like), nullable))
     }
 
@@ -378,7 +387,8 @@ impl Scope<'_> {
         expr: &ast::Expr,
         part: &ast::Expr,
     ) -> Result<Bound, SqlError> {
-        call(&field.to_string().to_uppercase(), vec![self.bind(expr)?], part)
+        function::extract(&field.to_string().to_uppercase(), self.bind(expr)?)
+            .map_err(|message| SqlError::at(part, message))
     }
 
     fn rounded(
@@ -392,8 +402,35 @@ impl Scope<'_> {
             ast::CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => {
                 call(name, vec![self.bind(expr)?], part)
             }
-            _ => Err(unsupported(part)),
+            ast::CeilFloorKind::DateTimeField(unit) => {
+                let unit = unit.to_string().to_uppercase();
+                function::rounded(self.bind(expr)?, &unit, name == "CEIL")
+                    .map_err(|message| SqlError::at(part, format!("{name}: {message}")))
+            }
+            ast::CeilFloorKind::Scale(_) => Err(unsupported(part)),
         }
+    }
+
+    /// A call with a unit of time in front: `TIMESTAMPADD(DAY, 1, ts)`.
+    fn with_unit(
+        &self,
+        name: &str,
+        arguments: &[FunctionArg],
+        part: &ast::Expr,
+    ) -> Result<Bound, SqlError> {
+        use FunctionArgExpr::Expr as Given;
+        let wrong = |message| SqlError::at(part, format!("{name}: {message}"));
+        let Some((FunctionArg::Unnamed(Given(ast::Expr::Identifier(unit))), given)) =
+            arguments.split_first()
+        else {
+            return Err(wrong("its first argument is a unit of time, DAY for instance".to_owned()));
+        };
+        let bind = |argument: &FunctionArg| match argument {
+            FunctionArg::Unnamed(Given(expr)) => self.bind(expr),
+            _ => Err(unsupported(argument)),
+        };
+        let given = given.iter().map(bind).collect::<Result<_, _>>()?;
+        function::with_unit(name, &unit.value.to_uppercase(), given).map_err(wrong)
     }
 
     fn function(&self, function: &ast::Function, part: &ast::Expr) -> Result<Bound, SqlError> {
@@ -404,12 +441,20 @@ impl Scope<'_> {
         if let Some(bound) = self.auxiliary(&name, function, part)? {
             return Ok(bound);
         }
+        if let Some(bound) = self.grouping(&name, function, part)? {
+            return Ok(bound);
+        }
         if is_group_window(&name) {
             let message = format!("the window {name} may stand in GROUP BY and FROM, but not here");
             return Err(SqlError::at(part, message));
         }
         let arguments = match &function.args {
             FunctionArguments::None => Vec::new(),
+            FunctionArguments::List(list)
+                if function::WITH_UNITS.iter().any(|(with, _)| *with == name) =>
+            {
+                return self.with_unit(&name, &list.args, part);
+            }
             FunctionArguments::List(list) => {
                 let argument = |argument: &FunctionArg| match argument {
                     FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => self.bind(expr),
@@ -425,6 +470,36 @@ impl Scope<'_> {
 
 fn unsupported(part: &(impl Place + std::fmt::Display)) -> SqlError {
     SqlError::at(part, format!("`{part}` is not supported yet"))
+}
+
+/// The character of `ESCAPE`.
+fn escape(given: Option<&Value>, part: &ast::Expr) -> Result<Option<char>, SqlError> {
+    match given {
+        None => Ok(None),
+        Some(Value::SingleQuotedString(text)) if text.chars().count() == 1 => {
+            Ok(text.chars().next())
+        }
+        Some(_) => Err(SqlError::at(part, "ESCAPE takes one character")),
+    }
+}
+
+fn not(bound: Bound) -> Bound {
+    boolean(Expr::Not(Box::new(bound.expr)), bound.data_type.nullable)
+}
+
+/// A pattern of LIKE with backslashes in place of another escape, or of none.
+fn with_backslash(pattern: &str, escape: Option<char>) -> String {
+    let mut made = String::new();
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        let is_escape = Some(character) == escape;
+        let literal = if is_escape { characters.next() } else { None };
+        if is_escape || character == '\\' {
+            made.push('\\');
+        }
+        made.push(literal.unwrap_or(character));
+    }
+    made
 }
 
 fn boolean(expr: Expr, nullable: bool) -> Bound {
@@ -458,7 +533,8 @@ fn field(column: &Column, path: &[Ident]) -> Result<Bound, SqlError> {
     }
     let name = path.last().map_or(&column.name, |name| &name.value).clone();
     let place = path.last().cloned().unwrap_or_else(|| Ident::new(name.clone()));
-    Column { table: None, name, cells: cells.clone(), data_type }.bound(&place)
+    let cells = cells.clone();
+    Column { table: None, name, cells, data_type, qualified: false }.bound(&place)
 }
 
 /// Values that are compared with each other, as one type.

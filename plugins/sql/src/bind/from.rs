@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use datafusion_common::Column as PlanColumn;
-use datafusion_expr::{Expr, JoinType, LogicalPlanBuilder};
-use sqlparser::ast::{
-    Ident, Join, JoinConstraint, JoinOperator, TableAlias, TableFactor, TableWithJoins,
-};
+use datafusion_expr::{Expr, JoinType, LogicalPlanBuilder, lit};
+use sqlparser::ast::{Ident, Join, JoinOperator, TableAlias, TableFactor, TableWithJoins};
 
 use super::{
-    Binder, Cells, Relation, expression::Scope, planning, scan, select::unsupported,
+    Binder, Cells, Relation,
+    expression::Scope,
+    interval::by_time,
+    planning, scan,
+    select::unsupported,
+    temporal::as_of,
+    using::{Common, Matching},
     window::TableCall,
 };
 use crate::{
@@ -25,19 +29,26 @@ impl Binder<'_> {
         for tables in from {
             let mut relation = self.factor(&tables.relation)?;
             for join in &tables.joins {
+                if let Some(time) = as_of(&join.relation) {
+                    relation = self.as_of(relation, join, time)?;
+                    continue;
+                }
                 let right = self.factor(&join.relation)?;
-                let (kind, condition) = parts(join)?;
-                relation = relation.joined(right, kind, condition, &join.relation)?;
+                let (kind, matching) = parts(join)?;
+                relation = relation.joined(right, kind, matching, &join.relation)?;
             }
             whole = Some(match whole {
                 None => relation,
-                Some(others) => others.joined(relation, JoinType::Inner, None, &tables.relation)?,
+                Some(others) => {
+                    let kind = JoinType::Inner;
+                    others.joined(relation, kind, Matching::All, &tables.relation)?
+                }
             });
         }
         whole.ok_or_else(|| SqlError::new("FROM names no table"))
     }
 
-    fn factor(&mut self, factor: &TableFactor) -> Result<Relation, SqlError> {
+    pub(super) fn factor(&mut self, factor: &TableFactor) -> Result<Relation, SqlError> {
         match factor {
             TableFactor::Table { name, alias, args: None, version: None, .. } => {
                 let name = simple_name(name)?;
@@ -55,7 +66,9 @@ impl Binder<'_> {
                 self.from(std::slice::from_ref(table_with_joins))
             }
             TableFactor::Table { version: Some(_), .. } => {
-                Err(unsupported(factor, "FOR SYSTEM_TIME AS OF"))
+                let message = "FOR SYSTEM_TIME AS OF stands behind the second table of a JOIN … ON, with the \
+                               event time of the first one";
+                Err(SqlError::at(factor, message))
             }
             TableFactor::TableFunction { expr, alias } => match TableCall::of(expr) {
                 Some(call) => self.function(call, alias.as_ref()),
@@ -112,71 +125,79 @@ impl Binder<'_> {
     }
 }
 
-/// What kind of join it is, and its condition, if it has one.
-fn parts(join: &Join) -> Result<(JoinType, Option<&sqlparser::ast::Expr>), SqlError> {
+/// What kind of join it is, and which rows match.
+fn parts(join: &Join) -> Result<(JoinType, Matching<'_>), SqlError> {
     use JoinOperator::{CrossJoin, FullOuter, Inner, Left, LeftOuter, Right, RightOuter};
     let (kind, constraint, name) = match &join.join_operator {
         JoinOperator::Join(constraint) | Inner(constraint) => (JoinType::Inner, constraint, "JOIN"),
-        CrossJoin(constraint) => (JoinType::Inner, constraint, "CROSS JOIN"),
+        CrossJoin(_) => return Ok((JoinType::Inner, Matching::All)),
         Left(constraint) | LeftOuter(constraint) => (JoinType::Left, constraint, "LEFT JOIN"),
         Right(constraint) | RightOuter(constraint) => (JoinType::Right, constraint, "RIGHT JOIN"),
         FullOuter(constraint) => (JoinType::Full, constraint, "FULL JOIN"),
         _ => return Err(unsupported(&join.relation, "this kind of join")),
     };
-    match constraint {
-        JoinConstraint::On(condition) => Ok((kind, Some(condition))),
-        JoinConstraint::None if kind == JoinType::Inner => Ok((kind, None)),
-        JoinConstraint::None => {
-            let message = format!("{name} needs a condition: add ON");
-            Err(SqlError::at(&join.relation, message))
-        }
-        JoinConstraint::Using(_) => Err(unsupported(&join.relation, &format!("{name} … USING"))),
-        JoinConstraint::Natural => Err(unsupported(&join.relation, &format!("NATURAL {name}"))),
-    }
+    let matching = Matching::of(constraint)?.ok_or_else(|| {
+        let message = format!("{name} needs a condition: add ON");
+        SqlError::at(&join.relation, message)
+    })?;
+    Ok((kind, matching))
 }
 
 impl Relation {
-    /// The rows of a join with those of another, by a condition on both; `part` is the other one.
+    /// The rows of a join with those of another that match; `part` is the other one.
     fn joined(
         self,
         right: Self,
         kind: JoinType,
-        condition: Option<&sqlparser::ast::Expr>,
+        matching: Matching<'_>,
         part: &impl Place,
     ) -> Result<Self, SqlError> {
-        let names = self.columns.iter().filter_map(|column| column.table.as_deref());
-        if let Some(name) = names.into_iter().find(|name| right.has_table(name)) {
+        let right = right.apart(&self)?;
+        let whole = self.beside(&right, part)?;
+        let common = Common::of(&matching, [&self, &right], part)?;
+        let (width, left, right) = (self.columns.len(), self.plan, right.plan.as_ref().clone());
+        let condition = match matching {
+            Matching::On(condition) => {
+                let rows = Scope { relation: &whole, calls: None, around: None };
+                let condition = rows.condition(condition, "ON")?;
+                Some(by_time(condition, [&left, &right]))
+            }
+            // A plan of an outer join has a condition.
+            _ => Common::condition(&common).or((kind != JoinType::Inner).then(|| lit(true))),
+        };
+        let plan = LogicalPlanBuilder::from(left)
+            .join_on(right, kind, condition)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| planning(&error))?;
+        let whole = Self { plan: Arc::new(plan), ..whole };
+        whole.padded(kind, width).with_common(&common, (kind, width), part)
+    }
+
+    /// The columns of these rows and of others beside them; the plan is still that of these.
+    pub(super) fn beside(&self, right: &Self, part: &impl Place) -> Result<Self, SqlError> {
+        let mut names = self.columns.iter().filter_map(|column| column.table.as_deref());
+        if let Some(name) = names.find(|name| right.has_table(name)) {
             let message =
                 format!("two tables are called `{name}` here: give one another name with AS");
             return Err(SqlError::at(part, message));
         }
-        let right = right.apart(&self)?;
-        let (left, right_plan) = (Arc::clone(&self.plan), right.plan.as_ref().clone());
-        let width = self.columns.len();
-        let columns = self.columns.into_iter().chain(right.columns).collect();
-        // Names and types of both; the plan counts only when it has the condition.
-        let mut whole = Self { plan: Arc::clone(&left), columns };
-        let condition = match condition {
-            Some(condition) => {
-                let rows = Scope { relation: &whole, calls: None, around: None };
-                Some(rows.condition(condition, "ON")?)
-            }
-            None => None,
-        };
-        let plan = LogicalPlanBuilder::from(left)
-            .join_on(right_plan, kind, condition)
-            .and_then(LogicalPlanBuilder::build)
-            .map_err(|error| planning(&error))?;
+        let columns = self.columns.iter().chain(&right.columns).cloned().collect();
+        Ok(Self { plan: Arc::clone(&self.plan), columns })
+    }
+
+    /// The same columns, the first `width` of which are those of the left of a join: what a row without a match
+    /// has not got is NULL.
+    pub(super) fn padded(mut self, kind: JoinType, width: usize) -> Self {
         let [pads_left, pads_right] = match kind {
             JoinType::Left => [false, true],
             JoinType::Right => [true, false],
             JoinType::Full => [true, true],
             _ => [false, false],
         };
-        for (i, column) in whole.columns.iter_mut().enumerate() {
+        for (i, column) in self.columns.iter_mut().enumerate() {
             column.data_type.nullable |= if i < width { pads_left } else { pads_right };
         }
-        Ok(Self { plan: Arc::new(plan), ..whole })
+        self
     }
 
     /// The same rows in a plan none of whose columns is called like one of another's.

@@ -15,6 +15,7 @@ use super::{
     Relation,
     aggregate::{Aggregate, Call, Calls, Order, Ranked},
     event_time::is_event_time,
+    grouping::{self, Grouping},
     planning,
     rank::RowNumber,
     select::unsupported,
@@ -105,6 +106,11 @@ impl Groups {
         Ok(Self { plan: Arc::new(plan), keys, calls: calls.len() })
     }
 
+    /// The groups that a plan makes, which has these columns for keys.
+    pub(super) fn of_plan(plan: LogicalPlan, keys: Vec<(Expr, PlanColumn)>, calls: usize) -> Self {
+        Self { plan: Arc::new(plan), keys, calls }
+    }
+
     /// An expression over the rows as one over their groups.
     ///
     /// # Errors
@@ -157,34 +163,37 @@ impl Relation {
     pub(super) fn keys(
         mut self,
         group_by: &GroupByExpr,
-    ) -> Result<(Self, Vec<Expr>, Option<GroupWindow>), SqlError> {
-        use sqlparser::ast::Expr as Sql;
+    ) -> Result<(Self, Grouping, Option<GroupWindow>), SqlError> {
         let GroupByExpr::Expressions(parts, modifiers) = group_by else {
             return Err(unsupported(group_by, "GROUP BY ALL"));
         };
         if !modifiers.is_empty() {
             return Err(unsupported(group_by, "GROUP BY with a modifier"));
         }
-        let (mut keys, mut window) = (Vec::new(), None);
+        let (mut grouping, mut window) = (Grouping::none(), None);
         for part in parts {
-            match part {
-                Sql::GroupingSets(_) => return Err(unsupported(part, "GROUPING SETS")),
-                Sql::Cube(_) => return Err(unsupported(part, "CUBE")),
-                Sql::Rollup(_) => return Err(unsupported(part, "ROLLUP")),
-                _ => {}
-            }
-            let Some((name, function)) = GroupWindow::in_key(part) else {
-                keys.push(self.bind(part)?.expr);
-                continue;
+            let sets = match (grouping::sets(part), GroupWindow::in_key(part)) {
+                (Some(sets), _) => {
+                    let keys = sets.into_iter().map(|set| {
+                        let keys = set.into_iter().map(|key| Ok(self.bind(key)?.expr));
+                        keys.collect::<Result<Vec<_>, SqlError>>()
+                    });
+                    keys.collect::<Result<_, _>>()?
+                }
+                (None, None) => vec![vec![self.bind(part)?.expr]],
+                (None, Some(_)) if window.is_some() => {
+                    return Err(SqlError::at(part, "GROUP BY takes one window"));
+                }
+                (None, Some((name, function))) => {
+                    let (rows, grouped) = GroupWindow::of(self, &name, function, part)?;
+                    let keys = grouped.keys();
+                    (self, window) = (rows, Some(grouped));
+                    vec![keys]
+                }
             };
-            if window.is_some() {
-                return Err(SqlError::at(part, "GROUP BY takes one window"));
-            }
-            let (rows, grouped) = GroupWindow::of(self, &name, function, part)?;
-            keys.extend(grouped.keys());
-            (self, window) = (rows, Some(grouped));
+            grouping.add(sets).map_err(|message| SqlError::at(part, message))?;
         }
-        Ok((self, keys, window))
+        Ok((self, grouping, window))
     }
 
     /// Each row once, however often it is there. The plan's columns are those of the query.
@@ -199,38 +208,47 @@ impl Relation {
 
     /// The rows with their rank as a last column of the plan.
     pub(super) fn ranked(self, ranked: Ranked) -> Result<Self, SqlError> {
-        let own = self.plan.schema().columns().into_iter().map(Expr::Column);
-        let mut columns: Vec<Expr> = own.collect();
-        let width = columns.len();
-        let mut column = |key: Expr| match key {
-            Expr::Column(_) => key,
-            key => {
-                let name = format!("$order{}", columns.len());
-                columns.push(key.alias(&name));
-                Expr::Column(PlanColumn::new_unqualified(name))
-            }
-        };
         let Ranked { partition, order, span } = ranked;
-        let partition = partition.into_iter().map(&mut column).collect();
-        let order = order.into_iter().map(|key| {
-            let Order { expr, descending, nulls_first } = key;
-            Order { expr: column(expr), descending, nulls_first }
-        });
+        let mut needed = partition.clone();
+        needed.extend(order.iter().map(|key| key.expr.clone()));
+        let (plan, columns) = with_columns(self.plan, needed)?;
+        let mut columns = columns.into_iter();
+        let partition = columns.by_ref().take(partition.len()).collect();
+        let order = columns.zip(&order).map(|(expr, key)| Order { expr, ..*key });
         let order: Vec<Order> = order.collect();
         let latest = match &order[..] {
             [Order { expr: Expr::Column(time), descending: true, .. }] => {
-                is_event_time(&self.plan, time)
+                is_event_time(&plan, time)
             }
             _ => false,
         };
-        let mut plan = LogicalPlanBuilder::from(self.plan);
-        if columns.len() > width {
-            plan = plan.project(columns).map_err(|error| planning(&error))?;
-        }
-        let plan = plan.build().map_err(|error| planning(&error))?;
         let node = RowNumber::new(Arc::new(plan), partition, order, latest, span);
         let node = Arc::new(node.map_err(|error| planning(&error))?);
         let plan = Arc::new(LogicalPlan::Extension(Extension { node }));
         Ok(Self { plan, columns: self.columns })
     }
+}
+
+/// A plan with a column for each of these expressions, and these columns.
+pub(super) fn with_columns(
+    plan: Arc<LogicalPlan>,
+    expressions: Vec<Expr>,
+) -> Result<(LogicalPlan, Vec<Expr>), SqlError> {
+    let own = plan.schema().columns().into_iter().map(Expr::Column);
+    let mut columns: Vec<Expr> = own.collect();
+    let width = columns.len();
+    let mut column = |expression: Expr| match expression {
+        Expr::Column(_) => expression,
+        expression => {
+            let name = format!("$order{}", columns.len());
+            columns.push(expression.alias(&name));
+            Expr::Column(PlanColumn::new_unqualified(name))
+        }
+    };
+    let expressions = expressions.into_iter().map(&mut column).collect();
+    let mut plan = LogicalPlanBuilder::from(plan);
+    if columns.len() > width {
+        plan = plan.project(columns).map_err(|error| planning(&error))?;
+    }
+    Ok((plan.build().map_err(|error| planning(&error))?, expressions))
 }

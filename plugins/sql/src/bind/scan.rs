@@ -56,6 +56,7 @@ pub(super) fn scan(table: &CreateTable) -> Result<Relation, SqlError> {
             name: column.name.value.clone(),
             cells: cells.get(&column.name.value)?.clone(),
             data_type: data_type.clone(),
+            qualified: false,
         }),
         ColumnSource::Computed(_) => None,
     };
@@ -85,6 +86,7 @@ fn computed(table: &CreateTable, base: Relation) -> Result<Relation, SqlError> {
                 name: (*name).to_owned(),
                 cells: Cells::One(PlanColumn::new_unqualified(*name)),
                 data_type: data_type.clone(),
+                qualified: false,
             }),
         }
     }

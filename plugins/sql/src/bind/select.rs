@@ -6,15 +6,20 @@ use datafusion_common::Column as PlanColumn;
 use datafusion_expr::{Expr, LogicalPlanBuilder};
 use sqlparser::{
     ast::{
-        Distinct, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-        SetOperator, SetQuantifier,
+        Distinct, Ident, NamedWindowDefinition, NamedWindowExpr, OrderByExpr, Query, Select,
+        SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
     },
     tokenizer::Span,
 };
 
 use super::{
-    Binder, Bound, Cells, Column, Relation, aggregate::Calls, coerce, expression::Scope,
-    from::alias_columns, group::Groups, planning,
+    Binder, Bound, Cells, Column, Relation,
+    aggregate::Calls,
+    coerce,
+    expression::Scope,
+    from::alias_columns,
+    order::{SortKey, Sorting, check_order},
+    planning,
 };
 use crate::{
     error::{Place, SqlError},
@@ -45,47 +50,50 @@ impl Binder<'_> {
                 self.named.push((table.alias.name.value.clone(), relation));
             }
         }
-        if let Some(order) = &query.order_by {
-            return Err(unsupported(order, "ORDER BY"));
-        }
-        if query.limit_clause.is_some() || query.fetch.is_some() {
-            return Err(unsupported(query, "LIMIT"));
-        }
-        let relation = self.body(&query.body);
+        let relation = self.sorted(query);
         self.named.truncate(before);
         relation
     }
 
-    fn body(&mut self, body: &SetExpr) -> Result<Relation, SqlError> {
-        match body {
-            SetExpr::Select(select) => self.select(select),
-            SetExpr::Query(query) => self.query(query),
-            SetExpr::SetOperation {
-                op: SetOperator::Union,
-                set_quantifier: SetQuantifier::All,
-                left,
-                right,
-            } => {
-                let (first, second) = (self.body(left)?, self.body(right)?);
-                union(first, second, &**right)
+    /// The rows of the query's body, or the first ones.
+    fn sorted(&mut self, query: &Query) -> Result<Relation, SqlError> {
+        let sorting = Sorting::of(query)?;
+        let ((relation, keys), width) = match &*query.body {
+            SetExpr::Select(select) => {
+                let (relation, keys, width) = self.select(select, sorting.keys)?;
+                ((relation, keys), width)
             }
-            SetExpr::SetOperation { op, set_quantifier, right, .. } => {
-                let quantifier = match set_quantifier {
-                    SetQuantifier::None => String::new(),
-                    other => format!(" {other}"),
-                };
-                Err(unsupported(&**right, &format!("{op}{quantifier}")))
+            body => {
+                let relation = self.body(body)?;
+                let width = relation.columns.len();
+                (sorting.over(relation)?, width)
+            }
+        };
+        sorting.first(relation, &keys, width)
+    }
+
+    pub(super) fn body(&mut self, body: &SetExpr) -> Result<Relation, SqlError> {
+        match body {
+            SetExpr::Select(select) => Ok(self.select(select, &[])?.0),
+            SetExpr::Query(query) => self.query(query),
+            SetExpr::SetOperation { op, set_quantifier, left, right } => {
+                self.set_operation((*op, *set_quantifier), left, right)
             }
             SetExpr::Values(values) => Relation::values(values, body),
             _ => Err(unsupported(body, "this kind of query")),
         }
     }
 
-    fn select(&mut self, select: &Select) -> Result<Relation, SqlError> {
+    /// The rows of a SELECT, the keys that they are ordered by, and how many columns are selected: others behind
+    /// these are keys.
+    fn select(
+        &mut self,
+        select: &Select,
+        order: &[OrderByExpr],
+    ) -> Result<(Relation, Vec<SortKey>, usize), SqlError> {
         for (there, part) in [
             (matches!(select.distinct, Some(Distinct::On(_))), "DISTINCT ON"),
             (select.qualify.is_some(), "QUALIFY"),
-            (!select.named_window.is_empty(), "WINDOW"),
             (!select.lateral_views.is_empty(), "LATERAL VIEW"),
         ] {
             if there {
@@ -99,8 +107,20 @@ impl Binder<'_> {
         if let Some(selection) = &select.selection {
             (relation, _) = self.selected(relation, selection, None)?;
         }
-        let (relation, mut keys, window) = relation.keys(&select.group_by)?;
-        let calls = RefCell::new(Calls::new(!keys.is_empty(), window));
+        let (relation, mut grouping, window) = relation.keys(&select.group_by)?;
+        let mut calls = Calls::new(!grouping.is_empty(), window);
+        calls.grouping = grouping.clone();
+        for NamedWindowDefinition(name, window) in &select.named_window {
+            match window {
+                NamedWindowExpr::WindowSpec(window) => {
+                    calls.named.push((name.clone(), window.clone()));
+                }
+                NamedWindowExpr::NamedWindow(_) => {
+                    return Err(unsupported(name, "a window that is another name of one"));
+                }
+            }
+        }
+        let calls = RefCell::new(calls);
         let scope = Scope { relation: &relation, calls: Some(&calls), around: None };
         let mut having = match &select.having {
             Some(having) => Some((scope.condition(having, "HAVING")?, having.place())),
@@ -110,36 +130,47 @@ impl Binder<'_> {
             let message = "ROW_NUMBER may stand in SELECT, but not here";
             return Err(SqlError::spanned(ranked.span, message));
         }
+        if let Some(over) = calls.borrow().overs.first() {
+            return Err(SqlError::spanned(over.span, "OVER may stand in SELECT, but not here"));
+        }
         let mut items = Vec::new();
         for item in &select.projection {
             self.item(item, &scope, &mut items)?;
         }
-        let Calls { aggregates, mut ranked, window, .. } = calls.into_inner();
-        keys.extend(window.and_then(|window| window.time()));
+        let width = items.len();
+        let keys_of_order = scope.sort_keys(order, &mut items, select.distinct.is_some())?;
+        let Calls { aggregates, mut ranked, mut overs, window, .. } = calls.into_inner();
+        if let Some(time) = window.and_then(|window| window.time()) {
+            grouping.add(vec![vec![time]]).map_err(SqlError::new)?;
+        }
         let mut relation = relation;
-        if !keys.is_empty() || !aggregates.is_empty() || having.is_some() {
-            let groups = Groups::new(relation.plan, &keys, &aggregates)?;
+        if !grouping.is_empty() || !aggregates.is_empty() || having.is_some() {
+            let groups = grouping.groups(relation.plan, &aggregates)?;
             for item in &mut items {
+                item.bound.data_type.nullable |= grouping.may_be_missing(&item.bound.expr);
                 item.bound.expr = groups.of(item.bound.expr.clone(), item.place)?;
             }
             if let Some((condition, place)) = having {
                 having = Some((groups.of(condition, place)?, place));
             }
             ranked = ranked.map(|ranked| ranked.of(&groups)).transpose()?;
+            overs = overs.into_iter().map(|call| call.of(&groups)).collect::<Result<_, _>>()?;
             relation = Relation { plan: groups.plan, columns: Vec::new() };
         }
         if let Some((condition, _)) = having {
             relation = relation.filtered(condition)?;
         }
+        relation = relation.over(overs)?;
         if let Some(ranked) = ranked {
             relation = relation.ranked(ranked)?;
         }
         let items = items.into_iter().map(|item| (item.name, item.bound)).collect();
         let selected = project(&relation, items)?;
-        match select.distinct {
-            Some(Distinct::Distinct) => selected.distinct(),
-            _ => Ok(selected),
-        }
+        let selected = match select.distinct {
+            Some(Distinct::Distinct) => selected.distinct()?,
+            _ => selected,
+        };
+        Ok((selected, keys_of_order, width))
     }
 
     fn item(
@@ -165,7 +196,7 @@ impl Binder<'_> {
                         "`*` stands for the columns of FROM, which is missing",
                     ));
                 }
-                for column in columns {
+                for column in columns.iter().filter(|column| !column.qualified) {
                     items.push(Item {
                         name: column.name.clone(),
                         bound: column.bound(item)?,
@@ -205,6 +236,7 @@ impl Binder<'_> {
         named: &[Ident],
         query: &Query,
     ) -> Result<Relation, SqlError> {
+        check_order(query)?;
         let relation = self.query(query)?;
         let physical = table.physical();
         let fills: Vec<&str> = match named {
@@ -255,10 +287,10 @@ impl Binder<'_> {
 }
 
 /// A column of a SELECT.
-struct Item {
-    name: String,
-    bound: Bound,
-    place: Span,
+pub(super) struct Item {
+    pub(super) name: String,
+    pub(super) bound: Bound,
+    pub(super) place: Span,
 }
 
 impl Relation {
@@ -339,41 +371,12 @@ pub(super) fn project(
         }
         expressions.push(expr.alias(&plain));
         let cells = Cells::One(PlanColumn::new_unqualified(&plain));
-        columns.push(Column { table: None, name, cells, data_type });
+        columns.push(Column { table: None, name, cells, data_type, qualified: false });
         taken.push(plain);
     }
     let plan = LogicalPlanBuilder::from(Arc::clone(&relation.plan))
         .project(expressions)
         .and_then(LogicalPlanBuilder::build)
         .map_err(|error| planning(&error))?;
-    Ok(Relation { plan: Arc::new(plan), columns })
-}
-
-/// The rows of both, each column of the type that both can be.
-fn union(first: Relation, second: Relation, part: &impl Place) -> Result<Relation, SqlError> {
-    let (a, b) = (first.columns.len(), second.columns.len());
-    if a != b {
-        let message = format!("UNION ALL joins queries of as many columns: {a} and {b}");
-        return Err(SqlError::at(part, message));
-    }
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    for (i, (a, b)) in first.columns.iter().zip(&second.columns).enumerate() {
-        let Some(kind) = a.data_type.kind.common(&b.data_type.kind) else {
-            let (a, b, i) = (&a.data_type.kind, &b.data_type.kind, i + 1);
-            let message = format!("column {i} of the queries is {a} and {b}: use CAST");
-            return Err(SqlError::at(part, message));
-        };
-        left.push((a.name.clone(), coerce::widen(a.bound(part)?, kind.clone())));
-        right.push((a.name.clone(), coerce::widen(b.bound(part)?, kind)));
-    }
-    let (first, second) = (project(&first, left)?, project(&second, right)?);
-    let plan = LogicalPlanBuilder::from(Arc::clone(&first.plan))
-        .union(second.plan.as_ref().clone())
-        .and_then(LogicalPlanBuilder::build)
-        .map_err(|error| planning(&error))?;
-    let mut columns = first.columns;
-    for (column, other) in columns.iter_mut().zip(&second.columns) {
-        column.data_type.nullable |= other.data_type.nullable;
-    }
     Ok(Relation { plan: Arc::new(plan), columns })
 }

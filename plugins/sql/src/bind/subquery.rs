@@ -2,14 +2,17 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use datafusion_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, utils::split_conjunction};
+use datafusion_expr::{
+    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, lit,
+    utils::{conjunction, split_conjunction, split_conjunction_owned},
+};
 use sqlparser::ast::{self, BinaryOperator, Query, Select, SelectItem, SetExpr, UnaryOperator};
 
 use super::{
     Binder, Bound, Relation,
     aggregate::Calls,
     expression::{Scope, pair},
-    planning,
+    interval, planning,
 };
 use crate::error::{Place, SqlError};
 
@@ -75,15 +78,20 @@ impl Binder<'_> {
         let (mut selected, mut correlated) = (relation, Vec::new());
         let (with, without): (Vec<_>, Vec<_>) =
             parts.into_iter().partition(|part| Matching::of(part).is_some());
+        let mut own = Vec::new();
         for part in without {
             let rows = Scope { relation: &selected, calls: None, around };
             let bound = rows.condition(part, "WHERE")?;
             let schema = selected.plan.schema();
             if bound.column_refs().into_iter().all(|column| schema.has_column(column)) {
-                selected = selected.filtered(bound)?;
+                own.extend(split_conjunction_owned(bound));
             } else {
                 correlated.push(bound);
             }
+        }
+        selected.plan = Arc::new(interval::below(selected.plan.as_ref().clone(), &mut own));
+        if let Some(own) = conjunction(own) {
+            selected = selected.filtered(own)?;
         }
         for found in with.into_iter().filter_map(Matching::of) {
             selected = self.matched(selected, &found)?;
@@ -107,12 +115,8 @@ impl Binder<'_> {
             correlated.push(wanted.expr.eq(item.expr));
         }
         if correlated.is_empty() {
-            let message = format!(
-                "{} of a subquery that is not about the rows around it is not supported: add a condition such \
-                 as `a.id = b.id` to it",
-                found.name()
-            );
-            return Err(SqlError::at(found.subquery, message));
+            // A plan has a condition.
+            correlated.push(lit(true));
         }
         let kind = if found.negated { JoinType::LeftAnti } else { JoinType::LeftSemi };
         let plan = LogicalPlanBuilder::from(rows.plan)
@@ -182,7 +186,7 @@ impl Binder<'_> {
             }
         }
         let calls = calls.into_inner();
-        if !calls.aggregates.is_empty() || calls.ranked.is_some() {
+        if !calls.aggregates.is_empty() || calls.ranked.is_some() || !calls.overs.is_empty() {
             let message = format!(
                 "{} of a subquery that aggregates rows and is about the rows around it is not supported yet",
                 found.name()

@@ -96,7 +96,8 @@ impl Made {
                 Kind::Null => coerce::null(),
                 _ => {
                     let cells = Cells::One(PlanColumn::new_unqualified(&name));
-                    let column = Column { table: None, name: name.clone(), cells, data_type };
+                    let (table, name) = (None, name.clone());
+                    let column = Column { table, name, cells, data_type, qualified: false };
                     column.bound(&sqlparser::tokenizer::Span::empty())?
                 }
             };

@@ -1,6 +1,7 @@
 //! Windows of time in a plan.
 
 mod group;
+mod join;
 mod table;
 
 use std::{
@@ -15,9 +16,13 @@ use datafusion_expr::{Aggregate, Expr, Extension, LogicalPlan, UserDefinedLogica
 use sqlparser::tokenizer::Span;
 
 pub(super) use group::{GroupWindow, is_group_window};
+pub(crate) use join::{JoinedWindows, ranked_window};
 pub(super) use table::TableCall;
 
-use super::node::{all_but, compared_by_identity, of_input};
+use super::{
+    RowNumber,
+    node::{all_but, compared_by_identity, of_input},
+};
 use crate::{
     error::SqlError,
     relation::{WINDOW, WindowSpec},
@@ -68,6 +73,11 @@ impl Windowed {
             LogicalPlan::Extension(Extension { node }) => node.as_any().downcast_ref(),
             _ => None,
         }
+    }
+
+    /// What the columns that are added are called, those with the bounds and the last moment.
+    pub(crate) fn names(&self) -> &[String; 3] {
+        &self.names
     }
 
     /// The columns that are added, of the plan.
@@ -180,7 +190,7 @@ impl<'a> Origin<'a> {
         }
     }
 
-    fn is(self, other: Self) -> bool {
+    pub(super) fn is(self, other: Self) -> bool {
         match (self, other) {
             (Self::Windowed(a), Self::Windowed(b)) => std::ptr::eq(a, b),
             (Self::Groups(a), Self::Groups(b)) => std::ptr::eq(a, b),
@@ -211,7 +221,21 @@ fn window_at(plan: &LogicalPlan, at: usize) -> Option<(Bounds, Origin<'_>)> {
             let bounds = windows.keys.get(at).copied().flatten()?;
             Some((bounds, Origin::Groups(aggregate)))
         }
+        // Rows stay in their windows when they are joined with others of these.
+        LogicalPlan::Join(join) => {
+            JoinedWindows::of(join)?;
+            let width = join.left.schema().fields().len();
+            match at.checked_sub(width) {
+                None => window_at(&join.left, at),
+                Some(at) => window_at(&join.right, at),
+            }
+        }
         other => {
+            if let Some(rows) = RowNumber::in_plan(other) {
+                ranked_window(rows)?;
+                let is_rank = at >= rows.input.schema().fields().len();
+                return if is_rank { None } else { window_at(&rows.input, at) };
+            }
             let windowed = Windowed::in_plan(other)?;
             let width = windowed.input.schema().fields().len();
             let bounds = [Bounds::Start, Bounds::End, Bounds::Time];

@@ -48,6 +48,14 @@ pub(super) fn double(argument: Bound) -> Result<Bound, String> {
     }
 }
 
+/// What a number is.
+pub(super) fn number(argument: &Bound) -> Result<Kind, String> {
+    match &argument.data_type.kind {
+        kind if kind.is_numeric() => Ok(kind.clone()),
+        kind => Err(format!("{kind} was found where a number was expected")),
+    }
+}
+
 /// The text of a constant; `None` if it is none, or NULL.
 pub(super) fn constant_text(argument: &Bound) -> Option<&str> {
     match &argument.expr {

@@ -7,7 +7,8 @@ use std::{
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, PrimitiveArray, StringViewBuilder,
+        Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, PrimitiveArray, StringViewArray,
+        StringViewBuilder,
     },
     compute::{CastOptions, cast_with_options},
     datatypes::{
@@ -23,7 +24,7 @@ use super::{arithmetic::decimal_rescaled, prepared};
 use crate::{
     bind::Bound,
     time,
-    types::{Kind, Type},
+    types::{BYTES, Kind, Type},
 };
 
 /// A value as one of another type; the caller knows that there is such a cast.
@@ -65,16 +66,18 @@ pub(crate) fn cast(bound: Bound, to: &Kind, try_cast: bool) -> Bound {
 pub(crate) fn checked_cast(bound: Bound, to: &Kind, try_cast: bool) -> Result<Bound, String> {
     let from = &bound.data_type.kind;
     let times = |kind: &Kind| kind.is_timestamp() || matches!(kind, Kind::Date | Kind::Time(_));
+    let bytes = |kind: &Kind| *kind == BYTES;
     let there = match (from, to) {
         (Kind::Null, to) => to.data_type().is_some(),
         (a, b) if a == b => true,
-        (a, b) if a.is_text() => b.is_text() || b.is_numeric() || *b == Kind::Boolean || times(b),
-        (a, b) if b.is_text() => a.is_numeric() || *a == Kind::Boolean || times(a),
+        (a, b) if a.is_text() => {
+            b.is_text() || b.is_numeric() || *b == Kind::Boolean || times(b) || bytes(b)
+        }
+        (a, b) if b.is_text() => a.is_numeric() || *a == Kind::Boolean || times(a) || bytes(a),
         (a, b) if a.is_numeric() => b.is_numeric() || *b == Kind::Boolean && a.is_integer(),
         (Kind::Boolean, b) => b.is_numeric(),
-        (Kind::Timestamp(_), Kind::Timestamp(_) | Kind::Date | Kind::Time(_)) => true,
-        (Kind::TimestampLtz(_), Kind::TimestampLtz(_)) => true,
-        (Kind::Date, Kind::Timestamp(_)) => true,
+        (a, Kind::Date | Kind::Time(_)) if a.is_timestamp() => true,
+        (a, b) if times(a) && b.is_timestamp() => true,
         _ => false,
     };
     match there {
@@ -91,6 +94,12 @@ fn convert(
 ) -> Result<ArrayRef, DataFusionError> {
     Ok(match (from, to) {
         (a, b) if a.is_text() => from_text(array, b, try_cast)?,
+        (a, b) if *a == BYTES && b.is_text() => {
+            let bytes = array.as_binary_view();
+            let texts = bytes.iter().map(|bytes| bytes.map(String::from_utf8_lossy));
+            let texts: ArrayRef = Arc::new(texts.collect::<StringViewArray>());
+            from_text(&texts, b, try_cast)?
+        }
         (a, b) if b.is_text() => to_text(array, a, b)?,
         (a, Kind::Decimal(precision, scale)) if a.digits().is_some() => {
             let (_, from_scale) = a.digits().unwrap_or_default();
@@ -119,7 +128,31 @@ fn convert(
             let times = array.as_primitive::<TimestampMicrosecondType>();
             let cut = |micros: i64| micros.div_euclid(unit) * unit;
             let made = times.unary::<_, TimestampMicrosecondType>(cut);
-            Arc::new(made.with_data_type(times.data_type().clone()))
+            Arc::new(made.with_data_type(to.arrow()))
+        }
+        // The time zone is UTC: local times are times.
+        (Kind::TimestampLtz(_), Kind::Date) => {
+            let times = array.as_primitive::<TimestampMicrosecondType>();
+            let day = |micros: i64| micros.div_euclid(time::DAY) as i32;
+            Arc::new(times.unary::<_, Date32Type>(day))
+        }
+        (Kind::Timestamp(_) | Kind::TimestampLtz(_), Kind::Time(precision)) => {
+            let unit = 10i64.pow(6 - u32::from((*precision).min(3)));
+            let times = array.as_primitive::<TimestampMicrosecondType>();
+            let clock = |micros: i64| (micros.rem_euclid(time::DAY) / unit * unit / 1000) as i32;
+            Arc::new(times.unary::<_, Time32MillisecondType>(clock))
+        }
+        (Kind::Date, b) if b.is_timestamp() => {
+            let days = array.as_primitive::<Date32Type>();
+            let midnight = |day: i32| i64::from(day) * time::DAY;
+            let made = days.unary::<_, TimestampMicrosecondType>(midnight);
+            Arc::new(made.with_data_type(to.arrow()))
+        }
+        (Kind::Time(_), b) if b.is_timestamp() => {
+            let clocks = array.as_primitive::<Time32MillisecondType>();
+            let first_day = |millis: i32| i64::from(millis) * 1000;
+            let made = clocks.unary::<_, TimestampMicrosecondType>(first_day);
+            Arc::new(made.with_data_type(to.arrow()))
         }
         _ => native(array, &to.arrow())?,
     })
@@ -204,21 +237,22 @@ fn from_text(array: &ArrayRef, to: &Kind, try_cast: bool) -> Result<ArrayRef, Da
             }
             Arc::new(made.finish())
         }
-        Kind::TinyInt => Arc::new(parse!(Int8Type, |text| text.trim().parse().ok())),
-        Kind::SmallInt => Arc::new(parse!(Int16Type, |text| text.trim().parse().ok())),
-        Kind::Int => Arc::new(parse!(Int32Type, |text| text.trim().parse().ok())),
-        Kind::BigInt => Arc::new(parse!(Int64Type, |text| text.trim().parse().ok())),
+        Kind::TinyInt => Arc::new(parse!(Int8Type, |text| whole(text)?.parse().ok())),
+        Kind::SmallInt => Arc::new(parse!(Int16Type, |text| whole(text)?.parse().ok())),
+        Kind::Int => Arc::new(parse!(Int32Type, |text| whole(text)?.parse().ok())),
+        Kind::BigInt => Arc::new(parse!(Int64Type, |text| whole(text)?.parse().ok())),
         Kind::Float => Arc::new(parse!(Float32Type, |text| text.trim().parse().ok())),
         Kind::Double => Arc::new(parse!(Float64Type, |text| text.trim().parse().ok())),
         Kind::Date => Arc::new(parse!(Date32Type, |text| time::parse_date(text.trim()))),
         Kind::Time(_) => Arc::new(parse!(Time32MillisecondType, |text| {
             time::parse_time(text.trim()).map(|micros| (micros / 1000) as i32)
         })),
-        Kind::Timestamp(precision) => {
+        Kind::Timestamp(precision) | Kind::TimestampLtz(precision) => {
             let unit = 10i64.pow(6 - u32::from((*precision).min(6)));
-            Arc::new(parse!(TimestampMicrosecondType, |text| {
+            let made = parse!(TimestampMicrosecondType, |text| {
                 time::parse_timestamp(text.trim()).map(|micros| micros.div_euclid(unit) * unit)
-            }))
+            });
+            Arc::new(made.with_data_type(to.arrow()))
         }
         Kind::Decimal(precision, scale) => {
             let made = parse!(Decimal128Type, |text| decimal(text.trim(), *precision, *scale));
@@ -226,6 +260,13 @@ fn from_text(array: &ArrayRef, to: &Kind, try_cast: bool) -> Result<ArrayRef, Da
         }
         _ => native(array, &to.arrow())?,
     })
+}
+
+/// The digits of a whole number; those behind a point do not count.
+fn whole(text: &str) -> Option<&str> {
+    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let whole = if whole.is_empty() && !fraction.is_empty() { "0" } else { whole };
+    fraction.bytes().all(|byte| byte.is_ascii_digit()).then_some(whole)
 }
 
 fn no_value(text: &str, to: &Kind) -> DataFusionError {

@@ -20,6 +20,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     },
     Function { names: &["NULLIF"], doc: "NULLIF(value, value)", bind: nullif },
     Function { names: &["IF"], doc: "IF(condition, then, else)", bind: choose },
+    Function {
+        names: &["GREATEST"],
+        doc: "GREATEST(value, …)",
+        bind: |_, arguments| extreme(arguments, Operator::GtEq),
+    },
+    Function {
+        names: &["LEAST"],
+        doc: "LEAST(value, …)",
+        bind: |_, arguments| extreme(arguments, Operator::LtEq),
+    },
 ];
 
 fn common(values: Vec<Bound>) -> Result<(Vec<Bound>, Kind), String> {
@@ -78,5 +88,34 @@ fn choose(_name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
         return Err("it takes three arguments".into());
     };
     let expr = case(vec![(condition.expr, then)], otherwise);
+    Ok(Bound { expr, data_type: Type { kind, nullable } })
+}
+
+/// NULL if one of them is.
+fn extreme(arguments: Vec<Bound>, wins: Operator) -> Result<Bound, String> {
+    count(&arguments, 1..=usize::MAX)?;
+    let nullable = super::nullable(&arguments);
+    let (values, kind) = common(arguments)?;
+    let null = datafusion_common::ScalarValue::try_from(&kind.arrow());
+    let null = Expr::Literal(null.map_err(|error| error.to_string())?, None);
+    let values: Vec<Expr> = values.into_iter().map(|value| value.expr).collect();
+    let all_there = values.iter().cloned().map(Expr::is_not_null).reduce(Expr::and);
+    // The first that wins against all behind it; those in front of it have lost against one of these.
+    let mut choices = Vec::new();
+    for (at, value) in values.iter().enumerate() {
+        let others = values.iter().skip(at + 1).cloned();
+        let wins = others.map(|other| {
+            Expr::BinaryExpr(BinaryExpr::new(Box::new(value.clone()), wins, Box::new(other)))
+        });
+        if let Some(wins) = wins.reduce(Expr::and) {
+            choices.push((wins, value.clone()));
+        }
+    }
+    let Some(last) = values.last().cloned() else { return Err("it takes a value".into()) };
+    let chosen = if choices.is_empty() { last } else { case(choices, Some(last)) };
+    let expr = match all_there {
+        Some(there) if nullable => case(vec![(there, chosen)], Some(null)),
+        _ => chosen,
+    };
     Ok(Bound { expr, data_type: Type { kind, nullable } })
 }

@@ -12,7 +12,7 @@ use sqlparser::ast::BinaryOperator;
 
 use super::{
     Function,
-    arguments::{count, double},
+    arguments::{count, double, number},
     of, prepared,
 };
 use crate::{
@@ -68,7 +68,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     },
 ];
 
-fn of_double(
+pub(super) fn of_double(
     name: &'static str,
     arguments: Vec<Bound>,
     call: fn(f64) -> f64,
@@ -82,16 +82,13 @@ fn of_double(
     }))
 }
 
-fn number(arguments: &[Bound]) -> Result<Kind, String> {
+fn one_number(arguments: &[Bound]) -> Result<Kind, String> {
     count(arguments, 1..=1)?;
-    match &arguments[0].data_type.kind {
-        kind if kind.is_numeric() => Ok(kind.clone()),
-        kind => Err(format!("{kind} was found where a number was expected")),
-    }
+    number(&arguments[0])
 }
 
 fn abs(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
-    let kind = number(&arguments)?;
+    let kind = one_number(&arguments)?;
     let result = of(kind.clone(), &arguments);
     Ok(prepared(name, String::new(), arguments, result, move |arrays, _| {
         macro_rules! with {
@@ -122,7 +119,7 @@ fn rounded(
     double: fn(f64) -> f64,
     decimal: fn(i128, i128) -> i128,
 ) -> Result<Bound, String> {
-    let kind = number(&arguments)?;
+    let kind = one_number(&arguments)?;
     let (result, scale) = match kind {
         Kind::Decimal(precision, scale) => (Kind::Decimal(precision, 0), scale),
         ref kind => (kind.clone(), 0),

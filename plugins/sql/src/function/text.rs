@@ -99,12 +99,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     },
     Function {
         names: &["LTRIM"],
-        doc: "LTRIM(text)",
+        doc: "LTRIM(text [, characters])",
         bind: |name, arguments| trim(name, arguments, |text, set| text.trim_start_matches(set)),
     },
     Function {
         names: &["RTRIM"],
-        doc: "RTRIM(text)",
+        doc: "RTRIM(text [, characters])",
         bind: |name, arguments| trim(name, arguments, |text, set| text.trim_end_matches(set)),
     },
     Function {
@@ -113,15 +113,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         bind: |name, arguments| {
             numbers(name, arguments, 2, |rows, row| {
                 Some(position(rows.text(0, row)?, rows.text(1, row)?))
-            })
-        },
-    },
-    Function {
-        names: &["INSTR"],
-        doc: "INSTR(text, part)",
-        bind: |name, arguments| {
-            numbers(name, arguments, 2, |rows, row| {
-                Some(position(rows.text(1, row)?, rows.text(0, row)?))
             })
         },
     },
@@ -144,7 +135,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// A call that makes a text of each row, whose arguments are `arity` texts.
-fn texts(
+pub(super) fn texts(
     name: &'static str,
     arguments: Vec<Bound>,
     arity: usize,
@@ -156,7 +147,7 @@ fn texts(
     Ok(makes_text(name, String::new(), arguments, result, make))
 }
 
-fn makes_text(
+pub(super) fn makes_text(
     name: &'static str,
     key: String,
     arguments: Vec<Bound>,
@@ -172,7 +163,7 @@ fn makes_text(
 }
 
 /// A call that makes an INT of each row, whose arguments are `arity` texts.
-fn numbers(
+pub(super) fn numbers(
     name: &'static str,
     arguments: Vec<Bound>,
     arity: usize,
@@ -188,7 +179,7 @@ fn numbers(
     }))
 }
 
-fn text_and_number(
+pub(super) fn text_and_number(
     name: &'static str,
     arguments: Vec<Bound>,
     make: impl Fn(&str, i64) -> String + Send + Sync + 'static,
@@ -202,7 +193,7 @@ fn text_and_number(
     }))
 }
 
-fn two(arguments: Vec<Bound>) -> Result<[Bound; 2], String> {
+pub(super) fn two(arguments: Vec<Bound>) -> Result<[Bound; 2], String> {
     arguments.try_into().map_err(|_| "it takes two arguments".to_owned())
 }
 
@@ -271,7 +262,7 @@ fn sub(text: &str, from: i64, length: usize) -> Option<&str> {
     text.get(start..end)
 }
 
-fn trim(
+pub(super) fn trim(
     name: &'static str,
     arguments: Vec<Bound>,
     trimmed: impl for<'a> Fn(&'a str, &dyn Fn(char) -> bool) -> &'a str + Send + Sync + 'static,
@@ -286,7 +277,7 @@ fn trim(
     })
 }
 
-fn length(text: &str) -> i32 {
+pub(super) fn length(text: &str) -> i32 {
     i32::try_from(text.chars().count()).unwrap_or(i32::MAX)
 }
 
@@ -311,13 +302,37 @@ fn split_index(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, Strin
 }
 
 /// The expression of a call, which must be constant.
-fn expression(argument: &Bound) -> Result<Regex, String> {
+pub(super) fn expression(argument: &Bound) -> Result<Regex, String> {
     let pattern = constant_text(argument).ok_or("the expression must be a constant text")?;
-    Regex::new(pattern).map_err(|error| {
+    Regex::new(&java(pattern)).map_err(|error| {
         let said = error.to_string();
         let reason = said.lines().last().unwrap_or_default().trim_start_matches("error: ");
         format!("the regular expression '{pattern}' is not supported ({reason})")
     })
+}
+
+/// An expression of Java's as one of ours: there its classes are of ASCII.
+pub(super) fn java(pattern: &str) -> String {
+    let mut made = String::new();
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        let escaped = if character == '\\' { characters.next() } else { None };
+        made.push_str(match escaped {
+            Some('w') => "[0-9A-Za-z_]",
+            Some('W') => "[^0-9A-Za-z_]",
+            Some('d') => "[0-9]",
+            Some('D') => "[^0-9]",
+            Some('s') => r"[ \t\n\x0B\f\r]",
+            Some('S') => r"[^ \t\n\x0B\f\r]",
+            Some('b') => r"(?-u:\b)",
+            escaped => {
+                made.push(character);
+                made.extend(escaped);
+                continue;
+            }
+        });
+    }
+    made
 }
 
 fn regexp_extract(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
@@ -376,6 +391,19 @@ fn regexp(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn classes_of_expressions_are_of_ascii() {
+        let found = |pattern: &str, text: &str| {
+            let found = Regex::new(&java(pattern)).unwrap().find(text).map(|found| found.range());
+            found.map(|range| text[range].to_owned())
+        };
+        assert_eq!(found(r"\w+", "ä1x"), Some("1x".into()));
+        assert_eq!(found(r"[\w-]+", "ä1-x"), Some("1-x".into()));
+        assert_eq!(found(r"[^\W1]+", "ä1x"), Some("x".into()));
+        assert_eq!(found(r"\bx", "äx"), Some("x".into()));
+        assert_eq!(found(r"\d\.\\\s", r"1.\ "), Some(r"1.\ ".into()));
+    }
 
     #[test]
     fn parts_of_text_are_flinks() {

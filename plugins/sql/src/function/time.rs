@@ -1,9 +1,9 @@
 //! Functions of time.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array, StringViewBuilder, TimestampMicrosecondArray},
+    array::{Array, ArrayRef, AsArray, Int64Array, StringViewBuilder},
     datatypes::{Date32Type, Time32MillisecondType, TimestampMicrosecondType},
 };
 
@@ -11,12 +11,15 @@ use millstream_data::calendar::{date_of_days, day_of_year};
 
 use super::{
     Function,
-    arguments::{Rows, constant_text, count, text},
-    of, prepared, volatile,
+    arguments::{Rows, constant_text, count},
+    clock::{now, usual},
+    extract::week,
+    of, prepared,
+    text::makes_text,
 };
 use crate::{
     bind::{Bound, widen},
-    time::{DAY, Pattern, parse_timestamp},
+    time::{DAY, Pattern},
     types::{Kind, STRING, Type},
 };
 
@@ -26,11 +29,10 @@ macro_rules! parts {
             $(Function { names: $names, doc: $doc, bind: |name, arguments| part(name, arguments, $part) },)*
             Function {
                 names: &["DATE_FORMAT"],
-                doc: "DATE_FORMAT(time, pattern)",
+                doc: "DATE_FORMAT(time or text, pattern)",
                 bind: date_format,
             },
-            Function { names: &[PROCTIME], doc: "PROCTIME()", bind: processing_time },
-            Function { names: &["TO_TIMESTAMP"], doc: "TO_TIMESTAMP(text)", bind: to_timestamp },
+            Function { names: &[PROCTIME], doc: "PROCTIME()", bind: now },
         ]
     };
 }
@@ -47,36 +49,30 @@ pub(super) const FUNCTIONS: &[Function] = parts! {
     &["DAYOFWEEK", "DOW"], "DAYOFWEEK(time), Sunday is 1", |micros| {
         ((days(micros) + 4).rem_euclid(7) + 1).into()
     };
+    &["WEEK"], "WEEK(time), that of ISO 8601", week;
     &["HOUR"], "HOUR(time)", |micros| micros.rem_euclid(DAY) / 3_600_000_000;
     &["MINUTE"], "MINUTE(time)", |micros| micros.rem_euclid(DAY) / 60_000_000 % 60;
     &["SECOND"], "SECOND(time)", |micros| micros.rem_euclid(DAY) / 1_000_000 % 60;
 };
 
-/// The name of the function that stands for processing time.
+/// The name of the function that stands for processing time: when a row is seen. Windows look at the clock
+/// themselves.
 pub(crate) const PROCTIME: &str = "PROCTIME";
 
-/// When a row is seen, the same for all rows of a page. Windows look at the clock themselves.
-fn processing_time(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
-    count(&arguments, 0..=0)?;
-    let result = Type::required(Kind::TimestampLtz(3));
-    Ok(volatile(name, result, |_, rows| {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 1000);
-        let times = TimestampMicrosecondArray::from_value(millis * 1000, rows);
-        Ok(Arc::new(times.with_timezone("UTC")) as ArrayRef)
-    }))
-}
-
-fn days(micros: i64) -> i32 {
+pub(super) fn days(micros: i64) -> i32 {
     micros.div_euclid(DAY) as i32
 }
 
-fn civil(micros: i64) -> (i32, i32, i32) {
+pub(super) fn civil(micros: i64) -> (i32, i32, i32) {
     date_of_days(days(micros))
 }
 
 /// A part of a time, as BIGINT.
-fn part(name: &'static str, arguments: Vec<Bound>, part: fn(i64) -> i64) -> Result<Bound, String> {
+pub(super) fn part(
+    name: &'static str,
+    arguments: Vec<Bound>,
+    part: fn(i64) -> i64,
+) -> Result<Bound, String> {
     count(&arguments, 1..=1)?;
     let kind = arguments[0].data_type.kind.clone();
     if !matches!(kind, Kind::Timestamp(_) | Kind::TimestampLtz(_) | Kind::Date | Kind::Time(_)) {
@@ -107,6 +103,16 @@ fn date_format(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, Strin
     arguments = match kind {
         Kind::Timestamp(_) | Kind::TimestampLtz(_) => arguments,
         Kind::Date => arguments.into_iter().map(|a| widen(a, Kind::Timestamp(0))).collect(),
+        // A text that is no time is NULL.
+        kind if kind.is_text() => {
+            let usual = usual()?;
+            let result = Type::nullable(STRING);
+            return Ok(makes_text(name, key, arguments, result, move |rows: &Rows<'_>, row| {
+                let mut made = String::new();
+                pattern.format(usual.read_leniently(rows.text(0, row)?)?, &mut made);
+                Some(made.into())
+            }));
+        }
         _ => return Err(format!("{kind} was found where a time was expected")),
     };
     let result = of(STRING, &arguments);
@@ -124,18 +130,5 @@ fn date_format(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, Strin
             made.append_value(&text);
         }
         Ok(Arc::new(made.finish()) as ArrayRef)
-    }))
-}
-
-/// What is no time becomes NULL.
-fn to_timestamp(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
-    count(&arguments, 1..=1)?;
-    let arguments = arguments.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let result = Type::nullable(Kind::Timestamp(3));
-    Ok(prepared(name, String::new(), arguments, result, |arrays, rows| {
-        let values = Rows::new(arrays);
-        let time = |row| parse_timestamp(values.text(0, row)?).map(|micros| micros / 1000 * 1000);
-        let made: TimestampMicrosecondArray = (0..rows).map(time).collect();
-        Ok(Arc::new(made) as ArrayRef)
     }))
 }

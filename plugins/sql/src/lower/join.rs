@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion_common::{DFSchema, NullEquality, ScalarValue};
+use datafusion_common::{Column as PlanColumn, DFSchema, NullEquality, ScalarValue};
 use datafusion_expr::{
-    BinaryExpr, Expr, Join, JoinType, Operator,
+    BinaryExpr, Expr, Join, JoinType, Operator, lit,
     utils::{conjunction, find_valid_equijoin_key_pair, split_conjunction_owned},
 };
 use datafusion_physical_expr::{
@@ -14,71 +14,197 @@ use datafusion_physical_expr::{
 
 use super::{Asked, column, filtered, lower, physical, pick, planning, project};
 use crate::{
+    bind::{JoinedWindows, Within},
     error::SqlError,
-    relation::{JoinKind, Rel, nullable, over},
+    relation::{JoinKind, Rel, Timed, nullable, over},
 };
 
 /// The rows of a join.
 pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
     let kind = kind(join)?;
-    let (left, right) = (lower(&join.left, asked.all())?, lower(&join.right, asked.all())?);
+    let mut conditions = join.filter.clone().map(split_conjunction_owned).unwrap_or_default();
+    let within = taken(&mut conditions);
+    let windows = JoinedWindows::of(join).filter(|_| within.is_none());
+    let asked = Asked { time: asked.time || within.is_some() || windows.is_some(), ..asked.all() };
+    let (left, right) = (lower(&join.left, asked)?, lower(&join.right, asked)?);
+    let schemas = [&**join.left.schema(), &**join.right.schema()];
     let (left, right) = match (left, right) {
         (Some(left), Some(right)) => (left, right),
-        (left, right) => return lonely(join, kind, left, right),
+        alone => return lonely(alone, schemas, &join.schema, kind),
     };
-    let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
     let (mut equal, mut rest) = (join.on.clone(), Vec::new());
-    for condition in join.filter.clone().map(split_conjunction_owned).unwrap_or_default() {
-        match sides(&condition, left_schema, right_schema)? {
+    for condition in conditions {
+        match sides(&condition, schemas)? {
             Some(sides) => equal.push(sides),
+            None if condition == lit(true) => {}
             None => rest.push(condition),
         }
     }
-    if equal.is_empty() {
-        return Err(SqlError::new(
-            "a join without an equality of its two sides is not supported: add a condition such as \
-             `a.id = b.id`",
-        ));
+    let windows = windows.filter(|_| left.updates().is_none() && right.updates().is_none());
+    if let Some(windows) = &windows {
+        // The end says which window it is. If there is no other key it divides the rows, too.
+        equal.retain(|sides| !is_of(sides, &windows.starts));
+        if equal.iter().any(|sides| !is_of(sides, &windows.ends)) {
+            equal.retain(|sides| !is_of(sides, &windows.ends));
+        }
     }
-    let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = equal.into_iter().unzip();
-    let (left, left_at) = keyed(left, &left_keys, left_schema)?;
-    let (right, right_at) = keyed(right, &right_keys, right_schema)?;
-    let (left_width, right_width) = (left_schema.fields().len(), right_schema.fields().len());
-    let (left_fields, right_fields) = (left.schema().fields, right.schema().fields);
-    let between = left_fields.len() - left_width;
-    let own = |i| if i < left_width { i } else { i + between };
+    let times = match (&within, &windows) {
+        (Some((_, times)), _) => Some(times.clone()),
+        (None, Some(windows)) => Some(windows.ends.map(|end| Expr::Column(end.clone()))),
+        (None, None) => None,
+    };
+    let mut inputs = Inputs::new([left, right], schemas, equal, times)?;
     let rest = conjunction(rest);
     let condition = match &rest {
-        Some(rest) if kind != JoinKind::Inner => {
-            let pairs = left_schema.join(right_schema).map_err(|error| planning(&error))?;
-            let fields: Vec<_> = left_fields.iter().chain(&right_fields).collect();
-            let column =
-                |i: usize| Arc::new(Column::new(&fields[i].name, i)) as Arc<dyn PhysicalExpr>;
-            let columns: Vec<_> = (0..left_width + right_width).map(own).map(column).collect();
-            over(&[physical(rest, &pairs)?], &columns).and_then(|mut made| made.pop())
-        }
+        Some(rest) if kind != JoinKind::Inner => inputs.condition(rest)?,
         _ => None,
     };
-    let [pads_left, pads_right] = kind.pads();
-    let padded = |rel: Rel, pads: bool| {
-        let schema = rel.schema();
-        Box::new(if pads { rel.with_schema(nullable(schema)) } else { rel })
+    inputs.pad(kind);
+    let Inputs { rows: [left, right], keys, times, .. } = inputs.clone();
+    let joined = match (within, times) {
+        (None, Some(ends)) => {
+            let timed = Timed::WindowJoin { left, right, keys, kind, condition, ends };
+            Rel::Timed(Box::new(timed))
+        }
+        (Some((bounds, _)), Some(times)) => {
+            never_updated("a join by event time", [&left, &right])?;
+            let timed = Timed::IntervalJoin { left, right, keys, kind, condition, times, bounds };
+            Rel::Timed(Box::new(timed))
+        }
+        _ => {
+            let (left, right) = (Box::new(left), Box::new(right));
+            Rel::Join { left, right, keys, kind, condition }
+        }
     };
-    let mut joined = Rel::Join {
-        left: padded(left, pads_left),
-        right: padded(right, pads_right),
-        keys: left_at.into_iter().zip(right_at).collect(),
-        kind,
-        condition,
-    };
-    let width = if kind.has_pairs() { left_width + right_width } else { left_width };
-    if joined.schema().fields.len() > width {
-        joined = pick(joined, &(0..width).map(own).collect::<Vec<_>>())?;
-    }
+    let joined = inputs.picked(joined, kind)?;
     match rest {
         Some(rest) if kind == JoinKind::Inner => filtered(joined, &rest, &join.schema).map(Some),
         _ => Ok(Some(joined)),
     }
+}
+
+/// Whether an equality is that of these columns.
+fn is_of((left, right): &(Expr, Expr), columns: &[&PlanColumn; 2]) -> bool {
+    let is = |side: &Expr, column: &PlanColumn| matches!(side, Expr::Column(of) if of == column);
+    let [first, second] = columns;
+    is(left, first) && is(right, second)
+}
+
+/// Refuses inputs that are changelogs.
+pub(super) fn never_updated(what: &str, inputs: [&Rel; 2]) -> Result<(), SqlError> {
+    match inputs.into_iter().find_map(Rel::updates) {
+        None => Ok(()),
+        Some(cause) => Err(SqlError::new(format!(
+            "{what} of rows that are updated and deleted, because of {cause}, is not supported"
+        ))),
+    }
+}
+
+/// The two inputs of a join, with their keys as columns.
+#[derive(Clone)]
+pub(super) struct Inputs<'a> {
+    pub(super) rows: [Rel; 2],
+    /// The columns that they have of themselves.
+    schemas: [&'a DFSchema; 2],
+    pub(super) keys: Vec<(usize, usize)>,
+    /// The columns with their times, if they have been asked for.
+    pub(super) times: Option<[usize; 2]>,
+}
+
+impl<'a> Inputs<'a> {
+    pub(super) fn new(
+        [left, right]: [Rel; 2],
+        schemas: [&'a DFSchema; 2],
+        equal: Vec<(Expr, Expr)>,
+        times: Option<[Expr; 2]>,
+    ) -> Result<Self, SqlError> {
+        let (mut left_keys, mut right_keys): (Vec<Expr>, Vec<Expr>) = equal.into_iter().unzip();
+        let timed = times.is_some();
+        if let Some([left, right]) = times {
+            left_keys.push(left);
+            right_keys.push(right);
+        }
+        let (left, mut left_at) = keyed(left, &left_keys, schemas[0])?;
+        let (right, mut right_at) = keyed(right, &right_keys, schemas[1])?;
+        let times = match timed {
+            true => left_at.pop().zip(right_at.pop()).map(|(left, right)| [left, right]),
+            false => None,
+        };
+        let keys = left_at.into_iter().zip(right_at).collect();
+        Ok(Self { rows: [left, right], schemas, keys, times })
+    }
+
+    /// Where a column that the inputs have of themselves is.
+    fn own(&self, column: usize) -> usize {
+        let width = self.schemas[0].fields().len();
+        match column < width {
+            true => column,
+            false => column - width + self.rows[0].schema().fields.len(),
+        }
+    }
+
+    /// How many columns they have of themselves.
+    fn width(&self) -> usize {
+        self.schemas.iter().map(|schema| schema.fields().len()).sum()
+    }
+
+    /// A condition over the columns of both.
+    pub(super) fn condition(
+        &self,
+        condition: &Expr,
+    ) -> Result<Option<Arc<dyn PhysicalExpr>>, SqlError> {
+        let [left, right] = self.schemas;
+        let pairs = left.join(right).map_err(|error| planning(&error))?;
+        let fields = self.rows.each_ref().map(|rows| rows.schema().fields).concat();
+        let column = |at: usize| Arc::new(Column::new(&fields[at].name, at)) as _;
+        let columns: Vec<_> = (0..self.width()).map(|at| column(self.own(at))).collect();
+        Ok(over(&[physical(condition, &pairs)?], &columns).and_then(|mut made| made.pop()))
+    }
+
+    /// Lets keys be NULL on both sides where they may be on one: then they are the same bytes.
+    pub(super) fn align(&mut self) {
+        let mut schemas = self.rows.each_ref().map(Rel::schema);
+        let [left, right] = &mut schemas;
+        for (a, b) in &self.keys {
+            if let (Some(a), Some(b)) = (left.fields.get_mut(*a), right.fields.get_mut(*b)) {
+                let nullable = a.nullable || b.nullable;
+                (a.nullable, b.nullable) = (nullable, nullable);
+            }
+        }
+        for (rows, schema) in self.rows.iter_mut().zip(schemas) {
+            *rows = rows.clone().with_schema(schema);
+        }
+    }
+
+    /// Lets columns be NULL where a row is there without a match.
+    pub(super) fn pad(&mut self, kind: JoinKind) {
+        for (rows, pads) in self.rows.iter_mut().zip(kind.pads()) {
+            if pads {
+                let schema = nullable(rows.schema());
+                *rows = rows.clone().with_schema(schema);
+            }
+        }
+    }
+
+    /// The columns of a join that its inputs have of themselves.
+    pub(super) fn picked(&self, joined: Rel, kind: JoinKind) -> Result<Rel, SqlError> {
+        let width = match kind.has_pairs() {
+            true => self.width(),
+            false => self.schemas[0].fields().len(),
+        };
+        match joined.schema().fields.len() > width {
+            true => pick(joined, &(0..width).map(|at| self.own(at)).collect::<Vec<_>>()),
+            false => Ok(joined),
+        }
+    }
+}
+
+/// The bounds and times of the condition that makes a join one by time, if there is one.
+fn taken(conditions: &mut Vec<Expr>) -> Option<([i64; 2], [Expr; 2])> {
+    let at = conditions.iter().position(|part| Within::in_condition(part).is_some())?;
+    let condition = conditions.remove(at);
+    let (within, times) = Within::in_condition(&condition)?;
+    Some((within.bounds, times.map(Expr::clone)))
 }
 
 /// The kind of a join.
@@ -98,24 +224,24 @@ fn kind(join: &Join) -> Result<JoinKind, SqlError> {
 }
 
 /// The rows of a join one side of which has none.
-fn lonely(
-    join: &Join,
+pub(super) fn lonely(
+    inputs: (Option<Rel>, Option<Rel>),
+    [left_schema, right_schema]: [&DFSchema; 2],
+    whole: &DFSchema,
     kind: JoinKind,
-    left: Option<Rel>,
-    right: Option<Rel>,
 ) -> Result<Option<Rel>, SqlError> {
     let [keeps_left, keeps_right] = kind.keeps_lonely();
-    let (rows, schema, is_left) = match (left, right) {
-        (Some(left), None) if keeps_left => (left, join.left.schema(), true),
-        (None, Some(right)) if keeps_right => (right, join.right.schema(), false),
+    let (rows, schema, is_left) = match inputs {
+        (Some(left), None) if keeps_left => (left, left_schema, true),
+        (None, Some(right)) if keeps_right => (right, right_schema, false),
         _ => return Ok(None),
     };
     if !kind.has_pairs() {
         return Ok(Some(rows));
     }
-    let left_width = join.left.schema().fields().len();
+    let left_width = left_schema.fields().len();
     let mut columns: Vec<(String, Arc<dyn PhysicalExpr>)> = Vec::new();
-    for (i, field) in join.schema.fields().iter().enumerate() {
+    for (i, field) in whole.fields().iter().enumerate() {
         let own = if is_left { (i < left_width).then_some(i) } else { i.checked_sub(left_width) };
         let column: Arc<dyn PhysicalExpr> = match own {
             Some(own) => Arc::new(Column::new(field.name(), own)),
@@ -132,8 +258,7 @@ fn lonely(
 /// The two sides of an equality of something of the left with something of the right.
 fn sides(
     condition: &Expr,
-    left: &DFSchema,
-    right: &DFSchema,
+    [left, right]: [&DFSchema; 2],
 ) -> Result<Option<(Expr, Expr)>, SqlError> {
     match condition {
         Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b }) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use millstream_arrow::Leaf;
+use millstream_data::types::Schema;
 use millstream_dataflow::{Environment, stream::RowStream};
 
 use super::scan::{Reader, SharedScan, calculate, cells};
@@ -10,7 +11,7 @@ use crate::{
     calc::{Calculation, Output},
     error::SqlError,
     operator,
-    relation::Rel,
+    relation::{Rel, Timed},
 };
 
 /// The streams of some relations. What they have in common is made once: a table is read once, whatever is
@@ -112,9 +113,18 @@ impl<'a> Streams<'a> {
                 }
                 whole.ok_or_else(|| SqlError::new("the query has no rows: nothing is read"))
             }
-            Rel::Aggregate { input, keys, calls } => {
-                operator::aggregate(self.stream(input)?, *keys, calls, schema)
+            Rel::Aggregate { .. } | Rel::TopN { .. } => self.changing(relation, schema, false),
+            Rel::Earliest { input, partition, time } => {
+                Ok(operator::earliest(self.stream(input)?, partition, *time, schema))
             }
+            Rel::Over { input, partition, order, time, frame, calls } => {
+                let over = operator::Around { order, time: *time, frame: *frame, calls };
+                operator::over(self.stream(input)?, partition, over, schema)
+            }
+            Rel::Final { input } => match &**input {
+                Rel::Aggregate { .. } | Rel::TopN { .. } => self.changing(input, schema, true),
+                input => operator::left(self.stream(input)?, schema),
+            },
             Rel::Windows { input, keys, time, window, calls } => {
                 operator::windows(self.stream(input)?, *keys, (*time, *window), calls, schema)
             }
@@ -122,10 +132,65 @@ impl<'a> Streams<'a> {
                 let both = [self.stream(left)?, self.stream(right)?];
                 operator::join(both, keys, (*kind, condition.as_ref()), schema)
             }
+            Rel::Timed(timed) => self.timed(timed, schema),
+            Rel::SetOperation { inputs, operation } => {
+                let [left, right] = &inputs[..] else {
+                    return Err(SqlError::new("a set operation has two inputs"));
+                };
+                let both = [self.stream(left)?, self.stream(right)?];
+                Ok(operator::set_operation(both, *operation, schema))
+            }
+        }
+    }
+
+    /// The rows of an operator that updates what it has said; `once` those that are left when its input has
+    /// ended.
+    fn changing(
+        &mut self,
+        relation: &Rel,
+        schema: Schema,
+        once: bool,
+    ) -> Result<RowStream, SqlError> {
+        match relation {
+            Rel::Aggregate { input, keys, calls } => {
+                operator::aggregate(self.stream(input)?, *keys, calls, schema, once)
+            }
             Rel::TopN { input, partition, order, limit, rank, latest } => {
                 let (limit, rank, latest) = (*limit, *rank, *latest);
                 let order = operator::Order { order, limit, rank, latest };
-                operator::top_n(self.stream(input)?, partition, order, schema)
+                operator::top_n(self.stream(input)?, partition, order, schema, once)
+            }
+            _ => Err(SqlError::new("an operator that never updates is asked for its last rows")),
+        }
+    }
+
+    fn timed(&mut self, timed: &Timed, schema: Schema) -> Result<RowStream, SqlError> {
+        match timed {
+            Timed::IntervalJoin { left, right, keys, kind, condition, times, bounds } => {
+                let both = [self.stream(left)?, self.stream(right)?];
+                let (kind, condition, times, bounds) = (*kind, condition.as_ref(), *times, *bounds);
+                let joined = operator::Intervals { keys, kind, condition, times, bounds };
+                operator::interval_join(both, joined, schema)
+            }
+            Timed::TemporalJoin { left, right, keys, kind, condition, times } => {
+                let both = [self.stream(left)?, self.stream(right)?];
+                let (kind, condition, times) = (*kind, condition.as_ref(), *times);
+                let joined = operator::Versions { keys, kind, condition, times };
+                operator::temporal_join(both, joined, schema)
+            }
+            Timed::Assign { input, time, window, .. } => {
+                operator::assign(self.stream(input)?, *time, *window, schema)
+            }
+            Timed::WindowJoin { left, right, keys, kind, condition, ends } => {
+                let both = [self.stream(left)?, self.stream(right)?];
+                let joined = (keys.as_slice(), *kind, condition.as_ref(), *ends);
+                operator::window_join(both, joined, schema)
+            }
+            Timed::WindowTopN { input, partition, bounds, order, limit, rank, latest } => {
+                let (limit, rank, latest) = (*limit, *rank, *latest);
+                let order = operator::Order { order, limit, rank, latest };
+                let by = (partition.as_slice(), *bounds);
+                operator::window_top_n(self.stream(input)?, by, order, schema)
             }
         }
     }

@@ -11,6 +11,8 @@ use crate::{
 
 /// Whether CSV files begin with a header line.
 const HEADER: &str = "csv.header";
+/// Whether an empty field is NULL in a column of texts, too, which it is not in Flink.
+const EMPTY: &str = "csv.empty-is-null";
 
 /// The connector of a table.
 pub(crate) fn connector(table: &CreateTable) -> Result<Connector, SqlError> {
@@ -21,6 +23,7 @@ pub(crate) fn connector(table: &CreateTable) -> Result<Connector, SqlError> {
     // Flink's CSV has no header line: the order of the columns is that of the declaration. Files that do have
     // one say so with an option of ours, and their columns are found by name.
     let header = value(HEADER) == Some("true");
+    let is_said = value("format") != Some("csv") || value(EMPTY).is_some();
     if value("format") == Some("csv") && value("csv.columns").is_none() && !header {
         let delimiter = value("csv.field-delimiter").unwrap_or(",");
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
@@ -29,6 +32,9 @@ pub(crate) fn connector(table: &CreateTable) -> Result<Connector, SqlError> {
         let names = table.physical().into_iter().map(|(name, _)| name).filter(in_files);
         let names: Vec<_> = names.map(quoted).collect();
         options.push(("csv.columns".into(), names.join(delimiter)));
+    }
+    if !is_said {
+        options.push((EMPTY.into(), "false".into()));
     }
     options.retain(|(key, value)| key != HEADER || !matches!(value.as_str(), "true" | "false"));
     if !table.partitioned_by.is_empty() {

@@ -17,30 +17,73 @@ use millstream_arrow::arrow_type;
 use super::{
     Asked,
     aggregate::{arranged, call},
-    filtered, lower, physical, planning, project,
+    column, filtered, lower, physical, planning, project,
 };
 use crate::{
     bind::{Bounds, GroupedWindow, Origin, Windowed},
     error::SqlError,
-    relation::{Rel, WindowSpec, WindowTime},
+    relation::{Rel, Timed, WindowSpec, WindowTime},
 };
 
 /// The rows of `aggregate`, whose groups are those of windows.
 pub(super) fn windows(
     aggregate: &Aggregate,
     grouped: &GroupedWindow<'_>,
+    asked: Asked,
 ) -> Result<Option<Rel>, SqlError> {
     match grouped.origin {
-        Origin::Windowed(windowed) => assigned(aggregate, grouped, windowed),
-        Origin::Groups(_) => attached(aggregate, grouped),
+        Origin::Windowed(windowed) if is_right_below(&aggregate.input, windowed) => {
+            assigned(aggregate, (grouped, windowed), asked)
+        }
+        _ => attached(aggregate, grouped, asked),
+    }
+}
+
+/// Whether only filters and projections are between.
+fn is_right_below(plan: &LogicalPlan, windowed: &Windowed) -> bool {
+    match plan {
+        LogicalPlan::Filter(filter) => is_right_below(&filter.input, windowed),
+        LogicalPlan::Projection(projection) => is_right_below(&projection.input, windowed),
+        LogicalPlan::SubqueryAlias(alias) => is_right_below(&alias.input, windowed),
+        other => Windowed::in_plan(other).is_some_and(|found| std::ptr::eq(found, windowed)),
+    }
+}
+
+/// Rows with the windows that they are in.
+pub(super) fn rows(windowed: &Windowed, asked: Asked) -> Result<Option<Rel>, SqlError> {
+    let without = "without GROUP BY window_start, window_end is not supported yet";
+    match windowed.spec {
+        _ if windowed.processing => {
+            return Err(windowed.refused(&format!("of processing time {without}")));
+        }
+        WindowSpec::Session { .. } => return Err(windowed.refused(without)),
+        _ => {}
+    }
+    let Some(input) = lower(&windowed.input, Asked { rank: true, time: true, ..asked })? else {
+        return Ok(None);
+    };
+    unchanging(windowed, &input)?;
+    let time = column(&windowed.time, windowed.input.schema())
+        .ok_or_else(|| windowed.refused("is of a time that is no column"))?;
+    let (window, names) = (windowed.spec, windowed.names().clone());
+    Ok(Some(Rel::Timed(Box::new(Timed::Assign { input, time, window, names }))))
+}
+
+/// Refuses rows that are a changelog.
+fn unchanging(windowed: &Windowed, input: &Rel) -> Result<(), SqlError> {
+    match input.updates() {
+        None => Ok(()),
+        Some(cause) => Err(windowed.refused(&format!(
+            "is over rows that are updated and deleted, because of {cause}, which is not supported yet"
+        ))),
     }
 }
 
 /// The groups of rows that are given their windows below: what is between is done before.
 fn assigned(
     aggregate: &Aggregate,
-    grouped: &GroupedWindow<'_>,
-    windowed: &Windowed,
+    (grouped, windowed): (&GroupedWindow<'_>, &Windowed),
+    asked: Asked,
 ) -> Result<Option<Rel>, SqlError> {
     let between = Between::of(aggregate, windowed)?;
     let mut columns = Vec::new();
@@ -67,20 +110,23 @@ fn assigned(
     let calls = between.calls.iter().zip(names);
     let calls = calls.map(|(call, field)| self::call(call, field.name(), &mut columns));
     let calls = calls.collect::<Result<Vec<_>, _>>()?;
-    if columns.iter().any(|column| windowed.is_asked_for(column)) {
-        return Err(windowed.refused(
-            "can be grouped by window_start and window_end; to compute with them before is not supported yet",
-        ));
+    let computed = columns.iter().any(|column| windowed.is_asked_for(column));
+    if computed || between.mixed {
+        // Rows in their windows can be computed with; it is more to do.
+        return match (&windowed.spec, windowed.processing) {
+            (WindowSpec::Session { .. }, _) | (_, true) if computed => Err(windowed.refused(
+                "can be grouped by window_start and window_end; to compute with them before is not \
+                 supported yet",
+            )),
+            (WindowSpec::Session { .. }, _) | (_, true) => Err(windowed.refused(
+                "with a condition of other columns than those of GROUP BY between them is not supported yet",
+            )),
+            _ => attached(aggregate, grouped, asked),
+        };
     }
-    let Some(mut input) = lower(&windowed.input, Asked { rank: true, time: !windowed.processing })?
-    else {
-        return Ok(None);
-    };
-    if let Some(cause) = input.updates() {
-        return Err(windowed.refused(&format!(
-            "is over rows that are updated and deleted, because of {cause}, which is not supported yet"
-        )));
-    }
+    let below = Asked { rank: true, time: !windowed.processing, ..asked };
+    let Some(mut input) = lower(&windowed.input, below)? else { return Ok(None) };
+    unchanging(windowed, &input)?;
     let schema = windowed.input.schema();
     if let Some(condition) = conjunction(between.below) {
         input = filtered(input, &condition, schema)?;
@@ -95,7 +141,11 @@ fn assigned(
 }
 
 /// The groups of rows that were made of windows.
-fn attached(aggregate: &Aggregate, grouped: &GroupedWindow<'_>) -> Result<Option<Rel>, SqlError> {
+fn attached(
+    aggregate: &Aggregate,
+    grouped: &GroupedWindow<'_>,
+    asked: Asked,
+) -> Result<Option<Rel>, SqlError> {
     if let Some(windowed) = grouped.origin.windowed().filter(|windowed| windowed.processing) {
         return Err(windowed.refused(
             "is of processing time: grouping what was made of such windows again is not supported yet",
@@ -116,7 +166,7 @@ fn attached(aggregate: &Aggregate, grouped: &GroupedWindow<'_>) -> Result<Option
     let calls = aggregate.aggr_expr.iter().zip(names);
     let calls = calls.map(|(call, field)| self::call(call, field.name(), &mut columns));
     let calls = calls.collect::<Result<Vec<_>, _>>()?;
-    let Some(input) = lower(&aggregate.input, Asked { rank: true, time: true })? else {
+    let Some(input) = lower(&aggregate.input, Asked { rank: true, time: true, ..asked })? else {
         return Ok(None);
     };
     if let Some(cause) = input.updates() {
@@ -196,6 +246,8 @@ struct Between {
     below: Vec<Expr>,
     /// Conditions of the groups, over the columns of the aggregate.
     above: Vec<Expr>,
+    /// Whether there are conditions of rows and their windows together.
+    mixed: bool,
 }
 
 impl Between {
@@ -225,7 +277,8 @@ impl Between {
             }
             plan = below;
         }
-        let mut made = Self { keys, calls, below: Vec::new(), above: Vec::new() };
+        let (below, above) = (Vec::new(), Vec::new());
+        let mut made = Self { keys, calls, below, above, mixed: false };
         for condition in conditions {
             made.condition(condition, aggregate, windowed)?;
         }
@@ -256,9 +309,8 @@ impl Between {
             self.keys.iter().any(|key| matches!(key, Expr::Column(key) if key == column))
         };
         if !condition.column_refs().into_iter().all(is_key) {
-            return Err(windowed.refused(
-                "with a condition of other columns than those of GROUP BY between them is not supported yet",
-            ));
+            self.mixed = true;
+            return Ok(());
         }
         let columns = aggregate.schema.columns().into_iter().zip(&self.keys);
         let columns: Vec<_> = columns.collect();

@@ -1,13 +1,10 @@
 //! What a call of an aggregate function keeps of the rows of a group.
 
-use millstream_data::{
-    row::{PageRow, RowWriter},
-    types::DataType,
-};
+use millstream_data::{order::Cells, row::RowWriter, types::DataType};
 
 use crate::{
     error::SqlError,
-    relation::{AggregateCall, AggregateFunction},
+    relation::{AggregateCall, AggregateFunction, Spread},
 };
 
 /// What a call keeps in the fixed part of a group's state: 16 bytes for a sum or a value, and eight that count
@@ -71,6 +68,8 @@ pub(super) struct Accumulator {
     result: Cell,
     /// By how many powers of ten the result of AVG has more digits behind the point than the argument.
     scale_up: u32,
+    /// The powers of ten that a decimal is in, as argument and as result.
+    scales: [i32; 2],
     /// Where its slot is in the fixed part of the state.
     slot: usize,
     /// If it keeps a text: the number of it.
@@ -87,7 +86,7 @@ impl Accumulator {
         number: usize,
         texts: &mut usize,
     ) -> Result<Self, SqlError> {
-        use AggregateFunction::{Avg, Max, Min, Sum};
+        use AggregateFunction::{Avg, First, Last, Max, Min, Spread, Sum};
         let unsupported =
             || SqlError::new(format!("`{}` of this type is not supported yet", call.name));
         let cell = match argument {
@@ -97,10 +96,11 @@ impl Accumulator {
             _ => Cell::Whole(8),
         };
         let result_cell = Cell::of(result).ok_or_else(unsupported)?;
-        if cell == Cell::Text && matches!(call.function, Sum | Avg) {
+        if cell == Cell::Text && matches!(call.function, Sum | Avg | Spread(_)) {
             return Err(unsupported());
         }
-        let text = (cell == Cell::Text && matches!(call.function, Min | Max)).then(|| {
+        let keeps = matches!(call.function, Min | Max | First | Last);
+        let text = (cell == Cell::Text && keeps).then(|| {
             *texts += 1;
             *texts - 1
         });
@@ -115,13 +115,19 @@ impl Accumulator {
             cell,
             result: result_cell,
             scale_up: scale(Some(result)).saturating_sub(scale(argument)),
+            scales: [scale(argument) as i32, scale(Some(result)) as i32],
             slot: 8 + number * SLOT,
             text,
         })
     }
 
+    /// Whether it keeps a text.
+    pub(super) fn has_text(&self) -> bool {
+        self.text.is_some()
+    }
+
     /// Whether a row counts: its filter is TRUE, and it has a value.
-    pub(super) fn counts(&self, row: &PageRow<'_>) -> bool {
+    pub(super) fn counts(&self, row: &impl Cells) -> bool {
         let is_true = |column: usize| !row.is_null(column) && row.fixed::<1>(column) != [0];
         self.filter.is_none_or(is_true) && self.argument.is_none_or(|column| !row.is_null(column))
     }
@@ -129,7 +135,7 @@ impl Accumulator {
     /// Adds the value of a row that [counts](Self::counts), or takes it back.
     pub(super) fn add(
         &self,
-        row: &PageRow<'_>,
+        row: &impl Cells,
         retract: bool,
         fixed: &mut [u8],
         texts: &mut [Vec<u8>],
@@ -147,7 +153,12 @@ impl Accumulator {
                     _ => Bits(kept.0.wrapping_add(value.0 * i128::from(sign))),
                 }
             }
-            (AggregateFunction::Min | AggregateFunction::Max, Some(column)) => match self.text {
+            (AggregateFunction::Spread(_), Some(column)) => {
+                Moments::of(kept).add(self.number(row, column), count, retract).bits()
+            }
+            // What is the result then is not known here.
+            (_, _) if retract => kept,
+            (_, Some(column)) => match self.text {
                 Some(text) => {
                     if let Some(text) = texts.get_mut(text) {
                         self.keep_text(row.variable(column), count == 0, text);
@@ -163,6 +174,15 @@ impl Accumulator {
         self.keep(fixed, kept, count.wrapping_add(sign));
     }
 
+    /// The value of a row as a number.
+    fn number(&self, row: &impl Cells, column: usize) -> f64 {
+        let value = self.value(row, column);
+        match self.cell {
+            Cell::Single | Cell::Double => value.double(),
+            _ => value.0 as f64 / 10f64.powi(self.scales[0]),
+        }
+    }
+
     fn replaces(&self, value: Bits, kept: Bits) -> bool {
         let order = match self.cell {
             Cell::Single | Cell::Double => value.double().total_cmp(&kept.double()),
@@ -170,18 +190,41 @@ impl Accumulator {
         };
         match self.function {
             AggregateFunction::Min => order.is_lt(),
-            _ => order.is_gt(),
+            AggregateFunction::Max => order.is_gt(),
+            function => function == AggregateFunction::Last,
         }
     }
 
     fn keep_text(&self, value: &[u8], is_first: bool, kept: &mut Vec<u8>) {
         let replaces = match self.function {
             AggregateFunction::Min => value < &kept[..],
-            _ => value > &kept[..],
+            AggregateFunction::Max => value > &kept[..],
+            function => function == AggregateFunction::Last,
         };
         if is_first || replaces {
             kept.clear();
             kept.extend_from_slice(value);
+        }
+    }
+
+    /// Appends what is kept of a row's value.
+    pub(super) fn put_value(&self, row: &impl Cells, out: &mut Vec<u8>) {
+        let Some(column) = self.argument else { return };
+        match self.text {
+            Some(_) => out.extend_from_slice(row.variable(column)),
+            None => out.extend_from_slice(&self.value(row, column).0.to_le_bytes()),
+        }
+    }
+
+    /// Keeps a value that was [put](Self::put_value) somewhere.
+    pub(super) fn set_value(&self, value: &[u8], fixed: &mut [u8], texts: &mut [Vec<u8>]) {
+        if let Some(text) = self.text.and_then(|text| texts.get_mut(text)) {
+            text.clear();
+            text.extend_from_slice(value);
+        } else {
+            let bits = value.first_chunk().map_or(0, |bits| i128::from_le_bytes(*bits));
+            let (_, count) = self.kept(fixed);
+            self.keep(fixed, Bits(bits), count);
         }
     }
 
@@ -191,7 +234,7 @@ impl Accumulator {
         (fixed, texts): (&mut [u8], &mut [Vec<u8>]),
         (other, other_texts): (&[u8], &[Vec<u8>]),
     ) {
-        use AggregateFunction::{Avg, Count, CountAll, Max, Min, Sum};
+        use AggregateFunction::{Avg, Count, CountAll, First, Last, Max, Min, Spread, Sum};
         let ((kept, count), (found, more)) = (self.kept(fixed), self.kept(other));
         if more == 0 {
             return;
@@ -202,7 +245,8 @@ impl Accumulator {
                 Cell::Single | Cell::Double => Bits::of_double(kept.double() + found.double()),
                 _ => Bits(kept.0.wrapping_add(found.0)),
             },
-            Min | Max => match self.text {
+            Spread(_) => Moments::of(kept).merge(count, (Moments::of(found), more)).bits(),
+            Min | Max | First | Last => match self.text {
                 Some(text) => {
                     if let (Some(kept), Some(found)) = (texts.get_mut(text), other_texts.get(text))
                     {
@@ -217,7 +261,7 @@ impl Accumulator {
         self.keep(fixed, kept, count.wrapping_add(more));
     }
 
-    fn value(&self, row: &PageRow<'_>, column: usize) -> Bits {
+    fn value(&self, row: &impl Cells, column: usize) -> Bits {
         match self.cell {
             Cell::Whole(1) => Bits(i8::from_le_bytes(row.fixed(column)).into()),
             Cell::Whole(2) => Bits(i16::from_le_bytes(row.fixed(column)).into()),
@@ -244,6 +288,27 @@ impl Accumulator {
         }
     }
 
+    fn finish_spread(
+        &self,
+        Spread { root, sample }: Spread,
+        moments: Moments,
+        count: i64,
+        out: &mut RowWriter<'_>,
+    ) {
+        let of = if sample { count - 1 } else { count };
+        if of <= 0 {
+            return out.leave_empty();
+        }
+        let variance = moments.squares / of as f64;
+        let value = if root { variance.powf(0.5) } else { variance };
+        let scaled = value * 10f64.powi(self.scales[1]);
+        match self.result {
+            Cell::Single | Cell::Double => self.write(Bits::of_double(value), out),
+            Cell::Decimal => self.write(Bits(scaled.round() as i128), out),
+            _ => self.write(Bits(value as i128), out),
+        }
+    }
+
     /// Writes the result.
     pub(super) fn finish(&self, fixed: &[u8], texts: &[Vec<u8>], out: &mut RowWriter<'_>) {
         use AggregateFunction::{Avg, Count, CountAll};
@@ -256,6 +321,9 @@ impl Accumulator {
         }
         if let Some(text) = self.text {
             return out.put_variable(texts.get(text).map_or(&[], Vec::as_slice));
+        }
+        if let AggregateFunction::Spread(spread) = self.function {
+            return self.finish_spread(spread, Moments::of(kept), count, out);
         }
         let is_double = matches!(self.cell, Cell::Single | Cell::Double);
         let value = match (self.function, is_double) {
@@ -271,6 +339,10 @@ impl Accumulator {
             (Avg, false) => Bits(i128::from(kept.0 as i64) / i128::from(count)),
             _ => kept,
         };
+        self.write(value, out);
+    }
+
+    fn write(&self, value: Bits, out: &mut RowWriter<'_>) {
         match self.result {
             Cell::Whole(1) => out.put_fixed((value.0 as i8).to_le_bytes()),
             Cell::Whole(2) => out.put_fixed((value.0 as i16).to_le_bytes()),
@@ -282,6 +354,51 @@ impl Accumulator {
             Cell::Decimal if value.0.unsigned_abs() >= 10u128.pow(38) => out.leave_empty(),
             Cell::Decimal => out.put_fixed(value.0.to_le_bytes()),
             Cell::Text => out.leave_empty(),
+        }
+    }
+}
+
+/// The mean of some values, and the sum of the squares of their distances from it (B. P. Welford, "Note on a method for
+/// calculating corrected sums of squares and products", 1962).
+#[derive(Clone, Copy, Debug)]
+struct Moments {
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn of(Bits(bits): Bits) -> Self {
+        let [mean, squares] = [bits, bits >> 64].map(|half| f64::from_bits(half as u64));
+        Self { mean, squares }
+    }
+
+    fn bits(self) -> Bits {
+        let [mean, squares] = [self.mean, self.squares].map(|half| u128::from(half.to_bits()));
+        Bits((squares << 64 | mean) as i128)
+    }
+
+    /// With a value more than so many, or one less.
+    fn add(self, value: f64, count: i64, retract: bool) -> Self {
+        let left = if retract { count - 1 } else { count + 1 };
+        if left <= 0 {
+            return Self { mean: 0.0, squares: 0.0 };
+        }
+        let distance = value - self.mean;
+        let sign = if retract { -1.0 } else { 1.0 };
+        let mean = self.mean + sign * distance / left as f64;
+        Self { mean, squares: self.squares + sign * distance * (value - mean) }
+    }
+
+    /// Those of both, of which there are so many.
+    fn merge(self, count: i64, (other, more): (Self, i64)) -> Self {
+        if count == 0 {
+            return other;
+        }
+        let (a, b) = (count as f64, more as f64);
+        let distance = other.mean - self.mean;
+        Self {
+            mean: self.mean + distance * b / (a + b),
+            squares: self.squares + other.squares + distance * distance * a * b / (a + b),
         }
     }
 }

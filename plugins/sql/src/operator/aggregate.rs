@@ -16,15 +16,16 @@ use super::{
     BATCH,
     accumulator::{Accumulator, SLOT},
     distinct::{Counts, Distinct},
-    is_retraction, never_came,
+    extremes::{Extreme, Extremes, Replaced},
+    in_place, is_retraction, never_came,
 };
 use crate::{
     error::SqlError,
     relation::{AggregateCall, AggregateFunction},
 };
 
-/// Bytes of a group that are changed in place, at most, beside its key.
-const IN_PLACE: usize = 512;
+/// The number of rows of a group without keys that was emitted in the end.
+const SAID: i64 = -1;
 
 /// What is computed of the rows of each group.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Aggregation {
     pub(super) accumulators: Arc<Vec<Accumulator>>,
     /// Columns of which different values are told apart, and the calls for which they are.
     pub(super) distinct: Vec<(usize, Vec<usize>)>,
+    /// Calls of MIN and MAX whose values may go again.
+    extremes: Vec<Extreme>,
     pub(super) texts: usize,
     /// The columns of results.
     pub(super) results: Schema,
@@ -48,6 +51,7 @@ impl Aggregation {
     ) -> Result<Self, SqlError> {
         let (mut accumulators, mut texts) = (Vec::new(), 0);
         let mut distinct: Vec<(usize, Vec<usize>)> = Vec::new();
+        let mut extremes = Vec::new();
         let results: Vec<_> = output.fields.iter().skip(keys).cloned().collect();
         for (number, (call, result)) in calls.iter().zip(&results).enumerate() {
             let argument = call.argument.and_then(|column| input.fields.get(column));
@@ -56,11 +60,14 @@ impl Aggregation {
             accumulators.push(made);
             let changes =
                 |function| matches!(function, AggregateFunction::Min | AggregateFunction::Max);
-            if input.row_kinds && changes(call.function) {
+            if input.row_kinds && !call.function.takes_back() && !call.function.is_extreme() {
                 return Err(SqlError::new(format!(
-                    "`{}` is MIN or MAX over rows that change, which is not supported yet",
-                    call.name
+                    "`{}` is {} of rows that change, which is not supported yet",
+                    call.name, call.function
                 )));
+            }
+            if input.row_kinds {
+                extremes.extend(Extreme::of(call, number, input)?);
             }
             if let (true, Some(column), false) =
                 (call.distinct, call.argument, changes(call.function))
@@ -76,13 +83,25 @@ impl Aggregation {
             keys: (0..keys).collect(),
             accumulators: Arc::new(accumulators),
             distinct,
+            extremes,
             texts,
             results: Schema::new(results),
         })
     }
 }
 
-/// Folds rows into their groups, and emits what that changes.
+/// What is emitted of groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Emits {
+    /// Each change, when it comes.
+    Changes,
+    /// What they are when the input has ended.
+    Last,
+    /// Then, too: as many rows as each has got, of its keys alone.
+    Rows,
+}
+
+/// Folds rows into their groups, and emits what that changes, or what they are in the end.
 ///
 /// A group is a count of rows, a slot for each call, and behind them the texts that are kept, each with its
 /// length.
@@ -96,6 +115,10 @@ pub(super) struct Aggregate {
     /// Whether groups are changed in place.
     in_place: bool,
     distinct: Vec<Distinct>,
+    extremes: Extremes,
+    emits: Emits,
+    /// The key group that is to be emitted next, once the input has ended.
+    next: u32,
     scratch: Scratch,
 }
 
@@ -122,16 +145,18 @@ struct Held {
 }
 
 impl Aggregate {
-    pub(super) fn open(plan: &Aggregation, states: &mut RowStates) -> Result<Self, TaskError> {
+    pub(super) fn open(
+        plan: &Aggregation,
+        emits: Emits,
+        states: &mut RowStates,
+    ) -> Result<Self, TaskError> {
         let keys = states.keys(&plan.input, &plan.keys, true);
         let fixed = 8 + plan.accumulators.len() * SLOT;
         let key_layout = RowLayout::new(keys.schema());
-        let in_place = plan.texts == 0
-            && fixed <= IN_PLACE
-            && key_layout.is_fixed()
-            && key_layout.fixed_bytes() <= 128;
+        let in_place = plan.texts == 0 && in_place(&key_layout, fixed);
         let groups = states.values("groups", &keys, in_place.then_some(fixed))?;
         let distinct = Distinct::open(plan, &keys, states)?;
+        let extremes = Extremes::open(&plan.extremes, &keys, states)?;
         let scratch = Scratch { empty: vec![0; fixed], ..Scratch::default() };
         Ok(Self {
             layout: Arc::new(RowLayout::new(&plan.input)),
@@ -142,6 +167,9 @@ impl Aggregate {
             groups,
             in_place,
             distinct,
+            extremes,
+            emits,
+            next: states.groups().start,
             scratch,
         })
     }
@@ -154,7 +182,7 @@ impl Aggregate {
         rows: &PageRows<'_>,
         states: &mut RowStates,
     ) -> Result<(), TaskError> {
-        let Self { plan, keys, distinct, scratch, .. } = self;
+        let Self { plan, keys, distinct, extremes, scratch, .. } = self;
         let counts = &mut scratch.counts;
         counts.clear();
         for number in keys.rows() {
@@ -162,6 +190,8 @@ impl Aggregate {
             counts.extend(plan.accumulators.iter().map(|call| call.counts(&row)));
         }
         let mut counts = Counts { calls: plan.accumulators.len(), counts };
+        let retracts = |row| is_retraction(page, row);
+        extremes.look(keys, (rows, retracts), states, (&plan.accumulators, &mut counts))?;
         distinct.iter_mut().try_for_each(|column| column.look(page, keys, states, &mut counts))
     }
 
@@ -182,6 +212,38 @@ impl Aggregate {
             }
         }
         Ok(())
+    }
+
+    /// Emits the groups of a key group, which are removed.
+    fn emit_last(
+        &mut self,
+        group: u32,
+        states: &mut RowStates,
+        out: &mut Changes,
+    ) -> Result<(), TaskError> {
+        let Self { plan, keys, results, groups, emits, scratch, .. } = self;
+        let mut said = Ok(());
+        states.drain(*groups, group, keys, |key, value| {
+            if said.is_ok() {
+                said = say(plan, results, (key, value), *emits, scratch, out);
+            }
+        })?;
+        said
+    }
+
+    /// Emits the one group that there is without keys, also if it is of no rows. It stays, so that it is not
+    /// emitted again when the job goes on from here.
+    fn emit_whole(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<(), TaskError> {
+        let Self { plan, keys, results, groups, emits, scratch, .. } = self;
+        keys.take_whole();
+        let mut group = Vec::new();
+        if !states.read(*groups, keys, 0, &mut group)? {
+            group = empty(plan, 0);
+        }
+        if group.first_chunk() != Some(&SAID.to_le_bytes()) {
+            say(plan, results, (keys.row(0), &group), *emits, scratch, out)?;
+        }
+        states.put(*groups, keys, 0, &empty(plan, SAID))
     }
 
     /// Writes them.
@@ -210,7 +272,8 @@ struct Emission<'a> {
     accumulators: &'a [Accumulator],
     before: &'a mut Vec<u8>,
     after: &'a mut Vec<u8>,
-    out: &'a mut Changes,
+    /// Where each change goes, if somebody wants it.
+    out: Option<&'a mut Changes>,
 }
 
 /// What a row does to its group.
@@ -219,6 +282,7 @@ struct Taken<'a> {
     retract: bool,
     /// For each call, whether the row counts.
     counts: &'a [bool],
+    replaced: Replaced<'a>,
     key: &'a [u8],
 }
 
@@ -239,26 +303,30 @@ impl Emission<'_> {
             return Err(never_came("aggregation"));
         }
         *rows = after.to_le_bytes();
-        if before > 0 {
+        if before > 0 && self.out.is_some() {
             self.before.clear();
             finish(self.results, self.accumulators, (fixed, texts), self.before);
         }
-        for (call, counts) in self.accumulators.iter().zip(taken.counts) {
+        for (number, (call, counts)) in self.accumulators.iter().zip(taken.counts).enumerate() {
             if *counts {
                 call.add(&taken.row, taken.retract, fixed, texts);
+                if let Some(value) = taken.replaced.call(number) {
+                    call.set_value(value, fixed, texts);
+                }
             }
         }
+        if after == 0 {
+            // A row that follows at once begins the group anew: sums of floats may not be quite zero.
+            fixed.fill(0);
+        }
+        let Some(out) = self.out.as_deref_mut() else { return Ok(after == 0) };
         if after > 0 {
             self.after.clear();
             finish(self.results, self.accumulators, (fixed, texts), self.after);
-        } else {
-            // A row that follows at once begins the group anew: sums of floats may not be quite zero.
-            fixed.fill(0);
         }
         if before > 0 && after > 0 && self.before == self.after {
             return Ok(false);
         }
-        let out = &mut *self.out;
         let key = out.keep(taken.key);
         if before > 0 {
             let kind = if after > 0 { RowKind::UpdateBefore } else { RowKind::Delete };
@@ -305,7 +373,7 @@ impl RowFunction for Aggregate {
         if !self.in_place {
             self.hold(states)?;
         }
-        let Self { plan, keys, results, groups, in_place, scratch, .. } = self;
+        let Self { plan, keys, results, groups, in_place, extremes, emits, scratch, .. } = self;
         let Scratch { empty, group, before, after, counts, gone, equal, held } = scratch;
         let accumulators = &plan.accumulators[..];
         let calls = accumulators.len();
@@ -313,8 +381,10 @@ impl RowFunction for Aggregate {
             let row = keys.rows().get(index).map_or(0, |row| *row as usize);
             let counts = counts.get(index * calls..(index + 1) * calls).unwrap_or(&[]);
             let retract = is_retraction(page, row);
-            Taken { row: rows.at(row), retract, counts, key: keys.row(index) }
+            let replaced = extremes.of_row(index, calls);
+            Taken { row: rows.at(row), retract, counts, replaced, key: keys.row(index) }
         };
+        let out = (*emits == Emits::Changes).then_some(out);
         let mut emission = Emission { results, accumulators, before, after, out };
         if !*in_place {
             for (index, group) in equal.of().iter().enumerate() {
@@ -345,6 +415,58 @@ impl RowFunction for Aggregate {
         }
         Ok(end)
     }
+
+    fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
+        if self.emits == Emits::Changes || !states.is_over() {
+            return Ok(true);
+        }
+        if self.plan.keys.is_empty() {
+            return if states.has_whole() {
+                self.emit_whole(states, out).map(|()| true)
+            } else {
+                Ok(true)
+            };
+        }
+        while self.next < states.groups().end {
+            self.emit_last(self.next, states, out)?;
+            self.next += 1;
+            if out.is_large() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Emits a group.
+fn say(
+    plan: &Aggregation,
+    results: &RowLayout,
+    (key, value): (&[u8], &[u8]),
+    emits: Emits,
+    scratch: &mut Scratch,
+    out: &mut Changes,
+) -> Result<(), TaskError> {
+    let Scratch { empty, group, after, .. } = scratch;
+    group.clear();
+    group.extend_from_slice(value);
+    let mut texts = vec![Vec::new(); plan.texts];
+    unpack(group, empty.len(), &mut texts)?;
+    after.clear();
+    finish(results, &plan.accumulators, (group, &texts), after);
+    let (key, result) = (out.keep(key), out.keep(after));
+    let rows = group.first_chunk().map_or(0, |rows| i64::from_le_bytes(*rows));
+    let copies = if emits == Emits::Rows { rows } else { 1 };
+    (0..copies).for_each(|_| out.emit(RowKind::Insert, key, result));
+    Ok(())
+}
+
+/// A group of so many rows, of which nothing is known.
+fn empty(plan: &Aggregation, rows: i64) -> Vec<u8> {
+    let mut group = rows.to_le_bytes().to_vec();
+    group.resize(8 + plan.accumulators.len() * SLOT, 0);
+    pack(&vec![Vec::new(); plan.texts], &mut group);
+    group
 }
 
 /// Puts the texts behind the fixed part of a group.

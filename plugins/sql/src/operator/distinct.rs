@@ -36,7 +36,7 @@ pub(super) struct Counts<'a> {
 }
 
 impl Counts<'_> {
-    fn of(&mut self, row: usize) -> &mut [bool] {
+    pub(super) fn of(&mut self, row: usize) -> &mut [bool] {
         self.counts.get_mut(row * self.calls..(row + 1) * self.calls).unwrap_or(&mut [])
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AggregateCall, JoinKind, Rel, WindowSpec, WindowTime, show::Columns};
+use super::{AggregateCall, Edge, JoinKind, Rel, WindowSpec, WindowTime, show::Columns};
 
 /// The kinds of rows that may come, beside new ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,11 +36,19 @@ impl Rel {
             modes.fold(ChangelogMode::default(), ChangelogMode::or)
         };
         match self {
-            Self::Scan { .. } | Self::Values { .. } | Self::Windows { .. } => {
-                ChangelogMode::default()
-            }
+            Self::Scan { .. }
+            | Self::Values { .. }
+            | Self::Windows { .. }
+            | Self::Earliest { .. }
+            | Self::Over { .. }
+            | Self::Final { .. }
+            | Self::Timed(_) => ChangelogMode::default(),
             Self::Steps { .. } | Self::Union(_) | Self::Join { kind: JoinKind::Inner, .. } => {
                 inputs()
+            }
+            // Rows come and go, one by one.
+            Self::SetOperation { .. } => {
+                ChangelogMode { updates: false, deletes: self.updates().is_some() }
             }
             // A row without a match goes when there is one.
             Self::Join { .. } => {
@@ -53,8 +61,10 @@ impl Rel {
             }
             // Without ranks one row leaves when another comes; a rank only gets another row.
             Self::TopN { rank, limit, .. } => {
-                let updates = *rank || *limit == 1;
-                ChangelogMode { updates, deletes: !updates }
+                let updates = (*rank || *limit == 1) && self.updates().is_some();
+                let changes = inputs() != ChangelogMode::default();
+                let deletes = changes || (!updates && self.updates().is_some());
+                ChangelogMode { updates, deletes }
             }
         }
     }
@@ -77,6 +87,13 @@ impl Rel {
                         let name = columns.name(argument);
                         kept.push(format!("values of {name} by [{}]", columns.list(&by)));
                     }
+                }
+                if input.updates().is_some() {
+                    let ordered = calls.iter().filter_map(AggregateCall::ordered_argument);
+                    kept.extend(ordered.map(|argument| {
+                        let name = columns.name(argument);
+                        format!("values of {name} in order by [{}]", columns.list(&by))
+                    }));
                 }
                 kept.join(", ")
             }
@@ -102,11 +119,46 @@ impl Rel {
                 };
                 format!("left rows by [{a}], {right} by [{b}]")
             }
-            Self::TopN { input, partition, limit, .. } => {
+            Self::Timed(timed) => return timed.state(),
+            Self::SetOperation { .. } => {
+                format!("counts of both sides by [{}]", Columns(self.schema()).all())
+            }
+            Self::TopN { input, partition, limit, order, .. } => {
                 let rows = if *limit == 1 { "row" } else { "rows" };
                 let by = Columns(input.schema()).list(partition);
+                if input.updates().is_some() {
+                    return Some(format!("all rows by [{by}]"));
+                }
+                if order.is_empty() {
+                    return Some(format!("how many rows came by [{by}]"));
+                }
                 format!("the first {limit} {rows} by [{by}]")
             }
+            Self::Earliest { input, partition, .. } => {
+                let by = Columns(input.schema()).list(partition);
+                format!("rows by [{by}], until the watermark passes them, and which have been said")
+            }
+            Self::Over { input, partition, time, frame, .. } => {
+                let by = Columns(input.schema()).list(partition);
+                match (time, frame.start) {
+                    (None, _) => format!("rows by [{by}], until the input has ended"),
+                    (Some(_), Edge::Start) => {
+                        format!("rows by [{by}], until the watermark passes them, and accumulators")
+                    }
+                    (Some(_), _) => {
+                        format!(
+                            "rows by [{by}], until the watermark passes them, and those around the last"
+                        )
+                    }
+                }
+            }
+            // These emit what they keep.
+            Self::Final { input }
+                if matches!(**input, Self::Aggregate { .. } | Self::TopN { .. }) =>
+            {
+                return None;
+            }
+            Self::Final { .. } => "rows, until the input has ended".to_owned(),
         })
     }
 }
@@ -115,5 +167,11 @@ impl AggregateCall {
     /// The column whose values count once.
     fn distinct_argument(&self) -> Option<usize> {
         self.argument.filter(|_| self.distinct)
+    }
+
+    /// The column of which the least or the greatest is asked for.
+    fn ordered_argument(&self) -> Option<usize> {
+        let is_one = self.function.is_extreme();
+        self.argument.filter(|_| is_one)
     }
 }

@@ -100,6 +100,8 @@ impl Rel {
                     Some(condition) => write!(f, " on {}", Sql(&**condition)),
                 }
             }
+            Self::Timed(timed) => timed.head(f),
+            Self::SetOperation { operation, .. } => write!(f, "{operation}"),
             Self::TopN { input, partition, order, limit, rank, latest } => {
                 let columns = Columns(input.schema());
                 let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
@@ -108,6 +110,19 @@ impl Rel {
                 write!(f, "{}", if *rank { " with rank" } else { "" })?;
                 write!(f, "{}", if *latest { ", the latest of equals" } else { "" })
             }
+            Self::Earliest { input, partition, time } => {
+                let columns = Columns(input.schema());
+                write!(f, "Earliest by [{}] of {}", columns.list(partition), columns.name(*time))
+            }
+            Self::Over { input, partition, order, time, frame, calls } => {
+                let columns = Columns(input.schema());
+                let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
+                let calls: Vec<String> = calls.iter().map(|call| columns.call(call)).collect();
+                write!(f, "Over by [{}] order [{}]", columns.list(partition), order.join(", "))?;
+                write!(f, " {frame} [{}]", calls.join(", "))?;
+                write!(f, "{}", if time.is_some() { " by watermark" } else { " at the end" })
+            }
+            Self::Final { .. } => write!(f, "Final"),
         }
     }
 }
@@ -125,7 +140,7 @@ impl Columns {
         names.join(", ")
     }
 
-    fn all(&self) -> String {
+    pub(super) fn all(&self) -> String {
         let names: Vec<&str> = self.0.fields.iter().map(|field| field.name.as_str()).collect();
         names.join(", ")
     }
@@ -144,7 +159,7 @@ impl Columns {
         format!("{}({distinct}{argument}){filter} AS {}", call.function, call.name)
     }
 
-    fn order(&self, key: &OrderKey) -> String {
+    pub(super) fn order(&self, key: &OrderKey) -> String {
         let direction = if key.descending { " DESC" } else { "" };
         // Without a word NULLs are the least.
         let nulls = match (key.descending, key.nulls_first) {
@@ -171,13 +186,7 @@ impl fmt::Display for JoinKind {
 
 impl fmt::Display for AggregateFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CountAll | Self::Count => "COUNT",
-            Self::Sum => "SUM",
-            Self::Min => "MIN",
-            Self::Max => "MAX",
-            Self::Avg => "AVG",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -202,7 +211,7 @@ impl fmt::Display for StepShown<'_> {
 }
 
 /// An expression with names in place of positions.
-struct Sql<'a>(&'a dyn PhysicalExpr);
+pub(super) struct Sql<'a>(pub(super) &'a dyn PhysicalExpr);
 
 impl fmt::Display for Sql<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,7 +19,7 @@ fn relation(query: &str) -> Rel {
                 let columns = bound.columns.iter();
                 let fields: Vec<(&str, &Type)> =
                     columns.map(|column| (column.name.as_str(), &column.data_type)).collect();
-                made = Some(lower::relation(&bound, &fields).unwrap());
+                made = Some(lower::relation(&bound, &fields, lower::Mode::Streaming).unwrap());
             }
             other => panic!("{other:?}"),
         }
@@ -167,9 +167,9 @@ fn changelogs_begin_where_rows_are_updated() {
         ("SELECT a.id FROM a LEFT JOIN b ON a.id = b.id", Some("LEFT JOIN")),
         ("SELECT id FROM a WHERE id IN (SELECT id FROM b)", None),
         ("SELECT id FROM a WHERE id NOT IN (SELECT id FROM b)", Some("NOT EXISTS or NOT IN")),
-        (top, Some("ROW_NUMBER")),
-        (&joined, Some("ROW_NUMBER")),
-        (&united, Some("ROW_NUMBER")),
+        (top, Some("ROW_NUMBER or LIMIT")),
+        (&joined, Some("ROW_NUMBER or LIMIT")),
+        (&united, Some("ROW_NUMBER or LIMIT")),
     ] {
         let found = relation(query);
         assert_eq!(found.updates(), cause, "{query}");

@@ -4,10 +4,16 @@ use std::collections::BTreeMap;
 
 use millstream_dataflow::Environment;
 
-use crate::error::{SqlError, suggestion};
+use crate::{
+    error::{SqlError, suggestion},
+    lower::Mode,
+    parse::{Statement, StatementKind},
+};
 
 /// What concerns Flink's own client only: it means nothing here.
 const CLIENT: &str = "sql-client.";
+/// Whether rows are said as they come, or when the input has ended.
+const MODE: &str = "execution.runtime-mode";
 const PARALLELISM: &str = "parallelism.default";
 const NAME: &str = "pipeline.name";
 /// How long state is kept that nobody uses.
@@ -18,7 +24,7 @@ type Check = fn(&str) -> Result<(), String>;
 
 /// The keys that can be set.
 const KEYS: &[(&str, Check)] = &[
-    ("execution.runtime-mode", mode),
+    (MODE, |value| mode(value).map(drop)),
     (PARALLELISM, |subtasks| parallelism(subtasks).map(drop)),
     (NAME, |name| match name.is_empty() {
         true => Err("takes a name that is not empty".into()),
@@ -47,6 +53,29 @@ const OPTIONS: &[(&str, &str)] = &[
 pub(super) struct Settings(BTreeMap<String, String>);
 
 impl Settings {
+    /// What is set when all of these statements have run; what is wrong with them is found then.
+    pub(super) fn of(statements: &[Statement]) -> Self {
+        let mut settings = Self::default();
+        for statement in statements {
+            match &statement.kind {
+                StatementKind::Set(key, value) => {
+                    settings.0.insert(key.clone(), value.clone());
+                }
+                StatementKind::Reset(None) => settings.0.clear(),
+                StatementKind::Reset(Some(key)) => {
+                    settings.0.remove(key);
+                }
+                _ => {}
+            }
+        }
+        settings
+    }
+
+    /// When rows are said.
+    pub(super) fn mode(&self) -> Mode {
+        self.0.get(MODE).and_then(|value| mode(value).ok()).unwrap_or(Mode::Streaming)
+    }
+
     /// Takes a setting.
     ///
     /// # Errors
@@ -95,14 +124,11 @@ impl Settings {
     }
 }
 
-fn mode(value: &str) -> Result<(), String> {
-    match value.eq_ignore_ascii_case("streaming") {
-        true => Ok(()),
-        false => {
-            Err("takes 'streaming' only: there is no batch mode yet, and a query of tables that \
-                      end ends with them"
-                .into())
-        }
+fn mode(value: &str) -> Result<Mode, String> {
+    match value.to_lowercase().as_str() {
+        "streaming" => Ok(Mode::Streaming),
+        "batch" => Ok(Mode::Batch),
+        _ => Err("takes 'streaming' or 'batch'".into()),
     }
 }
 

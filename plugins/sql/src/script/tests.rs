@@ -277,9 +277,8 @@ fn settings_are_shown_reset_and_applied() {
 fn what_cannot_be_set_is_named() {
     for (statement, expected) in [
         (
-            "SET 'execution.runtime-mode' = 'batch'",
-            "the setting 'execution.runtime-mode' takes 'streaming' only: there is no batch mode yet, and a query \
-             of tables that end ends with them; it was given 'batch' (line 4, column 1)",
+            "SET 'execution.runtime-mode' = 'automatic'",
+            "the setting 'execution.runtime-mode' takes 'streaming' or 'batch'; it was given 'automatic' (line 4, column 1)",
         ),
         (
             "SET 'parallelism.default' = '0'",

@@ -8,6 +8,7 @@ use crate::{
     state::{HASH, KeyBuffer, damaged, hash_of},
 };
 use millstream_data::{
+    hash::SEED,
     page::ValidPage,
     row::{PageRows, RowLayout},
     types::{Field, Schema},
@@ -76,6 +77,15 @@ impl RowKeys {
             numbers.push(row as u32);
         }
         Ok(end)
+    }
+
+    /// Takes the key without columns, that of all rows of an input without keys.
+    pub fn take_whole(&mut self) {
+        let Self { layout, keys, rows, .. } = self;
+        keys.clear();
+        rows.clear();
+        keys.push_with(SEED, |bytes| layout.write(bytes, |_| {}));
+        rows.push(0);
     }
 
     /// Finds which keys are equal.

@@ -1,18 +1,20 @@
 //! The states of a function.
 
 use alloc::{vec, vec::Vec};
+use core::ops::Range;
 
-use millstream_data::{row::RowLayout, types::Schema};
+use millstream_data::{hash::SEED, row::RowLayout, types::Schema};
 use millstream_state::{
     Backend, Column, IN_PLACE_MAX, Kind, StateId, StateSpec,
     description::Part,
     list::{elements, frame},
+    time::WATERMARK_MAX,
 };
 
 use super::{EntryKeys, RowKeys};
 use crate::{
     chain::{OpenInfo, TaskError},
-    state::{Contents, KeyedState},
+    state::{Contents, HASH, KeyedState},
 };
 
 /// The keyed states of a function.
@@ -31,7 +33,7 @@ pub struct Lists(StateId, Option<usize>);
 
 /// A state: a map for each key.
 #[derive(Clone, Copy, Debug)]
-pub struct Maps(StateId);
+pub struct Maps(pub(super) StateId);
 
 /// A state: entries for each key, each with a name and a value. Other than those of [`Maps`] they are found and
 /// changed many at a time, and have no order; name and key are in memory with each value, so that both should
@@ -124,7 +126,7 @@ impl RowStates {
         Ok((Entries(id), EntryKeys::new(keys, name_width)))
     }
 
-    fn add(
+    pub(super) fn add(
         &mut self,
         name: &str,
         (kind, value): (Kind, Option<usize>),
@@ -193,6 +195,42 @@ impl RowStates {
     ) -> Result<(), TaskError> {
         let key = keys.keys().at(index);
         self.state.change(|store, _| store.remove(values.0, &key.batch()))
+    }
+
+    /// The key groups of the subtask.
+    pub fn groups(&self) -> Range<u32> {
+        self.state.groups()
+    }
+
+    /// Whether the key without columns, that of all rows of an input without keys, is one of the subtask's.
+    pub fn has_whole(&self) -> bool {
+        self.groups().contains(&self.state.group_of(SEED))
+    }
+
+    /// Whether the input has ended.
+    pub fn is_over(&self) -> bool {
+        self.state.watermark == WATERMARK_MAX
+    }
+
+    /// Removes the values of all keys of a key group, and calls `each` with the row of each key and its value.
+    /// `keys` has the keys afterwards.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub fn drain(
+        &mut self,
+        values: Values,
+        group: u32,
+        keys: &mut RowKeys,
+        mut each: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), TaskError> {
+        keys.clear();
+        self.state.scan_values(values.0, group, |key, value| {
+            keys.push(key, 0);
+            each(key.get(HASH..).unwrap_or(&[]), value);
+        })?;
+        let keys = keys.keys();
+        self.state.change(|store, done| store.remove(values.0, &keys.skip(done)))
     }
 
     /// Appends a row to the list of each key: they end in `bytes` where `ends` says.
@@ -298,6 +336,7 @@ impl RowStates {
             None => store.remove_entries(maps.0, &key.batch(), map_key),
         })
     }
+
     /// Calls `each` for each key and name, in order, with its number and its value, `initial` if there was none,
     /// to be changed in place.
     ///

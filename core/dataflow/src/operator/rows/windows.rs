@@ -101,7 +101,7 @@ pub(super) fn event_time(rows: &PageRows<'_>, row: usize, column: usize) -> Resu
 
 impl RowWindow {
     /// Calls `each` with the windows of a row; `now` is the processing time.
-    fn each(
+    pub(super) fn each(
         &self,
         rows: &PageRows<'_>,
         row: usize,

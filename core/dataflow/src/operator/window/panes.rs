@@ -215,7 +215,7 @@ impl Sweep {
     ) -> Result<bool, TaskError> {
         let namespace = namespace(self.end);
         loop {
-            if !self.fill(panes, state, batch.as_mut(), &namespace)? {
+            if !self.fill(panes, state, batch.as_mut())? {
                 return Ok(true);
             }
             let keys = (*batch).as_ref().keys().within(Column::Same(&namespace));
@@ -227,28 +227,43 @@ impl Sweep {
                 }
                 Ok(go_on)
             })?;
-            if remove {
-                let gone = Keys { hashes: &keys.hashes[..visited], ..keys };
-                state.change(|store, done| store.remove(panes.values, &gone.skip(done)))?;
-            }
-            self.advance(panes.key, visited);
-            if self.at == self.members.len() {
-                self.leave(panes, state, remove, &namespace)?;
-            }
+            self.pass(panes, state, batch.as_mut(), visited, remove)?;
             if !go_on {
                 return Ok(false);
             }
         }
     }
 
-    /// Puts the next keys into `batch`; `false` if there are none.
-    fn fill(
+    /// Goes past the first keys of a batch, whose values are removed if `remove` says so.
+    pub(in crate::operator) fn pass(
         &mut self,
         panes: &Panes,
         state: &mut KeyedState,
         batch: &mut KeyBuffer,
-        namespace: &[u8; TIME],
+        visited: usize,
+        remove: bool,
+    ) -> Result<(), TaskError> {
+        let namespace = namespace(self.end);
+        if remove {
+            batch.truncate(visited);
+            let gone = batch.keys().within(Column::Same(&namespace));
+            state.change(|store, done| store.remove(panes.values, &gone.skip(done)))?;
+        }
+        self.advance(panes.key, visited);
+        match self.at == self.members.len() {
+            true => self.leave(panes, state, remove, &namespace),
+            false => Ok(()),
+        }
+    }
+
+    /// Puts the next keys into `batch`; `false` if there are none.
+    pub(in crate::operator) fn fill(
+        &mut self,
+        panes: &Panes,
+        state: &mut KeyedState,
+        batch: &mut KeyBuffer,
     ) -> Result<bool, TaskError> {
+        let namespace = &namespace(self.end);
         while self.group.is_none() {
             let Some(group) = self.groups.next() else { return Ok(false) };
             let key = state.group_key(group);

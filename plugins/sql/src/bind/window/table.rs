@@ -74,6 +74,7 @@ impl Binder<'_> {
             name: name.to_owned(),
             cells: Cells::One(column),
             data_type: Type::required(Kind::Timestamp(3)),
+            qualified: false,
         });
         relation.columns.extend(bounds);
         relation.columns.iter_mut().for_each(|column| column.table = None);

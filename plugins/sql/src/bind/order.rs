@@ -1,0 +1,244 @@
+//! ORDER BY, LIMIT, OFFSET and FETCH: the first rows of all.
+
+use std::sync::Arc;
+
+use datafusion_expr::{Extension, LogicalPlan, col, lit};
+use sqlparser::{
+    ast::{self, LimitClause, OrderByExpr, OrderByKind, Query, Value},
+    tokenizer::Span,
+};
+
+use super::{
+    Relation,
+    aggregate::Order,
+    expression::Scope,
+    planning,
+    rank::RowNumber,
+    select::{Item, project, unsupported},
+};
+use crate::{
+    error::{Place, SqlError},
+    relation::RANK,
+};
+
+/// What a query says of the order of its rows, and how many it wants.
+pub(super) struct Sorting<'a> {
+    pub(super) keys: &'a [OrderByExpr],
+    /// How many rows, behind so many.
+    limit: Option<(i64, i64)>,
+    span: Span,
+}
+
+/// A key of ORDER BY: a column of SELECT, or one behind these that is only there for it.
+#[derive(Clone, Copy)]
+pub(super) struct SortKey {
+    column: usize,
+    descending: bool,
+    nulls_first: bool,
+}
+
+impl<'a> Sorting<'a> {
+    /// That of a query.
+    ///
+    /// # Errors
+    /// If it is about something else than the first rows.
+    pub(super) fn of(query: &'a Query) -> Result<Self, SqlError> {
+        let keys: &[OrderByExpr] = match &query.order_by {
+            None => &[],
+            Some(order) => match &order.kind {
+                OrderByKind::Expressions(keys) if order.interpolate.is_none() => keys,
+                _ => return Err(unsupported(order, "this kind of ORDER BY")),
+            },
+        };
+        let (mut rows, mut offset) = (None, None);
+        match &query.limit_clause {
+            None => {}
+            Some(LimitClause::LimitOffset { limit, offset: behind, limit_by })
+                if limit_by.is_empty() =>
+            {
+                rows = limit.as_ref().map(|limit| count(limit, "LIMIT")).transpose()?;
+                let behind = behind.as_ref();
+                offset = behind.map(|behind| count(&behind.value, "OFFSET")).transpose()?;
+            }
+            Some(_) => return Err(unsupported(query, "LIMIT of this kind")),
+        }
+        if let Some(fetch) = &query.fetch {
+            if fetch.with_ties || fetch.percent || rows.is_some() {
+                return Err(unsupported(query, "FETCH of this kind"));
+            }
+            let missing = || SqlError::at(query, "FETCH needs a number: FETCH FIRST 10 ROWS ONLY");
+            rows = Some(count(fetch.quantity.as_ref().ok_or_else(missing)?, "FETCH")?);
+        }
+        let limit = match (rows, offset) {
+            (Some(rows), offset) => Some((rows, offset.unwrap_or(0))),
+            (None, None) => None,
+            (None, Some(_)) => {
+                let message = "OFFSET without LIMIT or FETCH is not supported: all rows but the first ones \
+                               would be kept, with their order";
+                return Err(SqlError::at(query, message));
+            }
+        };
+        let span = query.order_by.as_ref().map_or_else(|| query.place(), Place::place);
+        Ok(Self { keys, limit, span })
+    }
+
+    /// Refuses an order of all rows, which never end.
+    ///
+    /// # Errors
+    /// If there is one.
+    pub(super) fn check(&self) -> Result<(), SqlError> {
+        match (self.keys, self.limit) {
+            ([_, ..], None) => Err(SqlError::spanned(
+                self.span,
+                "ORDER BY without LIMIT is not supported: rows go on coming, so that none is known to be the \
+                 next; add LIMIT to keep the first ones, or leave ORDER BY out",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The first rows of a relation in the order of these columns, of which so many are asked for. An order of
+    /// all rows says nothing about which there are.
+    pub(super) fn first(
+        &self,
+        mut rows: Relation,
+        keys: &[SortKey],
+        width: usize,
+    ) -> Result<Relation, SqlError> {
+        if let Some((limit, offset)) = self.limit {
+            let order = keys.iter().map(|key| {
+                let SortKey { column, descending, nulls_first } = *key;
+                let column = rows.columns.get(column);
+                let column = column.ok_or_else(|| SqlError::new("ORDER BY of no column"))?;
+                let expr = column.bound(&self.span)?.expr;
+                Ok(Order { expr, descending, nulls_first })
+            });
+            let order = order.collect::<Result<Vec<_>, SqlError>>()?;
+            let node = RowNumber::new(rows.plan, Vec::new(), order, false, self.span);
+            let node = Arc::new(node.map_err(|error| planning(&error))?);
+            rows.plan = Arc::new(LogicalPlan::Extension(Extension { node }));
+            rows = rows.filtered(col(RANK).lt_eq(lit(limit.saturating_add(offset))))?;
+            if offset > 0 {
+                rows = rows.filtered(col(RANK).gt(lit(offset)))?;
+            }
+        }
+        if self.limit.is_some() || rows.columns.len() > width {
+            let columns = rows.columns.iter().take(width);
+            let items = columns.map(|column| Ok((column.name.clone(), column.bound(&self.span)?)));
+            return project(&rows, items.collect::<Result<_, SqlError>>()?);
+        }
+        Ok(rows)
+    }
+
+    /// The keys as columns of a relation, which are behind its own if they are computed.
+    pub(super) fn over(&self, rows: Relation) -> Result<(Relation, Vec<SortKey>), SqlError> {
+        if self.keys.is_empty() {
+            return Ok((rows, Vec::new()));
+        }
+        let own = rows.columns.iter().map(|column| {
+            let (name, place) = (column.name.clone(), self.span);
+            Ok(Item { name, bound: column.bound(&place)?, place })
+        });
+        let mut items = own.collect::<Result<Vec<_>, SqlError>>()?;
+        let scope = Scope { relation: &rows, calls: None, around: None };
+        let keys = scope.sort_keys(self.keys, &mut items, false)?;
+        let items = items.into_iter().map(|item| (item.name, item.bound)).collect();
+        Ok((project(&rows, items)?, keys))
+    }
+}
+
+/// A number of rows.
+fn count(value: &ast::Expr, clause: &str) -> Result<i64, SqlError> {
+    whole(value).ok_or_else(|| SqlError::at(value, format!("{clause} takes a whole number")))
+}
+
+/// The whole number that a literal is, without a sign.
+fn whole(value: &ast::Expr) -> Option<i64> {
+    match value {
+        ast::Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => digits.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl Scope<'_> {
+    /// The keys of ORDER BY as items of SELECT, to which those are added that are not among them. A name or
+    /// number of an item counts before a column of FROM.
+    pub(super) fn sort_keys(
+        &self,
+        keys: &[OrderByExpr],
+        items: &mut Vec<Item>,
+        distinct: bool,
+    ) -> Result<Vec<SortKey>, SqlError> {
+        let selected = items.len();
+        let mut key = |key: &OrderByExpr| {
+            if key.with_fill.is_some() {
+                return Err(unsupported(&key.expr, "WITH FILL"));
+            }
+            let named = match (&key.expr, whole(&key.expr)) {
+                (ast::Expr::Identifier(name), _) => {
+                    items.iter().take(selected).position(|item| item.name == name.value)
+                }
+                (_, Some(number)) => {
+                    let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+                    let at = at.filter(|at| *at < selected);
+                    Some(at.ok_or_else(|| {
+                        let message =
+                            format!("ORDER BY {number}: the query has {selected} columns");
+                        SqlError::at(&key.expr, message)
+                    })?)
+                }
+                _ => None,
+            };
+            let column = match named {
+                Some(column) => column,
+                None => {
+                    let bound = self.bind(&key.expr)?;
+                    let same = items.iter().position(|item| item.bound.expr == bound.expr);
+                    if same.is_none() && distinct {
+                        let message =
+                            "rows that are DISTINCT are ordered by what they have: select it, too";
+                        return Err(SqlError::at(&key.expr, message));
+                    }
+                    same.unwrap_or_else(|| {
+                        let name = format!("$order{}", items.len());
+                        items.push(Item { name, bound, place: key.expr.place() });
+                        items.len() - 1
+                    })
+                }
+            };
+            let descending = key.options.asc == Some(false);
+            // NULLs are the least, as in Flink.
+            let nulls_first = key.options.nulls_first.unwrap_or(!descending);
+            Ok(SortKey { column, descending, nulls_first })
+        };
+        keys.iter().map(&mut key).collect()
+    }
+}
+
+/// Refuses a statement whose rows would all be in order.
+///
+/// # Errors
+/// If the query has ORDER BY without LIMIT.
+pub(crate) fn check_order(query: &Query) -> Result<(), SqlError> {
+    Sorting::of(query)?.check()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_rows_are_whole() {
+        let number = |digits: &str| {
+            ast::Expr::Value(Value::Number(digits.into(), false).with_span(Span::empty()))
+        };
+        assert_eq!(whole(&number("10")), Some(10));
+        for wrong in ["1.5", "99999999999999999999"] {
+            assert_eq!(whole(&number(wrong)), None);
+            assert!(count(&number(wrong), "LIMIT").is_err());
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! OVER.
+
+use datafusion_expr::Expr;
+use millstream_data::types::DataType;
+use sqlparser::tokenizer::Span;
+
+use super::{Asked, Mode, column, lower};
+use crate::{
+    bind::{Order, Over},
+    error::SqlError,
+    relation::{AggregateCall, Edge, Frame, OrderKey, Rel},
+};
+
+/// The rows with what is computed of those around each.
+pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
+    let streaming = asked.mode == Mode::Streaming;
+    if streaming {
+        refuse(over)?;
+    }
+    let Some(input) = lower(&over.input, Asked { time: true, ..asked.all() })? else {
+        return Ok(None);
+    };
+    if let Some(cause) = input.updates() {
+        return Err(SqlError::spanned(
+            over.span,
+            format!(
+                "OVER of rows that are updated and deleted, because of {cause}, has no result before the input \
+                 has ended: SET 'execution.runtime-mode' = 'batch' for tables that end"
+            ),
+        ));
+    }
+    let schema = over.input.schema();
+    let at = |expression: &Expr| {
+        column(expression, schema).ok_or_else(|| {
+            SqlError::spanned(over.span, format!("OVER by `{expression}`, which is no column"))
+        })
+    };
+    let partition = over.partition.iter().map(at).collect::<Result<_, _>>()?;
+    let order: Vec<OrderKey> = over
+        .order
+        .iter()
+        .map(|key| {
+            let Order { expr, descending, nulls_first } = key;
+            let (descending, nulls_first) = (*descending, *nulls_first);
+            Ok(OrderKey { column: at(expr)?, descending, nulls_first })
+        })
+        .collect::<Result<_, SqlError>>()?;
+    let is_time = |key: &OrderKey| {
+        let field = input.schema().fields.into_iter().nth(key.column);
+        field.is_some_and(|field| matches!(field.data_type, DataType::Timestamp { .. }))
+    };
+    check(over.span, over.frame, &order, order.iter().all(is_time))?;
+    let time = order.first().filter(|_| streaming).map(|key| key.column);
+    let calls = over.calls.iter().map(|call| {
+        Ok(AggregateCall {
+            function: call.function,
+            argument: call.argument.as_ref().map(at).transpose()?,
+            filter: None,
+            distinct: false,
+            output: call.output.clone(),
+            name: call.name.clone(),
+        })
+    });
+    let calls = calls.collect::<Result<_, SqlError>>()?;
+    let input = Box::new(input);
+    Ok(Some(Rel::Over { input, partition, order, time, frame: over.frame, calls }))
+}
+
+/// Refuses what has no result before the input has ended.
+fn refuse(Over { order, frame, timed, span, .. }: &Over) -> Result<(), SqlError> {
+    let message = match (&order[..], frame) {
+        ([], _) => "needs ORDER BY, by the event time of a table",
+        (_, _) if !timed => {
+            "is in the order of the event time of a table, ascending, and of nothing else"
+        }
+        (_, Frame { end: Edge::By(0), .. }) => return Ok(()),
+        _ => "ends at the row itself, with CURRENT ROW",
+    };
+    Err(SqlError::spanned(
+        *span,
+        format!(
+            "OVER of a table that may go on {message}: SET 'execution.runtime-mode' = 'batch' for tables that \
+             end"
+        ),
+    ))
+}
+
+/// Refuses a frame by time in an order that is not one time, ascending.
+fn check(span: Span, frame: Frame, order: &[OrderKey], is_time: bool) -> Result<(), SqlError> {
+    let by_distance = |edge| matches!(edge, Edge::By(distance) if distance != 0);
+    let ascending = matches!(order, [OrderKey { descending: false, .. }]);
+    if !frame.rows
+        && (by_distance(frame.start) || by_distance(frame.end))
+        && !(ascending && is_time)
+    {
+        return Err(SqlError::spanned(
+            span,
+            "RANGE with an interval needs ORDER BY one time, ascending: use ROWS for other orders",
+        ));
+    }
+    Ok(())
+}

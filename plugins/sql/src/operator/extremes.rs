@@ -1,0 +1,169 @@
+//! MIN and MAX over rows that change: which value is the next when the least goes.
+
+use std::sync::Arc;
+
+use millstream_data::{
+    order::{Direction, RowOrder, SortField},
+    row::{PageRows, RowLayout},
+    types::Schema,
+};
+use millstream_dataflow::{
+    TaskError,
+    operator::rows::{Maps, RowKeys, RowStates},
+};
+
+use super::{accumulator::Accumulator, distinct::Counts, never_came};
+use crate::{
+    error::SqlError,
+    relation::{AggregateCall, AggregateFunction},
+};
+
+/// Bytes of a count, in front of what a call keeps of a value.
+const COUNT: usize = 8;
+
+/// A call of MIN or MAX: in which order its values are.
+#[derive(Clone, Debug)]
+pub(super) struct Extreme {
+    /// The number of the call.
+    call: usize,
+    /// The one that is the result is the first.
+    order: Arc<RowOrder>,
+}
+
+impl Extreme {
+    /// That of a call of this number; `None` if it has another function.
+    pub(super) fn of(
+        call: &AggregateCall,
+        number: usize,
+        input: &Schema,
+    ) -> Result<Option<Self>, SqlError> {
+        let direction = match call.function {
+            AggregateFunction::Min => Direction::Ascending,
+            AggregateFunction::Max => Direction::Descending,
+            _ => return Ok(None),
+        };
+        let Some(field) = call.argument else { return Ok(None) };
+        let by = SortField { direction, ..SortField::ascending(field) };
+        let order = RowOrder::new(input, &RowLayout::new(input), &[by]);
+        let order = Arc::new(order.map_err(|error| SqlError::new(error.to_string()))?);
+        Ok(Some(Self { call: number, order }))
+    }
+}
+
+/// All values of each group, in order: how often each is there, and what its call keeps of it.
+pub(super) struct Extremes {
+    values: Vec<(Extreme, Maps)>,
+    /// For each row at hand and each call: where the value is that is the result when the row has gone.
+    spots: Vec<Spot>,
+    bytes: Vec<u8>,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+/// What a row that goes does to the result of a call.
+#[derive(Clone, Copy, Debug)]
+enum Spot {
+    Same,
+    /// No value is left.
+    Nothing,
+    /// What is kept of the value is at these bytes.
+    Value(usize, usize),
+}
+
+impl Extremes {
+    pub(super) fn open(
+        calls: &[Extreme],
+        keys: &RowKeys,
+        states: &mut RowStates,
+    ) -> Result<Self, TaskError> {
+        let values = calls.iter().map(|extreme| {
+            let name = format!("values of call {}", extreme.call);
+            Ok((extreme.clone(), states.ordered(&name, keys)?))
+        });
+        let values = values.collect::<Result<_, TaskError>>()?;
+        let (spots, bytes, key, value) = Default::default();
+        Ok(Self { values, spots, bytes, key, value })
+    }
+
+    /// Takes the values of the rows at hand that count, or takes them back.
+    pub(super) fn look(
+        &mut self,
+        keys: &RowKeys,
+        rows: (&PageRows<'_>, impl Fn(usize) -> bool),
+        states: &mut RowStates,
+        (accumulators, counts): (&[Accumulator], &mut Counts<'_>),
+    ) -> Result<(), TaskError> {
+        let Self { values, spots, bytes, key, value } = self;
+        spots.clear();
+        bytes.clear();
+        if values.is_empty() {
+            return Ok(());
+        }
+        let (rows, is_retraction) = rows;
+        spots.resize(keys.len() * counts.calls, Spot::Same);
+        for (index, number) in keys.rows().iter().enumerate() {
+            let number = *number as usize;
+            for (extreme, map) in &*values {
+                let call = extreme.call;
+                let Some(accumulator) = accumulators.get(call) else { continue };
+                if counts.of(index).get(call) != Some(&true) {
+                    continue;
+                }
+                let row = rows.at(number);
+                key.clear();
+                extreme.order.put_key(&row, key);
+                states.entry(*map, keys, (index, key), value)?;
+                let before = value.first_chunk::<COUNT>().map_or(0, |n| u64::from_le_bytes(*n));
+                if !is_retraction(number) {
+                    value.clear();
+                    value.extend_from_slice(&(before + 1).to_le_bytes());
+                    accumulator.put_value(&row, value);
+                    states.put_entry(*map, keys, (index, key), Some(value))?;
+                    continue;
+                }
+                let after = before.checked_sub(1).ok_or_else(|| never_came("aggregation"))?;
+                if after > 0 {
+                    value[..COUNT].copy_from_slice(&after.to_le_bytes());
+                    states.put_entry(*map, keys, (index, key), Some(value))?;
+                    continue;
+                }
+                states.put_entry(*map, keys, (index, key), None)?;
+                let begin = bytes.len();
+                let mut spot = Spot::Nothing;
+                states.scan(*map, keys, (index, &[]), |_, first| {
+                    bytes.extend_from_slice(first.get(COUNT..).unwrap_or(&[]));
+                    spot = Spot::Value(begin, bytes.len());
+                    false
+                })?;
+                if let Some(of) = spots.get_mut(index * counts.calls + call) {
+                    *of = spot;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the row at hand of this index has done to the results of so many calls.
+    pub(super) fn of_row(&self, index: usize, calls: usize) -> Replaced<'_> {
+        let spots = self.spots.get(index * calls..(index + 1) * calls).unwrap_or(&[]);
+        Replaced { spots, bytes: &self.bytes }
+    }
+}
+
+/// Results that have other values when a row has gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replaced<'a> {
+    spots: &'a [Spot],
+    bytes: &'a [u8],
+}
+
+impl<'a> Replaced<'a> {
+    /// What is kept of the value that a call has now, if that is another one; nothing if it has none.
+    pub(super) fn call(&self, number: usize) -> Option<&'a [u8]> {
+        match self.spots.get(number)? {
+            Spot::Same => None,
+            Spot::Nothing => Some(&[]),
+            Spot::Value(begin, end) => self.bytes.get(*begin..*end),
+        }
+    }
+}

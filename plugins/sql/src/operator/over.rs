@@ -1,0 +1,353 @@
+//! What is computed of the rows around each row.
+
+use std::{ops::Range, sync::Arc};
+
+use millstream_data::{
+    order::RowOrder,
+    page::RowKind,
+    row::{Row, RowLayout},
+    types::Schema,
+};
+use millstream_dataflow::{
+    TaskError,
+    operator::rows::{Changes, RowKeys, RowReplay, RowStates, Values},
+};
+
+use super::{
+    accumulator::{Accumulator, SLOT},
+    aggregate::{pack, unpack},
+    top_n::row_order,
+};
+use crate::{
+    error::SqlError,
+    relation::{AggregateCall, AggregateFunction, Edge, Frame, OrderKey},
+};
+
+/// Bytes of what a call keeps, without texts.
+const FIXED: usize = 8 + SLOT;
+
+/// Which rows are around a row, and what is computed of them, as
+/// [`Rel::Over`](crate::relation::Rel::Over) has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Around<'a> {
+    pub(crate) order: &'a [OrderKey],
+    pub(crate) time: Option<usize>,
+    pub(crate) frame: Frame,
+    pub(crate) calls: &'a [AggregateCall],
+}
+
+/// The same, ready to be computed.
+#[derive(Clone, Debug)]
+pub(super) struct Overing {
+    input: Schema,
+    order: Arc<RowOrder>,
+    /// The time that distances are in, if they are.
+    measure: Option<usize>,
+    nulls_first: bool,
+    /// Whether rows come in order of time; else all of a partition come together.
+    timed: bool,
+    frame: Frame,
+    accumulators: Vec<(Accumulator, AggregateFunction)>,
+    results: Schema,
+}
+
+impl Overing {
+    pub(super) fn new(
+        input: &Schema,
+        around: &Around<'_>,
+        output: &Schema,
+    ) -> Result<Self, SqlError> {
+        let results: Vec<_> = output.fields.iter().skip(input.fields.len()).cloned().collect();
+        let accumulators = around.calls.iter().zip(&results).map(|(call, result)| {
+            let argument = call.argument.and_then(|column| input.fields.get(column));
+            let argument = argument.map(|field| &field.data_type);
+            let made = Accumulator::new(call, argument, &result.data_type, 0, &mut 0)?;
+            Ok((made, call.function))
+        });
+        let Frame { rows, start, end } = around.frame;
+        let is_away = |edge| matches!(edge, Edge::By(by) if by != 0);
+        let measures = !rows && (is_away(start) || is_away(end));
+        let measure = around.order.first().filter(|_| measures);
+        Ok(Self {
+            input: input.clone(),
+            order: Arc::new(row_order(input, around.order)?),
+            measure: measure.map(|key| key.column),
+            nulls_first: measure.is_some_and(|key| key.nulls_first),
+            timed: around.time.is_some(),
+            frame: around.frame,
+            accumulators: accumulators.collect::<Result<_, SqlError>>()?,
+            results: Schema::new(results),
+        })
+    }
+}
+
+/// Gives each row what is computed of those around it.
+///
+/// Where rows come in order of time, what is kept of a partition is the time of its last row, and behind it
+/// the accumulators if frames begin with the partition's first row, else the rows that are around the next one,
+/// each behind its length.
+pub(super) struct Over {
+    plan: Overing,
+    layout: Arc<RowLayout>,
+    results: Arc<RowLayout>,
+    kept: Values,
+    sliding: Vec<Sliding>,
+    held: Vec<u8>,
+    result: Vec<u8>,
+}
+
+impl Over {
+    pub(super) fn open(
+        plan: &Overing,
+        keys: &RowKeys,
+        states: &mut RowStates,
+    ) -> Result<Self, TaskError> {
+        let sliding = plan.accumulators.iter().cloned();
+        Ok(Self {
+            layout: Arc::new(RowLayout::new(&plan.input)),
+            results: Arc::new(RowLayout::new(&plan.results)),
+            kept: states.values("around", keys, None)?,
+            sliding: sliding.map(|(call, function)| Sliding::new(call, function)).collect(),
+            plan: plan.clone(),
+            held: Vec::new(),
+            result: Vec::new(),
+        })
+    }
+}
+
+impl RowReplay for Over {
+    fn layout(&self) -> &Arc<RowLayout> {
+        &self.layout
+    }
+
+    fn parts(&self) -> [Arc<RowLayout>; 2] {
+        [Arc::clone(&self.layout), Arc::clone(&self.results)]
+    }
+
+    /// As in Flink: where frames are bounded, what counts is whether the partition has emitted later
+    /// rows.
+    fn takes_late(
+        &mut self,
+        (keys, index): (&RowKeys, usize),
+        time: i64,
+        states: &mut RowStates,
+    ) -> Result<bool, TaskError> {
+        if self.plan.frame.start == Edge::Start {
+            return Ok(false);
+        }
+        states.read(self.kept, keys, index, &mut self.held)?;
+        let last = self.held.first_chunk().map(|last| i64::from_le_bytes(*last));
+        Ok(last.is_none_or(|last| time > last))
+    }
+
+    fn replay(
+        &mut self,
+        (keys, index): (&RowKeys, usize),
+        time: i64,
+        rows: &mut dyn Iterator<Item = &[u8]>,
+        states: &mut RowStates,
+        out: &mut Changes,
+    ) -> Result<(), TaskError> {
+        let Self { plan, layout, results, kept, sliding, held, result } = self;
+        sliding.iter_mut().for_each(Sliding::clear);
+        held.clear();
+        if plan.timed {
+            states.read(*kept, keys, index, held)?;
+        }
+        let carries = plan.frame.start == Edge::Start;
+        let mut around: Vec<Row<'_>> = Vec::new();
+        let behind = held.get(8..).unwrap_or(&[]);
+        if carries {
+            let mut rest = behind;
+            sliding.iter_mut().try_for_each(|call| call.read(&mut rest))?;
+        } else {
+            for row in framed(behind) {
+                around.push(layout.trusted(row).map_err(|error| wrong(&error))?);
+            }
+        }
+        let first = around.len();
+        for row in rows {
+            around.push(layout.trusted(row).map_err(|error| wrong(&error))?);
+        }
+        if !plan.timed {
+            around.sort_by(|a, b| plan.order.compare(a, b));
+        }
+        let frames = Frames { plan, rows: &around };
+        let mut peers = 0..0;
+        for at in first..around.len() {
+            if at >= peers.end {
+                peers = frames.peers(at);
+            }
+            let range = frames.of(at, &peers);
+            sliding.iter_mut().for_each(|call| call.slide(&around, range.clone()));
+            result.clear();
+            results.write(result, |cells| sliding.iter().for_each(|call| call.finish(cells)));
+            let (row, result) = (out.keep(around[at].bytes()), out.keep(result));
+            out.emit(RowKind::Insert, row, result);
+        }
+        if plan.timed {
+            let mut new = time.to_le_bytes().to_vec();
+            if carries {
+                sliding.iter().for_each(|call| call.write(&mut new));
+            } else {
+                for row in &around[frames.needed(time)..] {
+                    new.extend_from_slice(&(row.bytes().len() as u32).to_le_bytes());
+                    new.extend_from_slice(row.bytes());
+                }
+            }
+            states.put(*kept, keys, index, &new)?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows each behind its length.
+fn framed(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, behind) = bytes.split_first_chunk()?;
+        let (row, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        bytes = behind;
+        Some(row)
+    })
+}
+
+fn wrong(error: &dyn std::fmt::Display) -> TaskError {
+    TaskError::new(format!("a row of OVER: {error}"))
+}
+
+/// Which rows are around each of some rows, which are in order.
+struct Frames<'a> {
+    plan: &'a Overing,
+    rows: &'a [Row<'a>],
+}
+
+impl Frames<'_> {
+    /// The rows that are equal to one, from it on.
+    fn peers(&self, at: usize) -> Range<usize> {
+        let rest = &self.rows[at..];
+        let same = |row: &&Row<'_>| self.plan.order.compare(*row, &self.rows[at]).is_eq();
+        at..at + rest.iter().take_while(same).count()
+    }
+
+    /// The rows around one whose equals are `peers`.
+    fn of(&self, at: usize, peers: &Range<usize>) -> Range<usize> {
+        let Frame { rows, start, end } = self.plan.frame;
+        let (first, last) = if rows { (at, at + 1) } else { (peers.start, peers.end) };
+        // A row without a time is only around others without.
+        let time = self.time(&self.rows[at]);
+        let away = |by: i64| time.map(|time| time.saturating_add(by));
+        let begin = match start {
+            Edge::Start => 0,
+            Edge::End => self.rows.len(),
+            Edge::By(0) => first,
+            Edge::By(by) if rows => moved(first, by),
+            Edge::By(by) => away(by).map_or(first, |from| self.first_from(from)),
+        };
+        let end = match end {
+            Edge::Start => 0,
+            Edge::End => self.rows.len(),
+            Edge::By(0) => last,
+            Edge::By(by) if rows => moved(last, by).min(self.rows.len()),
+            Edge::By(by) => away(by.saturating_add(1)).map_or(last, |from| self.first_from(from)),
+        };
+        begin.min(end)..end
+    }
+
+    /// The first row whose time is not before this one, in microseconds.
+    fn first_from(&self, from: i64) -> usize {
+        self.rows
+            .partition_point(|row| self.time(row).map_or(self.plan.nulls_first, |time| time < from))
+    }
+
+    fn time(&self, row: &Row<'_>) -> Option<i64> {
+        let column = self.plan.measure?;
+        (!row.is_null(column)).then(|| i64::from_le_bytes(row.fixed(column)))
+    }
+
+    /// The first of the rows that may be around one of a later millisecond than `time`.
+    fn needed(&self, time: i64) -> usize {
+        match (self.plan.frame.start, self.plan.frame.rows) {
+            (Edge::By(by), true) => moved(self.rows.len(), by),
+            (Edge::By(by), false) => {
+                let next = time.saturating_add(1).saturating_mul(1000);
+                self.first_from(next.saturating_add(by))
+            }
+            _ => self.rows.len(),
+        }
+    }
+}
+
+fn moved(at: usize, by: i64) -> usize {
+    usize::try_from(i64::try_from(at).unwrap_or(i64::MAX).saturating_add(by)).unwrap_or(0)
+}
+
+/// A call over rows that change at both ends.
+struct Sliding {
+    call: Accumulator,
+    /// Whether a row cannot be taken back: the least of the others is not known then.
+    is_extreme: bool,
+    fixed: Vec<u8>,
+    texts: Vec<Vec<u8>>,
+    /// The rows at hand that are in it.
+    range: Range<usize>,
+}
+
+impl Sliding {
+    fn new(call: Accumulator, function: AggregateFunction) -> Self {
+        let is_extreme = !function.takes_back();
+        let texts = vec![Vec::new(); usize::from(call.has_text())];
+        Self { call, is_extreme, fixed: vec![0; FIXED], texts, range: 0..0 }
+    }
+
+    /// Begins anew, without rows.
+    fn clear(&mut self) {
+        self.fixed.fill(0);
+        self.texts.iter_mut().for_each(Vec::clear);
+        self.range = 0..0;
+    }
+
+    /// Goes on to other rows; neither end goes back.
+    fn slide(&mut self, rows: &[Row<'_>], to: Range<usize>) {
+        let leaving = self.range.start..to.start.min(self.range.end);
+        if to.start >= self.range.end || (self.is_extreme && !leaving.is_empty()) {
+            if self.range.start < to.start {
+                self.clear();
+                self.range = to.start..to.start;
+            }
+        } else {
+            leaving.for_each(|at| self.add(&rows[at], true));
+            self.range.start = to.start;
+        }
+        (self.range.end..to.end).for_each(|at| self.add(&rows[at], false));
+        self.range.end = to.end.max(self.range.end);
+    }
+
+    fn add(&mut self, row: &Row<'_>, retract: bool) {
+        if self.call.counts(row) {
+            self.call.add(row, retract, &mut self.fixed, &mut self.texts);
+        }
+    }
+
+    fn finish(&self, out: &mut millstream_data::row::RowWriter<'_>) {
+        self.call.finish(&self.fixed, &self.texts, out);
+    }
+
+    /// Appends what it has found.
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.fixed);
+        pack(&self.texts, out);
+    }
+
+    /// Takes off what another one has written; what is not there is nothing.
+    fn read(&mut self, from: &mut &[u8]) -> Result<(), TaskError> {
+        if from.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = from.to_vec();
+        unpack(&mut bytes, FIXED, &mut self.texts)?;
+        self.fixed.copy_from_slice(bytes.get(..FIXED).ok_or_else(|| wrong(&"it is cut off"))?);
+        let read = FIXED + self.texts.iter().map(|text| 4 + text.len()).sum::<usize>();
+        *from = from.get(read..).unwrap_or(&[]);
+        Ok(())
+    }
+}

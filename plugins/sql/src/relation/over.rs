@@ -1,0 +1,48 @@
+//! The rows around a row.
+
+use std::fmt;
+
+/// Where the rows around each row begin and end, in the order of their partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) struct Frame {
+    /// Whether distances are in rows; else they are in microseconds of the time that is the order, and rows that
+    /// are equal in this order are there together.
+    pub(crate) rows: bool,
+    pub(crate) start: Edge,
+    pub(crate) end: Edge,
+}
+
+/// The first row around a row, or the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) enum Edge {
+    /// The partition's first.
+    Start,
+    /// That at this distance, before it if it is below zero.
+    By(i64),
+    /// The partition's last.
+    End,
+}
+
+impl Frame {
+    /// All rows of the partition.
+    pub(crate) const WHOLE: Self = Self { rows: false, start: Edge::Start, end: Edge::End };
+    /// All up to the row, and those that are equal to it in this order.
+    pub(crate) const SO_FAR: Self = Self { rows: false, start: Edge::Start, end: Edge::By(0) };
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let edge = |edge: Edge| match edge {
+            Edge::Start => "UNBOUNDED PRECEDING".to_owned(),
+            Edge::End => "UNBOUNDED FOLLOWING".to_owned(),
+            Edge::By(0) => "CURRENT ROW".to_owned(),
+            Edge::By(distance) => {
+                let unit = if self.rows { "" } else { " us" };
+                let side = if distance < 0 { "PRECEDING" } else { "FOLLOWING" };
+                format!("{}{unit} {side}", distance.unsigned_abs())
+            }
+        };
+        let unit = if self.rows { "ROWS" } else { "RANGE" };
+        write!(f, "{unit} {} TO {}", edge(self.start), edge(self.end))
+    }
+}
