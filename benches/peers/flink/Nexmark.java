@@ -37,8 +37,10 @@ public class Nexmark {
                 batch ? EnvironmentSettings.inBatchMode() : EnvironmentSettings.inStreamingMode());
         environment.getConfig().set("parallelism.default", "1");
         environment.getConfig().set("table.local-time-zone", "UTC");
-        for (String statement : script.split(";\\s*\\n")) {
-            if (statement.isBlank() || statement.startsWith("SET ")) {
+        // Comments may have a semicolon at the end of a line.
+        String statements = script.replaceAll("(?m)^--.*$", "");
+        for (String statement : statements.split(";\\s*\\n")) {
+            if (statement.isBlank() || statement.strip().startsWith("SET ")) {
                 continue;
             }
             TableResult result = environment.executeSql(statement);
