@@ -248,13 +248,8 @@ impl Relation {
             output: call.output,
             name: name(index),
         });
-        let timed = match &order[..] {
-            [Order { expr: Expr::Column(time), descending: false, .. }] => {
-                is_event_time(&plan, time)
-            }
-            _ => false,
-        };
         let calls = calls.collect();
+        let timed = is_by_event_time(&plan, &order);
         let node = Over::new(Arc::new(plan), (partition, order), frame, calls, (timed, span));
         let node = Arc::new(node.map_err(|error| planning(&error))?);
         let plan = Arc::new(LogicalPlan::Extension(Extension { node }));
@@ -351,6 +346,14 @@ impl UserDefinedLogicalNodeCore for Over {
     }
 }
 
+/// Whether an order of the rows of a plan is that of their event time.
+fn is_by_event_time(plan: &LogicalPlan, order: &[Order]) -> bool {
+    match order {
+        [Order { expr: Expr::Column(time), descending: false, .. }] => is_event_time(plan, time),
+        _ => false,
+    }
+}
+
 /// COUNT(*) of the rows up to each one: ROW_NUMBER of all rows.
 pub(crate) fn row_number(rows: &super::RowNumber) -> Result<Over, SqlError> {
     let calls = vec![OverCall {
@@ -359,12 +362,7 @@ pub(crate) fn row_number(rows: &super::RowNumber) -> Result<Over, SqlError> {
         output: Type::required(Kind::BigInt),
         name: crate::relation::RANK.to_owned(),
     }];
-    let timed = match &rows.order[..] {
-        [Order { expr: Expr::Column(time), descending: false, .. }] => {
-            is_event_time(&rows.input, time)
-        }
-        _ => false,
-    };
+    let timed = is_by_event_time(&rows.input, &rows.order);
     let frame = Frame { rows: true, start: Edge::Start, end: Edge::By(0) };
     let of = (rows.partition.clone(), rows.order.clone());
     Over::new(Arc::clone(&rows.input), of, frame, calls, (timed, rows.span))

@@ -15,6 +15,7 @@ pub(super) struct Earliest {
     none: Arc<RowLayout>,
     /// Partitions that have had their row.
     said: Values,
+    value: Vec<u8>,
 }
 
 impl Earliest {
@@ -27,6 +28,7 @@ impl Earliest {
             layout: Arc::new(RowLayout::new(input)),
             none: Arc::new(RowLayout::new(&Schema::new(Vec::new()))),
             said: states.values("said", keys, Some(1))?,
+            value: Vec::new(),
         })
     }
 }
@@ -57,8 +59,7 @@ impl RowReplay for Earliest {
         states: &mut RowStates,
         out: &mut Changes,
     ) -> Result<(), TaskError> {
-        let mut said = Vec::new();
-        if states.read(self.said, keys, index, &mut said)? {
+        if states.read(self.said, keys, index, &mut self.value)? {
             return Ok(());
         }
         if let Some(first) = rows.next() {

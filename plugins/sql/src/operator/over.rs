@@ -93,6 +93,7 @@ pub(super) struct Over {
     kept: Values,
     sliding: Vec<Sliding>,
     held: Vec<u8>,
+    next: Vec<u8>,
     result: Vec<u8>,
 }
 
@@ -110,6 +111,7 @@ impl Over {
             sliding: sliding.map(|(call, function)| Sliding::new(call, function)).collect(),
             plan: plan.clone(),
             held: Vec::new(),
+            next: Vec::new(),
             result: Vec::new(),
         })
     }
@@ -148,7 +150,7 @@ impl RowReplay for Over {
         states: &mut RowStates,
         out: &mut Changes,
     ) -> Result<(), TaskError> {
-        let Self { plan, layout, results, kept, sliding, held, result } = self;
+        let Self { plan, layout, results, kept, sliding, held, next, result } = self;
         sliding.iter_mut().for_each(Sliding::clear);
         held.clear();
         if plan.timed {
@@ -186,16 +188,17 @@ impl RowReplay for Over {
             out.emit(RowKind::Insert, row, result);
         }
         if plan.timed {
-            let mut new = time.to_le_bytes().to_vec();
+            next.clear();
+            next.extend_from_slice(&time.to_le_bytes());
             if carries {
-                sliding.iter().for_each(|call| call.write(&mut new));
+                sliding.iter().for_each(|call| call.write(next));
             } else {
                 for row in &around[frames.needed(time)..] {
-                    new.extend_from_slice(&(row.bytes().len() as u32).to_le_bytes());
-                    new.extend_from_slice(row.bytes());
+                    next.extend_from_slice(&(row.bytes().len() as u32).to_le_bytes());
+                    next.extend_from_slice(row.bytes());
                 }
             }
-            states.put(*kept, keys, index, &new)?;
+            states.put(*kept, keys, index, next)?;
         }
         Ok(())
     }
