@@ -12,6 +12,7 @@ mod keys;
 mod marks;
 mod ordered;
 mod sessions;
+mod slices;
 mod states;
 mod temporal;
 mod timed;

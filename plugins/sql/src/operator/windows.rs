@@ -1,6 +1,6 @@
 //! Groups of the rows of a window.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use millstream_data::{
     page::RowKind,
@@ -29,6 +29,8 @@ pub(super) struct WindowFold {
     fixed: usize,
     group: Vec<u8>,
     texts: Vec<Vec<u8>>,
+    /// What is merged into `group` and `texts`.
+    other: (Vec<u8>, Vec<Vec<u8>>),
     row: Vec<u8>,
 }
 
@@ -44,6 +46,7 @@ impl WindowFold {
             group: Vec::new(),
             row: Vec::new(),
             texts: vec![Vec::new(); plan.texts],
+            other: (Vec::new(), vec![Vec::new(); plan.texts]),
             plan: plan.clone(),
         }
     }
@@ -99,11 +102,12 @@ impl RowFold for WindowFold {
 
     fn merge(&mut self, kept: &[u8], other: &[u8], new: &mut Vec<u8>) -> Result<(), TaskError> {
         self.read(Some(other))?;
-        let (other, other_texts) = (self.group.clone(), self.texts.clone());
+        mem::swap(&mut self.group, &mut self.other.0);
+        mem::swap(&mut self.texts, &mut self.other.1);
         self.read(Some(kept))?;
-        let Self { plan, group, texts, .. } = self;
+        let Self { plan, group, texts, other: (other, other_texts), .. } = self;
         for call in plan.accumulators.iter() {
-            call.merge((group, texts), (&other, &other_texts));
+            call.merge((group, texts), (other, other_texts));
         }
         new.extend_from_slice(group);
         pack(texts, new);
