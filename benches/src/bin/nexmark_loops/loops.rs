@@ -258,15 +258,17 @@ fn q11(pages: Pages) -> u64 {
     pages.each(|page| {
         let [bidder, time] = [2, 3].map(|column| numbers(page, column));
         for row in rows(page, BID) {
-            let begun = Session { bids: 0, start: time[row], last: time[row] };
-            let session = sessions.entry(bidder[row]).or_insert(begun);
-            if time[row] > session.last + WINDOW {
+            // Event time has milliseconds.
+            let time = time[row].div_euclid(1000) * 1000;
+            let session =
+                sessions.entry(bidder[row]).or_insert(Session { bids: 0, start: time, last: time });
+            if time > session.last + WINDOW {
                 sum ^= bidder[row] ^ session.start ^ session.last ^ session.bids as i64;
                 count += 1;
-                *session = Session { bids: 0, start: time[row], last: time[row] };
+                *session = Session { bids: 0, start: time, last: time };
             }
             session.bids += 1;
-            session.last = time[row];
+            session.last = time;
         }
     });
     for (bidder, session) in &sessions {
