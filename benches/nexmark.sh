@@ -8,8 +8,8 @@
 # made by the `nexmark` connector; beside them are then what Flink's generator took for as many events in another
 # run, on a machine of this kind. Options go to `millstream run`.
 # Needs `cargo build --release`, and GNU time for the peak. With FLINK=1 in the environment each query also runs on a
-# Flink 2.3 in a process of its own, with 4 GiB of heap and one subtask, which has run the query over the same events once before; needs
-# Java 17 and `host/cli/tests/slt/flink.sh`, which brings it.
+# Flink 2.3 in a process of its own, with 4 GiB of heap and one subtask, which has run the query once before, over the
+# same events or over those of the file FIRST; needs Java 17 and `host/cli/tests/slt/flink.sh`, which brings it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case $1 in
@@ -36,7 +36,7 @@ fi
 flink() {
   java -Xmx4g --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED \
     --add-opens=java.base/java.time=ALL-UNNAMED -cp "$classes" \
-    Nexmark "$scratch/job.sql" 2>/dev/null | tail -n 1
+    Nexmark "$scratch/job.sql" "$scratch/first.sql" 2>/dev/null | tail -n 1
 }
 # The table of events, from the file or made.
 tables() {
@@ -57,6 +57,7 @@ for query in "${queries[@]}"; do
   { [ "$query" != q6 ] || echo "SET 'execution.runtime-mode' = 'batch';"; } >"$scratch/job.sql"
   { tables; cat "$folder/$query.sql"; } |
     sed -e "s#\${SINK}#'connector' = 'blackhole'#; s#\${SIDE}#$scratch/side.csv#" >>"$scratch/job.sql"
+  sed "s#'path' = '$events'#'path' = '${FIRST:-$events}'#" "$scratch/job.sql" >"$scratch/first.sql"
   if /usr/bin/time -o "$scratch/time" -f '%U %S %e %M' \
     target/release/millstream run "$scratch/job.sql" --parallelism 1 "$@" >/dev/null 2>"$scratch/log"; then
     beside=
