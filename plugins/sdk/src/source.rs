@@ -45,6 +45,12 @@ pub trait Source: Sized + Send + Sync + 'static {
     /// If the input cannot be listed.
     fn splits(&self) -> Result<Vec<Vec<u8>>, Error>;
 
+    /// Whether its splits end some time. Of what follows from a source without an end people want to see
+    /// changes, and not what is left in the end.
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
     /// A reader, for one subtask.
     ///
     /// # Errors
@@ -139,6 +145,7 @@ impl<S: Source> Thunks<S> {
         rest_of_split: rest_of_split::<S>,
         close_reader: close_reader::<S>,
         close: close::<S>,
+        is_bounded: is_bounded::<S>,
     };
 }
 
@@ -172,6 +179,14 @@ unsafe extern "C" fn enumerate<S: Source>(
         let open = unsafe { thunk::shared::<OpenSource<S>>(source)? };
         open.source.splits()?.iter().for_each(|split| thunk::give(splits, split));
         Ok(OK)
+    })
+}
+
+unsafe extern "C" fn is_bounded<S: Source>(source: *mut c_void, errors: BytesSink) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open` gave.
+        let open = unsafe { thunk::shared::<OpenSource<S>>(source)? };
+        Ok(Status::from(open.source.is_bounded()))
     })
 }
 
