@@ -235,9 +235,47 @@ fn mistakes_are_named() {
         ("CREATE VIEW v AS SELECT x FROM bid", "there is no column `x` (line 3, column 25)"),
         ("DROP VIEW bid", "`bid` is a table: DROP TABLE (line 3, column 11)"),
         (
-            "SET 'table.exec.state.ttl' = '1 h'",
-            "SET of 'table.exec.state.ttl' is not supported yet: what operators keep never expires (line 3, \
-             column 1)",
+            "SELECT /*+ STATE_TL('bid' = '1 h') */ price FROM bid",
+            "there is no hint STATE_TL: did you mean `STATE_TTL`? (line 3, column 1)",
+        ),
+        (
+            "SELECT /*+ STATE_TTL('bit' = '1 h') */ price FROM bid",
+            "a hint is about `bit`, which is not in FROM: did you mean `bid`? (line 3, column 1)",
+        ),
+        (
+            "SELECT /*+ STATE_TTL('bid' = 'x') */ price FROM bid",
+            "STATE_TTL takes a time, '1 h' or '36500 ms' for instance; `bid` was given 'x' (line 3, column 1)",
+        ),
+        (
+            "SELECT /*+ OPTIONS('number-of-rows' = '1') */ price FROM bid",
+            "the hint OPTIONS stands behind the table that it is about (line 3, column 1)",
+        ),
+        (
+            "SELECT /*+ NOPE */ price FROM bid",
+            "there is no hint NOPE: there are BROADCAST, SHUFFLE_HASH, SHUFFLE_MERGE, NEST_LOOP, LOOKUP, \
+             MULTI_JOIN, STATE_TTL (line 3, column 1)",
+        ),
+        (
+            "SELECT price FROM bid /*+ BROADCAST(bid) */",
+            "the hint BROADCAST does not stand behind a table: there is OPTIONS('key' = 'value', …) (line 3, \
+             column 23)",
+        ),
+        (
+            "SELECT price FROM bid /*+ OPTIONS('a') */",
+            "the hint OPTIONS does not stand behind a table: there is OPTIONS('key' = 'value', …) (line 3, \
+             column 23)",
+        ),
+        (
+            "SELECT price FROM bid /*+ OPTIONS('a' = ) */",
+            "in a hint, `)` was found where a text in single quotes was expected (line 3, column 23)",
+        ),
+        (
+            "WITH w AS (SELECT price FROM bid) SELECT price FROM w /*+ OPTIONS('a' = 'b') */",
+            "the hint OPTIONS stands behind a table, and `w` is none (line 3, column 53)",
+        ),
+        (
+            "DROP TABLE bid /*+ OPTIONS('a' = 'b') */",
+            "a hint is not supported here (line 3, column 12)",
         ),
         ("DROP TABLE bid", "the script runs nothing: it has no INSERT and no query"),
     ] {

@@ -63,6 +63,16 @@ pub struct Watermark {
     pub expression: Expr,
 }
 
+impl CreateTable {
+    /// The same table with these options, instead of its own of these keys.
+    pub(crate) fn with_options(&self, options: &[(String, String)]) -> Self {
+        let mut table = self.clone();
+        table.options.retain(|(key, _)| !options.iter().any(|(other, _)| other == key));
+        table.options.extend_from_slice(options);
+        table
+    }
+}
+
 /// The statement that declares it.
 impl fmt::Display for CreateTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
