@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod join;
+mod metadata;
 mod over;
 mod rank;
 mod scan;
@@ -22,6 +23,7 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr, expressions::
 use millstream_arrow::arrow_type;
 use millstream_data::types::{DataType, Field, Schema};
 
+pub(crate) use metadata::check_written;
 pub(crate) use stream::Streams;
 pub(crate) use table::connector;
 pub(crate) use values::rows_of;
@@ -180,10 +182,7 @@ fn scan(scan: &TableScan, time: bool) -> Result<Rel, SqlError> {
     let source = scan_of(&*scan.source)
         .ok_or_else(|| SqlError::new("a scan of something that is no table"))?;
     let table = &source.table;
-    if let Some(column) = table.partitioned_by.first() {
-        let message = "a table that is PARTITIONED BY is only written, not read, yet";
-        return Err(SqlError::at(column, message));
-    }
+    metadata::check(table)?;
     let all: Vec<usize> = (0..source.paths.len()).collect();
     let mut read = scan.projection.as_ref().unwrap_or(&all).clone();
     let width = read.len();

@@ -2,6 +2,7 @@
 
 mod dialect;
 mod hint;
+mod like;
 mod statement;
 mod table;
 mod types;
@@ -16,6 +17,8 @@ use sqlparser::{
 
 pub use dialect::FlinkDialect;
 pub(crate) use hint::{hinted, hints, table_options};
+pub use like::Like;
+pub(crate) use like::{Feature, Merging};
 pub use statement::Shown;
 pub use table::{ColumnDefinition, ColumnSource, CreateTable, Watermark};
 pub use types::parse_type;
@@ -41,6 +44,15 @@ pub enum StatementKind {
     Reset(Option<String>),
     /// `CREATE TABLE`
     CreateTable(Box<CreateTable>),
+    /// `CREATE TABLE … AS query`
+    CreateTableAs {
+        /// What was said of the table.
+        table: Box<CreateTable>,
+        /// In which order its columns are, if they are only named.
+        order: Vec<Ident>,
+        /// The rows, whose columns it has.
+        query: Box<Query>,
+    },
     /// `CREATE VIEW name [(columns)] AS query`
     CreateView {
         /// Its name.
@@ -178,7 +190,7 @@ fn create(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
     skip(parser, 1);
     let _ = take_words(parser, &["TEMPORARY"]);
     if take_words(parser, &["TABLE"]) {
-        return Ok(StatementKind::CreateTable(Box::new(table::create_table(parser)?)));
+        return table::create_table(parser);
     }
     if take_words(parser, &["VIEW"]) {
         let if_not_exists = take_words(parser, &["IF", "NOT", "EXISTS"]);

@@ -1,5 +1,6 @@
 //! Running a script: its statements one after the other, into one program.
 
+mod create;
 mod settings;
 mod show;
 
@@ -15,7 +16,7 @@ use crate::{
     bind::{Binder, check_order},
     catalog::Catalog,
     error::SqlError,
-    lower::{Running, Streams, connector, relation},
+    lower::{Running, Streams, check_written, connector, relation},
     parse::{CreateTable, Statement, StatementKind, parse},
     relation::{Explained, Rel},
     types::Type,
@@ -88,6 +89,19 @@ fn each(
                 catalog.add_table(*table)?;
                 continue;
             }
+            StatementKind::CreateTableAs { table, order, query } => {
+                if catalog.has(&table.name) && table.if_not_exists {
+                    continue;
+                }
+                let planned = create::table_as(&mut catalog, *table, &order, &query)
+                    .and_then(|(name, columns)| {
+                        insert(&catalog, (&name, &[]), (&columns, &query), mode)
+                    })
+                    .and_then(|(table, planned)| job(Some(&table), planned));
+                planned.map_err(|error| error.or_at(span))?;
+                jobs += 1;
+                continue;
+            }
             StatementKind::CreateView { name, columns, query, if_not_exists } => {
                 // A view that is wrong is found where it is made.
                 Binder::new(&catalog).query(&query)?;
@@ -144,6 +158,7 @@ fn insert(
     let table = catalog.table(table)?.with_options(options);
     let bound = Binder::new(catalog).insert(&table, columns, query)?;
     let planned = relation(&bound, &table.physical(), mode)?;
+    check_written(&table)?;
     takes(&table, &planned)?;
     Ok((table, planned))
 }

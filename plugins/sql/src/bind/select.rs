@@ -316,6 +316,19 @@ impl CreateTable {
             crate::parse::ColumnSource::Physical(data_type) => {
                 Some((column.name.value.as_str(), data_type))
             }
+            crate::parse::ColumnSource::Computed(_)
+            | crate::parse::ColumnSource::Metadata { .. } => None,
+        });
+        columns.collect()
+    }
+
+    /// The columns that are read: those, and what else the connector knows.
+    pub fn readable(&self) -> Vec<(&str, &Type)> {
+        let columns = self.columns.iter().filter_map(|column| match &column.source {
+            crate::parse::ColumnSource::Physical(data_type)
+            | crate::parse::ColumnSource::Metadata { data_type, .. } => {
+                Some((column.name.value.as_str(), data_type))
+            }
             crate::parse::ColumnSource::Computed(_) => None,
         });
         columns.collect()

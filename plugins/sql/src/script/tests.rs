@@ -190,6 +190,53 @@ fn how_long_state_is_kept_is_shown() {
 }
 
 #[test]
+fn names_are_shown_that_are_like_a_pattern() {
+    let shown = |statement: &str| result(statement).split_off(1).concat();
+    assert_eq!(shown("SHOW TABLES LIKE 'b%'"), ["bid"]);
+    assert_eq!(shown("SHOW TABLES NOT LIKE 'b_d'"), ["sink", "v"]);
+    assert_eq!(shown("SHOW VIEWS LIKE '_'"), ["v"]);
+    assert_eq!(shown("SHOW FUNCTIONS LIKE '%base64'").len(), 2);
+    assert!(shown("SHOW TABLES LIKE 'id'").is_empty());
+}
+
+/// As in Flink: the table's own columns first, those of the query that it has not got behind them.
+#[test]
+fn a_table_has_the_columns_of_its_query() {
+    let created = |statement: &str| {
+        let mut sinks = Vec::new();
+        each(&format!("{TABLES}{statement}"), |table, rows| {
+            sinks.extend(table.map(|table| (table.to_string(), rows.to_string())));
+            Ok(())
+        })
+        .unwrap();
+        let [(table, rows)] = <[_; 1]>::try_from(sinks).unwrap();
+        let columns = table.lines().skip(1).take_while(|line| *line != ")").map(str::trim);
+        (columns.collect::<Vec<_>>().join(" "), rows.lines().next().unwrap().to_owned())
+    };
+    let with = "WITH ('connector' = 'print') AS SELECT auction AS a, day, 'x' AS x FROM bid";
+    for (declared, columns, rows) in [
+        (
+            "",
+            "`a` BIGINT NOT NULL, `day` DATE, `x` CHAR(1) NOT NULL",
+            "Project [auction AS a, CAST(at) AS day, x]",
+        ),
+        (
+            "(x, a, day)",
+            "`x` CHAR(1) NOT NULL, `a` BIGINT NOT NULL, `day` DATE",
+            "Project [x, auction AS a, CAST(at) AS day]",
+        ),
+        (
+            "(n INT, a INT, b AS a + 1)",
+            "`n` INT, `a` INT, `b` AS a + 1, `day` DATE, `x` CHAR(1) NOT NULL",
+            "Project [NULL AS n, CAST(auction) AS a, CAST(at) AS day, x]",
+        ),
+    ] {
+        let found = created(&format!("CREATE TABLE c {declared} {with}"));
+        assert_eq!(found, (columns.to_owned(), rows.to_owned()), "{declared}");
+    }
+}
+
+#[test]
 fn describe_has_flinks_columns() {
     let head = ["name", "type", "null", "key", "extras", "watermark"];
     let key = "PRI(price, auction)";
