@@ -48,6 +48,7 @@ impl Source for FileSource {
              file.size and file.modification-time",
         ),
     ];
+    const ROW_KINDS: bool = true;
     type Reader = FileReader;
 
     fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {

@@ -114,7 +114,13 @@ fn lower(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
 fn operator(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
     match plan {
         LogicalPlan::TableScan(scan) => {
-            self::scan(scan, asked.time && asked.mode == Mode::Streaming).map(Some)
+            let rows = self::scan(scan, asked.time && asked.mode == Mode::Streaming)?;
+            match (asked.mode, rows.updates()) {
+                (Mode::Batch, Some(cause)) => Err(SqlError::new(format!(
+                    "batch mode reads tables of rows that only come, but this is {cause}"
+                ))),
+                _ => Ok(Some(rows)),
+            }
         }
         LogicalPlan::SubqueryAlias(alias) => lower(&alias.input, asked),
         LogicalPlan::Union(union) => {

@@ -330,8 +330,10 @@ impl Rel {
     /// says it. `None` if rows are only ever added.
     pub(crate) fn updates(&self) -> Option<&'static str> {
         match self {
-            Self::Scan { .. }
-            | Self::Values { .. }
+            Self::Scan { table, .. } => {
+                table.is_changelog().then_some("a table that is a changelog")
+            }
+            Self::Values { .. }
             | Self::Windows { .. }
             | Self::Earliest { .. }
             | Self::Over { .. }

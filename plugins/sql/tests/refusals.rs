@@ -352,6 +352,17 @@ fn mistakes_are_named() {
         ),
         ("SHOW TABLES NOT 'x'", "`'x'` was found where LIKE was expected (line 3, column 17)"),
         (
+            "CREATE TABLE d (a INT) WITH ('connector' = 'filesystem', 'path' = 'x', 'format' = 'debezium-json'); CREATE \
+             TABLE o (a INT) WITH ('connector' = 'filesystem', 'path' = 'y', 'format' = 'csv'); INSERT INTO o SELECT a \
+             FROM d",
+            "the table `o` only takes new rows (format 'csv'), but the query updates and deletes rows, because of a table that is a changelog: use a format that takes these, 'changelog-json' or 'debezium-json', or the connector 'print' or 'blackhole' (line 3, column 191)",
+        ),
+        (
+            "CREATE TABLE d (a INT) WITH ('connector' = 'filesystem', 'path' = 'x', 'format' = 'changelog-json'); SET \
+             'execution.runtime-mode' = 'batch'; SELECT a FROM d",
+            "batch mode reads tables of rows that only come, but this is a table that is a changelog (line 3, column 142)",
+        ),
+        (
             "DROP TABLE bid /*+ OPTIONS('a' = 'b') */",
             "a hint is not supported here (line 3, column 12)",
         ),

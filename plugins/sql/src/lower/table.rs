@@ -67,7 +67,8 @@ pub(super) fn pruned(table: &CreateTable, paths: &[Vec<String>]) -> Schema {
     if fields.first().is_none_or(|field| table.is_beside(&field.name)) {
         fields.splice(0..0, physical.first().and_then(|(name, data_type)| data_type.field(name)));
     }
-    Schema::new(fields)
+    let schema = Schema::new(fields);
+    if table.is_changelog() { schema.with_row_kinds() } else { schema }
 }
 
 /// A column with those of its fields that are read: the paths are within it. `None` if none is.

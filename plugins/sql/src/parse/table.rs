@@ -83,6 +83,17 @@ impl CreateTable {
     }
 }
 
+/// The formats whose rows have kinds.
+pub(crate) const CHANGELOGS: [&str; 2] = ["changelog-json", "debezium-json"];
+
+impl CreateTable {
+    /// Whether its rows have kinds: what is read of it updates and deletes rows.
+    pub(crate) fn is_changelog(&self) -> bool {
+        let format = self.options.iter().find(|(key, _)| key == "format");
+        format.is_some_and(|(_, format)| CHANGELOGS.contains(&format.as_str()))
+    }
+}
+
 /// The statement that declares it.
 impl fmt::Display for CreateTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -36,8 +36,11 @@ impl Rel {
             modes.fold(ChangelogMode::default(), ChangelogMode::or)
         };
         match self {
-            Self::Scan { .. }
-            | Self::Values { .. }
+            Self::Scan { table, .. } => {
+                let changes = table.is_changelog();
+                ChangelogMode { updates: changes, deletes: changes }
+            }
+            Self::Values { .. }
             | Self::Windows { .. }
             | Self::Earliest { .. }
             | Self::Over { .. }
