@@ -28,6 +28,9 @@ pub trait Source: Sized + Send + Sync + 'static {
     const SUMMARY: &'static str;
     /// The options that it takes.
     const OPTIONS: &'static [OptionDoc];
+    /// Whether its rows may have kinds ([`Schema::row_kinds`]). One whose rows never have is never asked for a
+    /// changelog.
+    const ROW_KINDS: bool = false;
     /// What reads its splits.
     type Reader: SplitReader;
 
@@ -158,7 +161,7 @@ unsafe extern "C" fn open<S: Source>(
         // SAFETY: the host lends options and schema for the call.
         let (options, schema) = unsafe { (borrow::options(options)?, borrow::bytes(schema)) };
         let schema = decode_schema(schema).map_err(|error| Error::new(error.to_string()))?;
-        if schema.row_kinds {
+        if schema.row_kinds && !S::ROW_KINDS {
             return Err(Error::new(format!(
                 "the source `{}` makes rows without kinds, and a changelog was asked for",
                 S::NAME

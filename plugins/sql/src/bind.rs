@@ -11,6 +11,7 @@ mod expression;
 mod from;
 mod group;
 mod grouping;
+mod hint;
 mod interval;
 mod literal;
 mod node;
@@ -37,6 +38,7 @@ pub(crate) use aggregate::{Aggregate, Order};
 pub(crate) use arithmetic::compute;
 pub(crate) use coerce::{common, widen};
 pub(crate) use event_time::EventTime;
+pub(crate) use hint::Lived;
 pub(crate) use interval::Within;
 pub(crate) use order::check_order;
 pub(crate) use over::{Over, row_number};
@@ -157,12 +159,14 @@ pub struct Binder<'a> {
     named: Vec<(String, Relation)>,
     /// Views that are being bound, so that none is asked for by itself.
     views: Vec<String>,
+    /// What hints say of the SELECT at hand.
+    lives: hint::Lives,
 }
 
 impl<'a> Binder<'a> {
     /// A binder for queries over these tables.
     pub fn new(catalog: &'a Catalog) -> Self {
-        Self { catalog, named: Vec::new(), views: Vec::new() }
+        Self { catalog, named: Vec::new(), views: Vec::new(), lives: hint::Lives::default() }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Scripts: what sqlparser does not know of Flink's dialect is parsed here, queries and expressions by it.
 
 mod dialect;
+mod hint;
+mod like;
 mod statement;
 mod table;
 mod types;
@@ -14,6 +16,9 @@ use sqlparser::{
 };
 
 pub use dialect::FlinkDialect;
+pub(crate) use hint::{hinted, hints, table_options};
+pub use like::Like;
+pub(crate) use like::{Feature, Merging};
 pub use statement::Shown;
 pub use table::{ColumnDefinition, ColumnSource, CreateTable, Watermark};
 pub use types::parse_type;
@@ -39,6 +44,15 @@ pub enum StatementKind {
     Reset(Option<String>),
     /// `CREATE TABLE`
     CreateTable(Box<CreateTable>),
+    /// `CREATE TABLE … AS query`
+    CreateTableAs {
+        /// What was said of the table.
+        table: Box<CreateTable>,
+        /// In which order its columns are, if they are only named.
+        order: Vec<Ident>,
+        /// The rows, whose columns it has.
+        query: Box<Query>,
+    },
     /// `CREATE VIEW name [(columns)] AS query`
     CreateView {
         /// Its name.
@@ -63,6 +77,8 @@ pub enum StatementKind {
     Insert {
         /// The table.
         table: Ident,
+        /// What a hint says instead of the table's options.
+        options: Vec<(String, String)>,
         /// The columns that the query fills, if they are named.
         columns: Vec<Ident>,
         /// The rows.
@@ -136,7 +152,8 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
         Token::ShiftRight => vec![TokenWithSpan::new(Token::Gt, token.span); 2],
         _ => vec![token],
     };
-    Ok(window::rewritten(tokens.into_iter().flat_map(divided).collect()))
+    let tokens = tokens.into_iter().flat_map(divided).collect();
+    Ok(window::rewritten(hint::rewritten(tokens)))
 }
 
 fn statement(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
@@ -173,7 +190,7 @@ fn create(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
     skip(parser, 1);
     let _ = take_words(parser, &["TEMPORARY"]);
     if take_words(parser, &["TABLE"]) {
-        return Ok(StatementKind::CreateTable(Box::new(table::create_table(parser)?)));
+        return table::create_table(parser);
     }
     if take_words(parser, &["VIEW"]) {
         let if_not_exists = take_words(parser, &["IF", "NOT", "EXISTS"]);
@@ -207,7 +224,11 @@ fn drop_statement(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
 fn insert(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
     skip(parser, 1);
     expect_words(parser, &["INTO"])?;
-    let table = name(parser)?;
+    let span = parser.peek_token().span;
+    let named = parser.parse_object_name(false).map_err(|error| explain(parser, &error))?;
+    let (named, hint) = hinted(&named);
+    let table = simple_name(&named).map_err(|error| error.or_at(span))?;
+    let options = hint.as_ref().map(table_options).transpose()?.unwrap_or_default();
     // A parenthesis may begin the columns, or a query.
     let second = parser.peek_nth_token(1).token;
     let is_query = matches!(&second, Token::Word(word)
@@ -216,7 +237,7 @@ fn insert(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
         Token::LParen if !is_query => names(parser)?,
         _ => Vec::new(),
     };
-    Ok(StatementKind::Insert { table, columns, query: query(parser)? })
+    Ok(StatementKind::Insert { table, options, columns, query: query(parser)? })
 }
 
 pub(super) fn query(parser: &mut Parser<'_>) -> Result<Box<Query>, SqlError> {
@@ -236,6 +257,9 @@ pub(super) fn name(parser: &mut Parser<'_>) -> Result<Ident, SqlError> {
 /// If it has several: there is one catalog with one database here.
 pub fn simple_name(name: &ObjectName) -> Result<Ident, SqlError> {
     match &name.0[..] {
+        [.., last] if last.as_ident().is_some_and(hint::is_hint) => {
+            Err(SqlError::at(name, "a hint is not supported here"))
+        }
         [part] => part.as_ident().cloned().ok_or_else(|| SqlError::at(name, "this is no name")),
         [.., last] if is_default(name) => {
             last.as_ident().cloned().ok_or_else(|| SqlError::at(name, "this is no name"))

@@ -1,6 +1,7 @@
 //! What a query does, as a tree of the engine's operators: between the plan and the streams.
 
 mod changelog;
+mod living;
 mod over;
 mod set_operation;
 mod show;
@@ -14,6 +15,7 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use millstream_data::types::{DataType, Field, Schema};
 
+pub(crate) use living::Life;
 pub(crate) use over::{Edge, Frame};
 pub(crate) use set_operation::SetOperation;
 pub(crate) use show::Explained;
@@ -112,6 +114,8 @@ pub(crate) enum Rel {
     },
     /// The rows that are left of a changelog when the input has ended.
     Final { input: Box<Self> },
+    /// The rows of an operator whose state expires.
+    Living { rows: Box<Self>, life: Life },
     /// Rows of an operator that goes by event time.
     Timed(Box<Timed>),
 }
@@ -288,6 +292,7 @@ impl Rel {
                 fields
             }
             Self::Earliest { input, .. } | Self::Final { input } => input.schema().fields,
+            Self::Living { rows, .. } => rows.schema().fields,
         };
         let schema = Schema::new(fields);
         if self.has_kinds() { schema.with_row_kinds() } else { schema }
@@ -317,6 +322,7 @@ impl Rel {
             | Self::Final { input } => vec![input],
             Self::Join { left, right, .. } => vec![left, right],
             Self::Timed(timed) => timed.inputs(),
+            Self::Living { rows, .. } => rows.inputs(),
         }
     }
 
@@ -324,14 +330,17 @@ impl Rel {
     /// says it. `None` if rows are only ever added.
     pub(crate) fn updates(&self) -> Option<&'static str> {
         match self {
-            Self::Scan { .. }
-            | Self::Values { .. }
+            Self::Scan { table, .. } => {
+                table.is_changelog().then_some("a table that is a changelog")
+            }
+            Self::Values { .. }
             | Self::Windows { .. }
             | Self::Earliest { .. }
             | Self::Over { .. }
             | Self::Final { .. }
             | Self::Timed(_) => None,
             Self::Steps { input, .. } => input.updates(),
+            Self::Living { rows, .. } => rows.updates(),
             Self::Union(inputs) => inputs.iter().find_map(Self::updates),
             Self::Aggregate { keys: 0, .. } => Some("an aggregate function without GROUP BY"),
             Self::Aggregate { calls, .. } if calls.is_empty() => Some("DISTINCT or GROUP BY"),

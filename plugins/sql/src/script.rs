@@ -1,5 +1,6 @@
 //! Running a script: its statements one after the other, into one program.
 
+mod create;
 mod settings;
 mod show;
 
@@ -15,7 +16,7 @@ use crate::{
     bind::{Binder, check_order},
     catalog::Catalog,
     error::SqlError,
-    lower::{Mode, Streams, connector, relation},
+    lower::{Running, Streams, check_written, connector, relation},
     parse::{CreateTable, Statement, StatementKind, parse},
     relation::{Explained, Rel},
     types::Type,
@@ -72,7 +73,7 @@ fn each(
     let mut jobs = 0;
     let statements = parse(script)?;
     // The last word counts, wherever it stands.
-    let mode = Settings::of(&statements).mode();
+    let mode = Settings::of(&statements).running();
     for statement in statements {
         let span = statement.span;
         let rows = match statement.kind {
@@ -88,6 +89,19 @@ fn each(
                 catalog.add_table(*table)?;
                 continue;
             }
+            StatementKind::CreateTableAs { table, order, query } => {
+                if catalog.has(&table.name) && table.if_not_exists {
+                    continue;
+                }
+                let planned = create::table_as(&mut catalog, *table, &order, &query)
+                    .and_then(|(name, columns)| {
+                        insert(&catalog, (&name, &[]), (&columns, &query), mode)
+                    })
+                    .and_then(|(table, planned)| job(Some(&table), planned));
+                planned.map_err(|error| error.or_at(span))?;
+                jobs += 1;
+                continue;
+            }
             StatementKind::CreateView { name, columns, query, if_not_exists } => {
                 // A view that is wrong is found where it is made.
                 Binder::new(&catalog).query(&query)?;
@@ -98,9 +112,9 @@ fn each(
                 catalog.remove(&name, view, if_exists)?;
                 continue;
             }
-            StatementKind::Insert { table, columns, query } => {
-                let planned = insert(&catalog, (&table, &columns, &query), mode)
-                    .and_then(|(table, planned)| job(Some(table), planned));
+            StatementKind::Insert { table, options, columns, query } => {
+                let planned = insert(&catalog, (&table, &options), (&columns, &query), mode)
+                    .and_then(|(table, planned)| job(Some(&table), planned));
                 planned.map_err(|error| error.or_at(span))?;
                 jobs += 1;
                 continue;
@@ -125,7 +139,7 @@ fn each(
 }
 
 /// What makes the rows of a query.
-fn query(catalog: &Catalog, query: &Query, mode: Mode) -> Result<Rel, SqlError> {
+fn query(catalog: &Catalog, query: &Query, mode: Running) -> Result<Rel, SqlError> {
     check_order(query)?;
     let bound = Binder::new(catalog).query(query)?;
     let columns = bound.columns.iter();
@@ -135,26 +149,28 @@ fn query(catalog: &Catalog, query: &Query, mode: Mode) -> Result<Rel, SqlError> 
 }
 
 /// The table that an INSERT writes, and what makes the rows.
-fn insert<'a>(
-    catalog: &'a Catalog,
-    (table, columns, query): (&Ident, &[Ident], &Query),
-    mode: Mode,
-) -> Result<(&'a CreateTable, Rel), SqlError> {
-    let table = catalog.table(table)?;
-    let bound = Binder::new(catalog).insert(table, columns, query)?;
+fn insert(
+    catalog: &Catalog,
+    (table, options): (&Ident, &[(String, String)]),
+    (columns, query): (&[Ident], &Query),
+    mode: Running,
+) -> Result<(CreateTable, Rel), SqlError> {
+    let table = catalog.table(table)?.with_options(options);
+    let bound = Binder::new(catalog).insert(&table, columns, query)?;
     let planned = relation(&bound, &table.physical(), mode)?;
-    takes(table, &planned)?;
+    check_written(&table)?;
+    takes(&table, &planned)?;
     Ok((table, planned))
 }
 
 /// The row of EXPLAIN: the trees of some statements, with a line between them.
-fn explained(catalog: &Catalog, statements: &[Statement], mode: Mode) -> Result<Rel, SqlError> {
+fn explained(catalog: &Catalog, statements: &[Statement], mode: Running) -> Result<Rel, SqlError> {
     let mut trees = Vec::new();
     for Statement { kind, span } in statements {
         let planned = match kind {
-            StatementKind::Insert { table, columns, query } => {
-                insert(catalog, (table, columns, query), mode)
-                    .map(|(table, rows)| (Some(table.name.value.as_str()), rows))
+            StatementKind::Insert { table, options, columns, query } => {
+                insert(catalog, (table, options), (columns, query), mode)
+                    .map(|(table, rows)| (Some(table.name.value), rows))
             }
             StatementKind::Query(query) => {
                 self::query(catalog, query, mode).map(|rows| (None, rows))
@@ -163,7 +179,7 @@ fn explained(catalog: &Catalog, statements: &[Statement], mode: Mode) -> Result<
             _ => Err(SqlError::new("EXPLAIN takes a query, an INSERT or a statement set")),
         };
         let (sink, rows) = planned.map_err(|error| error.or_at(*span))?;
-        trees.push(Explained { sink, rows: &rows }.to_string());
+        trees.push(Explained { sink: sink.as_deref(), rows: &rows }.to_string());
     }
     show::text(&trees.join("\n"))
 }

@@ -9,6 +9,7 @@ use sqlparser::ast::{Ident, Join, JoinOperator, TableAlias, TableFactor, TableWi
 use super::{
     Binder, Cells, Relation,
     expression::Scope,
+    hint::name_of,
     interval::by_time,
     planning, scan,
     select::unsupported,
@@ -19,7 +20,6 @@ use super::{
 use crate::{
     catalog::Entry,
     error::{Place, SqlError},
-    parse::simple_name,
 };
 
 impl Binder<'_> {
@@ -28,6 +28,7 @@ impl Binder<'_> {
         let mut whole: Option<Relation> = None;
         for tables in from {
             let mut relation = self.factor(&tables.relation)?;
+            let mut first = name_of(&tables.relation);
             for join in &tables.joins {
                 if let Some(time) = as_of(&join.relation) {
                     relation = self.as_of(relation, join, time)?;
@@ -36,6 +37,8 @@ impl Binder<'_> {
                 let right = self.factor(&join.relation)?;
                 let (kind, matching) = parts(join)?;
                 relation = relation.joined(right, kind, matching, &join.relation)?;
+                let second = name_of(&join.relation);
+                relation = self.lives.join([first.take().as_deref(), second.as_deref()], relation);
             }
             whole = Some(match whole {
                 None => relation,
@@ -51,8 +54,7 @@ impl Binder<'_> {
     pub(super) fn factor(&mut self, factor: &TableFactor) -> Result<Relation, SqlError> {
         match factor {
             TableFactor::Table { name, alias, args: None, version: None, .. } => {
-                let name = simple_name(name)?;
-                let relation = self.table(&name)?;
+                let (name, relation) = self.table_named(name)?;
                 aliased(relation, alias.as_ref(), &name.value)
             }
             TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {

@@ -40,7 +40,9 @@ pub(super) fn scan(table: &CreateTable) -> Result<Relation, SqlError> {
     let mut walk = Walk { table: name, paths: Vec::new(), fields: Vec::new() };
     let mut cells = BTreeMap::new();
     for column in &table.columns {
-        if let ColumnSource::Physical(data_type) = &column.source {
+        if let ColumnSource::Physical(data_type) | ColumnSource::Metadata { data_type, .. } =
+            &column.source
+        {
             let mut path = vec![column.name.value.clone()];
             cells.insert(&column.name.value, walk.cells(&mut path, data_type, false));
         }
@@ -51,13 +53,15 @@ pub(super) fn scan(table: &CreateTable) -> Result<Relation, SqlError> {
         .and_then(LogicalPlanBuilder::build)
         .map_err(|error| planning(&error))?;
     let physical = |column: &crate::parse::ColumnDefinition| match &column.source {
-        ColumnSource::Physical(data_type) => Some(Column {
-            table: Some(name.to_owned()),
-            name: column.name.value.clone(),
-            cells: cells.get(&column.name.value)?.clone(),
-            data_type: data_type.clone(),
-            qualified: false,
-        }),
+        ColumnSource::Physical(data_type) | ColumnSource::Metadata { data_type, .. } => {
+            Some(Column {
+                table: Some(name.to_owned()),
+                name: column.name.value.clone(),
+                cells: cells.get(&column.name.value)?.clone(),
+                data_type: data_type.clone(),
+                qualified: false,
+            })
+        }
         ColumnSource::Computed(_) => None,
     };
     let columns = table.columns.iter().filter_map(physical).collect();

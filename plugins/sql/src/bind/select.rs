@@ -18,6 +18,7 @@ use super::{
     coerce,
     expression::Scope,
     from::alias_columns,
+    hint::Lives,
     order::{SortKey, Sorting, check_order},
     planning,
 };
@@ -100,10 +101,13 @@ impl Binder<'_> {
                 return Err(unsupported(select, part));
             }
         }
-        let mut relation = match select.from.is_empty() {
-            true => Relation::one_row()?,
-            false => self.from(&select.from)?,
+        let around = std::mem::replace(&mut self.lives, Lives::of(select)?);
+        let relation = match select.from.is_empty() {
+            true => Relation::one_row(),
+            false => self.from(&select.from),
         };
+        let lives = std::mem::replace(&mut self.lives, around);
+        let mut relation = relation?;
         if let Some(selection) = &select.selection {
             (relation, _) = self.selected(relation, selection, None)?;
         }
@@ -156,6 +160,7 @@ impl Binder<'_> {
             ranked = ranked.map(|ranked| ranked.of(&groups)).transpose()?;
             overs = overs.into_iter().map(|call| call.of(&groups)).collect::<Result<_, _>>()?;
             relation = Relation { plan: groups.plan, columns: Vec::new() };
+            relation = lives.groups(select, relation);
         }
         if let Some((condition, _)) = having {
             relation = relation.filtered(condition)?;
@@ -167,7 +172,7 @@ impl Binder<'_> {
         let items = items.into_iter().map(|item| (item.name, item.bound)).collect();
         let selected = project(&relation, items)?;
         let selected = match select.distinct {
-            Some(Distinct::Distinct) => selected.distinct()?,
+            Some(Distinct::Distinct) => lives.groups(select, selected.distinct()?),
             _ => selected,
         };
         Ok((selected, keys_of_order, width))
@@ -309,6 +314,19 @@ impl CreateTable {
     pub fn physical(&self) -> Vec<(&str, &Type)> {
         let columns = self.columns.iter().filter_map(|column| match &column.source {
             crate::parse::ColumnSource::Physical(data_type) => {
+                Some((column.name.value.as_str(), data_type))
+            }
+            crate::parse::ColumnSource::Computed(_)
+            | crate::parse::ColumnSource::Metadata { .. } => None,
+        });
+        columns.collect()
+    }
+
+    /// The columns that are read: those, and what else the connector knows.
+    pub fn readable(&self) -> Vec<(&str, &Type)> {
+        let columns = self.columns.iter().filter_map(|column| match &column.source {
+            crate::parse::ColumnSource::Physical(data_type)
+            | crate::parse::ColumnSource::Metadata { data_type, .. } => {
                 Some((column.name.value.as_str(), data_type))
             }
             crate::parse::ColumnSource::Computed(_) => None,

@@ -117,6 +117,9 @@ pub(super) struct Aggregate {
     distinct: Vec<Distinct>,
     extremes: Extremes,
     emits: Emits,
+    /// Whether groups expire: a row of one that has may be taken back later. As in Flink, a group is also said
+    /// when nothing of it has changed, so that those who read it keep it, too.
+    expires: bool,
     /// The key group that is to be emitted next, once the input has ended.
     next: u32,
     scratch: Scratch,
@@ -169,6 +172,7 @@ impl Aggregate {
             distinct,
             extremes,
             emits,
+            expires: states.expire(),
             next: states.groups().start,
             scratch,
         })
@@ -274,6 +278,8 @@ struct Emission<'a> {
     after: &'a mut Vec<u8>,
     /// Where each change goes, if somebody wants it.
     out: Option<&'a mut Changes>,
+    /// Whether groups expire.
+    expires: bool,
 }
 
 /// What a row does to its group.
@@ -300,7 +306,8 @@ impl Emission<'_> {
         let before = i64::from_le_bytes(*rows);
         let after = if taken.retract { before - 1 } else { before + 1 };
         if after < 0 {
-            return Err(never_came("aggregation"));
+            // A row of a group that has expired goes, and says nothing.
+            return if self.expires { Ok(true) } else { Err(never_came("aggregation")) };
         }
         *rows = after.to_le_bytes();
         if before > 0 && self.out.is_some() {
@@ -324,7 +331,7 @@ impl Emission<'_> {
             self.after.clear();
             finish(self.results, self.accumulators, (fixed, texts), self.after);
         }
-        if before > 0 && after > 0 && self.before == self.after {
+        if before > 0 && after > 0 && self.before == self.after && !self.expires {
             return Ok(false);
         }
         let key = out.keep(taken.key);
@@ -373,7 +380,10 @@ impl RowFunction for Aggregate {
         if !self.in_place {
             self.hold(states)?;
         }
-        let Self { plan, keys, results, groups, in_place, extremes, emits, scratch, .. } = self;
+        let Self {
+            plan, keys, results, groups, in_place, extremes, emits, expires, scratch, ..
+        } = self;
+        let expires = *expires;
         let Scratch { empty, group, before, after, counts, gone, equal, held } = scratch;
         let accumulators = &plan.accumulators[..];
         let calls = accumulators.len();
@@ -385,7 +395,7 @@ impl RowFunction for Aggregate {
             Taken { row: rows.at(row), retract, counts, replaced, key: keys.row(index) }
         };
         let out = (*emits == Emits::Changes).then_some(out);
-        let mut emission = Emission { results, accumulators, before, after, out };
+        let mut emission = Emission { results, accumulators, before, after, out, expires };
         if !*in_place {
             for (index, group) in equal.of().iter().enumerate() {
                 if let Some(held) = held.get_mut(*group as usize) {

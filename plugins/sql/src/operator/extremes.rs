@@ -53,6 +53,8 @@ impl Extreme {
 /// All values of each group, in order: how often each is there, and what its call keeps of it.
 pub(super) struct Extremes {
     values: Vec<(Extreme, Maps)>,
+    /// Whether values expire, and may be taken back later.
+    expires: bool,
     /// For each row at hand and each call: where the value is that is the result when the row has gone.
     spots: Vec<Spot>,
     bytes: Vec<u8>,
@@ -82,7 +84,7 @@ impl Extremes {
         });
         let values = values.collect::<Result<_, TaskError>>()?;
         let (spots, bytes, key, value) = Default::default();
-        Ok(Self { values, spots, bytes, key, value })
+        Ok(Self { values, expires: states.expire(), spots, bytes, key, value })
     }
 
     /// Takes the values of the rows at hand that count, or takes them back.
@@ -93,7 +95,7 @@ impl Extremes {
         states: &mut RowStates,
         (accumulators, counts): (&[Accumulator], &mut Counts<'_>),
     ) -> Result<(), TaskError> {
-        let Self { values, spots, bytes, key, value } = self;
+        let Self { values, expires, spots, bytes, key, value } = self;
         spots.clear();
         bytes.clear();
         if values.is_empty() {
@@ -121,7 +123,11 @@ impl Extremes {
                     states.put_entry(*map, keys, (index, key), Some(value))?;
                     continue;
                 }
-                let after = before.checked_sub(1).ok_or_else(|| never_came("aggregation"))?;
+                let after = match before.checked_sub(1) {
+                    Some(after) => after,
+                    None if *expires => continue,
+                    None => return Err(never_came("aggregation")),
+                };
                 if after > 0 {
                     value[..COUNT].copy_from_slice(&after.to_le_bytes());
                     states.put_entry(*map, keys, (index, key), Some(value))?;

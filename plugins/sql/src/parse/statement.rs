@@ -27,6 +27,8 @@ pub enum Shown {
     CreateView(Ident),
     /// `SET` without a key: what was set.
     Settings,
+    /// `SHOW … [NOT] LIKE 'pattern'`: of what is shown those that are like it, or not.
+    Like(Box<Shown>, String, bool),
 }
 
 /// `EXPLAIN [CHANGELOG_MODE | PLAN FOR] statement` or `EXPLAIN STATEMENT SET BEGIN … END`.
@@ -99,6 +101,12 @@ pub(super) fn show(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
         [("TABLES", Shown::Tables), ("VIEWS", Shown::Views), ("FUNCTIONS", Shown::Functions)]
     {
         if take_words(parser, &[word]) {
+            let not = take_words(parser, &["NOT"]);
+            let shown = match take_words(parser, &["LIKE"]) {
+                true => Shown::Like(Box::new(shown), string(parser)?, not),
+                false if not => return Err(unexpected(&parser.peek_token(), "LIKE")),
+                false => shown,
+            };
             return Ok(StatementKind::Show(shown));
         }
     }

@@ -123,6 +123,7 @@ impl Rel {
                 write!(f, "{}", if time.is_some() { " by watermark" } else { " at the end" })
             }
             Self::Final { .. } => write!(f, "Final"),
+            Self::Living { rows, .. } => rows.head(f),
         }
     }
 }
