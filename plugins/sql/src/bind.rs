@@ -13,6 +13,7 @@ mod group;
 mod grouping;
 mod interval;
 mod literal;
+mod nested;
 mod node;
 mod order;
 mod over;
@@ -90,8 +91,8 @@ pub struct Column {
 pub enum Cells {
     /// In a column of the plan.
     One(PlanColumn),
-    /// A nested row: its fields have columns of their own.
-    Row(Vec<(String, Self)>),
+    /// A nested row: in a column of the plan as a whole, and its fields have columns of their own.
+    Row(PlanColumn, Vec<(String, Self)>),
 }
 
 impl Relation {

@@ -12,7 +12,7 @@ use arrow::{
 };
 use datafusion_common::{DataFusionError, cast::as_primitive_array};
 use datafusion_physical_expr::PhysicalExpr;
-use millstream_arrow::{ArrayRun, Leaf, with_arrays};
+use millstream_arrow::{ArrayRun, Leaf, Places, with_arrays};
 use millstream_data::{
     page::{RowBuilder, RowKind, ValidPage},
     types::Schema,
@@ -68,6 +68,8 @@ pub(crate) struct Output {
     pub(crate) timed: bool,
     /// The rows that come out.
     pub(crate) schema: Schema,
+    /// Where their columns are, if some are nested.
+    pub(crate) places: Option<Places>,
 }
 
 impl Cells {
@@ -232,7 +234,10 @@ impl CalculationChain {
                 continue;
             }
             output.check(batch)?;
-            let run = ArrayRun::new(batch.num_rows(), batch.columns());
+            let run = match &output.places {
+                None => ArrayRun::new(batch.num_rows(), batch.columns()),
+                Some(places) => ArrayRun::nested(batch.num_rows(), batch.columns(), places),
+            };
             let run = run.ok_or_else(|| {
                 TaskError::new(format!("rows of ({}) cannot be written", output.schema))
             })?;
@@ -318,6 +323,19 @@ impl<'a> Written<'a> {
     }
 }
 
+impl Written<'_> {
+    /// Writes rows with nested values one by one.
+    fn write_apart(&self, from: usize, rows: usize, page: &mut RowBuilder<Segment>) {
+        for row in from..from + rows {
+            self.run.write(row, 1, page);
+            if let Some(kinds) = &self.kinds {
+                page.put_kind(kinds.at(row));
+            }
+            page.commit();
+        }
+    }
+}
+
 /// Where the kinds of rows are found that something was calculated of.
 struct Kinds<'a> {
     page: &'a ValidPage<'a>,
@@ -341,11 +359,18 @@ impl Run for Written<'_> {
         self.run.heap_bytes(row)
     }
 
+    fn count_elements(&self, row: usize, elements: &mut [u32]) {
+        self.run.count_elements(row, elements);
+    }
+
     fn hash(&self, row: usize, columns: &[usize]) -> u64 {
         self.run.hash(row, columns)
     }
 
     fn write(&self, from: usize, rows: usize, page: &mut RowBuilder<Segment>) {
+        if self.run.is_nested() {
+            return self.write_apart(from, rows, page);
+        }
         self.run.write(from, rows, page);
         if let Some(kinds) = &self.kinds {
             page.put_kinds_run(rows, |row| kinds.at(from + row));

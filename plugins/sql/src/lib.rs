@@ -11,6 +11,7 @@ mod catalog;
 mod error;
 mod function;
 mod lower;
+mod nested;
 mod operator;
 pub mod parse;
 mod plan;

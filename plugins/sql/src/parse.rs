@@ -1,6 +1,7 @@
 //! Scripts: what sqlparser does not know of Flink's dialect is parsed here, queries and expressions by it.
 
 mod dialect;
+mod nested;
 mod statement;
 mod table;
 mod types;
@@ -14,6 +15,7 @@ use sqlparser::{
 };
 
 pub use dialect::FlinkDialect;
+pub(crate) use nested::whole_type;
 pub use statement::Shown;
 pub use table::{ColumnDefinition, ColumnSource, CreateTable, Watermark};
 pub use types::parse_type;
@@ -136,7 +138,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
         Token::ShiftRight => vec![TokenWithSpan::new(Token::Gt, token.span); 2],
         _ => vec![token],
     };
-    Ok(window::rewritten(tokens.into_iter().flat_map(divided).collect()))
+    Ok(nested::rewritten(window::rewritten(tokens.into_iter().flat_map(divided).collect())))
 }
 
 fn statement(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {

@@ -106,7 +106,7 @@ impl EventTime {
     pub(crate) fn of(table: &CreateTable) -> Result<Option<Self>, SqlError> {
         let Some(watermark) = &table.watermark else { return Ok(None) };
         let rows = scan(table)?;
-        let time = rows.column(None, &watermark.column)?.bound(&watermark.column)?;
+        let time = rows.column(None, &watermark.column)?.bound();
         let mark = rows.bind(&watermark.expression)?;
         let (Kind::Timestamp(_), Kind::Timestamp(_)) = (&time.data_type.kind, &mark.data_type.kind)
         else {

@@ -236,13 +236,12 @@ impl Relation {
 impl Cells {
     /// Says where the values are now.
     fn rename(&mut self, renamed: &[(PlanColumn, PlanColumn)]) {
-        match self {
-            Self::One(column) => {
-                if let Some((_, now)) = renamed.iter().find(|(before, _)| before == column) {
-                    *column = now.clone();
-                }
-            }
-            Self::Row(fields) => fields.iter_mut().for_each(|(_, cells)| cells.rename(renamed)),
+        let (Self::One(column) | Self::Row(column, _)) = self;
+        if let Some((_, now)) = renamed.iter().find(|(before, _)| before == column) {
+            *column = now.clone();
+        }
+        if let Self::Row(_, fields) = self {
+            fields.iter_mut().for_each(|(_, cells)| cells.rename(renamed));
         }
     }
 }

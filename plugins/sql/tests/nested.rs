@@ -1,0 +1,109 @@
+//! What scripts with nested values are refused for, word for word.
+
+use millstream_dataflow::Environment;
+use millstream_sql::script;
+
+const TABLES: &str =
+    "CREATE TABLE t (n INT, s STRING, a ARRAY<INT>, m MAP<STRING, INT>, r ROW<f INT>) WITH \
+('connector' = 'datagen');
+CREATE TABLE out (n INT, s VARCHAR(10)) WITH ('connector' = 'blackhole');
+";
+
+/// The error for a statement behind the tables.
+fn refused(statement: &str) -> String {
+    let script = format!("{TABLES}{statement}");
+    match script::build(&script, &Environment::new("refused")) {
+        Ok(()) => panic!("{statement} is run"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn what_has_no_meaning_is_named() {
+    for (statement, expected) in [
+        (
+            "SELECT ARRAY[1, 'a'] FROM t",
+            "ARRAY: INT and CHAR(1) have no type in common; it is called as ARRAY[value, …] (line 3, column 14)",
+        ),
+        (
+            "SELECT MAP['a'] FROM t",
+            "MAP: each key has a value; it is called as MAP[key, value, …] (line 3, column 8)",
+        ),
+        (
+            "SELECT ARRAY[] FROM t",
+            "ARRAY: it does not take 0 arguments; it is called as ARRAY[value, …] (line 3, column 1)",
+        ),
+        ("SELECT [1] FROM t", "an array is written `ARRAY[…]` (line 3, column 9)"),
+        (
+            "SELECT ARRAY[NULL] FROM t",
+            "ARRAY: ARRAY<NULL> has values without a type: use CAST; it is called as ARRAY[value, …] (line 3, column 14)",
+        ),
+        ("SELECT a[0] FROM t", "the index of an array begins with 1, it was 0 (line 3, column 10)"),
+        (
+            "SELECT a['x'] FROM t",
+            "the index of an array is a whole number, not CHAR(1) (line 3, column 10)",
+        ),
+        ("SELECT m[1] FROM t", "the keys of the map are STRING, not INT (line 3, column 10)"),
+        ("SELECT n[1] FROM t", "INT has no elements (line 3, column 10)"),
+        ("SELECT a[1:2] FROM t", "`a[1:2]` is not supported yet (line 3, column 8)"),
+        ("SELECT ROW(n).x FROM t", "the row has no field `x` (line 3, column 15)"),
+        ("SELECT r['nope'] FROM t", "the row has no field `nope` (line 3, column 10)"),
+        ("SELECT r[n] FROM t", "a field of a row is named by a constant (line 3, column 10)"),
+        ("SELECT r[2] FROM t", "there is no such field (line 3, column 10)"),
+        ("SELECT r < r FROM t", "values of ROW<`f` INT> are in no order (line 3, column 8)"),
+        (
+            "SELECT n FROM t WHERE a BETWEEN a AND a",
+            "values of ARRAY<INT> are in no order (line 3, column 23)",
+        ),
+        (
+            "SELECT n FROM t ORDER BY r LIMIT 3",
+            "values of ROW<`f` INT> are in no order (line 3, column 26)",
+        ),
+        (
+            "SELECT * FROM (SELECT ROW_NUMBER() OVER (PARTITION BY n ORDER BY a) AS k FROM t) WHERE k = 1",
+            "values of ARRAY<INT> are in no order (line 3, column 66)",
+        ),
+        (
+            "SELECT MAX(r) FROM t",
+            "MAX: ROW<`f` INT> was found where a number, a text or a time was expected (line 3, column 8)",
+        ),
+        (
+            "SELECT GREATEST(a, a) FROM t",
+            "GREATEST: values of ARRAY<INT> are in no order; it is called as GREATEST(value, …) (line 3, column 8)",
+        ),
+        (
+            "SELECT CARDINALITY(n) FROM t",
+            "CARDINALITY: INT was found where an ARRAY, a MAP or a ROW was expected; it is called as CARDINALITY(array, map or multiset) (line 3, column 8)",
+        ),
+        (
+            "SELECT CARDINALITY(r) FROM t",
+            "CARDINALITY: ROW<`f` INT> was found where an ARRAY or a MAP was expected; it is called as CARDINALITY(array, map or multiset) (line 3, column 8)",
+        ),
+        (
+            "SELECT ELEMENT(m) FROM t",
+            "ELEMENT: MAP<STRING, INT> was found where an ARRAY was expected; it is called as ELEMENT(array or multiset) (line 3, column 8)",
+        ),
+        (
+            "SELECT CAST(r AS ROW<x INT, y INT>) FROM t",
+            "there is no CAST of ROW<`f` INT> to ROW<`x` INT, `y` INT> (line 3, column 13)",
+        ),
+        (
+            "SELECT CAST(n AS ARRAY<INT>) FROM t",
+            "there is no CAST of INT to ARRAY<INT> (line 3, column 13)",
+        ),
+        (
+            "SELECT CAST(s AS ARRAY<INT>) FROM t",
+            "there is no CAST of STRING to ARRAY<INT> (line 3, column 13)",
+        ),
+        (
+            "SELECT CAST(n AS ARRAY<NOPE>) FROM t",
+            "there is no type `NOPE` (line 1, column 7) (line 3, column 13)",
+        ),
+        (
+            "INSERT INTO out SELECT n, ARRAY[s] FROM t",
+            "the column `s` of the table `out` is VARCHAR(10), but the query has ARRAY<STRING> NOT NULL there: use CAST (line 3, column 17)",
+        ),
+    ] {
+        assert_eq!(refused(statement), expected, "{statement}");
+    }
+}
