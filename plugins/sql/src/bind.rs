@@ -23,6 +23,7 @@ mod select;
 mod set_operation;
 mod subquery;
 mod temporal;
+mod unnest;
 mod using;
 mod values;
 mod version;
@@ -45,6 +46,7 @@ pub(crate) use rank::RowNumber;
 pub use scan::{ScanSource, scan_of};
 pub(crate) use set_operation::Matched;
 pub(crate) use temporal::TemporalJoin;
+pub(crate) use unnest::Unnested;
 pub(crate) use window::{Bounds, GroupedWindow, JoinedWindows, Origin, Windowed, ranked_window};
 
 use crate::{

@@ -7,7 +7,7 @@ use arrow::{
         Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
         UInt32Array,
     },
-    compute::{filter, filter_record_batch},
+    compute::{filter, filter_record_batch, take},
     datatypes::{SchemaRef, TimestampMicrosecondType},
 };
 use datafusion_common::{DataFusionError, cast::as_primitive_array};
@@ -25,7 +25,7 @@ use millstream_dataflow::{
 };
 use millstream_memory::Segment;
 
-use crate::relation::Watermark;
+use crate::{relation::Watermark, spread::Spread};
 
 /// A step of a calculation.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,8 @@ pub(crate) enum Step {
     Filter(Arc<dyn PhysicalExpr>),
     /// Makes rows of these columns.
     Project(Vec<Arc<dyn PhysicalExpr>>, SchemaRef),
+    /// Makes several rows of one.
+    Spread(Spread),
 }
 
 /// What is made of the rows of a stream: rows of one kind or several, each in an output of its own.
@@ -115,6 +117,14 @@ impl Output {
         for step in &self.steps {
             match step {
                 Step::Filter(condition) => made.keep(&**condition)?,
+                Step::Spread(spread) => {
+                    let (batch, of) = spread.run(&made.batch)?;
+                    made.batch = batch;
+                    made.origins = Some(match &made.origins {
+                        Some(origins) => take(origins, &of, None)?.as_primitive().clone(),
+                        None => of,
+                    });
+                }
                 Step::Project(columns, schema) => {
                     let rows = made.batch.num_rows();
                     let values = columns.iter().map(|column| {
@@ -186,7 +196,7 @@ impl Made {
     }
 }
 
-fn batch(
+pub(crate) fn batch(
     schema: &SchemaRef,
     arrays: Vec<ArrayRef>,
     rows: usize,
@@ -294,6 +304,12 @@ fn write(
             writer.signal(Signal::Watermark(watermark), context);
             writer.signal(Signal::Late, context);
         }
+    }
+    if written > 0 && written < rows && !context.has_failed() {
+        // What is made of one row is written as a whole: the calculation goes on with another one.
+        let last = made.origin(written - 1);
+        let of_it = (written..rows).take_while(|row| made.origin(*row) == last).count();
+        written = writer.write_through(run, written..written + of_it, context);
     }
     written
 }

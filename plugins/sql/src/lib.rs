@@ -17,6 +17,7 @@ pub mod parse;
 mod plan;
 mod relation;
 pub mod script;
+mod spread;
 mod time;
 mod types;
 

@@ -9,6 +9,7 @@ mod set_operation;
 mod stream;
 mod table;
 mod temporal;
+mod unnest;
 mod values;
 mod watermark;
 mod window;
@@ -29,7 +30,8 @@ use watermark::Needed;
 
 use crate::{
     bind::{
-        self, GroupedWindow, Matched, Over, RowNumber, TemporalJoin, Windowed, planning, scan_of,
+        self, GroupedWindow, Matched, Over, RowNumber, TemporalJoin, Unnested, Windowed, planning,
+        scan_of,
     },
     calc::Step,
     error::SqlError,
@@ -137,6 +139,7 @@ fn operator(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
         LogicalPlan::EmptyRelation(_) => Ok(None),
         other if let Some(over) = Over::in_plan(other) => over::over(over, asked),
         other if let Some(join) = TemporalJoin::in_plan(other) => temporal::join(join, asked),
+        other if let Some(unnested) = Unnested::in_plan(other) => unnest::rows(unnested, asked),
         other if let Some(matched) = Matched::in_plan(other) => {
             set_operation::matched(matched, asked)
         }

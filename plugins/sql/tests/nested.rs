@@ -103,6 +103,38 @@ fn what_has_no_meaning_is_named() {
             "INSERT INTO out SELECT n, ARRAY[s] FROM t",
             "the column `s` of the table `out` is VARCHAR(10), but the query has ARRAY<STRING> NOT NULL there: use CAST (line 3, column 17)",
         ),
+        (
+            "SELECT 1 FROM t, UNNEST(n) AS u (x)",
+            "UNNEST takes an ARRAY, a MAP or a MULTISET, not INT (line 3, column 25)",
+        ),
+        (
+            "SELECT 1 FROM t RIGHT JOIN UNNEST(a) AS u (x) ON TRUE",
+            "UNNEST is joined with CROSS JOIN, JOIN … ON or LEFT JOIN … ON TRUE only (line 3, column 28)",
+        ),
+        (
+            "SELECT 1 FROM t LEFT JOIN UNNEST(a) AS u (x) ON x > 1",
+            "LEFT JOIN of UNNEST takes ON TRUE only (line 3, column 49)",
+        ),
+        (
+            "SELECT 1 FROM t, UNNEST(a) AS u (x, y)",
+            "2 columns are named, but the query has 1 (line 3, column 31)",
+        ),
+        (
+            "SELECT 1 FROM t, UNNEST(a, a) AS u (x)",
+            "the table function UNNEST is not supported yet (line 3, column 18)",
+        ),
+        (
+            "SELECT a FROM t, UNNEST(a) AS t (x)",
+            "two tables are called `t` here: give one another name with AS (line 3, column 18)",
+        ),
+        (
+            "SELECT (SELECT COUNT(*) FROM UNNEST(a)) FROM t",
+            "`(SELECT COUNT(*) FROM UNNEST(a))` is not supported yet (line 3, column 9)",
+        ),
+        (
+            "SELECT n FROM t WHERE EXISTS (SELECT 1 FROM UNNEST(a) AS u (x) WHERE x = n)",
+            "there is no column `a` (line 3, column 52)",
+        ),
     ] {
         assert_eq!(refused(statement), expected, "{statement}");
     }

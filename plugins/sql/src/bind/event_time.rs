@@ -7,7 +7,7 @@ use datafusion_common::{
 use datafusion_expr::{Expr, LogicalPlan};
 
 use super::{
-    Bound, Relation, TemporalJoin, Windowed,
+    Bound, Relation, TemporalJoin, Unnested, Windowed,
     interval::is_interval_join,
     over::Over,
     planning,
@@ -57,6 +57,9 @@ pub(super) fn is_event_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
         // Windows take nothing from the times of their rows.
         other if let Some(windowed) = Windowed::in_plan(other) => {
             !windowed.processing && is_event_time(&windowed.input, column)
+        }
+        other if let Some(unnested) = Unnested::in_plan(other) => {
+            is_event_time(&unnested.input, column)
         }
         // A version keeps its time, but comes with another row.
         other => TemporalJoin::in_plan(other).is_some_and(|join| {

@@ -13,6 +13,7 @@ use super::{
     planning, scan,
     select::unsupported,
     temporal::as_of,
+    unnest,
     using::{Common, Matching},
     window::TableCall,
 };
@@ -27,8 +28,18 @@ impl Binder<'_> {
     pub(super) fn from(&mut self, from: &[TableWithJoins]) -> Result<Relation, SqlError> {
         let mut whole: Option<Relation> = None;
         for tables in from {
-            let mut relation = self.factor(&tables.relation)?;
+            let mut relation = match unnest::Call::of(&tables.relation) {
+                Some(call) => {
+                    let left = whole.take().map_or_else(Relation::one_row, Ok)?;
+                    call.beside(left, JoinType::Inner)?
+                }
+                None => self.factor(&tables.relation)?,
+            };
             for join in &tables.joins {
+                if let Some(call) = unnest::Call::of(&join.relation) {
+                    relation = call.joined(relation, join)?;
+                    continue;
+                }
                 if let Some(time) = as_of(&join.relation) {
                     relation = self.as_of(relation, join, time)?;
                     continue;

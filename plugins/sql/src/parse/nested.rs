@@ -35,11 +35,7 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                 }
             }
             Token::RParen => drop(open.pop()),
-            Token::RBracket => {
-                if open.pop() == Some(Open::Map) {
-                    token.token = Token::RParen;
-                }
-            }
+            Token::RBracket if open.pop() == Some(Open::Map) => token.token = Token::RParen,
             word if is_word(word, &["AS"]) && open.last() == Some(&Open::Cast) => {
                 out.push(token);
                 let mut depth = 0;
