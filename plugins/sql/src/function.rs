@@ -6,6 +6,7 @@
 mod analysis;
 mod arguments;
 mod arithmetic;
+mod array;
 mod calendar;
 mod cast;
 mod clock;
@@ -14,6 +15,7 @@ mod digest;
 mod edit;
 mod encoding;
 mod extract;
+mod map;
 mod math;
 mod nested;
 mod numeral;
@@ -67,7 +69,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
     let numbers = [rounding::FUNCTIONS, analysis::FUNCTIONS, numeral::FUNCTIONS];
     let texts = [edit::FUNCTIONS, pattern::FUNCTIONS, digest::FUNCTIONS, encoding::FUNCTIONS];
     let families = [text::FUNCTIONS, math::FUNCTIONS, condition::FUNCTIONS, url::FUNCTIONS];
-    let nested = [nested::FUNCTIONS];
+    let nested = [nested::FUNCTIONS, array::FUNCTIONS, map::FUNCTIONS];
     let all = families.into_iter().chain(times).chain(numbers).chain(texts).chain(nested);
     all.flatten()
 }

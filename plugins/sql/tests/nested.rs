@@ -135,6 +135,51 @@ fn what_has_no_meaning_is_named() {
             "SELECT n FROM t WHERE EXISTS (SELECT 1 FROM UNNEST(a) AS u (x) WHERE x = n)",
             "there is no column `a` (line 3, column 52)",
         ),
+        (
+            "SELECT ARRAY_SORT(ARRAY[a]) FROM t",
+            "ARRAY_SORT: values of ARRAY<INT> are in no order; it is called as ARRAY_SORT(array [, ascending [, nulls first]]) (line 3, column 8)",
+        ),
+        (
+            "SELECT ARRAY_SORT(a, 1) FROM t",
+            "ARRAY_SORT: INT was found where a BOOLEAN was expected; it is called as ARRAY_SORT(array [, ascending [, nulls first]]) (line 3, column 8)",
+        ),
+        (
+            "SELECT ARRAY_MAX(n) FROM t",
+            "ARRAY_MAX: INT was found where an ARRAY was expected; it is called as ARRAY_MAX(array) (line 3, column 8)",
+        ),
+        (
+            "SELECT ARRAY_CONTAINS(a, 'x') FROM t",
+            "ARRAY_CONTAINS: INT and CHAR(1) have no type in common; it is called as ARRAY_CONTAINS(array, element) (line 3, column 8)",
+        ),
+        (
+            "SELECT ARRAY_JOIN(a, ',') FROM t",
+            "ARRAY_JOIN: INT was found where texts were expected; it is called as ARRAY_JOIN(array of texts, separator [, instead of NULL]) (line 3, column 8)",
+        ),
+        (
+            "SELECT ARRAY_SLICE(a, 'x') FROM t",
+            "ARRAY_SLICE: CHAR(1) was found where a whole number was expected; it is called as ARRAY_SLICE(array, from [, to]), from 1, from the end if below 0 (line 3, column 8)",
+        ),
+        (
+            "SELECT MAP_KEYS(a) FROM t",
+            "MAP_KEYS: ARRAY<INT> was found where a MAP was expected; it is called as MAP_KEYS(map) (line 3, column 8)",
+        ),
+        (
+            "SELECT MAP_FROM_ARRAYS(a, n) FROM t",
+            "MAP_FROM_ARRAYS: INT was found where an ARRAY was expected; it is called as MAP_FROM_ARRAYS(array of keys, array of values) (line 3, column 8)",
+        ),
+        (
+            "SELECT MAP_UNION(m, MAP[1, 2]) FROM t",
+            "MAP_UNION: MAP<STRING, INT> and MAP<INT NOT NULL, INT NOT NULL> have no type in common; it is called as MAP_UNION(map, …) (line 3, column 8)",
+        ),
+        (
+            "SELECT STR_TO_MAP(s, ',') FROM t",
+            "STR_TO_MAP: it does not take 2 arguments; it is called as STR_TO_MAP(text [, between entries, between key and value]) (line 3, column 8)",
+        ),
+        ("SELECT COLLECT(n) FROM t", "there is no function COLLECT (line 3, column 8)"),
+        (
+            "SELECT ARRAY_AGG(n) FROM t",
+            "there is no function ARRAY_AGG: did you mean `ARRAY_MAX`? (line 3, column 8)",
+        ),
     ] {
         assert_eq!(refused(statement), expected, "{statement}");
     }
