@@ -14,6 +14,7 @@ mod grouping;
 mod hint;
 mod interval;
 mod literal;
+mod nested;
 mod node;
 mod order;
 mod over;
@@ -23,6 +24,7 @@ mod select;
 mod set_operation;
 mod subquery;
 mod temporal;
+mod unnest;
 mod using;
 mod values;
 mod version;
@@ -46,6 +48,7 @@ pub(crate) use rank::RowNumber;
 pub use scan::{ScanSource, scan_of};
 pub(crate) use set_operation::Matched;
 pub(crate) use temporal::TemporalJoin;
+pub(crate) use unnest::Unnested;
 pub(crate) use window::{Bounds, GroupedWindow, JoinedWindows, Origin, Windowed, ranked_window};
 
 use crate::{
@@ -92,8 +95,8 @@ pub struct Column {
 pub enum Cells {
     /// In a column of the plan.
     One(PlanColumn),
-    /// A nested row: its fields have columns of their own.
-    Row(Vec<(String, Self)>),
+    /// A nested row: in a column of the plan as a whole, and its fields have columns of their own.
+    Row(PlanColumn, Vec<(String, Self)>),
 }
 
 impl Relation {

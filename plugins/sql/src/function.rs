@@ -6,6 +6,7 @@
 mod analysis;
 mod arguments;
 mod arithmetic;
+mod array;
 mod calendar;
 mod cast;
 mod clock;
@@ -14,7 +15,9 @@ mod digest;
 mod edit;
 mod encoding;
 mod extract;
+mod map;
 mod math;
+mod nested;
 mod numeral;
 mod pattern;
 mod random;
@@ -40,6 +43,7 @@ pub(crate) use arithmetic::{Arithmetic, decimal, integer};
 pub(crate) use calendar::{WITH_UNITS, date_and_interval, rounded, with_unit};
 pub(crate) use cast::{cast, checked_cast};
 pub(crate) use extract::extract;
+pub(crate) use nested::{field, in_order, item};
 pub(crate) use pattern::similar;
 pub(crate) use time::PROCTIME;
 
@@ -65,7 +69,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
     let numbers = [rounding::FUNCTIONS, analysis::FUNCTIONS, numeral::FUNCTIONS];
     let texts = [edit::FUNCTIONS, pattern::FUNCTIONS, digest::FUNCTIONS, encoding::FUNCTIONS];
     let families = [text::FUNCTIONS, math::FUNCTIONS, condition::FUNCTIONS, url::FUNCTIONS];
-    families.into_iter().chain(times).chain(numbers).chain(texts).flatten()
+    let nested = [nested::FUNCTIONS, array::FUNCTIONS, map::FUNCTIONS];
+    let all = families.into_iter().chain(times).chain(numbers).chain(texts).chain(nested);
+    all.flatten()
 }
 
 /// Functions of many rows, which plans know in another way: their names, and how they are called.
@@ -276,7 +282,7 @@ mod tests {
         };
         let mut one_row: Vec<_> = all()
             .map(|function| {
-                let called = function.doc.split(['(', ' ']).next().unwrap_or_default();
+                let called = function.doc.split(['(', '[', ' ']).next().unwrap_or_default();
                 let others = function.names.iter().copied().filter(|name| *name != called);
                 line(function.doc, &others.collect::<Vec<_>>())
             })

@@ -11,11 +11,13 @@ mod catalog;
 mod error;
 mod function;
 mod lower;
+mod nested;
 mod operator;
 pub mod parse;
 mod plan;
 mod relation;
 pub mod script;
+mod spread;
 mod time;
 mod types;
 

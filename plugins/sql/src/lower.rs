@@ -10,6 +10,7 @@ mod set_operation;
 mod stream;
 mod table;
 mod temporal;
+mod unnest;
 mod values;
 mod watermark;
 mod window;
@@ -31,8 +32,8 @@ use watermark::Needed;
 
 use crate::{
     bind::{
-        self, GroupedWindow, Lived, Matched, Over, RowNumber, TemporalJoin, Windowed, planning,
-        scan_of,
+        self, GroupedWindow, Lived, Matched, Over, RowNumber, TemporalJoin, Unnested, Windowed,
+        planning, scan_of,
     },
     calc::Step,
     error::SqlError,
@@ -164,6 +165,7 @@ fn operator(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
         }
         other if let Some(over) = Over::in_plan(other) => over::over(over, asked),
         other if let Some(join) = TemporalJoin::in_plan(other) => temporal::join(join, asked),
+        other if let Some(unnested) = Unnested::in_plan(other) => unnest::rows(unnested, asked),
         other if let Some(matched) = Matched::in_plan(other) => {
             set_operation::matched(matched, asked)
         }

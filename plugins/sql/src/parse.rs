@@ -3,6 +3,7 @@
 mod dialect;
 mod hint;
 mod like;
+mod nested;
 mod statement;
 mod table;
 mod types;
@@ -19,6 +20,7 @@ pub use dialect::FlinkDialect;
 pub(crate) use hint::{hinted, hints, table_options};
 pub use like::Like;
 pub(crate) use like::{Feature, Merging};
+pub(crate) use nested::whole_type;
 pub use statement::Shown;
 pub use table::{ColumnDefinition, ColumnSource, CreateTable, Watermark};
 pub use types::parse_type;
@@ -153,7 +155,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
         _ => vec![token],
     };
     let tokens = tokens.into_iter().flat_map(divided).collect();
-    Ok(window::rewritten(hint::rewritten(tokens)))
+    Ok(nested::rewritten(window::rewritten(hint::rewritten(tokens))))
 }
 
 fn statement(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {

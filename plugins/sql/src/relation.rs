@@ -288,7 +288,7 @@ impl Rel {
             }
             Self::Over { input, calls, .. } => {
                 let mut fields = input.schema().fields;
-                fields.extend(calls.iter().filter_map(|call| call.output.field(&call.name)));
+                fields.extend(calls.iter().filter_map(|call| call.output.kept(&call.name)));
                 fields
             }
             Self::Earliest { input, .. } | Self::Final { input } => input.schema().fields,
@@ -450,7 +450,7 @@ fn grouped(input: &Rel, keys: usize, calls: &[AggregateCall]) -> Vec<Field> {
     let mut fields = input.schema().fields;
     fields.truncate(keys);
     // What is not stored has been refused when the call was bound.
-    fields.extend(calls.iter().filter_map(|call| call.output.field(&call.name)));
+    fields.extend(calls.iter().filter_map(|call| call.output.kept(&call.name)));
     fields
 }
 

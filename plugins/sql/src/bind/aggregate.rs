@@ -17,7 +17,7 @@ use sqlparser::{
 
 use super::{
     Bound,
-    expression::Scope,
+    expression::{Scope, ordered},
     grouping::{Grouping, SET},
     over::{OVER, OverBound},
     window::GroupWindow,
@@ -275,7 +275,9 @@ impl Scope<'_> {
     }
 
     pub(super) fn order(&self, key: &OrderByExpr) -> Result<Order, SqlError> {
-        let expr = self.bind(&key.expr)?.expr;
+        let bound = self.bind(&key.expr)?;
+        ordered(&bound, &key.expr)?;
+        let expr = bound.expr;
         let descending = key.options.asc == Some(false);
         // NULLs are the least, as in Flink.
         let nulls_first = key.options.nulls_first.unwrap_or(!descending);
@@ -300,6 +302,7 @@ fn result(function: AggregateFunction, kind: &Kind) -> Result<Kind, String> {
         _ => match kind {
             Kind::Boolean | Kind::Date | Kind::Time(_) => Ok(kind.clone()),
             kind if kind.is_numeric() || kind.is_text() || kind.is_timestamp() => Ok(kind.clone()),
+            kind if kind.is_nested() && !function.is_extreme() => Ok(kind.clone()),
             _ => expected("a number, a text or a time"),
         },
     }

@@ -14,6 +14,7 @@ use super::{
     planning, scan,
     select::unsupported,
     temporal::as_of,
+    unnest,
     using::{Common, Matching},
     window::TableCall,
 };
@@ -27,9 +28,19 @@ impl Binder<'_> {
     pub(super) fn from(&mut self, from: &[TableWithJoins]) -> Result<Relation, SqlError> {
         let mut whole: Option<Relation> = None;
         for tables in from {
-            let mut relation = self.factor(&tables.relation)?;
+            let mut relation = match unnest::Call::of(&tables.relation) {
+                Some(call) => {
+                    let left = whole.take().map_or_else(Relation::one_row, Ok)?;
+                    call.beside(left, JoinType::Inner)?
+                }
+                None => self.factor(&tables.relation)?,
+            };
             let mut first = name_of(&tables.relation);
             for join in &tables.joins {
+                if let Some(call) = unnest::Call::of(&join.relation) {
+                    relation = call.joined(relation, join)?;
+                    continue;
+                }
                 if let Some(time) = as_of(&join.relation) {
                     relation = self.as_of(relation, join, time)?;
                     continue;
@@ -238,13 +249,12 @@ impl Relation {
 impl Cells {
     /// Says where the values are now.
     fn rename(&mut self, renamed: &[(PlanColumn, PlanColumn)]) {
-        match self {
-            Self::One(column) => {
-                if let Some((_, now)) = renamed.iter().find(|(before, _)| before == column) {
-                    *column = now.clone();
-                }
-            }
-            Self::Row(fields) => fields.iter_mut().for_each(|(_, cells)| cells.rename(renamed)),
+        let (Self::One(column) | Self::Row(column, _)) = self;
+        if let Some((_, now)) = renamed.iter().find(|(before, _)| before == column) {
+            *column = now.clone();
+        }
+        if let Self::Row(_, fields) = self {
+            fields.iter_mut().for_each(|(_, cells)| cells.rename(renamed));
         }
     }
 }

@@ -11,7 +11,7 @@ use sqlparser::{
 use super::{
     Relation,
     aggregate::Order,
-    expression::Scope,
+    expression::{Scope, ordered},
     planning,
     rank::RowNumber,
     select::{Item, project, unsupported},
@@ -110,7 +110,7 @@ impl<'a> Sorting<'a> {
                 let SortKey { column, descending, nulls_first } = *key;
                 let column = rows.columns.get(column);
                 let column = column.ok_or_else(|| SqlError::new("ORDER BY of no column"))?;
-                let expr = column.bound(&self.span)?.expr;
+                let expr = column.bound().expr;
                 Ok(Order { expr, descending, nulls_first })
             });
             let order = order.collect::<Result<Vec<_>, SqlError>>()?;
@@ -124,7 +124,7 @@ impl<'a> Sorting<'a> {
         }
         if self.limit.is_some() || rows.columns.len() > width {
             let columns = rows.columns.iter().take(width);
-            let items = columns.map(|column| Ok((column.name.clone(), column.bound(&self.span)?)));
+            let items = columns.map(|column| Ok((column.name.clone(), column.bound())));
             return project(&rows, items.collect::<Result<_, SqlError>>()?);
         }
         Ok(rows)
@@ -137,7 +137,7 @@ impl<'a> Sorting<'a> {
         }
         let own = rows.columns.iter().map(|column| {
             let (name, place) = (column.name.clone(), self.span);
-            Ok(Item { name, bound: column.bound(&place)?, place })
+            Ok(Item { name, bound: column.bound(), place })
         });
         let mut items = own.collect::<Result<Vec<_>, SqlError>>()?;
         let scope = Scope { relation: &rows, calls: None, around: None };
@@ -209,6 +209,9 @@ impl Scope<'_> {
                     })
                 }
             };
+            if let Some(item) = items.get(column) {
+                ordered(&item.bound, &key.expr)?;
+            }
             let descending = key.options.asc == Some(false);
             // NULLs are the least, as in Flink.
             let nulls_first = key.options.nulls_first.unwrap_or(!descending);

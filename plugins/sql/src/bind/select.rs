@@ -202,11 +202,7 @@ impl Binder<'_> {
                     ));
                 }
                 for column in columns.iter().filter(|column| !column.qualified) {
-                    items.push(Item {
-                        name: column.name.clone(),
-                        bound: column.bound(item)?,
-                        place,
-                    });
+                    items.push(Item { name: column.name.clone(), bound: column.bound(), place });
                 }
             }
             SelectItem::QualifiedWildcard(kind, _) => {
@@ -220,11 +216,7 @@ impl Binder<'_> {
                 }
                 let of_table = |column: &&Column| column.table.as_deref() == Some(&table.value);
                 for column in columns.iter().filter(of_table) {
-                    items.push(Item {
-                        name: column.name.clone(),
-                        bound: column.bound(item)?,
-                        place,
-                    });
+                    items.push(Item { name: column.name.clone(), bound: column.bound(), place });
                 }
             }
         }
@@ -271,7 +263,7 @@ impl Binder<'_> {
         let mut items = Vec::new();
         for (name, wanted) in physical {
             let bound = match fills.iter().position(|fill| *fill == name) {
-                Some(at) => relation.columns[at].bound(query)?,
+                Some(at) => relation.columns[at].bound(),
                 None => coerce::null(),
             };
             let found = bound.data_type.clone();
@@ -337,25 +329,9 @@ impl CreateTable {
 
 impl Column {
     /// The column as an expression.
-    pub(super) fn bound(&self, part: &impl Place) -> Result<Bound, SqlError> {
-        match &self.cells {
-            Cells::One(column) => Ok(Bound {
-                expr: datafusion_expr::Expr::Column(column.clone()),
-                data_type: self.data_type.clone(),
-            }),
-            Cells::Row(fields) => {
-                let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-                Err(SqlError::at(
-                    part,
-                    format!(
-                        "`{}` is a whole ROW, which is not supported yet as a value: select its fields, \
-                         {}",
-                        self.name,
-                        names.join(", ")
-                    ),
-                ))
-            }
-        }
+    pub(super) fn bound(&self) -> Bound {
+        let (Cells::One(column) | Cells::Row(column, _)) = &self.cells;
+        Bound { expr: Expr::Column(column.clone()), data_type: self.data_type.clone() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream_arrow::Leaf;
+use millstream_arrow::{Leaf, Places};
 use millstream_data::types::Schema;
 use millstream_dataflow::{Environment, stream::RowStream};
 
@@ -99,7 +99,8 @@ impl<'a> Streams<'a> {
                 let all = (0..leaves.len()).collect();
                 let cells = cells(&leaves, all);
                 let steps = steps.clone();
-                let output = Output { cells, steps, timed: false, schema };
+                let places = Places::of(&schema);
+                let output = Output { cells, steps, timed: false, schema, places };
                 let fingerprint = read.fingerprint();
                 let outputs = vec![output];
                 let calculation = Calculation { fingerprint, leaves, watermark: None, outputs };

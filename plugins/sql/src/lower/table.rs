@@ -76,7 +76,11 @@ fn pruned_field(name: &str, data_type: &Type, paths: &[&[String]]) -> Option<Fie
     if paths.is_empty() {
         return None;
     }
+    let is_whole = paths.iter().any(|path| path.is_empty());
     let Kind::Row(fields) = &data_type.kind else { return data_type.field(name) };
+    if is_whole {
+        return data_type.field(name);
+    }
     let kept = fields.iter().filter_map(|(name, data_type)| {
         let below = paths.iter().filter(|path| path.first() == Some(name));
         let below: Vec<&[String]> = below.map(|path| &path[1..]).collect();

@@ -197,6 +197,12 @@ impl fmt::Display for StepShown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Step::Filter(condition) => write!(f, "Filter {}", Sql(&**condition)),
+            Step::Spread(spread) => {
+                let added = spread.schema.fields().iter().skip(spread.width);
+                let added: Vec<_> = added.map(|field| field.name().as_str()).collect();
+                let left = if spread.keeps { "Left" } else { "" };
+                write!(f, "{left}Unnest {} AS [{}]", Sql(&*spread.list), added.join(", "))
+            }
             Step::Project(columns, schema) => {
                 let shown = columns.iter().zip(schema.fields()).map(|(column, field)| {
                     let shown = Sql(&**column).to_string();
