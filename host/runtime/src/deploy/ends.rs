@@ -60,10 +60,16 @@ impl Deployer<'_> {
         let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
         for subtask in subtasks {
             let exchange = &self.runtime.exchange;
-            let pace = exchange.source_rate.map(Pace::new);
+            let mut pace = exchange.source_rate.map(Pace::new);
             let segment_size = self.runtime.network.segment_size();
-            let segment_size = pace.as_ref().map_or(segment_size, |pace| pace.bytes(segment_size));
-            let reader = source.reader(subtask.index, parallelism, segment_size)?;
+            let reader = loop {
+                let bytes = pace.as_ref().map_or(segment_size, |pace| pace.bytes(segment_size));
+                match (source.reader(subtask.index, parallelism, bytes), &mut pace) {
+                    // No row has room in so small a page.
+                    (Err(_), Some(pace)) if bytes < segment_size => pace.needs(2 * bytes),
+                    (reader, _) => break reader?,
+                }
+            };
             let channel = self.outputs.remove(&subtask).into_iter().flatten();
             let Some(channel) = channel.flat_map(|(_, output)| output.senders).next() else {
                 return Err(RunError::Task(TaskError::new(format!("nobody reads source {name}"))));

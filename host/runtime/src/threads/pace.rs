@@ -53,7 +53,7 @@ impl Pace {
     }
 
     /// A row needs so many.
-    pub(super) fn needs(&mut self, bytes: usize) {
+    pub(crate) fn needs(&mut self, bytes: usize) {
         self.bytes = self.bytes.max(bytes);
     }
 
