@@ -15,6 +15,7 @@ mod digest;
 mod edit;
 mod encoding;
 mod extract;
+mod json;
 mod map;
 mod math;
 mod nested;
@@ -69,7 +70,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
     let numbers = [rounding::FUNCTIONS, analysis::FUNCTIONS, numeral::FUNCTIONS];
     let texts = [edit::FUNCTIONS, pattern::FUNCTIONS, digest::FUNCTIONS, encoding::FUNCTIONS];
     let families = [text::FUNCTIONS, math::FUNCTIONS, condition::FUNCTIONS, url::FUNCTIONS];
-    let nested = [nested::FUNCTIONS, array::FUNCTIONS, map::FUNCTIONS];
+    let nested = [nested::FUNCTIONS, array::FUNCTIONS, map::FUNCTIONS, json::FUNCTIONS];
     let all = families.into_iter().chain(times).chain(numbers).chain(texts).chain(nested);
     all.flatten()
 }

@@ -445,6 +445,10 @@ impl Scope<'_> {
         }
         let arguments = match &function.args {
             FunctionArguments::None => Vec::new(),
+            FunctionArguments::List(list) if let Some(clause) = list.clauses.first() => {
+                let message = format!("`{clause}` in a call of {name} is not supported yet");
+                return Err(SqlError::at(part, message));
+            }
             FunctionArguments::List(list)
                 if function::WITH_UNITS.iter().any(|(with, _)| *with == name) =>
             {
