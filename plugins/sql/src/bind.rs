@@ -42,7 +42,7 @@ pub(crate) use coerce::{common, widen};
 pub(crate) use event_time::EventTime;
 pub(crate) use hint::Lived;
 pub(crate) use interval::Within;
-pub(crate) use order::check_order;
+pub(crate) use order::Sorted;
 pub(crate) use over::{Over, row_number};
 pub(crate) use rank::RowNumber;
 pub use scan::{ScanSource, scan_of};
@@ -162,6 +162,8 @@ pub struct Binder<'a> {
     named: Vec<(String, Relation)>,
     /// Views that are being bound, so that none is asked for by itself.
     views: Vec<String>,
+    /// When the rows of the query that is bound next are in its order, if that is asked for.
+    sorted: Option<Sorted>,
     /// What hints say of the SELECT at hand.
     lives: hint::Lives,
 }
@@ -169,7 +171,13 @@ pub struct Binder<'a> {
 impl<'a> Binder<'a> {
     /// A binder for queries over these tables.
     pub fn new(catalog: &'a Catalog) -> Self {
-        Self { catalog, named: Vec::new(), views: Vec::new(), lives: hint::Lives::default() }
+        let (named, views, lives) = Default::default();
+        Self { catalog, named, views, sorted: None, lives }
+    }
+
+    /// The same, which keeps the order of the query that is bound next.
+    pub(crate) fn sorting(self, sorted: Sorted) -> Self {
+        Self { sorted: Some(sorted), ..self }
     }
 }
 

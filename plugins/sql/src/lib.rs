@@ -31,18 +31,27 @@ pub use types::{Kind, Type};
 #[derive(Debug)]
 pub struct SqlJob;
 
+/// The option with the mode of its queries.
+const MODE: &str = "mode";
 /// The option with the script's text.
 pub const SCRIPT: &str = "script";
 
 impl Job for SqlJob {
     const NAME: &'static str = "sql";
     const SUMMARY: &'static str = "A script in Flink's SQL";
-    const OPTIONS: &'static [OptionDoc] =
-        &[OptionDoc::string(SCRIPT, "The text of the script").required()];
+    const OPTIONS: &'static [OptionDoc] = &[
+        OptionDoc::string(SCRIPT, "The text of the script").required(),
+        OptionDoc::string(
+            MODE,
+            "streaming or batch, where the script does not SET 'execution.runtime-mode' itself",
+        )
+        .default("streaming"),
+    ];
 
     fn build(env: &Environment, options: &Options) -> Result<(), Error> {
         let script = options.string(SCRIPT)?;
-        script::build(script, env).map_err(|error| Error::new(error.explain(script)))
+        let mode = options.string(MODE)?;
+        script::build_in(script, mode, env).map_err(|error| Error::new(error.explain(script)))
     }
 }
 

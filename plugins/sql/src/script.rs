@@ -13,10 +13,10 @@ use sqlparser::{
 use settings::Settings;
 
 use crate::{
-    bind::{Binder, check_order},
+    bind::{Binder, Sorted},
     catalog::Catalog,
     error::SqlError,
-    lower::{Running, Streams, check_written, connector, relation},
+    lower::{Mode, Running, Streams, check_written, connector, relation},
     parse::{CreateTable, Statement, StatementKind, parse},
     relation::{Explained, Rel},
     types::Type,
@@ -28,8 +28,16 @@ use crate::{
 /// # Errors
 /// If a statement is wrong, or there is nothing to run.
 pub fn build(script: &str, env: &Environment) -> Result<(), SqlError> {
+    build_in(script, "streaming", env)
+}
+
+/// The same in another mode, `streaming` or `batch`, unless the script says its own.
+///
+/// # Errors
+/// Those of [`build`], and if there is no such mode.
+pub(crate) fn build_in(script: &str, mode: &str, env: &Environment) -> Result<(), SqlError> {
     let mut jobs = Vec::new();
-    let settings = each(script, |table, relation| {
+    let settings = each_in(script, mode, |table, relation| {
         let sink = table.map(|table| Ok((table.name.value.clone(), connector(table)?)));
         jobs.push((sink.transpose()?, relation));
         Ok(())
@@ -66,14 +74,24 @@ pub fn explain(script: &str) -> Result<String, SqlError> {
 /// not the result. Gives what was set.
 fn each(
     script: &str,
+    job: impl FnMut(Option<&CreateTable>, Rel) -> Result<(), SqlError>,
+) -> Result<Settings, SqlError> {
+    each_in(script, "streaming", job)
+}
+
+fn each_in(
+    script: &str,
+    mode: &str,
     mut job: impl FnMut(Option<&CreateTable>, Rel) -> Result<(), SqlError>,
 ) -> Result<Settings, SqlError> {
+    let default = settings::mode(mode)
+        .map_err(|takes| SqlError::new(format!("--mode {takes}; it was given '{mode}'")))?;
     let (mut catalog, mut settings) = (Catalog::default(), Settings::default());
     let mut result: Option<Span> = None;
     let mut jobs = 0;
     let statements = parse(script)?;
     // The last word counts, wherever it stands.
-    let mode = Settings::of(&statements).running();
+    let mode = Settings::of(&statements).running(default);
     for statement in statements {
         let span = statement.span;
         let rows = match statement.kind {
@@ -140,12 +158,19 @@ fn each(
 
 /// What makes the rows of a query.
 fn query(catalog: &Catalog, query: &Query, mode: Running) -> Result<Rel, SqlError> {
-    check_order(query)?;
-    let bound = Binder::new(catalog).query(query)?;
+    let bound = Binder::new(catalog).sorting(sorted(mode)).query(query)?;
     let columns = bound.columns.iter();
     let fields: Vec<(&str, &Type)> =
         columns.map(|column| (column.name.as_str(), &column.data_type)).collect();
     relation(&bound, &fields, mode)
+}
+
+/// When all rows are in the order of a query.
+fn sorted(running: Running) -> Sorted {
+    match running.mode {
+        Mode::Batch => Sorted::AtTheEnd,
+        Mode::Streaming => Sorted::ByTime,
+    }
 }
 
 /// The table that an INSERT writes, and what makes the rows.
@@ -156,7 +181,7 @@ fn insert(
     mode: Running,
 ) -> Result<(CreateTable, Rel), SqlError> {
     let table = catalog.table(table)?.with_options(options);
-    let bound = Binder::new(catalog).insert(&table, columns, query)?;
+    let bound = Binder::new(catalog).sorting(sorted(mode)).insert(&table, columns, query)?;
     let planned = relation(&bound, &table.physical(), mode)?;
     check_written(&table)?;
     takes(&table, &planned)?;

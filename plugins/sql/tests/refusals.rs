@@ -485,12 +485,13 @@ fn what_is_missing_is_named() {
         ),
         (
             "SELECT price FROM bid ORDER BY price",
-            "ORDER BY without LIMIT is not supported: rows go on coming, so that none is known to be the next; \
-             add LIMIT to keep the first ones, or leave ORDER BY out (line 3, column 32)",
+            "ORDER BY without LIMIT is in the order of the event time of a table, ascending, and of nothing else: \
+             rows go on coming, so that none is known to be the next; add LIMIT to keep the first ones, leave ORDER \
+             BY out, or SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 32)",
         ),
         (
             "INSERT INTO out SELECT price, channel FROM bid ORDER BY price",
-            "ORDER BY without LIMIT is not supported",
+            "ORDER BY without LIMIT is in the order of the event time of a table, ascending, and of nothing else",
         ),
         (
             "SELECT price FROM bid ORDER BY price OFFSET 3",

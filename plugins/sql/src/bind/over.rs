@@ -258,6 +258,16 @@ impl Relation {
 }
 
 impl Over {
+    /// The rows in an order, which nothing is computed of.
+    pub(super) fn sorted(
+        input: Arc<LogicalPlan>,
+        order: Vec<Order>,
+        span: Span,
+    ) -> Result<Self, DataFusionError> {
+        let timed = is_by_event_time(&input, &order);
+        Self::new(input, (Vec::new(), order), Frame::SO_FAR, Vec::new(), (timed, span))
+    }
+
     fn new(
         input: Arc<LogicalPlan>,
         (partition, order): (Vec<Expr>, Vec<Order>),

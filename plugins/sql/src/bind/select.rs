@@ -19,7 +19,7 @@ use super::{
     expression::Scope,
     from::alias_columns,
     hint::Lives,
-    order::{SortKey, Sorting, check_order},
+    order::{SortKey, Sorted, Sorting},
     planning,
 };
 use crate::{
@@ -40,6 +40,8 @@ impl Binder<'_> {
     /// If it names what is not there, its types do not fit, or a clause is not supported.
     pub fn query(&mut self, query: &Query) -> Result<Relation, SqlError> {
         let before = self.named.len();
+        // Those within say nothing of an order.
+        let sorted = self.sorted.take();
         if let Some(with) = &query.with {
             if with.recursive {
                 return Err(unsupported(query, "WITH RECURSIVE"));
@@ -51,13 +53,13 @@ impl Binder<'_> {
                 self.named.push((table.alias.name.value.clone(), relation));
             }
         }
-        let relation = self.sorted(query);
+        let relation = self.ordered(query, sorted);
         self.named.truncate(before);
         relation
     }
 
     /// The rows of the query's body, or the first ones.
-    fn sorted(&mut self, query: &Query) -> Result<Relation, SqlError> {
+    fn ordered(&mut self, query: &Query, sorted: Option<Sorted>) -> Result<Relation, SqlError> {
         let sorting = Sorting::of(query)?;
         let ((relation, keys), width) = match &*query.body {
             SetExpr::Select(select) => {
@@ -70,7 +72,7 @@ impl Binder<'_> {
                 (sorting.over(relation)?, width)
             }
         };
-        sorting.first(relation, &keys, width)
+        sorting.first(relation, (&keys, width), sorted)
     }
 
     pub(super) fn body(&mut self, body: &SetExpr) -> Result<Relation, SqlError> {
@@ -233,7 +235,6 @@ impl Binder<'_> {
         named: &[Ident],
         query: &Query,
     ) -> Result<Relation, SqlError> {
-        check_order(query)?;
         let relation = self.query(query)?;
         let physical = table.physical();
         let fills: Vec<&str> = match named {

@@ -28,7 +28,7 @@ pub enum Shown {
     /// `SET` without a key: what was set.
     Settings,
     /// `SHOW … [NOT] LIKE 'pattern'`: of what is shown those that are like it, or not.
-    Like(Box<Shown>, String, bool),
+    Like(Box<Self>, String, bool),
 }
 
 /// `EXPLAIN [CHANGELOG_MODE | PLAN FOR] statement` or `EXPLAIN STATEMENT SET BEGIN … END`.

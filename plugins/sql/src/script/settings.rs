@@ -86,9 +86,9 @@ impl Settings {
         settings
     }
 
-    /// How queries run.
-    pub(super) fn running(&self) -> Running {
-        let mode = self.0.get(MODE).and_then(|value| mode(value).ok()).unwrap_or(Mode::Streaming);
+    /// How queries run; in this mode, if none was set.
+    pub(super) fn running(&self, default: Mode) -> Running {
+        let mode = self.0.get(MODE).and_then(|value| mode(value).ok()).unwrap_or(default);
         let life = self.0.get(TTL).and_then(|value| parse_duration(value).ok());
         Running { mode, life: life.filter(|millis| *millis > 0) }
     }
@@ -141,7 +141,7 @@ impl Settings {
     }
 }
 
-fn mode(value: &str) -> Result<Mode, String> {
+pub(super) fn mode(value: &str) -> Result<Mode, String> {
     match value.to_lowercase().as_str() {
         "streaming" => Ok(Mode::Streaming),
         "batch" => Ok(Mode::Batch),

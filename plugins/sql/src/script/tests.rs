@@ -181,7 +181,9 @@ fn how_long_state_is_kept_is_shown() {
         // It is about this query, and not about those within.
         (
             "",
-            format!("SELECT /*+ STATE_TTL('x' = '1s') */ n, COUNT(*) FROM (SELECT COUNT(*) AS n FROM bid AS x GROUP BY auction) x GROUP BY n"),
+            "SELECT /*+ STATE_TTL('x' = '1s') */ n, COUNT(*) FROM (SELECT COUNT(*) AS n FROM bid AS x GROUP BY \
+             auction) x GROUP BY n"
+                .to_owned(),
             "Aggregate, for 1000 ms; Aggregate",
         ),
     ] {
