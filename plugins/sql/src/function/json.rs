@@ -40,7 +40,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         names: &["JSON_QUOTE"],
         doc: "JSON_QUOTE(text)",
-        bind: |name, arguments| of_text(name, arguments, |text| quoted(text)),
+        bind: |name, arguments| of_text(name, arguments, quoted),
     },
     Function {
         names: &["JSON_UNQUOTE"],
