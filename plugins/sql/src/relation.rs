@@ -6,6 +6,7 @@ mod over;
 mod set_operation;
 mod show;
 mod timed;
+mod title;
 mod window;
 
 use std::sync::Arc;

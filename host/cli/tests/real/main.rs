@@ -2,6 +2,7 @@
 
 mod batch;
 mod branches;
+mod changed;
 mod changelogs;
 mod changing;
 mod failures;

@@ -73,6 +73,10 @@ impl<'a> Streams<'a> {
             Rel::Living { rows, life } => self.operator(rows, *life)?,
             relation => self.operator(relation, [None, None])?,
         };
+        let rows = match relation.title() {
+            Some(title) => rows.named(title),
+            None => rows,
+        };
         Ok(match self.shared.contains(relation) {
             true => {
                 let rows = rows.shared();

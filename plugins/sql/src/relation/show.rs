@@ -61,7 +61,7 @@ impl Rel {
     }
 
     /// What the operator does, without its inputs.
-    fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(super) fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scan { table, paths, watermark, .. } => {
                 let paths: Vec<String> = paths.iter().map(|path| path.join(".")).collect();
@@ -153,11 +153,16 @@ impl Columns {
     }
 
     fn call(&self, call: &AggregateCall) -> String {
+        format!("{} AS {}", self.made(call), call.name)
+    }
+
+    /// What a call makes, whatever it is called.
+    pub(super) fn made(&self, call: &AggregateCall) -> String {
         let argument = call.argument.map_or("*", |argument| self.name(argument));
         let distinct = if call.distinct { "DISTINCT " } else { "" };
         let filter =
             call.filter.map(|column| format!(" FILTER {}", self.name(column))).unwrap_or_default();
-        format!("{}({distinct}{argument}){filter} AS {}", call.function, call.name)
+        format!("{}({distinct}{argument}){filter}", call.function)
     }
 
     pub(super) fn order(&self, key: &OrderKey) -> String {
