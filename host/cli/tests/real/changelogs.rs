@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde_json::Value;
 
 use crate::{
-    killed::kill_and_rescale,
+    killed::kill_in_the_middle,
     program::{Scratch, millstream, stderr, stdout},
     sql::{expected, library, nexmark, result, script_to, unpacked},
 };
@@ -118,55 +118,20 @@ const LSM: &[&str] = &["--state", "lsm"];
 /// And barriers that overtake rows, which are then part of the checkpoint.
 const UNALIGNED: &[&str] = &["--state", "lsm", "--set", "checkpoint.unaligned=true"];
 
-/// Every event comes several times, so that a run lasts for seconds, where its checkpoints take milliseconds. That
-/// changes nothing where the best row counts; a join has every pair of copies.
 #[test]
 fn what_a_killed_script_kept_is_there_again() {
-    let scratch = Scratch::new("changelogs-killed");
-    let all = unpacked(&nexmark().join("events.jsonl.gz"));
-    for (query, times, copies, more) in [
-        ("q4", 12, 1, ALIGNED),
-        ("q9", 6, 1, LSM),
-        ("q18", 30, 1, ALIGNED),
-        ("q3", 30, 30 * 30, UNALIGNED),
-    ] {
-        let events = scratch.file("events.jsonl", all.repeat(times).as_bytes());
-        let wanted = expected(query).into_iter();
-        let wanted: Vec<_> = wanted.flat_map(|row| std::iter::repeat_n(row, copies)).collect();
-        assert_same_when_killed(&scratch, (query, more), &events, &wanted);
-    }
-}
-
-/// The events come again in each of several years: in other windows, and on other days.
-#[test]
-fn windows_and_days_of_a_killed_script_are_there_again() {
-    let years: Vec<String> = (2023..2047).map(|year| format!("{year}-")).collect();
-    let each_year = |text: &str| years.iter().map(|year| text.replace("2023-", year)).collect();
-    let scratch = Scratch::new("changelogs-windows");
-    let events: Vec<String> = each_year(&unpacked(&nexmark().join("events.jsonl.gz")));
-    let events = scratch.file("events.jsonl", events.concat().as_bytes());
-    for (query, more) in [("q5", ALIGNED), ("q11", LSM), ("q8", UNALIGNED), ("q16", LSM)] {
-        let mut wanted: Vec<String> =
-            expected(query).iter().flat_map(|row| each_year(row) as Vec<String>).collect();
-        wanted.sort();
-        assert_same_when_killed(&scratch, (query, more), &events, &wanted);
-    }
-}
-
-/// Kills a script and lets it go on with another parallelism: the rows that are left are these.
-fn assert_same_when_killed(
-    scratch: &Scratch,
-    (query, more): (&str, &[&str]),
-    events: &str,
-    wanted: &[String],
-) {
     library();
+    let scratch = Scratch::new("changelogs-killed");
+    let events =
+        scratch.file("events.jsonl", unpacked(&nexmark().join("events.jsonl.gz")).as_bytes());
     let (checkpoints, out) = (scratch.path("checkpoints"), scratch.path("out"));
-    let (file, columns) = script(query, scratch, events, &out);
-    kill_and_rescale(query, &file, &checkpoints, more);
-    let rows = left(Path::new(&out), &columns);
-    assert!(rows == wanted, "{query}: {} rows of {}", rows.len(), wanted.len());
-    fs::remove_dir_all(&out).expect("the sink's directory");
+    for (query, more) in KEPT.iter().zip([ALIGNED, LSM, UNALIGNED].iter().cycle()) {
+        let (file, columns) = script(query, &scratch, &events, &out);
+        kill_in_the_middle(query, &file, &checkpoints, more);
+        let (rows, wanted) = (left(Path::new(&out), &columns), expected(query));
+        assert!(rows == wanted, "{query} {more:?}: {} rows of {}", rows.len(), wanted.len());
+        fs::remove_dir_all(&out).expect("the sink's directory");
+    }
 }
 
 /// Queries over a small table, and the rows that are left in the end.
