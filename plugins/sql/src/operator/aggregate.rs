@@ -9,7 +9,7 @@ use millstream_data::{
 };
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{Changes, EqualKeys, RowFunction, RowKeys, RowStates, Values},
+    operator::rows::{Changes, EqualKeys, Part, RowFunction, RowKeys, RowStates, Values},
 };
 
 use super::{
@@ -145,7 +145,12 @@ struct Held {
     group: Vec<u8>,
     texts: Vec<Vec<u8>>,
     is_gone: bool,
+    said: Option<Said>,
 }
+
+/// What the rows at hand have made known of a group, its key in front: the next change takes that back, and it
+/// need not be made again.
+type Said = [Part; 2];
 
 impl Aggregate {
     pub(super) fn open(
@@ -205,8 +210,8 @@ impl Aggregate {
         let Scratch { empty, equal, held, .. } = scratch;
         keys.find_equal(equal);
         held.resize_with(equal.firsts().len().max(held.len()), Held::default);
-        for (first, Held { group, texts, is_gone }) in equal.firsts().iter().zip(held) {
-            *is_gone = false;
+        for (first, Held { group, texts, is_gone, said }) in equal.firsts().iter().zip(held) {
+            (*is_gone, *said) = (false, None);
             texts.resize(plan.texts, Vec::new());
             if states.read(*groups, keys, *first as usize, group)? {
                 unpack(group, empty.len(), texts)?;
@@ -293,12 +298,13 @@ struct Taken<'a> {
 }
 
 impl Emission<'_> {
-    /// Folds a row into its group and emits what that changes; gives whether the group is gone.
+    /// Folds a row into its group, of which this is what was `said`, and emits what that changes; gives whether
+    /// the group is gone.
     fn fold(
         &mut self,
         taken: &Taken<'_>,
-        fixed: &mut [u8],
-        texts: &mut [Vec<u8>],
+        (fixed, texts): (&mut [u8], &mut [Vec<u8>]),
+        said: &mut Option<Said>,
     ) -> Result<bool, TaskError> {
         let Some((rows, _)) = fixed.split_first_chunk_mut::<8>() else {
             return Err(wrong(&"a group is cut off"));
@@ -310,7 +316,8 @@ impl Emission<'_> {
             return if self.expires { Ok(true) } else { Err(never_came("aggregation")) };
         }
         *rows = after.to_le_bytes();
-        if before > 0 && self.out.is_some() {
+        let known = said.take();
+        if before > 0 && self.out.is_some() && known.is_none() {
             self.before.clear();
             finish(self.results, self.accumulators, (fixed, texts), self.before);
         }
@@ -331,19 +338,22 @@ impl Emission<'_> {
             self.after.clear();
             finish(self.results, self.accumulators, (fixed, texts), self.after);
         }
-        if before > 0 && after > 0 && self.before == self.after && !self.expires {
+        let was = known.map_or(&**self.before, |[_, results]| out.kept(results));
+        if before > 0 && after > 0 && *was == **self.after && !self.expires {
+            *said = known;
             return Ok(false);
         }
-        let key = out.keep(taken.key);
+        let key = known.map_or_else(|| out.keep(taken.key), |[key, _]| key);
         if before > 0 {
             let kind = if after > 0 { RowKind::UpdateBefore } else { RowKind::Delete };
-            let results = out.keep(self.before);
+            let results = known.map_or_else(|| out.keep(self.before), |[_, results]| results);
             out.emit(kind, key, results);
         }
         if after > 0 {
             let kind = if before > 0 { RowKind::UpdateAfter } else { RowKind::Insert };
             let results = out.keep(self.after);
             out.emit(kind, key, results);
+            *said = Some([key, results]);
         }
         Ok(after == 0)
     }
@@ -399,8 +409,8 @@ impl RowFunction for Aggregate {
         if !*in_place {
             for (index, group) in equal.of().iter().enumerate() {
                 if let Some(held) = held.get_mut(*group as usize) {
-                    held.is_gone =
-                        emission.fold(&taken(index), &mut held.group, &mut held.texts)?;
+                    let Held { group, texts, is_gone, said } = held;
+                    *is_gone = emission.fold(&taken(index), (group, texts), said)?;
                 }
             }
             self.release(states)?;
@@ -408,8 +418,14 @@ impl RowFunction for Aggregate {
         }
         gone.clear();
         let mut failed = None;
+        let (mut last, mut said) = (None, None);
         states.update(*groups, keys, empty, |index, group| {
-            match emission.fold(&taken(index), group, &mut []) {
+            let taken = taken(index);
+            // Rows of one group often follow each other.
+            if last.replace(taken.key) != Some(taken.key) {
+                said = None;
+            }
+            match emission.fold(&taken, (group, &mut []), &mut said) {
                 Ok(true) => gone.push(index),
                 Ok(false) => {}
                 Err(error) => failed = Some(error),
