@@ -1,0 +1,130 @@
+//! What a function takes and gives, in SQL's types.
+
+use millstream_data::types::{DataType, Field, Schema};
+use millstream_loader::{FunctionInfo, FunctionKind, SignatureInfo};
+
+use super::UserFunction;
+use crate::{
+    bind::{Bound, widen},
+    types::{BYTES, Kind, STRING, Type},
+};
+
+/// Types that a function takes, and what it then gives.
+#[derive(Clone, Debug)]
+pub(super) struct Signature {
+    /// As the plugin says it.
+    pub(super) info: SignatureInfo,
+    pub(super) arguments: Vec<Type>,
+    /// The columns of the result, without the last one of a table function.
+    pub(super) results: Vec<(String, Type)>,
+}
+
+impl Signature {
+    /// Those of a function that SQL has the types of.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) fn all(function: &str, info: &FunctionInfo) -> Result<Vec<Self>, String> {
+        let known = info.signatures.iter().map(|signature| Self::of(signature, info.kind));
+        let known: Vec<_> = known.collect();
+        let mut other = known.iter().filter_map(|signature| signature.as_ref().err());
+        match other.next() {
+            Some(other) if known.iter().all(Result::is_err) => Err(format!(
+                "`{function}` is of a type that functions cannot have in SQL yet: {other}"
+            )),
+            _ => Ok(known.into_iter().flatten().collect()),
+        }
+    }
+
+    /// The error is a field whose type is not there.
+    fn of(info: &SignatureInfo, kind: FunctionKind) -> Result<Self, String> {
+        let typed = |field: &Field| {
+            let kind = kind_of(&field.data_type);
+            let kind = kind.ok_or_else(|| format!("{} {}", field.name, field.data_type))?;
+            Ok((field.name.clone(), Type { kind, nullable: field.nullable }))
+        };
+        let all = |fields: &[Field]| fields.iter().map(typed).collect::<Result<Vec<_>, String>>();
+        let results = match (kind, &info.results.fields[..]) {
+            // The argument row.
+            (FunctionKind::Table, [results @ .., _]) => all(results)?,
+            (_, results) => all(results)?,
+        };
+        let arguments = all(&info.arguments.fields)?.into_iter().map(|(_, of)| of).collect();
+        Ok(Self { info: info.clone(), arguments, results })
+    }
+
+    /// Which of the arguments may be NULL although the function takes none.
+    pub(super) fn strict(&self, arguments: &[Bound]) -> Vec<usize> {
+        let pairs = self.arguments.iter().zip(arguments).enumerate();
+        let strict =
+            pairs.filter(|(_, (takes, given))| !takes.nullable && given.data_type.nullable);
+        strict.map(|(at, _)| at).collect()
+    }
+
+    /// The columns of results that have arrays.
+    pub(super) fn columns(&self) -> Schema {
+        let fields = self.info.results.fields.iter().take(self.results.len());
+        Schema::new(fields.cloned().collect::<Vec<_>>())
+    }
+}
+
+impl UserFunction {
+    /// The signature that takes the arguments with the least change, and the arguments as it takes them.
+    pub(super) fn choose(&self, arguments: Vec<Bound>) -> Result<(&Signature, Vec<Bound>), String> {
+        let cost = |signature: &&Signature| {
+            let pairs = signature.arguments.iter().zip(&arguments);
+            let costs = pairs.map(|(takes, given)| cost(&given.data_type.kind, &takes.kind));
+            let count = signature.arguments.len() == arguments.len();
+            costs.sum::<Option<u32>>().filter(|_| count)
+        };
+        let all = self.signatures.iter().filter_map(|found| Some((cost(&found)?, found)));
+        let Some((_, signature)) = all.min_by_key(|(cost, _)| *cost) else {
+            let given = arguments.iter().map(|bound| bound.data_type.kind.to_string());
+            let given = given.collect::<Vec<_>>().join(", ");
+            let takes: Vec<_> =
+                self.signatures.iter().map(|signature| signature.info.to_string()).collect();
+            let takes = takes.join(", or ");
+            return Err(format!("{} does not take ({given}): it takes {takes}", self.name));
+        };
+        let pairs = arguments.into_iter().zip(&signature.arguments);
+        Ok((signature, pairs.map(|(given, takes)| widen(given, takes.kind.clone())).collect()))
+    }
+}
+
+/// How much a value changes that is of another type then; `None` if that takes a CAST.
+fn cost(from: &Kind, to: &Kind) -> Option<u32> {
+    if *from == Kind::Null || from.data_type() == to.data_type() {
+        return Some(0);
+    }
+    if from.is_nested() || !to.common(from)?.same_values(to) {
+        return None;
+    }
+    Some(match (from.digits(), to) {
+        (Some((from, _)), to) if to.is_integer() => u32::from(to.digits()?.0.abs_diff(from)),
+        (_, Kind::Decimal(..)) => 100,
+        (_, Kind::Float) => 200,
+        (_, Kind::Double) => 201,
+        _ => 1,
+    })
+}
+
+/// The type in SQL; `None` if there is none, or it is nested.
+fn kind_of(data_type: &DataType) -> Option<Kind> {
+    Some(match data_type {
+        DataType::Boolean => Kind::Boolean,
+        DataType::Int8 => Kind::TinyInt,
+        DataType::Int16 => Kind::SmallInt,
+        DataType::Int32 => Kind::Int,
+        DataType::Int64 => Kind::BigInt,
+        DataType::Float32 => Kind::Float,
+        DataType::Float64 => Kind::Double,
+        DataType::Decimal { precision, scale } => Kind::Decimal(*precision, *scale),
+        DataType::String => STRING,
+        DataType::Bytes => BYTES,
+        DataType::Date => Kind::Date,
+        DataType::Time => Kind::Time(3),
+        DataType::Timestamp { precision: precision @ 0..=6 } => Kind::Timestamp(*precision),
+        DataType::TimestampLtz { precision: precision @ 0..=6 } => Kind::TimestampLtz(*precision),
+        _ => return None,
+    })
+}
