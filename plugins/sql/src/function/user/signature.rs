@@ -61,6 +61,13 @@ impl Signature {
         strict.map(|(at, _)| at).collect()
     }
 
+    /// The arguments, as an error shows them.
+    fn shown(&self) -> String {
+        let named = self.info.arguments.fields.iter().zip(&self.arguments);
+        let shown: Vec<_> = named.map(|(field, of)| format!("{} {of}", field.name)).collect();
+        format!("({})", shown.join(", "))
+    }
+
     /// The columns of results that have arrays.
     pub(super) fn columns(&self) -> Schema {
         let fields = self.info.results.fields.iter().take(self.results.len());
@@ -81,8 +88,7 @@ impl UserFunction {
         let Some((_, signature)) = all.min_by_key(|(cost, _)| *cost) else {
             let given = arguments.iter().map(|bound| bound.data_type.kind.to_string());
             let given = given.collect::<Vec<_>>().join(", ");
-            let takes: Vec<_> =
-                self.signatures.iter().map(|signature| signature.info.to_string()).collect();
+            let takes: Vec<_> = self.signatures.iter().map(Signature::shown).collect();
             let takes = takes.join(", or ");
             return Err(format!("{} does not take ({given}): it takes {takes}", self.name));
         };
