@@ -106,6 +106,9 @@ const QUERIES: &[(&str, &[&str])] = &[
     ),
     ("SELECT x.* FROM TABLE(words('a bc')) AS x (p, q)", &["a,1", "bc,2"]),
     ("SELECT side < 6 FROM t, LATERAL TABLE(dice(6)) WHERE id = 1", &["true"]),
+    // Pages of arguments and of results are as long as they must be, and as many.
+    ("SELECT CHAR_LENGTH(loud(REPEAT(s, 20000))) FROM t WHERE id = 1", &["300001"]),
+    ("SELECT COUNT(*) FROM t, LATERAL TABLE(words(REPEAT(s, 20000)))", &["80002"]),
     // Rows that change: what was said of the smaller text is taken back.
     (
         "SELECT w, COUNT(*) FROM (SELECT n, MAX(s) AS s FROM t GROUP BY n) AS g, \
@@ -165,6 +168,40 @@ fn built_in_functions_make_room_for_those_of_the_system() {
     ] {
         let output = run(&scratch, &format!("{create}{rest}"), &["--output", "csv"]);
         assert_eq!(rows(&output), [expected], "{rest}");
+    }
+}
+
+/// Of what statements have in common nothing is shared that another function makes by the same name.
+#[test]
+fn a_name_stands_for_another_function_from_then_on() {
+    let scratch = Scratch::new("functions-again");
+    let mut script = tables(&scratch.file("rows.json", ROWS.as_bytes()), &using());
+    for (sink, function) in [("a", "shout"), ("b", "whisper")] {
+        let out = scratch.path(sink);
+        script += &format!(
+            "CREATE FUNCTION f AS '{function}'{};
+            CREATE TABLE {sink} (s STRING) WITH ('connector' = 'filesystem', 'path' = '{out}', 'format' = \
+             'csv');
+            INSERT INTO {sink} SELECT f(s) FROM t WHERE f(s) LIKE '%Y%' OR id = 1;
+            DROP FUNCTION f;",
+            using()
+        );
+    }
+    let output = run(&scratch, &script, &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(written(Path::new(&scratch.path("a"))), ["HELLO BIG WORLD!"]);
+    assert_eq!(written(Path::new(&scratch.path("b"))), ["hello big world"]);
+}
+
+#[test]
+fn explain_shows_calls() {
+    let scratch = Scratch::new("functions-explain");
+    let script = tables(&scratch.file("rows.json", ROWS.as_bytes()), &using());
+    let query = "EXPLAIN SELECT id, loud(w) AS v FROM t LEFT JOIN LATERAL TABLE(words(s)) AS x (w, n) ON TRUE";
+    let output = run(&scratch, &format!("{script}{query}"), &["--output", "csv"]);
+    let shown = stdout(&output);
+    for part in ["Project [id, loud(word) AS v]", "LeftUnnest words(s) AS [word, length]"] {
+        assert!(shown.contains(part), "{part}: {shown}{}", stderr(&output));
     }
 }
 

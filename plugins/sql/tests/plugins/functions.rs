@@ -37,6 +37,28 @@ impl ScalarFunction for Shout {
     }
 }
 
+/// `whisper(text)`
+struct Whisper;
+
+impl ScalarFunction for Whisper {
+    const NAME: &'static str = "whisper";
+    const SUMMARY: &'static str = "A text in small letters";
+
+    fn signatures() -> Vec<Signature> {
+        vec![Signature::new([text("text")]).returns(text("whispered"))]
+    }
+
+    fn open(_signature: usize) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    fn call(&mut self, arguments: &Arguments<'_>, results: &mut Rows<'_>) -> Result<(), Error> {
+        let texts = arguments.column(0).strings();
+        arguments.each(results, |row, results| results.put_str(0, &texts.at(row).to_lowercase()));
+        Ok(())
+    }
+}
+
 /// `or_zero(number)`: an overload for BIGINT, one for DOUBLE; both take NULL. 13 is an error.
 struct OrZero {
     signature: usize,
@@ -244,7 +266,7 @@ impl Aggregate for Total {
 millstream_sdk::plugin! {
     name: "sql-functions",
     summary: "Functions that tests call from SQL",
-    scalars: [Shout, OrZero, Tick],
+    scalars: [Shout, Whisper, OrZero, Tick],
     aggregates: [Total],
     tables: [Words, Dice],
 }

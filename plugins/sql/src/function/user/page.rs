@@ -93,3 +93,32 @@ fn copy(array: &ArrayRef, all: &UInt32Array) -> Result<ArrayRef, ArrowError> {
         _ => take(array, all, None)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+    use millstream_data::types::{DataType, Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn rows_are_read_as_they_were_written_however_long() {
+        let fields =
+            vec![Field::new("n", DataType::Int64).nullable(), Field::new("s", DataType::String)];
+        let schema = Schema::new(fields);
+        let (shape, leaves) = (Arc::new(Shape::new(&schema)), Leaf::of(&schema).unwrap());
+        let mut memory = Memory::default();
+        // The page grows for texts and for rows, and is used again for less.
+        for (rows, length) in [(3, 5), (2, 3 * SEGMENT_BYTES), (20_000, 20), (1, 0), (0, 0)] {
+            let numbers = (0..rows as i64).map(|row| (row % 3 != 1).then_some(row));
+            let texts = (0..rows).map(|row| Some("x".repeat(length) + &row.to_string()));
+            let arrays: [ArrayRef; 2] = [
+                Arc::new(numbers.collect::<Int64Array>()),
+                Arc::new(texts.collect::<StringViewArray>()),
+            ];
+            let page = written(&mut memory, &shape, &arrays, rows).unwrap();
+            let page = ValidPage::validate(page.bytes(), &shape).unwrap();
+            assert_eq!(copied(&page, &leaves).unwrap(), arrays, "{rows} rows of {length}");
+        }
+    }
+}

@@ -134,3 +134,48 @@ fn kind_of(data_type: &DataType) -> Option<Kind> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_type_costs_least() {
+        let all = [Kind::Int, Kind::BigInt, Kind::Decimal(20, 0), Kind::Float, Kind::Double];
+        let costs: Vec<_> = all.iter().map(|to| cost(&Kind::Int, to)).collect();
+        // FLOAT does not have all of INT.
+        assert!(costs[0] == Some(0) && costs[3].is_none(), "{costs:?}");
+        let rest: Vec<_> = costs.into_iter().flatten().collect();
+        assert!(rest.len() == 4 && rest.is_sorted_by(|a, b| a < b), "{rest:?}");
+        assert_eq!(cost(&Kind::BigInt, &Kind::Int), None);
+        assert_eq!(cost(&Kind::Char(3), &STRING), Some(0));
+        assert_eq!(cost(&Kind::BigInt, &STRING), None);
+        assert_eq!(cost(&Kind::Null, &Kind::Date), Some(0));
+        assert_eq!(cost(&Kind::Timestamp(3), &Kind::Timestamp(6)), Some(1));
+        assert_eq!(cost(&Kind::Timestamp(6), &Kind::Timestamp(3)), None);
+    }
+
+    #[test]
+    fn signatures_of_types_that_sql_has_not_are_passed_over() {
+        let signature = |of| SignatureInfo {
+            arguments: Schema::new(vec![Field::new("a", of)]),
+            results: Schema::new(vec![Field::new("b", DataType::Int64)]),
+            accumulator: Schema::new(Vec::new()),
+            doc: String::new(),
+        };
+        let list = DataType::Array(Box::new(Field::new("element", DataType::Int64)));
+        let mut info = FunctionInfo {
+            kind: FunctionKind::Scalar,
+            deterministic: true,
+            retracts: false,
+            signatures: vec![signature(list), signature(DataType::Int64)],
+        };
+        assert_eq!(Signature::all("f", &info).unwrap().len(), 1);
+        info.signatures.pop();
+        let message = Signature::all("f", &info).unwrap_err();
+        assert!(
+            message.starts_with("`f` is of a type that functions cannot have in SQL yet: a ARRAY<"),
+            "{message}"
+        );
+    }
+}
