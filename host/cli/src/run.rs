@@ -113,6 +113,8 @@ pub(crate) struct Job {
 const SQL_LIBRARY: &str = "libmillstream_sql.so";
 /// Its option with the text of the script.
 const SCRIPT: &str = "script";
+/// Its option with the directories of plugins, whose functions the script may call.
+const PLUGINS: &str = "plugins";
 
 impl Job {
     /// Loads the job of a library: the one of this name, if it has several.
@@ -160,7 +162,8 @@ impl Job {
             .into());
         }
         let job = Self::load(library.as_os_str(), None)?;
-        let options = job.options.into_iter().filter(|option| option.name != SCRIPT).collect();
+        let is_told = |option: &OptionInfo| [SCRIPT, PLUGINS].contains(&option.name.as_str());
+        let options = job.options.into_iter().filter(|option| !is_told(option)).collect();
         Ok(Self { script: Some(text), options, ..job })
     }
 
@@ -184,7 +187,12 @@ impl Job {
 /// Runs a job to its end.
 pub(crate) fn run(mut job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
     let mut arguments = arguments;
-    arguments.options.extend(job.script.take().map(|script| (SCRIPT.to_owned(), script)));
+    if let Some(script) = job.script.take() {
+        let directories: Vec<_> =
+            job.plugins.iter().map(|path| path.display().to_string()).collect();
+        let told = [(SCRIPT, script), (PLUGINS, directories.join("\n"))];
+        arguments.options.extend(told.map(|(name, value)| (name.to_owned(), value)));
+    }
     let program = job.registry.job(&job.plugin, &job.name, &arguments.options)?;
     let output = arguments.output.unwrap_or_else(|| Output::expected(&program, &job.registry));
     let builder = arguments.config.builder()?.plugins(job.registry).transport(arguments.transport);

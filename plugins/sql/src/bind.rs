@@ -25,6 +25,7 @@ mod set_operation;
 mod subquery;
 mod temporal;
 mod unnest;
+mod user;
 mod using;
 mod values;
 mod version;

@@ -1,4 +1,4 @@
-//! The tables and views of a script.
+//! The tables, views and functions of a script.
 
 mod like;
 
@@ -8,6 +8,7 @@ use sqlparser::ast::{Ident, Query};
 
 use crate::{
     error::{SqlError, suggestion},
+    function::Functions,
     parse::{ColumnSource, CreateTable},
 };
 
@@ -18,6 +19,8 @@ type Options = Vec<(String, String)>;
 #[derive(Debug, Default)]
 pub struct Catalog {
     entries: BTreeMap<String, Entry>,
+    /// What CREATE FUNCTION has made.
+    pub(crate) functions: Functions,
 }
 
 /// What a name stands for.

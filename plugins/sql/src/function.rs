@@ -26,8 +26,10 @@ mod rounding;
 mod text;
 mod time;
 mod url;
+mod user;
 
 use std::{
+    borrow::Cow,
     fmt,
     hash::{Hash, Hasher},
     sync::Arc,
@@ -47,6 +49,7 @@ pub(crate) use extract::extract;
 pub(crate) use nested::{field, in_order, item};
 pub(crate) use pattern::similar;
 pub(crate) use time::PROCTIME;
+pub(crate) use user::{Functions, UserFunction, of_user};
 
 use crate::{
     bind::Bound,
@@ -131,17 +134,19 @@ type Run = dyn Fn(&[ArrayRef], usize) -> Result<ArrayRef, DataFusionError> + Sen
 
 /// A function with its types, and what is constant in it prepared.
 struct Prepared {
-    name: &'static str,
+    name: Cow<'static, str>,
     /// Tells calls of one function apart that were prepared with other constants.
     key: String,
+    /// The plugin that it is of; empty for ours.
+    origin: String,
     signature: Signature,
     result: Arrow,
     run: Box<Run>,
 }
 
 impl Prepared {
-    fn identity(&self) -> (&str, &str, &Arrow, &Signature) {
-        (self.name, &self.key, &self.result, &self.signature)
+    fn identity(&self) -> (&str, &str, &str, &Arrow, &Signature) {
+        (&self.name, &self.key, &self.origin, &self.result, &self.signature)
     }
 }
 
@@ -167,7 +172,7 @@ impl fmt::Debug for Prepared {
 
 impl ScalarUDFImpl for Prepared {
     fn name(&self) -> &str {
-        self.name
+        &self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -216,7 +221,8 @@ fn prepared(
     data_type: Type,
     run: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef, DataFusionError> + Send + Sync + 'static,
 ) -> Bound {
-    call_of(name, key, arguments, data_type, Volatility::Immutable, Box::new(run))
+    let origin = String::new();
+    call_of((name.into(), key, origin), arguments, data_type, Volatility::Immutable, Box::new(run))
 }
 
 /// [`prepared`], of a function whose result is another one each time.
@@ -227,12 +233,28 @@ fn volatile(
     data_type: Type,
     run: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef, DataFusionError> + Send + Sync + 'static,
 ) -> Bound {
-    call_of(name, key, arguments, data_type, Volatility::Volatile, Box::new(run))
+    let origin = String::new();
+    call_of((name.into(), key, origin), arguments, data_type, Volatility::Volatile, Box::new(run))
+}
+
+/// [`prepared`], of a user's function.
+fn of_plugin(
+    function: &UserFunction,
+    arguments: Vec<Bound>,
+    data_type: Type,
+    run: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef, DataFusionError> + Send + Sync + 'static,
+) -> Bound {
+    let volatility = match function.is_deterministic() {
+        true => Volatility::Immutable,
+        false => Volatility::Volatile,
+    };
+    let name = function.name().to_owned().into();
+    let which = (name, String::new(), function.origin().to_owned());
+    call_of(which, arguments, data_type, volatility, Box::new(run))
 }
 
 fn call_of(
-    name: &'static str,
-    key: String,
+    (name, key, origin): (Cow<'static, str>, String, String),
     arguments: Vec<Bound>,
     data_type: Type,
     volatility: Volatility,
@@ -245,7 +267,7 @@ fn call_of(
         true => Signature::nullary(volatility),
         false => Signature::exact(types, volatility),
     };
-    let function = Prepared { name, key, signature, result, run };
+    let function = Prepared { name, key, origin, signature, result, run };
     let function = Arc::new(ScalarUDF::new_from_impl(function));
     let arguments = arguments.into_iter().map(|argument| argument.expr).collect();
     let expr = Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments));

@@ -21,6 +21,8 @@ mod spread;
 mod time;
 mod types;
 
+use std::path::PathBuf;
+
 use millstream_sdk::prelude::*;
 
 pub use catalog::{Catalog, Entry};
@@ -35,6 +37,8 @@ pub struct SqlJob;
 const MODE: &str = "mode";
 /// The option with the script's text.
 pub const SCRIPT: &str = "script";
+/// The option with the directories of the host's plugins, a line each.
+pub const PLUGINS: &str = "plugins";
 
 impl Job for SqlJob {
     const NAME: &'static str = "sql";
@@ -46,12 +50,19 @@ impl Job for SqlJob {
             "streaming or batch, where the script does not SET 'execution.runtime-mode' itself",
         )
         .default("streaming"),
+        OptionDoc::string(
+            PLUGINS,
+            "Directories with plugins whose functions it may call, a line each",
+        )
+        .default(""),
     ];
 
     fn build(env: &Environment, options: &Options) -> Result<(), Error> {
         let script = options.string(SCRIPT)?;
         let mode = options.string(MODE)?;
-        script::build_in(script, mode, env).map_err(|error| Error::new(error.explain(script)))
+        let plugins: Vec<PathBuf> = options.string(PLUGINS)?.lines().map(PathBuf::from).collect();
+        script::build_in(script, mode, &plugins, env)
+            .map_err(|error| Error::new(error.explain(script)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scripts: what sqlparser does not know of Flink's dialect is parsed here, queries and expressions by it.
 
 mod dialect;
+mod function;
 mod hint;
 mod like;
 mod nested;
@@ -17,6 +18,7 @@ use sqlparser::{
 };
 
 pub use dialect::FlinkDialect;
+pub use function::CreateFunction;
 pub(crate) use hint::{hinted, hints, table_options};
 pub use like::Like;
 pub(crate) use like::{Feature, Merging};
@@ -71,6 +73,15 @@ pub enum StatementKind {
         /// Whether it is a view.
         view: bool,
         /// Its name.
+        name: Ident,
+        /// Nothing happens if it is not there.
+        if_exists: bool,
+    },
+    /// `CREATE FUNCTION`
+    CreateFunction(Box<CreateFunction>),
+    /// `DROP FUNCTION`
+    DropFunction {
+        /// What queries call it.
         name: Ident,
         /// Nothing happens if it is not there.
         if_exists: bool,
@@ -190,7 +201,10 @@ fn statement(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
 
 fn create(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
     skip(parser, 1);
-    let _ = take_words(parser, &["TEMPORARY"]);
+    let temporary = take_words(parser, &["TEMPORARY"]);
+    if let Some(function) = function::create(parser, temporary)? {
+        return Ok(function);
+    }
     if take_words(parser, &["TABLE"]) {
         return table::create_table(parser);
     }
@@ -209,15 +223,18 @@ fn create(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
             if_not_exists,
         });
     }
-    Err(unexpected(&parser.peek_token(), "TABLE or VIEW"))
+    Err(unexpected(&parser.peek_token(), "TABLE, VIEW or FUNCTION"))
 }
 
 fn drop_statement(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
     skip(parser, 1);
-    let _ = take_words(parser, &["TEMPORARY"]);
+    let temporary = take_words(parser, &["TEMPORARY"]);
+    if let Some(function) = function::dropped(parser, temporary)? {
+        return Ok(function);
+    }
     let view = take_words(parser, &["VIEW"]);
     if !view && !take_words(parser, &["TABLE"]) {
-        return Err(unexpected(&parser.peek_token(), "TABLE or VIEW"));
+        return Err(unexpected(&parser.peek_token(), "TABLE, VIEW or FUNCTION"));
     }
     let if_exists = take_words(parser, &["IF", "EXISTS"]);
     Ok(StatementKind::Drop { view, name: name(parser)?, if_exists })
@@ -419,7 +436,7 @@ mod tests {
             ),
             (
                 "CREATE INDEX i",
-                "`INDEX` was found where TABLE or VIEW was expected (line 1, column 8)",
+                "`INDEX` was found where TABLE, VIEW or FUNCTION was expected (line 1, column 8)",
             ),
             (
                 "SELECT 1 FROM t g\nGO",

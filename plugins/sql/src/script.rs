@@ -4,6 +4,8 @@ mod create;
 mod settings;
 mod show;
 
+use std::path::PathBuf;
+
 use millstream_dataflow::Environment;
 use sqlparser::{
     ast::{Ident, Query},
@@ -16,6 +18,7 @@ use crate::{
     bind::{Binder, Sorted},
     catalog::Catalog,
     error::SqlError,
+    function::Functions,
     lower::{Mode, Running, Streams, check_written, connector, relation},
     parse::{CreateTable, Statement, StatementKind, parse},
     relation::{Explained, Rel},
@@ -28,16 +31,22 @@ use crate::{
 /// # Errors
 /// If a statement is wrong, or there is nothing to run.
 pub fn build(script: &str, env: &Environment) -> Result<(), SqlError> {
-    build_in(script, "streaming", env)
+    build_in(script, "streaming", &[], env)
 }
 
-/// The same in another mode, `streaming` or `batch`, unless the script says its own.
+/// The same in another mode, `streaming` or `batch`, unless the script says its own, with the functions of the
+/// plugins in some directories.
 ///
 /// # Errors
 /// Those of [`build`], and if there is no such mode.
-pub(crate) fn build_in(script: &str, mode: &str, env: &Environment) -> Result<(), SqlError> {
+pub(crate) fn build_in(
+    script: &str,
+    mode: &str,
+    plugins: &[PathBuf],
+    env: &Environment,
+) -> Result<(), SqlError> {
     let mut jobs = Vec::new();
-    let settings = each_in(script, mode, |table, relation| {
+    let settings = each_in(script, (mode, plugins), |table, relation| {
         let sink = table.map(|table| Ok((table.name.value.clone(), connector(table)?)));
         jobs.push((sink.transpose()?, relation));
         Ok(())
@@ -76,17 +85,18 @@ fn each(
     script: &str,
     job: impl FnMut(Option<&CreateTable>, Rel) -> Result<(), SqlError>,
 ) -> Result<Settings, SqlError> {
-    each_in(script, "streaming", job)
+    each_in(script, ("streaming", &[]), job)
 }
 
 fn each_in(
     script: &str,
-    mode: &str,
+    (mode, plugins): (&str, &[PathBuf]),
     mut job: impl FnMut(Option<&CreateTable>, Rel) -> Result<(), SqlError>,
 ) -> Result<Settings, SqlError> {
     let default = settings::mode(mode)
         .map_err(|takes| SqlError::new(format!("--mode {takes}; it was given '{mode}'")))?;
     let (mut catalog, mut settings) = (Catalog::default(), Settings::default());
+    catalog.functions = Functions::of(plugins);
     let mut result: Option<Span> = None;
     let mut jobs = 0;
     let statements = parse(script)?;
@@ -94,6 +104,7 @@ fn each_in(
     let mode = Settings::of(&statements).running(default);
     for statement in statements {
         let span = statement.span;
+        let _known = catalog.functions.known();
         let rows = match statement.kind {
             StatementKind::Set(key, value) => {
                 settings.set(key, value).map_err(|error| error.or_at(span))?;
@@ -124,6 +135,14 @@ fn each_in(
                 // A view that is wrong is found where it is made.
                 Binder::new(&catalog).query(&query)?;
                 catalog.add_view(&name, columns, query, if_not_exists)?;
+                continue;
+            }
+            StatementKind::CreateFunction(function) => {
+                catalog.functions.create(&function)?;
+                continue;
+            }
+            StatementKind::DropFunction { name, if_exists } => {
+                catalog.functions.remove(&name, if_exists)?;
                 continue;
             }
             StatementKind::Drop { view, name, if_exists } => {

@@ -626,3 +626,68 @@ fn arguments_that_functions_do_not_take_are_named() {
         assert_eq!(refused(&statement), format!("{expected} (line 3, column 8)"), "{statement}");
     }
 }
+
+/// What is of a plugin is tested through the binary.
+#[test]
+fn functions_of_users_are_those_of_plugins() {
+    for (statement, expected) in [
+        (
+            "CREATE FUNCTION f AS 'com.example.F' LANGUAGE JAVA",
+            "functions in JAVA do not run here: write it in Rust, as a function of a plugin, and say LANGUAGE \
+             RUST, or nothing (line 3, column 47)",
+        ),
+        (
+            "CREATE TEMPORARY FUNCTION f AS 'f' LANGUAGE PYTHON",
+            "functions in PYTHON do not run here: write it in Rust, as a function of a plugin, and say \
+             LANGUAGE RUST, or nothing (line 3, column 45)",
+        ),
+        (
+            "CREATE FUNCTION f AS 'f' LANGUAGE COBOL",
+            "`COBOL` was found where RUST was expected (line 3, column 35)",
+        ),
+        (
+            "CREATE FUNCTION f AS 'f' USING JAR '/f.jar'",
+            "USING JAR is not supported: functions are those of plugins, USING PLUGIN '/path/to/lib.so' (line \
+             3, column 32)",
+        ),
+        (
+            "CREATE FUNCTION f AS 'f' USING PLUGIN '/a.so', PLUGIN '/b.so'",
+            "a function is of one plugin: name one file (line 3, column 46)",
+        ),
+        (
+            "CREATE SYSTEM FUNCTION f AS 'f'",
+            "functions of the system are temporary: TEMPORARY SYSTEM FUNCTION (line 3, column 8)",
+        ),
+        (
+            "CREATE FUNCTION IF NOT EXISTS f AS 'f'",
+            "no plugin is known: say USING PLUGIN '/path/to/lib.so', or run the script with --plugin-path \
+             DIRECTORY (line 3, column 36)",
+        ),
+        (
+            "CREATE FUNCTION lower AS 'f'",
+            "there is a built-in function LOWER, which is called instead: give the function another name, or \
+             let it take its place with CREATE TEMPORARY SYSTEM FUNCTION (line 3, column 17)",
+        ),
+        (
+            "CREATE TEMPORARY SYSTEM FUNCTION trim AS 'f'",
+            "TRIM has a syntax of its own: give the function another name (line 3, column 34)",
+        ),
+        ("DROP FUNCTION f", "there is no function `f` of CREATE FUNCTION (line 3, column 15)"),
+        (
+            "SELECT * FROM bid, LATERAL TABLE(f(price)) AS t (x)",
+            "there is no table function `f` of a user: make it with CREATE FUNCTION f AS '…', from a plugin \
+             (line 3, column 34)",
+        ),
+        (
+            "SELECT * FROM bid, LATERAL f(price)",
+            "a function stands in FROM as LATERAL TABLE(name(…)) (line 3, column 28)",
+        ),
+    ] {
+        assert_eq!(refused(statement), expected, "{statement}");
+    }
+    let dropped = format!("{TABLES}DROP TEMPORARY FUNCTION IF EXISTS f; SELECT price FROM bid");
+    assert!(script::build(&dropped, &Environment::new("functions")).is_ok());
+    let message = refused("CREATE FUNCTION f AS 'f' USING PLUGIN 'no/such/lib.so'");
+    assert!(message.starts_with("plugin no/such/lib.so: No such file"), "{message}");
+    assert!(message.ends_with("(line 3, column 39)"), "{message}");
+}

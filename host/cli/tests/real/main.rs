@@ -8,6 +8,7 @@ mod changing;
 mod failures;
 mod flights;
 mod forbidden;
+mod functions;
 mod hourly;
 mod incremental;
 mod joins;

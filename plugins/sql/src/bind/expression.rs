@@ -430,6 +430,9 @@ impl Scope<'_> {
 
     fn function(&self, function: &ast::Function, part: &ast::Expr) -> Result<Bound, SqlError> {
         let name = simple_name(&function.name)?.value.to_uppercase();
+        if let Some(user) = function::of_user(&name) {
+            return self.of_user(&user, function, part);
+        }
         if function.over.is_some() || function.filter.is_some() || function::is_aggregate(&name) {
             return self.many_rows(&name, function, part);
         }

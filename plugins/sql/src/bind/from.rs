@@ -91,7 +91,7 @@ impl Binder<'_> {
                 let call = TableCall { name, arguments: &arguments.args, span: factor.place() };
                 self.function(call, alias.as_ref())
             }
-            TableFactor::Function { .. } => Err(unsupported(factor, "a table function")),
+            TableFactor::Function { .. } => Err(unnest::no_function(factor)),
             _ => Err(unsupported(factor, "this kind of table")),
         }
     }

@@ -1,4 +1,4 @@
-//! UNNEST in FROM.
+//! UNNEST and table functions of users in FROM.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,9 +19,11 @@ use super::{
     from::alias_columns,
     node::{compared_by_identity, of_input},
     planning,
+    window::TableCall,
 };
 use crate::{
     error::SqlError,
+    function::{self, UserFunction},
     parse::simple_name,
     relation::WindowSpec,
     spread,
@@ -114,17 +116,71 @@ impl UserDefinedLogicalNodeCore for Unnested {
     }
 }
 
-/// `UNNEST(list) [WITH ORDINALITY] [AS t [(columns)]]`
+/// `UNNEST(list) [WITH ORDINALITY] [AS t [(columns)]]`, or `TABLE(function(…)) [AS t [(columns)]]`
 pub(super) struct Call<'a> {
-    list: &'a ast::Expr,
+    made: Made<'a>,
     ordinality: bool,
     alias: Option<&'a TableAlias>,
     part: &'a TableFactor,
 }
 
+/// Why a function cannot stand in FROM.
+pub(super) fn no_function(factor: &TableFactor) -> SqlError {
+    let called = match factor {
+        TableFactor::Function { args, .. } => match &args[..] {
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(inner))] => TableCall::of(inner),
+            _ => None,
+        },
+        _ => None,
+    };
+    match called {
+        Some(call) => SqlError::spanned(
+            call.span,
+            format!(
+                "there is no table function `{0}` of a user: make it with CREATE FUNCTION {0} AS '…', from a \
+                 plugin",
+                call.name
+            ),
+        ),
+        None => SqlError::at(factor, "a function stands in FROM as LATERAL TABLE(name(…))"),
+    }
+}
+
+/// What makes the rows beside a row.
+enum Made<'a> {
+    /// The elements of its list.
+    List(&'a ast::Expr),
+    /// A function of a user, of these arguments.
+    Function(Arc<UserFunction>, &'a [FunctionArg]),
+}
+
 impl<'a> Call<'a> {
     /// The call that a table of FROM is, if it is one.
     pub(super) fn of(factor: &'a TableFactor) -> Option<Self> {
+        Self::unnest(factor).or_else(|| Self::table(factor))
+    }
+
+    /// `[LATERAL] TABLE(function(…))`
+    fn table(factor: &'a TableFactor) -> Option<Self> {
+        let (call, alias) = match factor {
+            TableFactor::TableFunction { expr, alias } => (TableCall::of(expr)?, alias),
+            TableFactor::Function { name, args, alias, .. } => match &args[..] {
+                [FunctionArg::Unnamed(FunctionArgExpr::Expr(inner))]
+                    if name.to_string().eq_ignore_ascii_case("TABLE") =>
+                {
+                    (TableCall::of(inner)?, alias)
+                }
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let name = simple_name(call.name).ok()?.value.to_uppercase();
+        let made = Made::Function(function::of_user(&name)?, call.arguments);
+        Some(Self { made, ordinality: false, alias: alias.as_ref(), part: factor })
+    }
+
+    /// `UNNEST(…)`
+    fn unnest(factor: &'a TableFactor) -> Option<Self> {
         let (name, arguments, alias, ordinality) = match factor {
             TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
                 (name, &args.args, alias, *with_ordinality)
@@ -137,9 +193,37 @@ impl<'a> Call<'a> {
         });
         match &arguments[..] {
             [FunctionArg::Unnamed(FunctionArgExpr::Expr(list))] if is_unnest => {
-                Some(Self { list, ordinality, alias: alias.as_ref(), part: factor })
+                let made = Made::List(list);
+                Some(Self { made, ordinality, alias: alias.as_ref(), part: factor })
             }
             _ => None,
+        }
+    }
+
+    /// What it is called.
+    fn name(&self) -> &str {
+        match &self.made {
+            Made::List(_) => "UNNEST",
+            Made::Function(function, _) => function.name(),
+        }
+    }
+
+    /// The list of each row of `left`.
+    fn list(&self, left: &Relation) -> Result<Bound, SqlError> {
+        match &self.made {
+            Made::List(list) => left.bind(list),
+            Made::Function(function, _) if !function.is_table() => {
+                let name = function.name();
+                let message = format!(
+                    "{name} is a scalar function, which stands for a value: it cannot stand in FROM"
+                );
+                Err(SqlError::at(self.part, message))
+            }
+            Made::Function(function, arguments) => {
+                let rows = Scope { relation: left, calls: None, around: None };
+                let arguments = rows.arguments_of_user(arguments)?;
+                function.call(arguments).map_err(|message| SqlError::at(self.part, message))
+            }
         }
     }
 
@@ -155,8 +239,10 @@ impl<'a> Call<'a> {
                 (JoinType::Left, Some(condition))
             }
             _ => {
-                let message =
-                    "UNNEST is joined with CROSS JOIN, JOIN … ON or LEFT JOIN … ON TRUE only";
+                let message = format!(
+                    "{} is joined with CROSS JOIN, JOIN … ON or LEFT JOIN … ON TRUE only",
+                    self.name()
+                );
                 return Err(SqlError::at(self.part, message));
             }
         };
@@ -168,18 +254,24 @@ impl<'a> Call<'a> {
         match kind {
             _ if is_true => Ok(rows),
             JoinType::Inner => rows.filtered(bound),
-            _ => Err(SqlError::at(condition, "LEFT JOIN of UNNEST takes ON TRUE only")),
+            _ => {
+                let message = format!("LEFT JOIN of {} takes ON TRUE only", self.name());
+                Err(SqlError::at(condition, message))
+            }
         }
     }
 
     /// The rows of `left` beside the elements of a list of theirs; with `LEFT` those without elements, too.
     pub(super) fn beside(&self, left: Relation, kind: JoinType) -> Result<Relation, SqlError> {
-        let Bound { expr: list, data_type } = left.bind(self.list)?;
+        let Bound { expr: list, data_type } = self.list(&left)?;
         let keeps = kind == JoinType::Left;
         let Some(elements) = spread::columns(&data_type.kind) else {
             let message =
                 format!("UNNEST takes an ARRAY, a MAP or a MULTISET, not {}", data_type.kind);
-            return Err(SqlError::at(self.list, message));
+            return Err(match self.made {
+                Made::List(list) => SqlError::at(list, message),
+                Made::Function(..) => SqlError::at(self.part, message),
+            });
         };
         let single = elements.len() == 1;
         let mut columns: Vec<(String, Type)> = elements

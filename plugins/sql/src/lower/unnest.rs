@@ -12,6 +12,13 @@ use crate::{bind::Unnested, calc::Step, error::SqlError, relation::Rel, spread::
 pub(super) fn rows(unnested: &Unnested, asked: Asked) -> Result<Option<Rel>, SqlError> {
     use datafusion_expr::UserDefinedLogicalNodeCore;
     let Some(input) = lower(&unnested.input, asked.all())? else { return Ok(None) };
+    if let Some(cause) = input.updates().filter(|_| unnested.list.is_volatile()) {
+        return Err(SqlError::new(format!(
+            "{} gives other rows each time, so that it cannot be called for rows that are updated, because of \
+             {cause}: what it said of a row could not be taken back",
+            unnested.list
+        )));
+    }
     let below = unnested.input.schema();
     let width = below.fields().len();
     let schema: ArrowSchema = unnested.schema().as_arrow().clone();

@@ -118,7 +118,7 @@ impl RowFunction for Matching {
         };
         gone.clear();
         if *in_place {
-            let mut failed = None;
+            let mut failed: Option<TaskError> = None;
             states.update(*counts, keys, &[0; COUNTS], |index, counts| {
                 match take(index, counts) {
                     Ok(()) if counts.iter().all(|byte| *byte == 0) => gone.push(index),

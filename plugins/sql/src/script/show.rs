@@ -38,7 +38,13 @@ pub(super) fn show(shown: &Shown, catalog: &Catalog, settings: &Settings) -> Res
         Shown::Views => names("view name", catalog.names(true).collect()),
         Shown::Functions => {
             let mut all = function::names();
+            all.extend(catalog.functions.names());
             all.sort_unstable();
+            all.dedup();
+            names("function name", all.iter().map(String::as_str).collect())
+        }
+        Shown::UserFunctions => {
+            let all: Vec<String> = catalog.functions.names().collect();
             names("function name", all.iter().map(String::as_str).collect())
         }
         Shown::Settings => {

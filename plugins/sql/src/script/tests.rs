@@ -338,7 +338,7 @@ fn what_explain_and_show_do_not_take_is_named() {
         ("EXPLAIN SELECT xyz FROM bid", "there is no column `xyz` (line 4, column 16)"),
         (
             "SHOW JARS",
-            "`JARS` was found where TABLES, VIEWS, FUNCTIONS, CREATE TABLE or CREATE VIEW was expected (line 4, \
+            "`JARS` was found where TABLES, VIEWS, [USER] FUNCTIONS, CREATE TABLE or CREATE VIEW was expected (line 4, \
              column 6)",
         ),
     ] {
