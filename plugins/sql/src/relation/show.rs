@@ -157,7 +157,11 @@ impl Columns {
         let distinct = if call.distinct { "DISTINCT " } else { "" };
         let filter =
             call.filter.map(|column| format!(" FILTER {}", self.name(column))).unwrap_or_default();
-        format!("{}({distinct}{argument}){filter} AS {}", call.function, call.name)
+        let separator = match call.function {
+            AggregateFunction::List => format!(", '{}'", call.separator.replace('\'', "''")),
+            _ => String::new(),
+        };
+        format!("{}({distinct}{argument}{separator}){filter} AS {}", call.function, call.name)
     }
 
     pub(super) fn order(&self, key: &OrderKey) -> String {
