@@ -5,12 +5,14 @@
 
 mod accumulator;
 mod aggregate;
+mod arrival;
 mod distinct;
 mod earliest;
 #[cfg(test)]
 mod expiring;
 mod extremes;
 mod join;
+mod listed;
 mod over;
 mod pairs;
 mod set_operation;

@@ -131,6 +131,8 @@ pub(crate) struct AggregateCall {
     pub(crate) filter: Option<usize>,
     /// Whether equal values count once.
     pub(crate) distinct: bool,
+    /// What is between the values of LISTAGG.
+    pub(crate) separator: String,
     /// The type of the result.
     pub(crate) output: Type,
     /// What the column is called.
@@ -152,10 +154,12 @@ pub(crate) enum AggregateFunction {
     Max,
     /// Their mean; of whole numbers it is one, cut towards zero.
     Avg,
-    /// The first that came, of rows that only come.
+    /// The first that came, of those that are there.
     First,
-    /// The last that came, of rows that only come.
+    /// The last that came, of those that are there.
     Last,
+    /// Their texts one behind the other, with the call's separator between each two.
+    List,
     /// How far they are spread; of whole numbers it is one, cut towards zero.
     Spread(Spread),
 }
@@ -180,6 +184,7 @@ impl AggregateFunction {
             Self::Avg => "AVG",
             Self::First => "FIRST_VALUE",
             Self::Last => "LAST_VALUE",
+            Self::List => "LISTAGG",
             Self::Spread(Spread { root: true, sample: true }) => "STDDEV_SAMP",
             Self::Spread(Spread { root: true, sample: false }) => "STDDEV_POP",
             Self::Spread(Spread { root: false, sample: true }) => "VAR_SAMP",
@@ -198,6 +203,7 @@ impl AggregateFunction {
             "AVG" => Self::Avg,
             "FIRST_VALUE" => Self::First,
             "LAST_VALUE" => Self::Last,
+            "LISTAGG" => Self::List,
             "STDDEV_SAMP" | "STDDEV" => spread(true, true),
             "STDDEV_POP" => spread(true, false),
             "VAR_SAMP" | "VARIANCE" => spread(false, true),

@@ -376,8 +376,12 @@ fn mistakes_are_named() {
 fn what_is_missing_is_named() {
     for (statement, expected) in [
         (
-            "SELECT LISTAGG(channel) FROM bid",
-            "LISTAGG is an aggregate function, which is not supported yet",
+            "SELECT LISTAGG(channel, url) FROM bid",
+            "LISTAGG takes a constant text as its separator (line 3, column 25)",
+        ),
+        (
+            "SELECT LISTAGG(price) FROM bid",
+            "LISTAGG: BIGINT was found where a text was expected (line 3, column 8)",
         ),
         (
             "SELECT SUM(price) OVER (ORDER BY price) FROM bid",

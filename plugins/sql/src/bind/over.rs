@@ -14,7 +14,7 @@ use sqlparser::{
 
 use super::{
     Bound, Relation,
-    aggregate::Order,
+    aggregate::{Argument, Order},
     event_time::is_event_time,
     expression::Scope,
     group::{Groups, with_columns},
@@ -41,6 +41,8 @@ pub(super) struct OverBound {
     window: OverWindow,
     function: AggregateFunction,
     argument: Option<Expr>,
+    /// What is between the values of LISTAGG.
+    separator: String,
     output: Type,
     pub(super) span: Span,
 }
@@ -51,6 +53,8 @@ pub(crate) struct OverCall {
     pub(crate) function: AggregateFunction,
     /// A column of the input; `None` for COUNT(*).
     pub(crate) argument: Option<Expr>,
+    /// What is between the values of LISTAGG.
+    pub(crate) separator: String,
     pub(crate) output: Type,
     /// What the column with the results is called.
     pub(crate) name: String,
@@ -105,7 +109,8 @@ impl Scope<'_> {
         let of = self
             .aggregate_of(name, part)
             .map_err(|_| SqlError::at(part, format!("{name} OVER is not supported yet")))?;
-        let (argument, distinct) = self.argument(name, &function.args, part)?;
+        let Argument { value: argument, distinct, separator } =
+            self.argument(name, &function.args, part)?;
         if distinct {
             let message = format!("{name}(DISTINCT …) OVER is not supported yet");
             return Err(SqlError::at(part, message));
@@ -130,7 +135,8 @@ impl Scope<'_> {
         let partition = partition.collect::<Result<Vec<_>, SqlError>>()?;
         let window = OverWindow { partition, order, frame };
         let argument = argument.map(|argument| argument.expr);
-        let call = OverBound { window, function, argument, output, span: part.place() };
+        let span = part.place();
+        let call = OverBound { window, function, argument, separator, output, span };
         Ok(calls.borrow_mut().add_over(call))
     }
 
@@ -190,8 +196,7 @@ impl Scope<'_> {
 impl OverBound {
     /// Whether it gives the same, wherever it stands.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let of = |call: &Self| (call.window.clone(), call.function, call.argument.clone());
-        of(self) == of(other)
+        Self { span: other.span, output: other.output.clone(), ..self.clone() } == *other
     }
 
     /// What stands for the call at `index` in expressions.
@@ -245,6 +250,7 @@ impl Relation {
         let calls = calls.into_iter().map(|(index, call)| OverCall {
             function: call.function,
             argument: call.argument.and_then(|_| columns.next()),
+            separator: call.separator,
             output: call.output,
             name: name(index),
         });
@@ -369,6 +375,7 @@ pub(crate) fn row_number(rows: &super::RowNumber) -> Result<Over, SqlError> {
     let calls = vec![OverCall {
         function: AggregateFunction::CountAll,
         argument: None,
+        separator: String::new(),
         output: Type::required(Kind::BigInt),
         name: crate::relation::RANK.to_owned(),
     }];

@@ -57,6 +57,7 @@ pub(super) fn call(
         argument: args.into_iter().next().map(&mut at),
         filter: filter.map(|filter| at(*filter)),
         distinct,
+        separator: function.separator.clone(),
         output: function.output.clone(),
         name: name.to_owned(),
     })

@@ -57,6 +57,7 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
             argument: call.argument.as_ref().map(at).transpose()?,
             filter: None,
             distinct: false,
+            separator: call.separator.clone(),
             output: call.output.clone(),
             name: call.name.clone(),
         })

@@ -35,7 +35,7 @@ pub(super) struct Aggregation {
     pub(super) accumulators: Arc<Vec<Accumulator>>,
     /// Columns of which different values are told apart, and the calls for which they are.
     pub(super) distinct: Vec<(usize, Vec<usize>)>,
-    /// Calls of MIN and MAX whose values may go again.
+    /// Calls whose values are kept, because they may go again: of MIN and MAX, FIRST_VALUE and LAST_VALUE.
     extremes: Vec<Extreme>,
     pub(super) texts: usize,
     /// The columns of results.
@@ -60,12 +60,6 @@ impl Aggregation {
             accumulators.push(made);
             let changes =
                 |function| matches!(function, AggregateFunction::Min | AggregateFunction::Max);
-            if input.row_kinds && !call.function.takes_back() && !call.function.is_extreme() {
-                return Err(SqlError::new(format!(
-                    "`{}` is {} of rows that change, which is not supported yet",
-                    call.name, call.function
-                )));
-            }
             if input.row_kinds {
                 extremes.extend(Extreme::of(call, number, input)?);
             }

@@ -162,7 +162,11 @@ impl Columns {
         let distinct = if call.distinct { "DISTINCT " } else { "" };
         let filter =
             call.filter.map(|column| format!(" FILTER {}", self.name(column))).unwrap_or_default();
-        format!("{}({distinct}{argument}){filter}", call.function)
+        let separator = match call.function {
+            AggregateFunction::List => format!(", '{}'", call.separator.replace('\'', "''")),
+            _ => String::new(),
+        };
+        format!("{}({distinct}{argument}{separator}){filter}", call.function)
     }
 
     pub(super) fn order(&self, key: &OrderKey) -> String {
