@@ -376,7 +376,7 @@ fn mistakes_are_named() {
 fn what_is_missing_is_named() {
     for (statement, expected) in [
         (
-            "SELECT LISTAGG(channel, url) FROM bid",
+            "SELECT LISTAGG(channel, channel) FROM bid",
             "LISTAGG takes a constant text as its separator (line 3, column 25)",
         ),
         (
