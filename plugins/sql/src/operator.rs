@@ -15,6 +15,7 @@ mod join;
 mod listed;
 mod over;
 mod pairs;
+mod place;
 mod set_operation;
 mod timed;
 mod top_n;
