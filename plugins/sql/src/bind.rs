@@ -18,6 +18,7 @@ mod nested;
 mod node;
 mod order;
 mod over;
+mod place;
 mod rank;
 mod scan;
 mod select;

@@ -15,9 +15,11 @@ mod join;
 mod listed;
 mod over;
 mod pairs;
+mod place;
 mod set_operation;
 mod timed;
 mod top_n;
+mod value_set;
 mod values;
 mod windows;
 
@@ -193,9 +195,7 @@ pub(crate) fn windows(
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
     let plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
-    if !plan.distinct.is_empty() {
-        return Err(SqlError::new("DISTINCT within windows is not supported yet"));
-    }
+    let fold = windows::WindowFold::new(&plan)?;
     let (rows, columns): (_, Vec<usize>) = (input.schema().clone(), (0..keys).collect());
     let divided = input.key_by(&columns);
     if let WindowSpec::Session { gap } = window {
@@ -203,13 +203,13 @@ pub(crate) fn windows(
             return Err(SqlError::new("sessions of processing time are not supported yet"));
         };
         return Ok(divided.function("sessions", schema, move |states, _| {
-            let fold = windows::WindowFold::new(&plan);
+            let fold = fold.clone();
             RowSessions::open(&rows, &columns, (time, gap), fold, states)
         }));
     }
     let windows = row_window(time, window)?;
     Ok(divided.function("windows", schema, move |states, _| {
-        let fold = windows::WindowFold::new(&plan);
+        let fold = fold.clone();
         RowWindows::open(&rows, &columns, windows.clone(), fold, states)
     }))
 }

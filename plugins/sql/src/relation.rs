@@ -3,6 +3,7 @@
 mod changelog;
 mod living;
 mod over;
+mod place;
 mod set_operation;
 mod show;
 mod timed;
@@ -18,6 +19,7 @@ use millstream_data::types::{DataType, Field, Schema};
 
 pub(crate) use living::Life;
 pub(crate) use over::{Edge, Frame};
+pub(crate) use place::Place;
 pub(crate) use set_operation::SetOperation;
 pub(crate) use show::Explained;
 pub(crate) use timed::Timed;
@@ -110,7 +112,7 @@ pub(crate) enum Rel {
         /// theirs. `None`: all are said when the input has ended.
         time: Option<usize>,
         frame: Frame,
-        /// Without FILTER and DISTINCT.
+        /// Without FILTER.
         calls: Vec<AggregateCall>,
     },
     /// The rows that are left of a changelog when the input has ended.
@@ -133,6 +135,8 @@ pub(crate) struct AggregateCall {
     pub(crate) distinct: bool,
     /// What is between the values of LISTAGG.
     pub(crate) separator: String,
+    /// With LAG and LEAD: the column with the value where there is no such row.
+    pub(crate) default: Option<usize>,
     /// The type of the result.
     pub(crate) output: Type,
     /// What the column is called.
@@ -160,6 +164,8 @@ pub(crate) enum AggregateFunction {
     Last,
     /// Their texts one behind the other, with the call's separator between each two.
     List,
+    /// Where the row is among the others, with OVER only.
+    Place(Place),
     /// How far they are spread; of whole numbers it is one, cut towards zero.
     Spread(Spread),
 }
@@ -185,6 +191,7 @@ impl AggregateFunction {
             Self::First => "FIRST_VALUE",
             Self::Last => "LAST_VALUE",
             Self::List => "LISTAGG",
+            Self::Place(place) => place.name(),
             Self::Spread(Spread { root: true, sample: true }) => "STDDEV_SAMP",
             Self::Spread(Spread { root: true, sample: false }) => "STDDEV_POP",
             Self::Spread(Spread { root: false, sample: true }) => "VAR_SAMP",

@@ -394,8 +394,8 @@ fn what_is_missing_is_named() {
              'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
         ),
         (
-            "SELECT SUM(DISTINCT price) OVER (ORDER BY price) FROM bid",
-            "SUM(DISTINCT …) OVER is not supported yet",
+            "SELECT COLLECT(price) FROM bid",
+            "COLLECT is an aggregate function, which is not supported yet",
         ),
         ("SELECT SUM(price) OVER w FROM bid", "there is no window `w` here (line 3, column 24)"),
         (
@@ -411,10 +411,44 @@ fn what_is_missing_is_named() {
             "SELECT price FROM bid WHERE SUM(price) OVER () > 1",
             "SUM OVER may stand in SELECT, but not here",
         ),
-        ("SELECT RANK() OVER (ORDER BY price) FROM bid", "RANK OVER is not supported yet"),
         (
-            "SELECT DENSE_RANK() OVER (ORDER BY price) FROM bid",
-            "DENSE_RANK OVER is not supported yet",
+            "SELECT RANK() OVER (ORDER BY price) FROM bid",
+            "OVER of a table that may go on is in the order of the event time of a table, ascending, and of nothing \
+             else: SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+        ),
+        (
+            "SELECT DENSE_RANK() OVER () FROM bid",
+            "DENSE_RANK needs ORDER BY: rows have no order (line 3, column 8)",
+        ),
+        (
+            "SELECT RANK() OVER (ORDER BY price ROWS 1 PRECEDING) FROM bid",
+            "RANK takes no ROWS and no RANGE (line 3, column 8)",
+        ),
+        (
+            "SELECT NTILE(0) OVER (ORDER BY price) FROM bid",
+            "NTILE is of one part at least (line 3, column 8)",
+        ),
+        (
+            "SELECT NTILE(price) OVER (ORDER BY price) FROM bid",
+            "it is called as NTILE(4), with constants (line 3, column 8)",
+        ),
+        (
+            "SELECT LAG(price, price) OVER (ORDER BY price) FROM bid",
+            "it is called as LAG(value [, rows [, instead]]), with constants (line 3, column 8)",
+        ),
+        (
+            "SELECT LEAD(price, -1) OVER (ORDER BY price) FROM bid",
+            "LEAD is by no less than 0 rows (line 3, column 8)",
+        ),
+        (
+            "SELECT LAG(price, 1, 'none') OVER (ORDER BY price) FROM bid",
+            "the last argument of LAG is BIGINT here (line 3, column 8)",
+        ),
+        (
+            "CREATE TABLE timed (WATERMARK FOR date_time AS date_time) LIKE bid; SELECT LEAD(price) OVER (ORDER BY \
+             date_time) FROM timed",
+            "LEAD of a table that may go on depends on rows that follow: SET 'execution.runtime-mode' = 'batch' for \
+             tables that end",
         ),
         ("SELECT DISTINCT ON (price) price FROM bid", "DISTINCT ON is not supported yet"),
         (

@@ -199,7 +199,8 @@ impl Scope<'_> {
     ) -> Result<AggregateFunction, SqlError> {
         Ok(match name {
             name if let Some(function) = AggregateFunction::of(name) => function,
-            "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "LAG" | "LEAD" => {
+            "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "PERCENT_RANK" | "CUME_DIST" | "NTILE"
+            | "LAG" | "LEAD" => {
                 let message = format!("{name} needs OVER (PARTITION BY … ORDER BY …)");
                 return Err(SqlError::at(part, message));
             }

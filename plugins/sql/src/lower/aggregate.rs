@@ -58,6 +58,7 @@ pub(super) fn call(
         filter: filter.map(|filter| at(*filter)),
         distinct,
         separator: function.separator.clone(),
+        default: None,
         output: function.output.clone(),
         name: name.to_owned(),
     })

@@ -242,19 +242,27 @@ impl Accumulator {
         }
     }
 
+    /// Keeps nothing but a value that was [put](Self::put_value) somewhere.
+    pub(super) fn set_alone(&self, value: &[u8], fixed: &mut [u8], texts: &mut [Vec<u8>]) {
+        self.keep(fixed, Bits(0), 1);
+        self.set_value(value, fixed, texts);
+    }
+
     /// Adds what another accumulator of the call has kept.
     pub(super) fn merge(
         &self,
         (fixed, texts): (&mut [u8], &mut [Vec<u8>]),
         (other, other_texts): (&[u8], &[Vec<u8>]),
     ) {
-        use AggregateFunction::{Avg, Count, CountAll, First, Last, List, Max, Min, Spread, Sum};
+        use AggregateFunction::{
+            Avg, Count, CountAll, First, Last, List, Max, Min, Place, Spread, Sum,
+        };
         let ((kept, count), (found, more)) = (self.kept(fixed), self.kept(other));
         if more == 0 {
             return;
         }
         let kept = match self.function {
-            CountAll | Count => kept,
+            CountAll | Count | Place(_) => kept,
             Sum | Avg => match self.cell {
                 Cell::Single | Cell::Double => Bits::of_double(kept.double() + found.double()),
                 _ => Bits(kept.0.wrapping_add(found.0)),

@@ -183,8 +183,8 @@ fn said(kind: RowKind, cells: &[i64]) -> Change {
 
 fn call(function: AggregateFunction, argument: Option<usize>, distinct: bool) -> AggregateCall {
     let output = Type { kind: Kind::BigInt, nullable: true };
-    let (filter, separator, name) = (None, String::new(), "n".into());
-    AggregateCall { function, argument, filter, distinct, separator, output, name }
+    let (filter, default, separator, name) = (None, None, String::new(), "n".into());
+    AggregateCall { function, argument, filter, distinct, separator, default, output, name }
 }
 
 /// Groups of the first column, with these calls.

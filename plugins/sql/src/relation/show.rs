@@ -5,7 +5,9 @@ use std::fmt;
 use datafusion_physical_expr::PhysicalExpr;
 use millstream_data::types::Schema;
 
-use super::{AggregateCall, AggregateFunction, JoinKind, OrderKey, Rel, Watermark, WindowTime};
+use super::{
+    AggregateCall, AggregateFunction, JoinKind, OrderKey, Place, Rel, Watermark, WindowTime,
+};
 use crate::calc::Step;
 
 /// The tree, an operator a line, what it reads indented below.
@@ -163,6 +165,16 @@ impl Columns {
         let filter =
             call.filter.map(|column| format!(" FILTER {}", self.name(column))).unwrap_or_default();
         let separator = match call.function {
+            AggregateFunction::Place(Place::Tile(parts)) => {
+                return format!("NTILE({parts}) AS {}", call.name);
+            }
+            AggregateFunction::Place(Place::Before(rows)) => {
+                let default = call.default.map(|column| format!(", {}", self.name(column)));
+                format!(", {}{}", rows.abs(), default.unwrap_or_default())
+            }
+            AggregateFunction::Place(place) => {
+                return format!("{}() AS {}", place.name(), call.name);
+            }
             AggregateFunction::List => format!(", '{}'", call.separator.replace('\'', "''")),
             _ => String::new(),
         };
