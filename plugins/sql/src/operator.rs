@@ -17,6 +17,7 @@ mod over;
 mod pairs;
 mod place;
 mod set_operation;
+mod sliding;
 mod timed;
 mod top_n;
 mod value_set;

@@ -259,12 +259,11 @@ impl Scope<'_> {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)),
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(between)),
             ] if name == "LISTAGG" && list.clauses.is_empty() => {
-                let separator = match self.bind(between)?.expr {
-                    Expr::Literal(ScalarValue::Utf8View(Some(text)), _) => text,
-                    _ => {
-                        let message = "LISTAGG takes a constant text as its separator";
-                        return Err(SqlError::at(between, message));
-                    }
+                let Expr::Literal(ScalarValue::Utf8View(Some(separator)), _) =
+                    self.bind(between)?.expr
+                else {
+                    let message = "LISTAGG takes a constant text as its separator";
+                    return Err(SqlError::at(between, message));
                 };
                 Ok(Argument { value: Some(self.bind(expr)?), distinct, separator })
             }
