@@ -4,14 +4,22 @@
 #   benches/nexmark.sh EVENTS [QUERY...] [-- OPTION...]
 #
 # EVENTS is a file of events as JSON lines, in the form of host/cli/tests/nexmark/events.jsonl.gz; they must be
-# events of one run of the model: copies of the same events join with each other. Options go to `millstream run`.
+# events of one run of the model: copies of the same events join with each other. If it is a number, so many are
+# made by the `nexmark` connector; beside them are then what Flink's generator took for as many events in another
+# run, on a machine of this kind. Options go to `millstream run`.
 # Needs `cargo build --release`, and GNU time for the peak. With FLINK=1 in the environment each query also runs on a
-# Flink 2.3 in a process of its own, with 4 GiB of heap and one subtask, which has run the query over the same events once before; needs
-# Java 17 and `host/cli/tests/slt/flink.sh`, which brings it.
+# Flink 2.3 in a process of its own, with 4 GiB of heap and one subtask, which has run the query once before, over the
+# same events or over those of the file FIRST; needs Java 17 and `host/cli/tests/slt/flink.sh`, which brings it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-events=$(realpath "$1")
+case $1 in
+  *[!0-9]*) events=$(realpath "$1") number=$(wc -l <"$1") ;;
+  *) events= number=$1 ;;
+esac
 shift
+# CPU-seconds of Flink 2.3 for a million events of its generator, from another run.
+generated='q0 1.51 q1 1.54 q2 1.33 q3 2.14 q4 6.28 q5 2.62 q7 10.0 q8 2.16 q9 9.82 q11 3.11 q12 2.39 q15 3.32
+  q16 7.32 q17 3.35 q18 4.74 q19 6.91 q20 6.66'
 queries=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do queries+=("$1"); shift; done
 [ $# -eq 0 ] || shift
@@ -28,18 +36,36 @@ fi
 flink() {
   java -Xmx4g --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED \
     --add-opens=java.base/java.time=ALL-UNNAMED -cp "$classes" \
-    Nexmark "$scratch/job.sql" 2>/dev/null | tail -n 1
+    Nexmark "$scratch/job.sql" "$scratch/first.sql" 2>/dev/null | tail -n 1
 }
-# The file is read once before, so that no query pays for a cold one.
-printf '%s events\nquery  CPU s  wall s  peak MB   Flink: CPU s  wall s  peak MB   ratio of CPU\n' "$(wc -l <"$events")"
+# The table of events, from the file or made.
+tables() {
+  if [ -n "$events" ]; then
+    sed "s#\${EVENTS}#$events#" "$folder/ddl.sql"
+  else
+    sed "/'connector' = 'filesystem'/,/'SQL'/c\\  'connector' = 'nexmark', 'events' = '$number'" "$folder/ddl.sql"
+  fi
+}
+# What Flink took for a query whose events are made.
+of_another_run() {
+  echo "$generated" | tr -s ' \n' '\n' | grep -A 1 -x "$1" | tail -n 1 |
+    awk -v events="$number" '{ print $1 * events / 1e6, "nan nan" }' || true
+}
+# A file has been read once before, for its lines, so that no query pays for a cold one.
+printf '%s events\nquery  CPU s  wall s  peak MB   Flink: CPU s  wall s  peak MB   ratio of CPU\n' "$number"
 for query in "${queries[@]}"; do
   { [ "$query" != q6 ] || echo "SET 'execution.runtime-mode' = 'batch';"; } >"$scratch/job.sql"
-  sed -e "s#\${EVENTS}#$events#; s#\${SINK}#'connector' = 'blackhole'#; s#\${SIDE}#$scratch/side.csv#" \
-    "$folder/ddl.sql" "$folder/$query.sql" >>"$scratch/job.sql"
+  { tables; cat "$folder/$query.sql"; } |
+    sed -e "s#\${SINK}#'connector' = 'blackhole'#; s#\${SIDE}#$scratch/side.csv#" >>"$scratch/job.sql"
+  sed "s#'path' = '$events'#'path' = '${FIRST:-$events}'#" "$scratch/job.sql" >"$scratch/first.sql"
   if /usr/bin/time -o "$scratch/time" -f '%U %S %e %M' \
     target/release/millstream run "$scratch/job.sql" --parallelism 1 "$@" >/dev/null 2>"$scratch/log"; then
     beside=
-    [ "${FLINK:-0}" = 0 ] || beside=$(flink || true)
+    if [ -z "$events" ]; then
+      beside=$(of_another_run "$query")
+    elif [ "${FLINK:-0}" = 1 ]; then
+      beside=$(flink || true)
+    fi
     echo "$(tail -n 1 "$scratch/time") $beside" | awk -v q="$query" '{
       printf "%-5s %6.2f %7.2f %8.0f", q, $1 + $2, $3, $4 / 1024
       if (NF > 4) printf "   %12.2f %7.2f %8.0f   %6.1f", $5, $6, $7, $5 / ($1 + $2)
@@ -49,6 +75,6 @@ for query in "${queries[@]}"; do
     echo "$query   $(grep -m 1 '^error' "$scratch/log")"
   fi
 done
-[ "${FLINK:-0}" = 0 ] ||
+[ -n "$events" ] && [ "${FLINK:-0}" = 0 ] ||
   awk 'NF > 7 { sum += log($8); n++; least = least == "" || $8 < least ? $8 : least }
     END { if (n) printf "ratios of CPU: geometric mean %.1f, least %.1f\n", exp(sum / n), least }' "$scratch/all"

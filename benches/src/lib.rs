@@ -52,7 +52,15 @@ fn usage(whose: i32) -> libc::rusage {
 
 /// Processor time of this process so far, in seconds.
 pub fn cpu_seconds() -> f64 {
-    let usage = usage(libc::RUSAGE_SELF);
+    seconds(usage(libc::RUSAGE_SELF))
+}
+
+/// Processor time of the children of this process that have ended, and of theirs, in seconds.
+pub fn cpu_seconds_of_children() -> f64 {
+    seconds(usage(libc::RUSAGE_CHILDREN))
+}
+
+fn seconds(usage: libc::rusage) -> f64 {
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }

@@ -7,15 +7,16 @@ import org.apache.flink.table.api.TableEnvironment;
 import org.apache.flink.table.api.TableResult;
 
 /**
- * Runs a script of Nexmark on a Flink in this process, twice, so that everything is loaded, planned and compiled once.
- * Prints the CPU-seconds and the seconds of the second run, and the peak memory of the process in MB.
+ * Runs a script of Nexmark on a Flink in this process, twice, so that everything is loaded, planned and compiled once;
+ * the first time another script, if there is one. Prints the CPU-seconds and the seconds of the second run, and the
+ * peak memory of the process in MB.
  *
- *   java Nexmark SCRIPT
+ *   java Nexmark SCRIPT [FIRST]
  */
 public class Nexmark {
     public static void main(String[] arguments) throws Exception {
         String script = Files.readString(Path.of(arguments[0]));
-        run(script);
+        run(arguments.length > 1 ? Files.readString(Path.of(arguments[1])) : script);
         OperatingSystemMXBean system =
                 (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
         long cpu = system.getProcessCpuTime();

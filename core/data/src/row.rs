@@ -168,6 +168,11 @@ impl RowLayout {
         Self::arranged(columns, lists, fields, schema.fingerprint())
     }
 
+    /// The layout of a row of one field, whose columns in pages with this fingerprint begin with number `first`.
+    pub fn of_field(field: &Field, first: usize, fingerprint: u64) -> Self {
+        Self::of(core::slice::from_ref(field), &mut { first }, fingerprint)
+    }
+
     /// Gives columns their places.
     fn arranged(
         mut columns: Vec<RowColumn>,

@@ -15,7 +15,7 @@ mod output;
 mod recovery;
 
 use alloc::{boxed::Box, collections::VecDeque, string::String, sync::Arc, vec::Vec};
-use core::{fmt, task::Waker};
+use core::{fmt, num::NonZero, task::Waker};
 
 use millstream_data::page::ValidPage;
 use millstream_exchange::{
@@ -65,6 +65,8 @@ pub enum TaskPoll {
 /// Elements that one poll takes at most.
 const ELEMENTS_PER_POLL: usize = 8;
 
+const MICROS_PER_SECOND: u64 = 1_000_000;
+
 /// Rows that a chain with a source of its own makes in one step.
 const ROWS_PER_STEP: usize = 1024;
 
@@ -110,6 +112,8 @@ pub struct Task {
     /// and wakes the task, no deadline of its work matters.
     held_back: bool,
     debloating: Option<Debloating>,
+    /// Microseconds from one row that the chain makes itself to the next, if that is limited.
+    period: Option<u64>,
     /// Channels that may still bring data.
     with_data: usize,
     /// There is no more data; what the chain has still to be told comes first.
@@ -194,6 +198,7 @@ impl Task {
             wake_at: Some(0),
             held_back: false,
             debloating: None,
+            period: None,
             ended: false,
             dismissed: false,
             stopped: false,
@@ -210,6 +215,12 @@ impl Task {
     /// Keeps what is in flight towards the task to what it processes within a time.
     pub fn debloat(mut self, config: DebloatConfig) -> Self {
         self.debloating = Some(Debloating::new(config));
+        self
+    }
+
+    /// Makes at most so many rows a second, if its chain makes rows itself.
+    pub fn limit(mut self, rows_per_second: NonZero<u64>) -> Self {
+        self.period = Some(MICROS_PER_SECOND.div_ceil(rows_per_second.get()));
         self
     }
 
@@ -461,8 +472,12 @@ impl Task {
             return Ok(false);
         }
         self.produce_at = None;
-        match self.call(now, |chain, context| chain.produce(ROWS_PER_STEP, context))? {
-            Produced::More => Ok(true),
+        let rows = self.period.map_or(ROWS_PER_STEP, |_| 1);
+        match self.call(now, |chain, context| chain.produce(rows, context))? {
+            Produced::More => {
+                self.produce_at = self.period.map(|period| now + period);
+                Ok(self.period.is_none())
+            }
             Produced::Until(at) => {
                 self.produce_at = Some(at);
                 Ok(false)

@@ -106,6 +106,15 @@ pub(crate) fn json() -> Vec<Vec<u8>> {
     ]
 }
 
+pub(crate) fn changes() -> Vec<Vec<u8>> {
+    vec![
+        b"{\"data\":{\"a\":1,\"b\":[]},\"op\":\"+I\"}\n{\"data\":{\"b\":[]},\"op\":\"-D\"}\n"
+            .to_vec(),
+        br#"{"before":{"a":1,"b":[]},"after":{"a":2,"b":["x"]},"op":"u","ts_ms":1}"#.to_vec(),
+        br#"{"schema":{},"payload":{"before":null,"after":{"b":[null]},"op":"c"}}"#.to_vec(),
+    ]
+}
+
 pub(crate) fn snapshots() -> Vec<Vec<u8>> {
     vec![Snapshot::value(Everything::schema()).encode(), Snapshot::key(u64::schema()).encode()]
 }

@@ -24,7 +24,7 @@ pub use millstream_simulation::fuzz::{connection, event, frame, payload};
 pub use rows::{migration, page, snapshot};
 pub use sorted::{block, index, runs, stored};
 pub use state::{description, state};
-pub use text::{csv, json};
+pub use text::{changes, csv, json};
 
 /// A function over bytes, and inputs to begin with.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "key", run: sorting::key, inputs: sorting::keys },
     Target { name: "sort", run: sorting::sort, inputs: sorting::sorts },
     Target { name: "json", run: json, inputs: inputs::json },
+    Target { name: "changes", run: changes, inputs: inputs::changes },
     Target { name: "snapshot", run: snapshot, inputs: inputs::snapshots },
     Target { name: "state", run: state, inputs: state::snapshots },
     Target { name: "description", run: description, inputs: state::descriptions },

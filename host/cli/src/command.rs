@@ -56,7 +56,7 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
         (Some(("run", matches)), Some(mut job)) => {
             job.add_plugins(&plugin_directories(matches))?;
             let options = declared_values(matches, job.options())?;
-            let output = matches.get_one("output").copied().unwrap_or(Output::Csv);
+            let output = matches.get_one("output").copied();
             let processes = matches.get_one("processes").copied().unwrap_or(1);
             let transport = matches.get_one("transport").copied().unwrap_or_default();
             let metrics = matches.get_one("metrics").copied();
@@ -281,7 +281,8 @@ fn run_command(job_options: &[OptionInfo]) -> Command {
                 .value_parser(ValueParser::new(Output::parse))
                 .help(
                     "How the result is printed: csv, json or table when the job is done, changelog \
-                     each change as it comes, or none [default: csv]",
+                     each change as it comes, live a table that changes, or none [default: csv; if the \
+                     input has no end live on a terminal, and changelog elsewhere]",
                 ),
         )
         .arg(

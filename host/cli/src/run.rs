@@ -3,17 +3,19 @@
 use std::{
     error::Error,
     ffi::OsStr,
-    fs, io,
+    fs,
+    io::{self, IsTerminal},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
 use millstream::{
-    Config, builder, cluster,
+    Config, JobProgram, builder, cluster,
     cluster::{Coordinated, JobSpec, Preference, Transport},
+    dataflow::graph::{ConnectorSpec, NodeKind},
     loader::{Kind, OptionInfo, PluginInfo, Registry},
-    result::{Changelog, Csv, Discard, Json, ResultSink, Table},
+    result::{Changelog, Csv, Discard, Json, Live, ResultSink, Table},
 };
 
 use millstream_metrics::Exporter;
@@ -30,6 +32,7 @@ pub(crate) enum Output {
     Json,
     Table,
     Changelog,
+    Live,
     None,
 }
 
@@ -40,17 +43,41 @@ impl Output {
             "json" => Ok(Self::Json),
             "table" => Ok(Self::Table),
             "changelog" => Ok(Self::Changelog),
+            "live" => Ok(Self::Live),
             "none" => Ok(Self::None),
-            _ => Err("it is csv, json, table, changelog or none".into()),
+            _ => Err("it is csv, json, table, changelog, live or none".into()),
         }
     }
+
+    /// What people expect if they do not say: the rows that are left in the end, or what becomes of them if
+    /// there is none.
+    fn expected(program: &impl JobProgram, registry: &Registry) -> Self {
+        match is_bounded(program, registry) {
+            true => Self::Csv,
+            false if io::stdout().is_terminal() => Self::Live,
+            false => Self::Changelog,
+        }
+    }
+}
+
+/// Whether all sources of a program end some time. One that cannot be opened is looked at when it is run.
+fn is_bounded(program: &impl JobProgram, registry: &Registry) -> bool {
+    let Ok(graph) = program.graph() else { return true };
+    graph.nodes.iter().all(|node| match &node.kind {
+        NodeKind::Source(ConnectorSpec { connector, options, schema }) => {
+            let source = registry.source(connector, options, schema);
+            source.and_then(|source| source.is_bounded()).unwrap_or(true)
+        }
+        _ => true,
+    })
 }
 
 /// What `run` was told, beside the job.
 #[derive(Debug)]
 pub(crate) struct RunArguments {
     pub(crate) config: Config,
-    pub(crate) output: Output,
+    /// Nobody has said if `None`.
+    pub(crate) output: Option<Output>,
     pub(crate) options: Vec<(String, String)>,
     pub(crate) processes: u32,
     pub(crate) transport: Preference,
@@ -86,6 +113,8 @@ pub(crate) struct Job {
 const SQL_LIBRARY: &str = "libmillstream_sql.so";
 /// Its option with the text of the script.
 const SCRIPT: &str = "script";
+/// Its option with the directories of plugins, whose functions the script may call.
+const PLUGINS: &str = "plugins";
 
 impl Job {
     /// Loads the job of a library: the one of this name, if it has several.
@@ -133,7 +162,8 @@ impl Job {
             .into());
         }
         let job = Self::load(library.as_os_str(), None)?;
-        let options = job.options.into_iter().filter(|option| option.name != SCRIPT).collect();
+        let is_told = |option: &OptionInfo| [SCRIPT, PLUGINS].contains(&option.name.as_str());
+        let options = job.options.into_iter().filter(|option| !is_told(option)).collect();
         Ok(Self { script: Some(text), options, ..job })
     }
 
@@ -157,14 +187,22 @@ impl Job {
 /// Runs a job to its end.
 pub(crate) fn run(mut job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
     let mut arguments = arguments;
-    arguments.options.extend(job.script.take().map(|script| (SCRIPT.to_owned(), script)));
+    if let Some(script) = job.script.take() {
+        let directories: Vec<_> =
+            job.plugins.iter().map(|path| path.display().to_string()).collect();
+        let told = [(SCRIPT, script), (PLUGINS, directories.join("\n"))];
+        arguments.options.extend(told.map(|(name, value)| (name.to_owned(), value)));
+    }
     let program = job.registry.job(&job.plugin, &job.name, &arguments.options)?;
+    let output = arguments.output.unwrap_or_else(|| Output::expected(&program, &job.registry));
     let builder = arguments.config.builder()?.plugins(job.registry).transport(arguments.transport);
-    let result: Box<dyn ResultSink> = match arguments.output {
+    let height = || usize::from(console::Term::stdout().size().0);
+    let result: Box<dyn ResultSink> = match output {
         Output::Csv => Box::new(Csv::new(io::stdout())),
         Output::Json => Box::new(Json::new(io::stdout())),
         Output::Table => Box::new(Table::new(io::stdout())),
         Output::Changelog => Box::new(Changelog::new(io::stdout())),
+        Output::Live => Box::new(Live::new(io::stdout(), height)),
         Output::None => Box::new(Discard),
     };
     let runtime = builder.build()?;
@@ -172,7 +210,8 @@ pub(crate) fn run(mut job: Job, arguments: RunArguments) -> Result<ExitCode, Box
     if let Some(exporter) = &exporter {
         eprintln!("metrics: http://{}/metrics", exporter.address());
     }
-    let mut watch = Watch::start(exporter, arguments.interrupt, runtime.savepoints())?;
+    let watched = (arguments.interrupt, output != Output::Live);
+    let mut watch = Watch::start(exporter, watched, runtime.savepoints())?;
     let summary = if arguments.processes == 1 {
         runtime
             .run_with(&program, result, &mut |progress, outcome| watch.look(progress, outcome))?

@@ -37,6 +37,7 @@ pub(crate) enum Interrupt {
 /// Shows progress on standard error: a line that changes on a terminal, plain lines otherwise.
 pub(crate) struct Watch {
     bar: Option<ProgressBar>,
+    shows: bool,
     interrupted: Arc<AtomicBool>,
     begin: Instant,
     last_line: Instant,
@@ -46,10 +47,10 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Begins to listen for Ctrl-C, and for SIGUSR1, which asks for a savepoint. Metrics of the job are
-    /// shown by `exporter`.
+    /// shown by `exporter`. `shows` is false if nothing should be shown while the job runs.
     pub(crate) fn start(
         exporter: Option<Exporter>,
-        interrupt: Interrupt,
+        (interrupt, shows): (Interrupt, bool),
         savepoints: Savepoints,
     ) -> io::Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
@@ -71,7 +72,7 @@ impl Watch {
                 asked |= signal != SIGUSR1;
             }
         });
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (shows && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new_spinner();
             bar.set_style(
                 ProgressStyle::with_template("{spinner} {msg}")
@@ -80,7 +81,7 @@ impl Watch {
             bar
         });
         let now = Instant::now();
-        Ok(Self { bar, interrupted, begin: now, last_line: now, exporter })
+        Ok(Self { bar, shows, interrupted, begin: now, last_line: now, exporter })
     }
 
     /// Shows how it goes; ends the job if the user wants that.
@@ -99,6 +100,9 @@ impl Watch {
                 read as f64 / seconds.max(1e-3) / 1e6
             )
         };
+        if !self.shows {
+            return;
+        }
         if let Some(bar) = &self.bar {
             bar.set_message(line());
             bar.tick();

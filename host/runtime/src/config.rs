@@ -8,6 +8,7 @@ mod options;
 use std::{
     collections::BTreeMap,
     fmt,
+    num::NonZero,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -300,6 +301,7 @@ impl Config {
                 _ => ZeroCopy::WherePays,
             },
             debloat: (self.value("exchange.debloat.enabled") == "true").then(|| self.debloat()),
+            source_rate: self.integer("source.rows-per-second").and_then(NonZero::new),
         }
     }
 

@@ -1,5 +1,7 @@
 //! How pages travel between tasks.
 
+use std::num::NonZero;
+
 use millstream_exchange::debloat::DebloatConfig;
 use millstream_memory::demand::{
     DemandError, EXCLUSIVE_DEFAULT, FLOATING_DEFAULT, PartitionSegments,
@@ -22,6 +24,8 @@ pub struct ExchangeOptions {
     /// Keeps what is in flight towards a task to what it processes within a time, by smaller pages
     /// under backpressure; pages are then at most as large as a segment, whatever is set here.
     pub debloat: Option<DebloatConfig>,
+    /// Rows a second that each subtask of a source reads at most.
+    pub source_rate: Option<NonZero<u64>>,
 }
 
 impl Default for ExchangeOptions {
@@ -32,6 +36,7 @@ impl Default for ExchangeOptions {
             record_bytes_max: 16 << 20,
             zero_copy: ZeroCopy::default(),
             debloat: None,
+            source_rate: None,
         }
     }
 }

@@ -4,6 +4,7 @@ mod changelog;
 mod csv;
 mod json;
 mod last;
+mod live;
 mod table;
 mod text;
 
@@ -19,6 +20,7 @@ use millstream_dataflow::TaskError;
 pub use changelog::Changelog;
 pub use csv::Csv;
 pub use json::Json;
+pub use live::Live;
 pub use table::Table;
 pub use text::TextColumn;
 

@@ -1,5 +1,7 @@
 //! Sources and sinks of plugins, on threads of their own.
 
+mod pace;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,6 +15,7 @@ use millstream_dataflow::{TaskError, graph::execution::Subtask};
 use millstream_executor::blocking::{BlockingSink, BlockingSource, Read};
 use millstream_loader::{OpenSink, Reader, ReaderPage, Writer};
 use millstream_memory::{Buffer, JumboBudget, Segment, segment::JumboError};
+pub(crate) use pace::Pace;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Position, encode_splits};
@@ -162,6 +165,8 @@ pub(crate) struct PluginSource {
     record_bytes_max: u64,
     /// For such rows: one page of them after the other.
     budget: JumboBudget,
+    /// How fast it reads, if that is limited.
+    pub(crate) pace: Option<Pace>,
 }
 
 impl PluginSource {
@@ -186,6 +191,7 @@ impl PluginSource {
             jumbo: None,
             record_bytes_max,
             budget,
+            pace: None,
         }
     }
 
@@ -263,13 +269,23 @@ impl BlockingSource for PluginSource {
                     return Ok(Read::LastSplit);
                 }
             }
-            match self.reader.fill(&mut segment)? {
+            let whole = segment.len();
+            let bytes = match &mut self.pace {
+                Some(pace) if !pace.is_due() => return Ok(Read::Nothing),
+                Some(pace) => pace.bytes(whole),
+                None => whole,
+            };
+            match self.reader.fill(segment.get_mut(..bytes).unwrap_or_default())? {
                 ReaderPage::Page { length, rows } => {
                     self.jumbo = None;
+                    self.pace.iter_mut().for_each(|pace| pace.made(rows));
                     return Ok(Read::Page { segment, length, rows });
                 }
                 ReaderPage::Nothing => return Ok(Read::Nothing),
                 ReaderPage::SplitDone => self.reading = None,
+                ReaderPage::TooSmall { needed } if needed <= whole => {
+                    self.pace.iter_mut().for_each(|pace| pace.needs(needed));
+                }
                 // The segment goes back first: a jumbo counts against the budget of the next.
                 ReaderPage::TooSmall { needed } => {
                     self.jumbo = Some(needed);

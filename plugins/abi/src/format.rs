@@ -48,6 +48,10 @@ pub struct DecoderInfo {
     pub header: BorrowedBytes,
     /// The largest record, as it is written and as a row, in bytes.
     pub record_bytes_max: u64,
+    /// The schema of columns behind those of the format, which are the same in each row; empty if there are none.
+    pub constants_schema: BorrowedBytes,
+    /// A page with one row of these columns, whose cells every row has.
+    pub constants: BorrowedBytes,
 }
 
 /// Bytes of an input, in order.

@@ -349,6 +349,8 @@ pub struct SourceTable {
     pub close_reader: unsafe extern "C" fn(reader: *mut c_void),
     /// Closes a source, after its readers.
     pub close: unsafe extern "C" fn(source: *mut c_void),
+    /// 1 if its splits end some time, else 0.
+    pub is_bounded: unsafe extern "C" fn(source: *mut c_void, errors: BytesSink) -> Status,
 }
 
 /// The functions of a sink.

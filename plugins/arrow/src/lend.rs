@@ -3,11 +3,13 @@
 use std::{process, ptr::NonNull, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, BinaryViewArray, BooleanArray, PrimitiveArray, StringViewArray, types::*,
+    ArrayRef, BinaryViewArray, BooleanArray, PrimitiveArray, StringViewArray,
+    builder::BinaryViewBuilder, types::*,
 };
 use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 use millstream_data::{
     page::{Column, ValidPage},
+    row::{PageRows, RowLayout},
     types::DataType,
 };
 
@@ -33,6 +35,22 @@ pub fn with_arrays<R>(
     result
 }
 
+/// The values of nested columns, as bytes: rows of one column, which are copied.
+fn gathered(page: &ValidPage<'_>, layout: &RowLayout, nulls: Option<&NullBuffer>) -> ArrayRef {
+    let rows = PageRows::new(layout, page).expect("the page is of the schema of the leaves");
+    let (mut made, mut value) = (BinaryViewBuilder::with_capacity(page.rows()), Vec::new());
+    for row in 0..page.rows() {
+        if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+            made.append_null();
+            continue;
+        }
+        value.clear();
+        rows.gather(row, &mut value);
+        made.append_value(&value);
+    }
+    Arc::new(made.finish())
+}
+
 /// Counts who holds bytes of the page: each buffer has a clone.
 struct Lent(Arc<()>);
 
@@ -51,6 +69,9 @@ impl Lent {
         let column = page.column(leaf.column);
         let rows = page.rows();
         let nulls = self.nulls(page, leaf, rows);
+        if let Some(layout) = &leaf.nested {
+            return gathered(page, layout, nulls.as_ref());
+        }
         macro_rules! primitive {
             ($arrow:ty) => {
                 Arc::new(PrimitiveArray::<$arrow>::new(self.cells(&column, rows), nulls))

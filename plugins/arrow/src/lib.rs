@@ -9,4 +9,4 @@ mod run;
 
 pub use leaves::{Leaf, Unsupported, arrow_type};
 pub use lend::with_arrays;
-pub use run::ArrayRun;
+pub use run::{ArrayRun, Places};

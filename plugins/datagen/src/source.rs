@@ -64,6 +64,10 @@ impl Source for DataSource {
         Ok(self.numbers.splits())
     }
 
+    fn is_bounded(&self) -> bool {
+        self.numbers.is_bounded()
+    }
+
     fn reader(&self, subtask: Subtask) -> Result<DataReader, Error> {
         let (cursor, columns) = (self.numbers.cursor(subtask), Arc::clone(&self.columns));
         Ok(DataReader { cursor, seed: self.seed, columns, text: String::new() })

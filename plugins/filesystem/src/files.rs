@@ -7,12 +7,17 @@ use std::{
 
 use millstream_sdk::Error;
 
+use crate::partition::unescape;
+
 /// The files that `path` names, in order: itself, those of the directory, or those that the glob
-/// matches. Hidden files, such as those that a sink is still writing, are left out unless they are
-/// asked for by name.
-pub(crate) fn matching(path: &str) -> Result<Vec<PathBuf>, Error> {
+/// matches. With names of `directories` they are those of `name=value/…` below. Hidden files, such as those that a
+/// sink is still writing, and those whose names begin with `_`, are left out unless they are asked for by name.
+pub(crate) fn matching(path: &str, directories: &[String]) -> Result<Vec<PathBuf>, Error> {
     let given = Path::new(path);
     let mut files = match fs::metadata(given) {
+        Ok(metadata) if metadata.is_dir() && !directories.is_empty() => {
+            in_partitions(given, directories)?
+        }
         Ok(metadata) if metadata.is_dir() => in_directory(given)?,
         Ok(_) => vec![given.to_owned()],
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains(['*', '?', '[']) => {
@@ -34,9 +39,25 @@ fn in_directory(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| matches!(name.as_encoded_bytes().first(), Some(b'.' | b'_')));
         if path.is_file() && !hidden {
             files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// The files of directories whose names are those of columns, the outermost first, with their values.
+fn in_partitions(directory: &Path, names: &[String]) -> Result<Vec<PathBuf>, Error> {
+    let Some((name, inner)) = names.split_first() else { return in_directory(directory) };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let part = path.file_name().and_then(|part| part.to_str()?.split_once('='));
+        if part.is_some_and(|(found, _)| unescape(found) == *name) && path.is_dir() {
+            files.extend(in_partitions(&path, inner)?);
         }
     }
     Ok(files)

@@ -12,6 +12,7 @@
 //! and are removed if it is not: what is there is complete.
 #![forbid(unsafe_code)]
 
+mod beside;
 mod files;
 mod input;
 mod output;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use millstream_sdk::{
-    format::{Block, DecodeError, Decoder, Input, InputInfo, OpenFormat},
+    format::{Block, Constants, DecodeError, Decoder, Input, InputInfo, OpenFormat},
     prelude::*,
 };
 
@@ -59,7 +59,7 @@ impl Part {
         format: &OpenFormat,
         split: Split,
         compression: Compression,
-        limits: Limits,
+        (limits, constants): (Limits, Option<&Constants>),
     ) -> Result<Self, Error> {
         let has_header = format.properties().header;
         let header = if has_header { read_header(&split, compression)? } else { Vec::new() };
@@ -68,7 +68,7 @@ impl Part {
             whole: (split.start == 0 || split.exact) && split.end == u64::MAX,
             record_bytes_max: limits.record_bytes_max,
         };
-        let decoder = format.decoder(&info, limits.segment_size)?;
+        let decoder = format.decoder_beside(&info, limits.segment_size, constants)?;
         // From the byte before the start: if that is a line feed, a record begins at the start.
         let offset = split.start.saturating_sub(u64::from(!split.exact));
         let mut bytes = Bytes {

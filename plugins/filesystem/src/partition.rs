@@ -12,7 +12,7 @@ use millstream_sdk::{
 };
 
 /// The directory of rows whose value is NULL or empty.
-const DEFAULT_NAME: &str = "__DEFAULT_PARTITION__";
+pub(crate) const DEFAULT_NAME: &str = "__DEFAULT_PARTITION__";
 
 /// Divides pages by the columns that name directories.
 #[derive(Debug)]
@@ -180,6 +180,19 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
+/// The text that [`escape`] has made this of.
+pub(crate) fn unescape(escaped: &str) -> String {
+    let mut bytes = Vec::with_capacity(escaped.len());
+    let mut rest = escaped.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let code = (*first == b'%').then(|| behind.get(..2)).flatten();
+        let code = code.and_then(|code| u8::from_str_radix(str::from_utf8(code).ok()?, 16).ok());
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { behind.get(2..).unwrap_or(&[]) } else { behind };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Whether a directory is one that [`Partitioning`] names: nothing that leads elsewhere.
 pub(crate) fn is_directory(path: &str) -> bool {
     path.split('/').all(|part| {
@@ -196,6 +209,8 @@ mod tests {
         let mut out = String::new();
         escape("23:59/a=b%", &mut out);
         assert_eq!(out, "23%3A59%2Fa%3Db%25");
+        assert_eq!(unescape(&out), "23:59/a=b%");
+        assert_eq!(unescape("100%,%4"), "100%,%4");
         assert!(is_directory("dt=2026-01-31/hm=23%3A59"));
         assert!(!is_directory("dt=1/..") && !is_directory("") && !is_directory("dt="));
     }

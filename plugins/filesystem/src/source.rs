@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 use millstream_sdk::{format::OpenFormat, prelude::*};
 
 use crate::{
+    beside::Beside,
     files,
     input::Compression,
     part::{Limits, Part},
@@ -19,6 +20,8 @@ pub struct FileSource {
     split_size: u64,
     record_bytes_max: u64,
     format: OpenFormat,
+    /// The columns that files do not have.
+    beside: Beside,
 }
 
 impl Source for FileSource {
@@ -35,17 +38,29 @@ impl Source for FileSource {
             .default("64 MiB"),
         OptionDoc::bytes("max-record-size", "The largest record, as it is written and as a row")
             .default("16 MiB"),
+        OptionDoc::string(
+            "partition-by",
+            "Columns whose values are those of directories, name=value/, the outermost first",
+        ),
+        OptionDoc::string(
+            "metadata",
+            "What of a file is in a column: a line key=column for each, with the keys file.path, file.name, \
+             file.size and file.modification-time",
+        ),
     ];
+    const ROW_KINDS: bool = true;
     type Reader = FileReader;
 
     fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
-        let format = options.format("format", schema)?;
+        let (directories, metadata) = (options.value("partition-by"), options.value("metadata"));
+        let (beside, schema) = Beside::new(directories, metadata, schema)?;
+        let format = options.format("format", &schema)?;
         let properties = format.properties();
         if !properties.decodes {
             let name = format.name();
             return Err(Error::new(format!("the format `{name}` is only written, not read")));
         }
-        let files = files::matching(options.string("path")?)?;
+        let files = files::matching(options.string("path")?, &beside.directories)?;
         let compression = options.string("compression")?.to_owned();
         for file in &files {
             Compression::named(&compression, file)?;
@@ -57,6 +72,7 @@ impl Source for FileSource {
             split_size: if properties.splits { options.bytes("split-size")? } else { u64::MAX },
             record_bytes_max: options.bytes("max-record-size")?.max(1),
             format,
+            beside,
         })
     }
 
@@ -79,6 +95,7 @@ impl Source for FileSource {
     fn reader(&self, subtask: Subtask) -> Result<FileReader, Error> {
         Ok(FileReader {
             format: self.format.clone(),
+            beside: self.beside.clone(),
             compression: self.compression.clone(),
             limits: Limits {
                 segment_size: subtask.segment_size,
@@ -93,6 +110,7 @@ impl Source for FileSource {
 #[derive(Debug)]
 pub struct FileReader {
     format: OpenFormat,
+    beside: Beside,
     compression: String,
     limits: Limits,
     split: Option<Part>,
@@ -103,7 +121,9 @@ impl SplitReader for FileReader {
         let split = Split::decode(split)?;
         let path = split.path.clone();
         let compression = Compression::named(&self.compression, &path)?;
-        let open = Part::open(&self.format, split, compression, self.limits);
+        let constants = self.beside.of(&path).map_err(|error| error.at(path.display()))?;
+        let constants = constants.as_ref();
+        let open = Part::open(&self.format, split, compression, (self.limits, constants));
         self.split = Some(open.map_err(|error| error.at(path.display()))?);
         Ok(())
     }

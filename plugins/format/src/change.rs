@@ -40,6 +40,16 @@ pub fn push_row(out: &mut Vec<u8>, columns: &Columns, page: &ValidPage<'_>, row:
     push_fields(out, page.row_kind(row), columns, page, row);
 }
 
+/// Adds the only column of a row of a page, without brackets around it; `false` if it is NULL.
+pub fn push_only(out: &mut Vec<u8>, column: &Columns, page: &ValidPage<'_>, row: usize) -> bool {
+    let Some(column) = column.fields.first() else { return false };
+    let is_null = column.nullable && !page.column(column.index).validity().is_valid(row);
+    if !is_null {
+        push_value(out, column, page, row);
+    }
+    !is_null
+}
+
 fn push_fields(
     out: &mut Vec<u8>,
     kind: RowKind,

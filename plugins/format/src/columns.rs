@@ -47,6 +47,11 @@ impl Columns {
         Self::of(&schema.fields, &mut 0)
     }
 
+    /// Each column alone, with the first of its physical columns.
+    pub fn apart(self) -> impl Iterator<Item = (usize, Self)> {
+        self.fields.into_iter().map(|column| (column.index, Self { fields: vec![column] }))
+    }
+
     fn of(fields: &[Field], next: &mut usize) -> Result<Self, Error> {
         let columns = fields.iter().map(|field| Column::of(field, field.name.clone(), next));
         Ok(Self { fields: columns.collect::<Result<_, _>>()? })

@@ -1,6 +1,7 @@
 //! JSON lines: an object on each line, nested rows as objects in it.
 
 mod change;
+mod changed;
 mod cursor;
 mod decode;
 mod encode;
@@ -10,5 +11,6 @@ mod scan;
 mod seen;
 
 pub use change::{push_changelog, push_debezium};
+pub use changed::{ChangeDecoder as Changed, ChangeLines};
 pub use decode::Decoder;
 pub use encode::{push_field, push_row};

@@ -27,8 +27,8 @@ use millstream_sdk::data::page::RowBuilder;
 pub use columns::Columns;
 pub use millstream_sdk::format::{RecordError, Step};
 pub use plugin::{
-    ChangeEncoder, ChangelogJson, Csv, CsvDecoder, CsvEncoder, DebeziumJson, Json, JsonDecoder,
-    JsonEncoder, Text, TextDecoder, plugin,
+    ChangeDecoder, ChangeEncoder, ChangelogJson, Csv, CsvDecoder, CsvEncoder, DebeziumJson, Json,
+    JsonDecoder, JsonEncoder, Text, TextDecoder, plugin,
 };
 
 /// The page that a decoder fills.

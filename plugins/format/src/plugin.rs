@@ -5,7 +5,7 @@ mod changes;
 
 use millstream_sdk::{prelude::*, source};
 
-pub use self::changes::{ChangeEncoder, ChangelogJson, DebeziumJson};
+pub use self::changes::{ChangeDecoder, ChangeEncoder, ChangelogJson, DebeziumJson};
 use crate::{Columns, csv, json, lines};
 
 millstream_sdk::plugin! {

@@ -31,6 +31,12 @@ struct Order {
     at: Timestamp,
 }
 
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Word {
+    n: i64,
+    word: String,
+}
+
 fn lines(format: &str, changes: &[(RowKind, Order)]) -> Vec<String> {
     let test = FormatTest::new::<Order>(plugin, format).with_row_kinds();
     let file = String::from_utf8(test.file_of_changes(changes).unwrap()).unwrap();
@@ -98,8 +104,7 @@ fn what_is_not_there_is_refused() {
     for format in ["changelog-json", "debezium-json"] {
         let test = FormatTest::new::<Order>(plugin, format);
         let refused = test.rows::<Order>(b"{}").unwrap_err().to_string();
-        assert!(refused.contains(&format!("`{format}` is only written, not read")), "{refused}");
-        test.check_contract::<Order>(b"");
+        assert!(refused.contains("there is no member `op`, which is \""), "{refused}");
         let times = |value: &str| {
             let test = FormatTest::new::<Order>(plugin, format);
             test.option("timestamp-format.standard", value).open().map(drop)
@@ -113,6 +118,73 @@ fn what_is_not_there_is_refused() {
     }
 }
 
+/// An update of Debezium's is two rows, however the bytes and pages are divided.
+#[test]
+fn changes_are_read_line_by_line() {
+    let read = |format: &str, file: &str| {
+        let test = FormatTest::new::<Word>(plugin, format).with_row_kinds();
+        test.check_contract::<Word>(file.as_bytes());
+        test.rows::<Word>(file.as_bytes())
+            .unwrap()
+            .into_iter()
+            .map(|word| word.word)
+            .collect::<Vec<_>>()
+    };
+    let word = |word: &str| format!("{{\"n\": 1, \"word\": \"{word}\"}}");
+    let (long, short) = ("x".repeat(300), "a");
+    let update = format!(
+        "{{\"before\":{},\"after\":{},\"op\":\"u\",\"source\":{{\"op\":1}}}}\n",
+        word(short),
+        word(&long)
+    );
+    let insert = format!("\n{{ \"op\" : \"r\", \"after\" : {} }}\n", word("b"));
+    let found = read("debezium-json", &format!("{update}{insert}{}", update.repeat(40)));
+    assert_eq!(found[..4], [short, &long, "b", short]);
+    assert_eq!(found.len(), 83);
+    let line = |op: &str| format!("{{\"data\":{},\"op\":\"{op}\"}}\n", word(op));
+    let file: String = ["+I", "-U", "+U", "-D"].map(line).concat();
+    assert_eq!(read("changelog-json", &file), ["+I", "-U", "+U", "-D"]);
+}
+
+#[test]
+fn lines_that_are_no_changes_are_named_or_passed_over() {
+    let row = "{\"n\": 1, \"word\": \"a\"}";
+    for (format, line, expected) in [
+        ("debezium-json", "{\"op\":\"x\"}".to_owned(), "the member `op` is \"x\", and not \"c\""),
+        (
+            "debezium-json",
+            format!("{{\"op\":\"u\",\"after\":{row}}}"),
+            "the member `before` is missing, or null",
+        ),
+        (
+            "debezium-json",
+            "{\"op\":\"d\",\"before\":null}".to_owned(),
+            "the member `before` is missing, or null",
+        ),
+        (
+            "changelog-json",
+            format!("{{\"op\":\"+I\",\"data\":{row}}} 1"),
+            "something behind the object",
+        ),
+        (
+            "changelog-json",
+            "{\"op\":\"+I\",\"data\":{\"word\":\"a\",\"n\":\"b\"}}".to_owned(),
+            "column `n`",
+        ),
+        (
+            "changelog-json",
+            format!("{{\"op\":\"+I\",\"data\":{row}"),
+            "does not end before the line does",
+        ),
+    ] {
+        let test = || FormatTest::new::<Word>(plugin, format).with_row_kinds();
+        let refused = test().rows::<Word>(line.as_bytes()).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{line}: {refused}");
+        let lenient = test().option("ignore-parse-errors", "true");
+        assert!(lenient.rows::<Word>(line.as_bytes()).unwrap().is_empty(), "{line}");
+    }
+}
+
 fn order() -> impl Strategy<Value = Order> {
     let item = ("\\PC{0,20}", collection::vec(option::of(-1e6..1e6f64), 0..4))
         .prop_map(|(name, prices)| Item { name, prices });
@@ -122,7 +194,8 @@ fn order() -> impl Strategy<Value = Order> {
         option::of(item),
         -9_999_999_999i128..9_999_999_999,
         collection::btree_map("\\PC{0,9}", option::of("[\\PC\n\"]{0,20}"), 0..4),
-        0..4_000_000_000_000_000i64,
+        // Whole milliseconds, which a line has.
+        (0..4_000_000_000_000i64).prop_map(|millis| millis * 1000),
     )
         .prop_map(|(id, seal, best, price, labels, at)| Order {
             id,
@@ -146,6 +219,12 @@ proptest! {
         let (changelog, debezium) = (lines("changelog-json", &changes), lines("debezium-json", &changes));
         prop_assert_eq!(changelog.len(), changes.len());
         prop_assert_eq!(debezium.len(), changes.len());
+        for format in ["changelog-json", "debezium-json"] {
+            let test = FormatTest::new::<Order>(plugin, format).with_row_kinds();
+            let file = test.file_of_changes(&changes).unwrap();
+            let written: Vec<_> = changes.iter().map(|(_, row)| row.clone()).collect();
+            prop_assert_eq!(test.rows::<Order>(&file).unwrap(), written);
+        }
         let (kinds, rows): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
         let rows = kinds.iter().zip(as_json(&rows));
         for (((kind, row), changelog), debezium) in rows.zip(changelog).zip(debezium) {

@@ -105,6 +105,8 @@ impl OpenFormat {
             segment_size: input.segment_size as u32,
             header: lend_bytes(input.header),
             record_bytes_max: input.record_bytes_max,
+            constants_schema: lend_bytes(&[]),
+            constants: lend_bytes(&[]),
         };
         // SAFETY: the format is open, and the info outlives the call.
         let opened = handle(name, |errors| unsafe {

@@ -66,6 +66,17 @@ impl OpenSource {
         Ok(splits)
     }
 
+    /// Whether its splits end some time.
+    ///
+    /// # Errors
+    /// If the source cannot say.
+    pub fn is_bounded(&self) -> Result<bool, CallError> {
+        let Inner { name, table, handle, .. } = &*self.0;
+        // SAFETY: the source is open.
+        let said = status(name, |errors| unsafe { (table.is_bounded)(handle.0.as_ptr(), errors) })?;
+        Ok(said != 0)
+    }
+
     /// A reader, for one subtask.
     ///
     /// # Errors

@@ -74,6 +74,10 @@ impl Source for NexmarkSource {
         Ok(self.numbers.splits())
     }
 
+    fn is_bounded(&self) -> bool {
+        self.numbers.is_bounded()
+    }
+
     fn reader(&self, subtask: Subtask) -> Result<NexmarkReader, Error> {
         Ok(NexmarkReader {
             cursor: self.numbers.cursor(subtask),

@@ -100,12 +100,14 @@
 //! offers it. Its [`Decoder`] fills the page that the host has lent to the connector; no row is
 //! copied on the way.
 
+mod constants;
 mod lent;
 mod records;
 mod table;
 
 use millstream_data::{page::ValidPage, types::Schema};
 
+pub use constants::Constants;
 pub use lent::{DecodeError, Decoder, Encoder, OpenFormat};
 pub(crate) use table::Thunks;
 

@@ -4,8 +4,9 @@
 //! written into the page that the host has lent for them. Types and nullability are declared, by one
 //! [`Signature`] or several, and checked by the host before a row comes.
 //!
-//! Functions are for SQL. Until then only `FunctionTest` of the crate `millstream-sdk-test` and the
-//! engine's `Registry::scalar`, `aggregate` and `table_function` call them.
+//! Scripts in SQL call scalar and table functions by the names that `CREATE FUNCTION` gives them.
+//! Aggregate functions are called by `FunctionTest` of the crate `millstream-sdk-test` and the
+//! engine's `Registry::aggregate` only.
 //!
 //! # Writing a scalar function
 //!

@@ -49,6 +49,11 @@ impl Numbers {
         }
     }
 
+    /// Whether they end some time.
+    pub fn is_bounded(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// What a reader goes through.
     pub fn cursor(&self, subtask: Subtask) -> Cursor {
         let step = match self.limit {

@@ -28,6 +28,9 @@ pub trait Source: Sized + Send + Sync + 'static {
     const SUMMARY: &'static str;
     /// The options that it takes.
     const OPTIONS: &'static [OptionDoc];
+    /// Whether its rows may have kinds ([`Schema::row_kinds`]). One whose rows never have is never asked for a
+    /// changelog.
+    const ROW_KINDS: bool = false;
     /// What reads its splits.
     type Reader: SplitReader;
 
@@ -44,6 +47,12 @@ pub trait Source: Sized + Send + Sync + 'static {
     /// # Errors
     /// If the input cannot be listed.
     fn splits(&self) -> Result<Vec<Vec<u8>>, Error>;
+
+    /// Whether its splits end some time. Of what follows from a source without an end people want to see
+    /// changes, and not what is left in the end.
+    fn is_bounded(&self) -> bool {
+        true
+    }
 
     /// A reader, for one subtask.
     ///
@@ -139,6 +148,7 @@ impl<S: Source> Thunks<S> {
         rest_of_split: rest_of_split::<S>,
         close_reader: close_reader::<S>,
         close: close::<S>,
+        is_bounded: is_bounded::<S>,
     };
 }
 
@@ -151,7 +161,7 @@ unsafe extern "C" fn open<S: Source>(
         // SAFETY: the host lends options and schema for the call.
         let (options, schema) = unsafe { (borrow::options(options)?, borrow::bytes(schema)) };
         let schema = decode_schema(schema).map_err(|error| Error::new(error.to_string()))?;
-        if schema.row_kinds {
+        if schema.row_kinds && !S::ROW_KINDS {
             return Err(Error::new(format!(
                 "the source `{}` makes rows without kinds, and a changelog was asked for",
                 S::NAME
@@ -172,6 +182,14 @@ unsafe extern "C" fn enumerate<S: Source>(
         let open = unsafe { thunk::shared::<OpenSource<S>>(source)? };
         open.source.splits()?.iter().for_each(|split| thunk::give(splits, split));
         Ok(OK)
+    })
+}
+
+unsafe extern "C" fn is_bounded<S: Source>(source: *mut c_void, errors: BytesSink) -> Status {
+    thunk::status(errors, || {
+        // SAFETY: the host passes what `open` gave.
+        let open = unsafe { thunk::shared::<OpenSource<S>>(source)? };
+        Ok(Status::from(open.source.is_bounded()))
     })
 }
 

@@ -81,6 +81,10 @@ impl Source for SocketSource {
         Ok(vec![Vec::new()])
     }
 
+    fn is_bounded(&self) -> bool {
+        false
+    }
+
     fn reader(&self, subtask: Subtask) -> Result<SocketReader, Error> {
         let decoded = |format: &OpenFormat| Decoded::new(format.clone(), subtask.segment_size);
         let records = match &self.format {

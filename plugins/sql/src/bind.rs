@@ -11,17 +11,22 @@ mod expression;
 mod from;
 mod group;
 mod grouping;
+mod hint;
 mod interval;
 mod literal;
+mod nested;
 mod node;
 mod order;
 mod over;
+mod place;
 mod rank;
 mod scan;
 mod select;
 mod set_operation;
 mod subquery;
 mod temporal;
+mod unnest;
+mod user;
 mod using;
 mod values;
 mod version;
@@ -37,13 +42,15 @@ pub(crate) use aggregate::{Aggregate, Order};
 pub(crate) use arithmetic::compute;
 pub(crate) use coerce::{common, widen};
 pub(crate) use event_time::EventTime;
+pub(crate) use hint::Lived;
 pub(crate) use interval::Within;
-pub(crate) use order::check_order;
+pub(crate) use order::Sorted;
 pub(crate) use over::{Over, row_number};
 pub(crate) use rank::RowNumber;
 pub use scan::{ScanSource, scan_of};
 pub(crate) use set_operation::Matched;
 pub(crate) use temporal::TemporalJoin;
+pub(crate) use unnest::Unnested;
 pub(crate) use window::{Bounds, GroupedWindow, JoinedWindows, Origin, Windowed, ranked_window};
 
 use crate::{
@@ -90,8 +97,8 @@ pub struct Column {
 pub enum Cells {
     /// In a column of the plan.
     One(PlanColumn),
-    /// A nested row: its fields have columns of their own.
-    Row(Vec<(String, Self)>),
+    /// A nested row: in a column of the plan as a whole, and its fields have columns of their own.
+    Row(PlanColumn, Vec<(String, Self)>),
 }
 
 impl Relation {
@@ -157,12 +164,22 @@ pub struct Binder<'a> {
     named: Vec<(String, Relation)>,
     /// Views that are being bound, so that none is asked for by itself.
     views: Vec<String>,
+    /// When the rows of the query that is bound next are in its order, if that is asked for.
+    sorted: Option<Sorted>,
+    /// What hints say of the SELECT at hand.
+    lives: hint::Lives,
 }
 
 impl<'a> Binder<'a> {
     /// A binder for queries over these tables.
     pub fn new(catalog: &'a Catalog) -> Self {
-        Self { catalog, named: Vec::new(), views: Vec::new() }
+        let (named, views, lives) = Default::default();
+        Self { catalog, named, views, sorted: None, lives }
+    }
+
+    /// The same, which keeps the order of the query that is bound next.
+    pub(crate) fn sorting(self, sorted: Sorted) -> Self {
+        Self { sorted: Some(sorted), ..self }
     }
 }
 

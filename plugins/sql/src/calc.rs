@@ -7,12 +7,12 @@ use arrow::{
         Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
         UInt32Array,
     },
-    compute::{filter, filter_record_batch},
+    compute::{filter, filter_record_batch, take},
     datatypes::{SchemaRef, TimestampMicrosecondType},
 };
 use datafusion_common::{DataFusionError, cast::as_primitive_array};
 use datafusion_physical_expr::PhysicalExpr;
-use millstream_arrow::{ArrayRun, Leaf, with_arrays};
+use millstream_arrow::{ArrayRun, Leaf, Places, with_arrays};
 use millstream_data::{
     page::{RowBuilder, RowKind, ValidPage},
     types::Schema,
@@ -25,7 +25,7 @@ use millstream_dataflow::{
 };
 use millstream_memory::Segment;
 
-use crate::relation::Watermark;
+use crate::{relation::Watermark, spread::Spread};
 
 /// A step of a calculation.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,8 @@ pub(crate) enum Step {
     Filter(Arc<dyn PhysicalExpr>),
     /// Makes rows of these columns.
     Project(Vec<Arc<dyn PhysicalExpr>>, SchemaRef),
+    /// Makes several rows of one.
+    Spread(Spread),
 }
 
 /// What is made of the rows of a stream: rows of one kind or several, each in an output of its own.
@@ -68,6 +70,8 @@ pub(crate) struct Output {
     pub(crate) timed: bool,
     /// The rows that come out.
     pub(crate) schema: Schema,
+    /// Where their columns are, if some are nested.
+    pub(crate) places: Option<Places>,
 }
 
 impl Cells {
@@ -113,6 +117,14 @@ impl Output {
         for step in &self.steps {
             match step {
                 Step::Filter(condition) => made.keep(&**condition)?,
+                Step::Spread(spread) => {
+                    let (batch, of) = spread.run(&made.batch)?;
+                    made.batch = batch;
+                    made.origins = Some(match &made.origins {
+                        Some(origins) => take(origins, &of, None)?.as_primitive().clone(),
+                        None => of,
+                    });
+                }
                 Step::Project(columns, schema) => {
                     let rows = made.batch.num_rows();
                     let values = columns.iter().map(|column| {
@@ -184,7 +196,7 @@ impl Made {
     }
 }
 
-fn batch(
+pub(crate) fn batch(
     schema: &SchemaRef,
     arrays: Vec<ArrayRef>,
     rows: usize,
@@ -232,7 +244,10 @@ impl CalculationChain {
                 continue;
             }
             output.check(batch)?;
-            let run = ArrayRun::new(batch.num_rows(), batch.columns());
+            let run = match &output.places {
+                None => ArrayRun::new(batch.num_rows(), batch.columns()),
+                Some(places) => ArrayRun::nested(batch.num_rows(), batch.columns(), places),
+            };
             let run = run.ok_or_else(|| {
                 TaskError::new(format!("rows of ({}) cannot be written", output.schema))
             })?;
@@ -290,6 +305,12 @@ fn write(
             writer.signal(Signal::Late, context);
         }
     }
+    if written > 0 && written < rows && !context.has_failed() {
+        // What is made of one row is written as a whole: the calculation goes on with another one.
+        let last = made.origin(written - 1);
+        let of_it = (written..rows).take_while(|row| made.origin(*row) == last).count();
+        written = writer.write_through(run, written..written + of_it, context);
+    }
     written
 }
 
@@ -318,6 +339,19 @@ impl<'a> Written<'a> {
     }
 }
 
+impl Written<'_> {
+    /// Writes rows with nested values one by one.
+    fn write_apart(&self, from: usize, rows: usize, page: &mut RowBuilder<Segment>) {
+        for row in from..from + rows {
+            self.run.write(row, 1, page);
+            if let Some(kinds) = &self.kinds {
+                page.put_kind(kinds.at(row));
+            }
+            page.commit();
+        }
+    }
+}
+
 /// Where the kinds of rows are found that something was calculated of.
 struct Kinds<'a> {
     page: &'a ValidPage<'a>,
@@ -341,11 +375,18 @@ impl Run for Written<'_> {
         self.run.heap_bytes(row)
     }
 
+    fn count_elements(&self, row: usize, elements: &mut [u32]) {
+        self.run.count_elements(row, elements);
+    }
+
     fn hash(&self, row: usize, columns: &[usize]) -> u64 {
         self.run.hash(row, columns)
     }
 
     fn write(&self, from: usize, rows: usize, page: &mut RowBuilder<Segment>) {
+        if self.run.is_nested() {
+            return self.write_apart(from, rows, page);
+        }
         self.run.write(from, rows, page);
         if let Some(kinds) = &self.kinds {
             page.put_kinds_run(rows, |row| kinds.at(from + row));

@@ -1,4 +1,6 @@
-//! The tables and views of a script.
+//! The tables, views and functions of a script.
+
+mod like;
 
 use std::collections::BTreeMap;
 
@@ -6,6 +8,7 @@ use sqlparser::ast::{Ident, Query};
 
 use crate::{
     error::{SqlError, suggestion},
+    function::Functions,
     parse::{ColumnSource, CreateTable},
 };
 
@@ -16,6 +19,8 @@ type Options = Vec<(String, String)>;
 #[derive(Debug, Default)]
 pub struct Catalog {
     entries: BTreeMap<String, Entry>,
+    /// What CREATE FUNCTION has made.
+    pub(crate) functions: Functions,
 }
 
 /// What a name stands for.
@@ -83,13 +88,18 @@ impl Catalog {
     /// # Errors
     /// If the name is taken, or the declaration contradicts itself.
     pub fn add_table(&mut self, table: CreateTable) -> Result<(), SqlError> {
-        let table = match &table.like {
-            Some(like) => merge(self.table(like)?.clone(), table),
+        let table = match table.like.clone() {
+            Some(like) => like::merge(self.table(&like.table)?.clone(), table, &like)?,
             None => table,
         };
         check(&table)?;
         let (name, if_not_exists) = (table.name.clone(), table.if_not_exists);
         self.add(&name, Entry::Table(Box::new(table)), if_not_exists)
+    }
+
+    /// Whether there is a table or view of this name.
+    pub fn has(&self, name: &Ident) -> bool {
+        self.entries.contains_key(&name.value)
     }
 
     fn add(&mut self, name: &Ident, entry: Entry, if_not_exists: bool) -> Result<(), SqlError> {
@@ -118,24 +128,6 @@ impl Catalog {
         }
         self.entries.remove(&name.value);
         Ok(())
-    }
-}
-
-/// The table `base` with what `table` adds; its options count first.
-fn merge(base: CreateTable, table: CreateTable) -> CreateTable {
-    let CreateTable { mut columns, mut options, .. } = base;
-    columns.extend(table.columns);
-    options.retain(|(key, _)| !table.options.iter().any(|(other, _)| other == key));
-    options.extend(table.options);
-    let or = |given: Vec<Ident>, base| if given.is_empty() { base } else { given };
-    CreateTable {
-        columns,
-        options,
-        watermark: table.watermark.or(base.watermark),
-        primary_key: or(table.primary_key, base.primary_key),
-        partitioned_by: or(table.partitioned_by, base.partitioned_by),
-        like: None,
-        ..table
     }
 }
 

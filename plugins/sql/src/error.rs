@@ -50,6 +50,11 @@ pub struct SqlError {
 }
 
 impl SqlError {
+    /// The same without a place.
+    pub(crate) fn placeless(self) -> Self {
+        Self { at: None, ..self }
+    }
+
     /// An error about no place in particular.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), at: None }

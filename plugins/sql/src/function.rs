@@ -6,6 +6,7 @@
 mod analysis;
 mod arguments;
 mod arithmetic;
+mod array;
 mod calendar;
 mod cast;
 mod clock;
@@ -14,7 +15,10 @@ mod digest;
 mod edit;
 mod encoding;
 mod extract;
+mod json;
+mod map;
 mod math;
+mod nested;
 mod numeral;
 mod pattern;
 mod random;
@@ -22,8 +26,10 @@ mod rounding;
 mod text;
 mod time;
 mod url;
+mod user;
 
 use std::{
+    borrow::Cow,
     fmt,
     hash::{Hash, Hasher},
     sync::Arc,
@@ -40,8 +46,10 @@ pub(crate) use arithmetic::{Arithmetic, decimal, integer};
 pub(crate) use calendar::{WITH_UNITS, date_and_interval, rounded, with_unit};
 pub(crate) use cast::{cast, checked_cast};
 pub(crate) use extract::extract;
+pub(crate) use nested::{field, in_order, item};
 pub(crate) use pattern::similar;
 pub(crate) use time::PROCTIME;
+pub(crate) use user::{Functions, UserFunction, of_user};
 
 use crate::{
     bind::Bound,
@@ -65,14 +73,17 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
     let numbers = [rounding::FUNCTIONS, analysis::FUNCTIONS, numeral::FUNCTIONS];
     let texts = [edit::FUNCTIONS, pattern::FUNCTIONS, digest::FUNCTIONS, encoding::FUNCTIONS];
     let families = [text::FUNCTIONS, math::FUNCTIONS, condition::FUNCTIONS, url::FUNCTIONS];
-    families.into_iter().chain(times).chain(numbers).chain(texts).flatten()
+    let nested = [nested::FUNCTIONS, array::FUNCTIONS, map::FUNCTIONS, json::FUNCTIONS];
+    let all = families.into_iter().chain(times).chain(numbers).chain(texts).chain(nested);
+    all.flatten()
 }
 
 /// Functions of many rows, which plans know in another way: their names, and how they are called.
 pub(crate) const AGGREGATES: &[(&str, &str)] = &[
     ("AVG", "AVG([DISTINCT] number) [FILTER (WHERE condition)]"),
-    ("FIRST_VALUE", "FIRST_VALUE(value) [FILTER (WHERE condition)], of rows that only come"),
-    ("LAST_VALUE", "LAST_VALUE(value) [FILTER (WHERE condition)], of rows that only come"),
+    ("FIRST_VALUE", "FIRST_VALUE(value) [FILTER (WHERE condition)]"),
+    ("LAST_VALUE", "LAST_VALUE(value) [FILTER (WHERE condition)]"),
+    ("LISTAGG", "LISTAGG([DISTINCT] text [, separator]) [FILTER (WHERE condition)]"),
     ("STDDEV", "STDDEV([DISTINCT] number), that is STDDEV_SAMP"),
     ("STDDEV_POP", "STDDEV_POP([DISTINCT] number)"),
     ("STDDEV_SAMP", "STDDEV_SAMP([DISTINCT] number)"),
@@ -86,11 +97,18 @@ pub(crate) const AGGREGATES: &[(&str, &str)] = &[
         "ROW_NUMBER",
         "ROW_NUMBER() OVER (PARTITION BY … ORDER BY …), where the query around it keeps the first rows",
     ),
+    ("RANK", "RANK() OVER (… ORDER BY …)"),
+    ("DENSE_RANK", "DENSE_RANK() OVER (… ORDER BY …)"),
+    ("PERCENT_RANK", "PERCENT_RANK() OVER (… ORDER BY …), in batch mode"),
+    ("CUME_DIST", "CUME_DIST() OVER (… ORDER BY …), in batch mode"),
+    ("NTILE", "NTILE(parts) OVER (… ORDER BY …), in batch mode"),
+    ("LAG", "LAG(value [, rows [, instead]]) OVER (… ORDER BY …)"),
+    ("LEAD", "LEAD(value [, rows [, instead]]) OVER (… ORDER BY …), in batch mode"),
     ("SUM", "SUM([DISTINCT] number) [FILTER (WHERE condition)]"),
 ];
 
 /// Those of Flink's that are missing.
-const MISSING_AGGREGATES: &[&str] = &["LISTAGG", "RANK", "DENSE_RANK", "LAG", "LEAD"];
+const MISSING_AGGREGATES: &[&str] = &["COLLECT", "ARRAY_AGG"];
 
 /// Whether this is the name of a function of many rows.
 pub(crate) fn is_aggregate(name: &str) -> bool {
@@ -124,17 +142,19 @@ type Run = dyn Fn(&[ArrayRef], usize) -> Result<ArrayRef, DataFusionError> + Sen
 
 /// A function with its types, and what is constant in it prepared.
 struct Prepared {
-    name: &'static str,
+    name: Cow<'static, str>,
     /// Tells calls of one function apart that were prepared with other constants.
     key: String,
+    /// The plugin that it is of; empty for ours.
+    origin: String,
     signature: Signature,
     result: Arrow,
     run: Box<Run>,
 }
 
 impl Prepared {
-    fn identity(&self) -> (&str, &str, &Arrow, &Signature) {
-        (self.name, &self.key, &self.result, &self.signature)
+    fn identity(&self) -> (&str, &str, &str, &Arrow, &Signature) {
+        (&self.name, &self.key, &self.origin, &self.result, &self.signature)
     }
 }
 
@@ -160,7 +180,7 @@ impl fmt::Debug for Prepared {
 
 impl ScalarUDFImpl for Prepared {
     fn name(&self) -> &str {
-        self.name
+        &self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -209,7 +229,8 @@ fn prepared(
     data_type: Type,
     run: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef, DataFusionError> + Send + Sync + 'static,
 ) -> Bound {
-    call_of(name, key, arguments, data_type, Volatility::Immutable, Box::new(run))
+    let origin = String::new();
+    call_of((name.into(), key, origin), arguments, data_type, Volatility::Immutable, Box::new(run))
 }
 
 /// [`prepared`], of a function whose result is another one each time.
@@ -220,12 +241,28 @@ fn volatile(
     data_type: Type,
     run: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef, DataFusionError> + Send + Sync + 'static,
 ) -> Bound {
-    call_of(name, key, arguments, data_type, Volatility::Volatile, Box::new(run))
+    let origin = String::new();
+    call_of((name.into(), key, origin), arguments, data_type, Volatility::Volatile, Box::new(run))
+}
+
+/// [`prepared`], of a user's function.
+fn of_plugin(
+    function: &UserFunction,
+    arguments: Vec<Bound>,
+    data_type: Type,
+    run: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef, DataFusionError> + Send + Sync + 'static,
+) -> Bound {
+    let volatility = match function.is_deterministic() {
+        true => Volatility::Immutable,
+        false => Volatility::Volatile,
+    };
+    let name = function.name().to_owned().into();
+    let which = (name, String::new(), function.origin().to_owned());
+    call_of(which, arguments, data_type, volatility, Box::new(run))
 }
 
 fn call_of(
-    name: &'static str,
-    key: String,
+    (name, key, origin): (Cow<'static, str>, String, String),
     arguments: Vec<Bound>,
     data_type: Type,
     volatility: Volatility,
@@ -238,7 +275,7 @@ fn call_of(
         true => Signature::nullary(volatility),
         false => Signature::exact(types, volatility),
     };
-    let function = Prepared { name, key, signature, result, run };
+    let function = Prepared { name, key, origin, signature, result, run };
     let function = Arc::new(ScalarUDF::new_from_impl(function));
     let arguments = arguments.into_iter().map(|argument| argument.expr).collect();
     let expr = Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments));
@@ -276,7 +313,7 @@ mod tests {
         };
         let mut one_row: Vec<_> = all()
             .map(|function| {
-                let called = function.doc.split(['(', ' ']).next().unwrap_or_default();
+                let called = function.doc.split(['(', '[', ' ']).next().unwrap_or_default();
                 let others = function.names.iter().copied().filter(|name| *name != called);
                 line(function.doc, &others.collect::<Vec<_>>())
             })
@@ -320,8 +357,9 @@ mod tests {
                 "CREATE TABLE t (n INT) WITH ('connector' = 'datagen'); SELECT {call} FROM t"
             ))
         };
-        for (name, _) in AGGREGATES.iter().filter(|(name, _)| *name != "ROW_NUMBER") {
-            assert!(planned(&format!("{name}(n)")).is_ok(), "{name}");
+        for (name, _) in AGGREGATES.iter().filter(|(_, how)| !how.contains(" OVER ")) {
+            let argument = if *name == "LISTAGG" { "CAST(n AS STRING)" } else { "n" };
+            assert!(planned(&format!("{name}({argument})")).is_ok(), "{name}");
         }
         for name in MISSING_AGGREGATES {
             for call in [format!("{name}(n)"), format!("{name}(n) OVER (ORDER BY n)")] {

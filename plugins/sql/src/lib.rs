@@ -11,13 +11,17 @@ mod catalog;
 mod error;
 mod function;
 mod lower;
+mod nested;
 mod operator;
 pub mod parse;
 mod plan;
 mod relation;
 pub mod script;
+mod spread;
 mod time;
 mod types;
+
+use std::path::PathBuf;
 
 use millstream_sdk::prelude::*;
 
@@ -29,18 +33,36 @@ pub use types::{Kind, Type};
 #[derive(Debug)]
 pub struct SqlJob;
 
+/// The option with the mode of its queries.
+const MODE: &str = "mode";
 /// The option with the script's text.
 pub const SCRIPT: &str = "script";
+/// The option with the directories of the host's plugins, a line each.
+pub const PLUGINS: &str = "plugins";
 
 impl Job for SqlJob {
     const NAME: &'static str = "sql";
     const SUMMARY: &'static str = "A script in Flink's SQL";
-    const OPTIONS: &'static [OptionDoc] =
-        &[OptionDoc::string(SCRIPT, "The text of the script").required()];
+    const OPTIONS: &'static [OptionDoc] = &[
+        OptionDoc::string(SCRIPT, "The text of the script").required(),
+        OptionDoc::string(
+            MODE,
+            "streaming or batch, where the script does not SET 'execution.runtime-mode' itself",
+        )
+        .default("streaming"),
+        OptionDoc::string(
+            PLUGINS,
+            "Directories with plugins whose functions it may call, a line each",
+        )
+        .default(""),
+    ];
 
     fn build(env: &Environment, options: &Options) -> Result<(), Error> {
         let script = options.string(SCRIPT)?;
-        script::build(script, env).map_err(|error| Error::new(error.explain(script)))
+        let mode = options.string(MODE)?;
+        let plugins: Vec<PathBuf> = options.string(PLUGINS)?.lines().map(PathBuf::from).collect();
+        script::build_in(script, mode, &plugins, env)
+            .map_err(|error| Error::new(error.explain(script)))
     }
 }
 

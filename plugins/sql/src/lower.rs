@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod join;
+mod metadata;
 mod over;
 mod rank;
 mod scan;
@@ -9,6 +10,7 @@ mod set_operation;
 mod stream;
 mod table;
 mod temporal;
+mod unnest;
 mod values;
 mod watermark;
 mod window;
@@ -22,6 +24,7 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr, expressions::
 use millstream_arrow::arrow_type;
 use millstream_data::types::{DataType, Field, Schema};
 
+pub(crate) use metadata::check_written;
 pub(crate) use stream::Streams;
 pub(crate) use table::connector;
 pub(crate) use values::rows_of;
@@ -29,7 +32,8 @@ use watermark::Needed;
 
 use crate::{
     bind::{
-        self, GroupedWindow, Matched, Over, RowNumber, TemporalJoin, Windowed, planning, scan_of,
+        self, GroupedWindow, Lived, Matched, Over, RowNumber, TemporalJoin, Unnested, Windowed,
+        planning, scan_of,
     },
     calc::Step,
     error::SqlError,
@@ -45,7 +49,7 @@ use crate::{
 pub(crate) fn relation(
     query: &bind::Relation,
     fields: &[(&str, &Type)],
-    mode: Mode,
+    Running { mode, life }: Running,
 ) -> Result<Rel, SqlError> {
     let field = |(name, data_type): &(&str, &Type)| {
         data_type.field(name).ok_or_else(|| {
@@ -56,7 +60,7 @@ pub(crate) fn relation(
         })
     };
     let fields = fields.iter().map(field).collect::<Result<Vec<_>, _>>()?;
-    let rel = lower(&optimize(&query.plan)?, Asked { rank: true, time: false, mode })?;
+    let rel = lower(&optimize(&query.plan)?, Asked { rank: true, time: false, mode, life })?;
     let rel = rel.map_or_else(|| values::no_rows(&fields), Ok)?;
     let row_kinds = rel.updates().is_some();
     Ok(rel.with_schema(Schema { fields, row_kinds }))
@@ -71,6 +75,14 @@ pub(crate) enum Mode {
     Batch,
 }
 
+/// How a script's queries run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Running {
+    pub(crate) mode: Mode,
+    /// How long state is kept after it was last written, in milliseconds; `None` for ever.
+    pub(crate) life: Option<i64>,
+}
+
 /// What the operators above ask of rows.
 #[derive(Clone, Copy)]
 struct Asked {
@@ -79,6 +91,8 @@ struct Asked {
     /// For event time.
     time: bool,
     mode: Mode,
+    /// How long what is kept lives, if nothing else is said of an operator.
+    life: Option<i64>,
 }
 
 impl Asked {
@@ -93,14 +107,21 @@ fn lower(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
     let rel = operator(plan, asked)?;
     Ok(rel.map(|rel| match asked.mode {
         Mode::Batch if rel.updates().is_some() => Rel::Final { input: Box::new(rel) },
-        _ => rel,
+        Mode::Batch => rel,
+        Mode::Streaming => rel.living([asked.life; 2]),
     }))
 }
 
 fn operator(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
     match plan {
         LogicalPlan::TableScan(scan) => {
-            self::scan(scan, asked.time && asked.mode == Mode::Streaming).map(Some)
+            let rows = self::scan(scan, asked.time && asked.mode == Mode::Streaming)?;
+            match (asked.mode, rows.updates()) {
+                (Mode::Batch, Some(cause)) => Err(SqlError::new(format!(
+                    "batch mode reads tables of rows that only come, but this is {cause}"
+                ))),
+                _ => Ok(Some(rows)),
+            }
         }
         LogicalPlan::SubqueryAlias(alias) => lower(&alias.input, asked),
         LogicalPlan::Union(union) => {
@@ -135,8 +156,16 @@ fn operator(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
         LogicalPlan::Values(values) => values::values(values).map(Some),
         LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => values::one_row().map(Some),
         LogicalPlan::EmptyRelation(_) => Ok(None),
+        other if let Some(lived) = Lived::in_plan(other) => {
+            let rows = lower(&lived.input, asked)?;
+            Ok(rows.map(|rows| match asked.mode {
+                Mode::Streaming => rows.hinted(lived.life),
+                Mode::Batch => rows,
+            }))
+        }
         other if let Some(over) = Over::in_plan(other) => over::over(over, asked),
         other if let Some(join) = TemporalJoin::in_plan(other) => temporal::join(join, asked),
+        other if let Some(unnested) = Unnested::in_plan(other) => unnest::rows(unnested, asked),
         other if let Some(matched) = Matched::in_plan(other) => {
             set_operation::matched(matched, asked)
         }
@@ -161,10 +190,7 @@ fn scan(scan: &TableScan, time: bool) -> Result<Rel, SqlError> {
     let source = scan_of(&*scan.source)
         .ok_or_else(|| SqlError::new("a scan of something that is no table"))?;
     let table = &source.table;
-    if let Some(column) = table.partitioned_by.first() {
-        let message = "a table that is PARTITIONED BY is only written, not read, yet";
-        return Err(SqlError::at(column, message));
-    }
+    metadata::check(table)?;
     let all: Vec<usize> = (0..source.paths.len()).collect();
     let mut read = scan.projection.as_ref().unwrap_or(&all).clone();
     let width = read.len();

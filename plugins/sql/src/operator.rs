@@ -5,25 +5,32 @@
 
 mod accumulator;
 mod aggregate;
+mod arrival;
 mod distinct;
 mod earliest;
+#[cfg(test)]
+mod expiring;
 mod extremes;
 mod join;
+mod listed;
 mod over;
 mod pairs;
+mod place;
 mod set_operation;
+mod sliding;
 mod timed;
 mod top_n;
+mod value_set;
 mod values;
 mod windows;
 
 use std::sync::Arc;
 
-use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::{PhysicalExpr, expressions::lit};
 use millstream_data::{page::ValidPage, row::RowLayout, types::Schema};
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{RowBuffer, RowSessions, RowTime, RowWindow, RowWindows, Until},
+    operator::rows::{RowBuffer, RowSessions, RowStates, RowTime, RowWindow, RowWindows, Until},
     stream::RowStream,
 };
 use millstream_state::window::{Cumulating, Sliding, Tumbling, WindowError};
@@ -38,39 +45,42 @@ pub(crate) use values::values;
 
 use crate::{
     error::SqlError,
-    relation::{AggregateCall, JoinKind, SetOperation, WindowSpec, WindowTime},
+    relation::{AggregateCall, JoinKind, Life, SetOperation, WindowSpec, WindowTime},
 };
 
 /// Rows that are taken at once, so that the misses of their keys overlap.
 const BATCH: usize = 256;
 
 /// The rows of [`Rel::Aggregate`](crate::relation::Rel::Aggregate), of `schema`; those that are left when the
-/// input has ended, if it is to be done `once`.
+/// input has ended, if it is to be done `once`. Groups are forgotten so many milliseconds after their last row, if
+/// they are.
 pub(crate) fn aggregate(
     input: RowStream,
-    keys: usize,
-    calls: &[AggregateCall],
+    groups: (usize, &[AggregateCall]),
     schema: Schema,
-    once: bool,
+    (once, life): (bool, Option<i64>),
 ) -> Result<RowStream, SqlError> {
     let emits = if once { Emits::Last } else { Emits::Changes };
-    groups(input, (keys, calls), emits, schema)
+    self::groups(input, groups, (emits, life), schema)
 }
 
 /// The rows that are left of a changelog when it has ended.
 pub(crate) fn left(input: RowStream, schema: Schema) -> Result<RowStream, SqlError> {
-    groups(input, (schema.fields.len(), &[]), Emits::Rows, schema)
+    groups(input, (schema.fields.len(), &[]), (Emits::Rows, None), schema)
 }
 
 fn groups(
     input: RowStream,
     (keys, calls): (usize, &[AggregateCall]),
-    emits: Emits,
+    (emits, life): (Emits, Option<i64>),
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
     let plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
     let columns: Vec<usize> = (0..keys).collect();
-    let made = move |states: &mut _, _: &_| aggregate::Aggregate::open(&plan, emits, states);
+    let made = move |states: &mut RowStates, _: &_| {
+        states.expire_after(life);
+        aggregate::Aggregate::open(&plan, emits, states)
+    };
     Ok(input.key_by(&columns).function("aggregate", schema, made))
 }
 
@@ -78,28 +88,39 @@ fn groups(
 pub(crate) fn join(
     [left, right]: [RowStream; 2],
     keys: &[(usize, usize)],
-    (kind, condition): (JoinKind, Option<&Arc<dyn PhysicalExpr>>),
+    (kind, condition, life): (JoinKind, Option<&Arc<dyn PhysicalExpr>>, Life),
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
     let (first, second): (Vec<usize>, Vec<usize>) = keys.iter().copied().unzip();
     let inputs = [left.schema().clone(), right.schema().clone()];
+    let condition = match condition {
+        // Of rows that expire matches are counted one by one.
+        None if life != [None, None] && kind != JoinKind::Inner => Some(&always()),
+        condition => condition,
+    };
     let condition = condition.map(|condition| pairs::Condition::new(condition, &inputs));
     let condition = condition.transpose()?;
     let both = left.key_by(&first).beside(right.key_by(&second));
-    let plan = join::Joining { inputs, keys: [first, second], kind, condition };
+    let plan = join::Joining { inputs, keys: [first, second], kind, condition, life };
     Ok(both.function("join", schema, move |states, _| join::Join::open(&plan, states)))
+}
+
+/// A condition that is true of all pairs.
+fn always() -> Arc<dyn PhysicalExpr> {
+    lit(true)
 }
 
 /// The rows of [`Rel::SetOperation`](crate::relation::Rel::SetOperation), of `schema`.
 pub(crate) fn set_operation(
     [left, right]: [RowStream; 2],
-    operation: SetOperation,
+    (operation, life): (SetOperation, Option<i64>),
     schema: Schema,
 ) -> RowStream {
     let input = left.schema().clone();
     let columns: Vec<usize> = (0..input.fields.len()).collect();
     let both = left.key_by(&columns).beside(right.key_by(&columns));
     both.function("set-operation", schema, move |states, _| {
+        states.expire_after(life);
         set_operation::Matching::open(&input, operation, states)
     })
 }
@@ -111,15 +132,21 @@ pub(crate) fn top_n(
     partition: &[usize],
     order: Order<'_>,
     schema: Schema,
-    once: bool,
+    (once, life): (bool, Option<i64>),
 ) -> Result<RowStream, SqlError> {
     let plan = top_n::Ranking::new(input.schema(), partition, order)?;
     let rows = input.key_by(partition);
     if plan.is_small() {
-        let made = move |states: &mut _, _: &_| top_n::TopN::open(&plan, once, states);
+        let made = move |states: &mut RowStates, _: &_| {
+            states.expire_after(life);
+            top_n::TopN::open(&plan, once, states)
+        };
         return Ok(rows.function("top-n", schema, made));
     }
-    let made = move |states: &mut _, _: &_| top_n::OrderedTopN::open(&plan, states);
+    let made = move |states: &mut RowStates, _: &_| {
+        states.expire_after(life);
+        top_n::OrderedTopN::open(&plan, states)
+    };
     match once {
         true => left(rows.function("top-n", schema.clone().with_row_kinds(), made), schema),
         false => Ok(rows.function("top-n", schema, made)),
@@ -130,12 +157,14 @@ pub(crate) fn top_n(
 pub(crate) fn earliest(
     input: RowStream,
     partition: &[usize],
-    time: usize,
+    (time, life): (usize, Option<i64>),
     schema: Schema,
 ) -> RowStream {
     let (rows, columns) = (input.schema().clone(), partition.to_vec());
     input.key_by(partition).function("earliest", schema, move |states, _| {
         RowBuffer::open(&rows, &columns, Until::Time(time), states, |keys, states| {
+            // Rows that wait for the watermark do not expire.
+            states.expire_after(life);
             earliest::Earliest::open(&rows, keys, states)
         })
     })
@@ -167,9 +196,7 @@ pub(crate) fn windows(
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
     let plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
-    if !plan.distinct.is_empty() {
-        return Err(SqlError::new("DISTINCT within windows is not supported yet"));
-    }
+    let fold = windows::WindowFold::new(&plan)?;
     let (rows, columns): (_, Vec<usize>) = (input.schema().clone(), (0..keys).collect());
     let divided = input.key_by(&columns);
     if let WindowSpec::Session { gap } = window {
@@ -177,13 +204,13 @@ pub(crate) fn windows(
             return Err(SqlError::new("sessions of processing time are not supported yet"));
         };
         return Ok(divided.function("sessions", schema, move |states, _| {
-            let fold = windows::WindowFold::new(&plan);
+            let fold = fold.clone();
             RowSessions::open(&rows, &columns, (time, gap), fold, states)
         }));
     }
     let windows = row_window(time, window)?;
     Ok(divided.function("windows", schema, move |states, _| {
-        let fold = windows::WindowFold::new(&plan);
+        let fold = fold.clone();
         RowWindows::open(&rows, &columns, windows.clone(), fold, states)
     }))
 }

@@ -1,6 +1,10 @@
 //! Scripts: what sqlparser does not know of Flink's dialect is parsed here, queries and expressions by it.
 
 mod dialect;
+mod function;
+mod hint;
+mod like;
+mod nested;
 mod statement;
 mod table;
 mod types;
@@ -14,6 +18,11 @@ use sqlparser::{
 };
 
 pub use dialect::FlinkDialect;
+pub use function::CreateFunction;
+pub(crate) use hint::{hinted, hints, table_options};
+pub use like::Like;
+pub(crate) use like::{Feature, Merging};
+pub(crate) use nested::whole_type;
 pub use statement::Shown;
 pub use table::{ColumnDefinition, ColumnSource, CreateTable, Watermark};
 pub use types::parse_type;
@@ -39,6 +48,15 @@ pub enum StatementKind {
     Reset(Option<String>),
     /// `CREATE TABLE`
     CreateTable(Box<CreateTable>),
+    /// `CREATE TABLE … AS query`
+    CreateTableAs {
+        /// What was said of the table.
+        table: Box<CreateTable>,
+        /// In which order its columns are, if they are only named.
+        order: Vec<Ident>,
+        /// The rows, whose columns it has.
+        query: Box<Query>,
+    },
     /// `CREATE VIEW name [(columns)] AS query`
     CreateView {
         /// Its name.
@@ -59,10 +77,21 @@ pub enum StatementKind {
         /// Nothing happens if it is not there.
         if_exists: bool,
     },
+    /// `CREATE FUNCTION`
+    CreateFunction(Box<CreateFunction>),
+    /// `DROP FUNCTION`
+    DropFunction {
+        /// What queries call it.
+        name: Ident,
+        /// Nothing happens if it is not there.
+        if_exists: bool,
+    },
     /// `INSERT INTO name [(columns)] query`
     Insert {
         /// The table.
         table: Ident,
+        /// What a hint says instead of the table's options.
+        options: Vec<(String, String)>,
         /// The columns that the query fills, if they are named.
         columns: Vec<Ident>,
         /// The rows.
@@ -136,7 +165,8 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
         Token::ShiftRight => vec![TokenWithSpan::new(Token::Gt, token.span); 2],
         _ => vec![token],
     };
-    Ok(window::rewritten(tokens.into_iter().flat_map(divided).collect()))
+    let tokens = tokens.into_iter().flat_map(divided).collect();
+    Ok(nested::rewritten(window::rewritten(hint::rewritten(tokens))))
 }
 
 fn statement(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
@@ -171,9 +201,12 @@ fn statement(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
 
 fn create(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
     skip(parser, 1);
-    let _ = take_words(parser, &["TEMPORARY"]);
+    let temporary = take_words(parser, &["TEMPORARY"]);
+    if let Some(function) = function::create(parser, temporary)? {
+        return Ok(function);
+    }
     if take_words(parser, &["TABLE"]) {
-        return Ok(StatementKind::CreateTable(Box::new(table::create_table(parser)?)));
+        return table::create_table(parser);
     }
     if take_words(parser, &["VIEW"]) {
         let if_not_exists = take_words(parser, &["IF", "NOT", "EXISTS"]);
@@ -190,15 +223,18 @@ fn create(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
             if_not_exists,
         });
     }
-    Err(unexpected(&parser.peek_token(), "TABLE or VIEW"))
+    Err(unexpected(&parser.peek_token(), "TABLE, VIEW or FUNCTION"))
 }
 
 fn drop_statement(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
     skip(parser, 1);
-    let _ = take_words(parser, &["TEMPORARY"]);
+    let temporary = take_words(parser, &["TEMPORARY"]);
+    if let Some(function) = function::dropped(parser, temporary)? {
+        return Ok(function);
+    }
     let view = take_words(parser, &["VIEW"]);
     if !view && !take_words(parser, &["TABLE"]) {
-        return Err(unexpected(&parser.peek_token(), "TABLE or VIEW"));
+        return Err(unexpected(&parser.peek_token(), "TABLE, VIEW or FUNCTION"));
     }
     let if_exists = take_words(parser, &["IF", "EXISTS"]);
     Ok(StatementKind::Drop { view, name: name(parser)?, if_exists })
@@ -207,7 +243,11 @@ fn drop_statement(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
 fn insert(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
     skip(parser, 1);
     expect_words(parser, &["INTO"])?;
-    let table = name(parser)?;
+    let span = parser.peek_token().span;
+    let named = parser.parse_object_name(false).map_err(|error| explain(parser, &error))?;
+    let (named, hint) = hinted(&named);
+    let table = simple_name(&named).map_err(|error| error.or_at(span))?;
+    let options = hint.as_ref().map(table_options).transpose()?.unwrap_or_default();
     // A parenthesis may begin the columns, or a query.
     let second = parser.peek_nth_token(1).token;
     let is_query = matches!(&second, Token::Word(word)
@@ -216,7 +256,7 @@ fn insert(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
         Token::LParen if !is_query => names(parser)?,
         _ => Vec::new(),
     };
-    Ok(StatementKind::Insert { table, columns, query: query(parser)? })
+    Ok(StatementKind::Insert { table, options, columns, query: query(parser)? })
 }
 
 pub(super) fn query(parser: &mut Parser<'_>) -> Result<Box<Query>, SqlError> {
@@ -236,6 +276,9 @@ pub(super) fn name(parser: &mut Parser<'_>) -> Result<Ident, SqlError> {
 /// If it has several: there is one catalog with one database here.
 pub fn simple_name(name: &ObjectName) -> Result<Ident, SqlError> {
     match &name.0[..] {
+        [.., last] if last.as_ident().is_some_and(hint::is_hint) => {
+            Err(SqlError::at(name, "a hint is not supported here"))
+        }
         [part] => part.as_ident().cloned().ok_or_else(|| SqlError::at(name, "this is no name")),
         [.., last] if is_default(name) => {
             last.as_ident().cloned().ok_or_else(|| SqlError::at(name, "this is no name"))
@@ -393,7 +436,7 @@ mod tests {
             ),
             (
                 "CREATE INDEX i",
-                "`INDEX` was found where TABLE or VIEW was expected (line 1, column 8)",
+                "`INDEX` was found where TABLE, VIEW or FUNCTION was expected (line 1, column 8)",
             ),
             (
                 "SELECT 1 FROM t g\nGO",

@@ -1,10 +1,13 @@
 //! What a query does, as a tree of the engine's operators: between the plan and the streams.
 
 mod changelog;
+mod living;
 mod over;
+mod place;
 mod set_operation;
 mod show;
 mod timed;
+mod title;
 mod window;
 
 use std::sync::Arc;
@@ -14,7 +17,9 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use millstream_data::types::{DataType, Field, Schema};
 
+pub(crate) use living::Life;
 pub(crate) use over::{Edge, Frame};
+pub(crate) use place::Place;
 pub(crate) use set_operation::SetOperation;
 pub(crate) use show::Explained;
 pub(crate) use timed::Timed;
@@ -107,11 +112,13 @@ pub(crate) enum Rel {
         /// theirs. `None`: all are said when the input has ended.
         time: Option<usize>,
         frame: Frame,
-        /// Without FILTER and DISTINCT.
+        /// Without FILTER.
         calls: Vec<AggregateCall>,
     },
     /// The rows that are left of a changelog when the input has ended.
     Final { input: Box<Self> },
+    /// The rows of an operator whose state expires.
+    Living { rows: Box<Self>, life: Life },
     /// Rows of an operator that goes by event time.
     Timed(Box<Timed>),
 }
@@ -126,6 +133,10 @@ pub(crate) struct AggregateCall {
     pub(crate) filter: Option<usize>,
     /// Whether equal values count once.
     pub(crate) distinct: bool,
+    /// What is between the values of LISTAGG.
+    pub(crate) separator: String,
+    /// With LAG and LEAD: the column with the value where there is no such row.
+    pub(crate) default: Option<usize>,
     /// The type of the result.
     pub(crate) output: Type,
     /// What the column is called.
@@ -147,10 +158,14 @@ pub(crate) enum AggregateFunction {
     Max,
     /// Their mean; of whole numbers it is one, cut towards zero.
     Avg,
-    /// The first that came, of rows that only come.
+    /// The first that came, of those that are there.
     First,
-    /// The last that came, of rows that only come.
+    /// The last that came, of those that are there.
     Last,
+    /// Their texts one behind the other, with the call's separator between each two.
+    List,
+    /// Where the row is among the others, with OVER only.
+    Place(Place),
     /// How far they are spread; of whole numbers it is one, cut towards zero.
     Spread(Spread),
 }
@@ -175,6 +190,8 @@ impl AggregateFunction {
             Self::Avg => "AVG",
             Self::First => "FIRST_VALUE",
             Self::Last => "LAST_VALUE",
+            Self::List => "LISTAGG",
+            Self::Place(place) => place.name(),
             Self::Spread(Spread { root: true, sample: true }) => "STDDEV_SAMP",
             Self::Spread(Spread { root: true, sample: false }) => "STDDEV_POP",
             Self::Spread(Spread { root: false, sample: true }) => "VAR_SAMP",
@@ -193,6 +210,7 @@ impl AggregateFunction {
             "AVG" => Self::Avg,
             "FIRST_VALUE" => Self::First,
             "LAST_VALUE" => Self::Last,
+            "LISTAGG" => Self::List,
             "STDDEV_SAMP" | "STDDEV" => spread(true, true),
             "STDDEV_POP" => spread(true, false),
             "VAR_SAMP" | "VARIANCE" => spread(false, true),
@@ -284,10 +302,11 @@ impl Rel {
             }
             Self::Over { input, calls, .. } => {
                 let mut fields = input.schema().fields;
-                fields.extend(calls.iter().filter_map(|call| call.output.field(&call.name)));
+                fields.extend(calls.iter().filter_map(|call| call.output.kept(&call.name)));
                 fields
             }
             Self::Earliest { input, .. } | Self::Final { input } => input.schema().fields,
+            Self::Living { rows, .. } => rows.schema().fields,
         };
         let schema = Schema::new(fields);
         if self.has_kinds() { schema.with_row_kinds() } else { schema }
@@ -317,6 +336,7 @@ impl Rel {
             | Self::Final { input } => vec![input],
             Self::Join { left, right, .. } => vec![left, right],
             Self::Timed(timed) => timed.inputs(),
+            Self::Living { rows, .. } => rows.inputs(),
         }
     }
 
@@ -324,14 +344,17 @@ impl Rel {
     /// says it. `None` if rows are only ever added.
     pub(crate) fn updates(&self) -> Option<&'static str> {
         match self {
-            Self::Scan { .. }
-            | Self::Values { .. }
+            Self::Scan { table, .. } => {
+                table.is_changelog().then_some("a table that is a changelog")
+            }
+            Self::Values { .. }
             | Self::Windows { .. }
             | Self::Earliest { .. }
             | Self::Over { .. }
             | Self::Final { .. }
             | Self::Timed(_) => None,
             Self::Steps { input, .. } => input.updates(),
+            Self::Living { rows, .. } => rows.updates(),
             Self::Union(inputs) => inputs.iter().find_map(Self::updates),
             Self::Aggregate { keys: 0, .. } => Some("an aggregate function without GROUP BY"),
             Self::Aggregate { calls, .. } if calls.is_empty() => Some("DISTINCT or GROUP BY"),
@@ -441,7 +464,7 @@ fn grouped(input: &Rel, keys: usize, calls: &[AggregateCall]) -> Vec<Field> {
     let mut fields = input.schema().fields;
     fields.truncate(keys);
     // What is not stored has been refused when the call was bound.
-    fields.extend(calls.iter().filter_map(|call| call.output.field(&call.name)));
+    fields.extend(calls.iter().filter_map(|call| call.output.kept(&call.name)));
     fields
 }
 

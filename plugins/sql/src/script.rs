@@ -1,7 +1,10 @@
 //! Running a script: its statements one after the other, into one program.
 
+mod create;
 mod settings;
 mod show;
+
+use std::path::PathBuf;
 
 use millstream_dataflow::Environment;
 use sqlparser::{
@@ -12,10 +15,11 @@ use sqlparser::{
 use settings::Settings;
 
 use crate::{
-    bind::{Binder, check_order},
+    bind::{Binder, Sorted},
     catalog::Catalog,
     error::SqlError,
-    lower::{Mode, Streams, connector, relation},
+    function::Functions,
+    lower::{Mode, Running, Streams, check_written, connector, relation},
     parse::{CreateTable, Statement, StatementKind, parse},
     relation::{Explained, Rel},
     types::Type,
@@ -27,8 +31,22 @@ use crate::{
 /// # Errors
 /// If a statement is wrong, or there is nothing to run.
 pub fn build(script: &str, env: &Environment) -> Result<(), SqlError> {
+    build_in(script, "streaming", &[], env)
+}
+
+/// The same in another mode, `streaming` or `batch`, unless the script says its own, with the functions of the
+/// plugins in some directories.
+///
+/// # Errors
+/// Those of [`build`], and if there is no such mode.
+pub(crate) fn build_in(
+    script: &str,
+    mode: &str,
+    plugins: &[PathBuf],
+    env: &Environment,
+) -> Result<(), SqlError> {
     let mut jobs = Vec::new();
-    let settings = each(script, |table, relation| {
+    let settings = each_in(script, (mode, plugins), |table, relation| {
         let sink = table.map(|table| Ok((table.name.value.clone(), connector(table)?)));
         jobs.push((sink.transpose()?, relation));
         Ok(())
@@ -65,16 +83,28 @@ pub fn explain(script: &str) -> Result<String, SqlError> {
 /// not the result. Gives what was set.
 fn each(
     script: &str,
+    job: impl FnMut(Option<&CreateTable>, Rel) -> Result<(), SqlError>,
+) -> Result<Settings, SqlError> {
+    each_in(script, ("streaming", &[]), job)
+}
+
+fn each_in(
+    script: &str,
+    (mode, plugins): (&str, &[PathBuf]),
     mut job: impl FnMut(Option<&CreateTable>, Rel) -> Result<(), SqlError>,
 ) -> Result<Settings, SqlError> {
+    let default = settings::mode(mode)
+        .map_err(|takes| SqlError::new(format!("--mode {takes}; it was given '{mode}'")))?;
     let (mut catalog, mut settings) = (Catalog::default(), Settings::default());
+    catalog.functions = Functions::of(plugins);
     let mut result: Option<Span> = None;
     let mut jobs = 0;
     let statements = parse(script)?;
     // The last word counts, wherever it stands.
-    let mode = Settings::of(&statements).mode();
+    let mode = Settings::of(&statements).running(default);
     for statement in statements {
         let span = statement.span;
+        let _known = catalog.functions.known();
         let rows = match statement.kind {
             StatementKind::Set(key, value) => {
                 settings.set(key, value).map_err(|error| error.or_at(span))?;
@@ -88,19 +118,40 @@ fn each(
                 catalog.add_table(*table)?;
                 continue;
             }
+            StatementKind::CreateTableAs { table, order, query } => {
+                if catalog.has(&table.name) && table.if_not_exists {
+                    continue;
+                }
+                let planned = create::table_as(&mut catalog, *table, &order, &query)
+                    .and_then(|(name, columns)| {
+                        insert(&catalog, (&name, &[]), (&columns, &query), mode)
+                    })
+                    .and_then(|(table, planned)| job(Some(&table), planned));
+                planned.map_err(|error| error.or_at(span))?;
+                jobs += 1;
+                continue;
+            }
             StatementKind::CreateView { name, columns, query, if_not_exists } => {
                 // A view that is wrong is found where it is made.
                 Binder::new(&catalog).query(&query)?;
                 catalog.add_view(&name, columns, query, if_not_exists)?;
                 continue;
             }
+            StatementKind::CreateFunction(function) => {
+                catalog.functions.create(&function)?;
+                continue;
+            }
+            StatementKind::DropFunction { name, if_exists } => {
+                catalog.functions.remove(&name, if_exists)?;
+                continue;
+            }
             StatementKind::Drop { view, name, if_exists } => {
                 catalog.remove(&name, view, if_exists)?;
                 continue;
             }
-            StatementKind::Insert { table, columns, query } => {
-                let planned = insert(&catalog, (&table, &columns, &query), mode)
-                    .and_then(|(table, planned)| job(Some(table), planned));
+            StatementKind::Insert { table, options, columns, query } => {
+                let planned = insert(&catalog, (&table, &options), (&columns, &query), mode)
+                    .and_then(|(table, planned)| job(Some(&table), planned));
                 planned.map_err(|error| error.or_at(span))?;
                 jobs += 1;
                 continue;
@@ -125,36 +176,45 @@ fn each(
 }
 
 /// What makes the rows of a query.
-fn query(catalog: &Catalog, query: &Query, mode: Mode) -> Result<Rel, SqlError> {
-    check_order(query)?;
-    let bound = Binder::new(catalog).query(query)?;
+fn query(catalog: &Catalog, query: &Query, mode: Running) -> Result<Rel, SqlError> {
+    let bound = Binder::new(catalog).sorting(sorted(mode)).query(query)?;
     let columns = bound.columns.iter();
     let fields: Vec<(&str, &Type)> =
         columns.map(|column| (column.name.as_str(), &column.data_type)).collect();
     relation(&bound, &fields, mode)
 }
 
+/// When all rows are in the order of a query.
+fn sorted(running: Running) -> Sorted {
+    match running.mode {
+        Mode::Batch => Sorted::AtTheEnd,
+        Mode::Streaming => Sorted::ByTime,
+    }
+}
+
 /// The table that an INSERT writes, and what makes the rows.
-fn insert<'a>(
-    catalog: &'a Catalog,
-    (table, columns, query): (&Ident, &[Ident], &Query),
-    mode: Mode,
-) -> Result<(&'a CreateTable, Rel), SqlError> {
-    let table = catalog.table(table)?;
-    let bound = Binder::new(catalog).insert(table, columns, query)?;
+fn insert(
+    catalog: &Catalog,
+    (table, options): (&Ident, &[(String, String)]),
+    (columns, query): (&[Ident], &Query),
+    mode: Running,
+) -> Result<(CreateTable, Rel), SqlError> {
+    let table = catalog.table(table)?.with_options(options);
+    let bound = Binder::new(catalog).sorting(sorted(mode)).insert(&table, columns, query)?;
     let planned = relation(&bound, &table.physical(), mode)?;
-    takes(table, &planned)?;
+    check_written(&table)?;
+    takes(&table, &planned)?;
     Ok((table, planned))
 }
 
 /// The row of EXPLAIN: the trees of some statements, with a line between them.
-fn explained(catalog: &Catalog, statements: &[Statement], mode: Mode) -> Result<Rel, SqlError> {
+fn explained(catalog: &Catalog, statements: &[Statement], mode: Running) -> Result<Rel, SqlError> {
     let mut trees = Vec::new();
     for Statement { kind, span } in statements {
         let planned = match kind {
-            StatementKind::Insert { table, columns, query } => {
-                insert(catalog, (table, columns, query), mode)
-                    .map(|(table, rows)| (Some(table.name.value.as_str()), rows))
+            StatementKind::Insert { table, options, columns, query } => {
+                insert(catalog, (table, options), (columns, query), mode)
+                    .map(|(table, rows)| (Some(table.name.value), rows))
             }
             StatementKind::Query(query) => {
                 self::query(catalog, query, mode).map(|rows| (None, rows))
@@ -163,7 +223,7 @@ fn explained(catalog: &Catalog, statements: &[Statement], mode: Mode) -> Result<
             _ => Err(SqlError::new("EXPLAIN takes a query, an INSERT or a statement set")),
         };
         let (sink, rows) = planned.map_err(|error| error.or_at(*span))?;
-        trees.push(Explained { sink, rows: &rows }.to_string());
+        trees.push(Explained { sink: sink.as_deref(), rows: &rows }.to_string());
     }
     show::text(&trees.join("\n"))
 }

@@ -1,7 +1,9 @@
 //! Times as text, and text as times.
 
+mod duration;
 mod lenient;
 
+pub(crate) use duration::parse_duration;
 use millstream_data::calendar::{date_of_days, day_of_year, days_of_date};
 
 /// Microseconds of a day.

@@ -61,6 +61,12 @@ pub enum Kind {
     DayTime,
     /// INTERVAL YEAR TO MONTH, in months
     YearMonth,
+    /// ARRAY
+    Array(Box<Type>),
+    /// MAP, of keys and values
+    Map(Box<Type>, Box<Type>),
+    /// MULTISET: values, and how often each is there
+    Multiset(Box<Type>),
     /// ROW
     Row(Vec<(String, Type)>),
 }
@@ -91,6 +97,26 @@ impl Type {
         let field = Field::new(name, self.kind.data_type()?);
         Some(if self.nullable { field.nullable() } else { field })
     }
+
+    /// The same between operators, where nested values are [bytes](crate::nested).
+    pub(crate) fn kept(&self, name: &str) -> Option<Field> {
+        let field = self.field(name)?;
+        let data_type = if self.kind.is_nested() { DataType::Bytes } else { field.data_type };
+        Some(Field { data_type, ..field })
+    }
+}
+
+impl Type {
+    /// The type that values of both can be without loss.
+    pub(crate) fn common(&self, other: &Self) -> Option<Self> {
+        let nullable = self.nullable || other.nullable;
+        Some(Self { kind: self.kind.common(&other.kind)?, nullable })
+    }
+}
+
+/// A field of what is nested.
+fn inner(name: &str, kind: &Kind) -> Option<Field> {
+    Some(Field::new(name, kind.data_type()?).nullable())
 }
 
 impl Kind {
@@ -113,18 +139,28 @@ impl Kind {
             Self::Time(_) => DataType::Time,
             Self::Timestamp(precision) => DataType::Timestamp { precision: *precision },
             Self::TimestampLtz(precision) => DataType::TimestampLtz { precision: *precision },
+            // What is nested may be NULL, whatever is said: values of types that differ in this only are equal
+            // bytes.
+            Self::Array(element) => DataType::Array(Box::new(inner("element", &element.kind)?)),
+            Self::Map(key, value) => DataType::Map(
+                Box::new(inner("key", &key.kind)?),
+                Box::new(inner("value", &value.kind)?),
+            ),
+            Self::Multiset(element) => DataType::Map(
+                Box::new(inner("element", &element.kind)?),
+                Box::new(inner("count", &Self::Int)?),
+            ),
             Self::Row(fields) => {
-                let fields = fields.iter().map(|(name, data_type)| data_type.field(name));
+                let fields = fields.iter().map(|(name, of)| inner(name, &of.kind));
                 DataType::Row(fields.collect::<Option<_>>()?)
             }
             Self::Null | Self::DayTime | Self::YearMonth => return None,
         })
     }
 
-    /// The type of arrays of values; rows are taken apart and have none.
+    /// The type of arrays of values.
     pub fn arrow(&self) -> Arrow {
         match self {
-            Self::Row(_) => Arrow::Null,
             Self::DayTime => Arrow::Duration(TimeUnit::Microsecond),
             Self::YearMonth => Arrow::Interval(IntervalUnit::YearMonth),
             other => other.data_type().and_then(|kind| arrow_type(&kind)).unwrap_or(Arrow::Null),
@@ -154,6 +190,29 @@ impl Kind {
     /// Whether values are dates with a time of day.
     pub fn is_timestamp(&self) -> bool {
         matches!(self, Self::Timestamp(_) | Self::TimestampLtz(_))
+    }
+
+    /// Whether values have others in them.
+    pub fn is_nested(&self) -> bool {
+        matches!(self, Self::Array(_) | Self::Map(..) | Self::Multiset(_) | Self::Row(_))
+    }
+
+    /// Whether values are the same as those of another type: it differs at most within, in the names of fields and
+    /// in what may be NULL.
+    pub fn same_values(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Array(a), Self::Array(b)) | (Self::Multiset(a), Self::Multiset(b)) => {
+                a.kind.same_values(&b.kind)
+            }
+            (Self::Map(a, x), Self::Map(b, y)) => {
+                a.kind.same_values(&b.kind) && x.kind.same_values(&y.kind)
+            }
+            (Self::Row(a), Self::Row(b)) => {
+                let mut both = a.iter().zip(b);
+                a.len() == b.len() && both.all(|((_, a), (_, b))| a.kind.same_values(&b.kind))
+            }
+            (a, b) => a == b,
+        }
     }
 
     /// Digits and scale of an exact number.
@@ -212,6 +271,16 @@ impl Kind {
             (Self::Date, Self::Timestamp(p)) | (Self::Timestamp(p), Self::Date) => {
                 Self::Timestamp(*p)
             }
+            (Self::Array(a), Self::Array(b)) => Self::Array(Box::new(a.common(b)?)),
+            (Self::Map(a, x), Self::Map(b, y)) => {
+                Self::Map(Box::new(a.common(b)?), Box::new(x.common(y)?))
+            }
+            (Self::Multiset(a), Self::Multiset(b)) => Self::Multiset(Box::new(a.common(b)?)),
+            (Self::Row(a), Self::Row(b)) if a.len() == b.len() => {
+                let both = a.iter().zip(b);
+                let fields = both.map(|((name, a), (_, b))| Some((name.clone(), a.common(b)?)));
+                Self::Row(fields.collect::<Option<_>>()?)
+            }
             _ => return None,
         })
     }
@@ -254,6 +323,9 @@ impl fmt::Display for Kind {
             Self::TimestampLtz(precision) => write!(f, "TIMESTAMP_LTZ({precision})"),
             Self::DayTime => f.write_str("INTERVAL DAY TO SECOND"),
             Self::YearMonth => f.write_str("INTERVAL YEAR TO MONTH"),
+            Self::Array(element) => write!(f, "ARRAY<{element}>"),
+            Self::Map(key, value) => write!(f, "MAP<{key}, {value}>"),
+            Self::Multiset(element) => write!(f, "MULTISET<{element}>"),
             Self::Row(fields) => {
                 f.write_str("ROW<")?;
                 for (i, (name, data_type)) in fields.iter().enumerate() {

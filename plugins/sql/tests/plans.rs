@@ -566,3 +566,39 @@ Union
 ";
     assert_eq!(found, expected);
 }
+
+#[test]
+fn elements_are_rows_in_the_chain_that_reads_them() {
+    for (query, expected) in [
+        (
+            "SELECT id, e FROM a CROSS JOIN UNNEST(ARRAY[x, r.t]) AS u (e) WHERE e > 1 AND id = 2",
+            "\
+Project [id, u AS e]
+  Filter u > 1
+    Project [id, u]
+      Unnest ARRAY(x, r.t) AS [u]
+        Filter id = 2
+          Scan a [id, x, r.t]
+",
+        ),
+        (
+            "SELECT e, COUNT(*) AS n FROM a LEFT JOIN UNNEST(MAP[r.s, x]) AS u (k, e) ON TRUE GROUP BY e",
+            "\
+Project [VALUE AS e, $agg0 AS n]
+  Aggregate by [VALUE] [COUNT(*) AS $agg0]
+    Project [VALUE]
+      LeftUnnest MAP(r.s, x) AS [KEY, VALUE]
+        Scan a [x, r.s]
+",
+        ),
+        (
+            "SELECT r, r.s FROM a",
+            "\
+Project [r, r.s AS s]
+  Scan a [r, r.s]
+",
+        ),
+    ] {
+        assert_eq!(plan(query), expected, "{query}");
+    }
+}

@@ -235,9 +235,136 @@ fn mistakes_are_named() {
         ("CREATE VIEW v AS SELECT x FROM bid", "there is no column `x` (line 3, column 25)"),
         ("DROP VIEW bid", "`bid` is a table: DROP TABLE (line 3, column 11)"),
         (
-            "SET 'table.exec.state.ttl' = '1 h'",
-            "SET of 'table.exec.state.ttl' is not supported yet: what operators keep never expires (line 3, \
-             column 1)",
+            "SELECT /*+ STATE_TL('bid' = '1 h') */ price FROM bid",
+            "there is no hint STATE_TL: did you mean `STATE_TTL`? (line 3, column 1)",
+        ),
+        (
+            "SELECT /*+ STATE_TTL('bit' = '1 h') */ price FROM bid",
+            "a hint is about `bit`, which is not in FROM: did you mean `bid`? (line 3, column 1)",
+        ),
+        (
+            "SELECT /*+ STATE_TTL('bid' = 'x') */ price FROM bid",
+            "STATE_TTL takes a time, '1 h' or '36500 ms' for instance; `bid` was given 'x' (line 3, column 1)",
+        ),
+        (
+            "SELECT /*+ OPTIONS('number-of-rows' = '1') */ price FROM bid",
+            "the hint OPTIONS stands behind the table that it is about (line 3, column 1)",
+        ),
+        (
+            "SELECT /*+ NOPE */ price FROM bid",
+            "there is no hint NOPE: there are BROADCAST, SHUFFLE_HASH, SHUFFLE_MERGE, NEST_LOOP, LOOKUP, \
+             MULTI_JOIN, STATE_TTL (line 3, column 1)",
+        ),
+        (
+            "SELECT price FROM bid /*+ BROADCAST(bid) */",
+            "the hint BROADCAST does not stand behind a table: there is OPTIONS('key' = 'value', …) (line 3, \
+             column 23)",
+        ),
+        (
+            "SELECT price FROM bid /*+ OPTIONS('a') */",
+            "the hint OPTIONS does not stand behind a table: there is OPTIONS('key' = 'value', …) (line 3, \
+             column 23)",
+        ),
+        (
+            "SELECT price FROM bid /*+ OPTIONS('a' = ) */",
+            "in a hint, `)` was found where a text in single quotes was expected (line 3, column 23)",
+        ),
+        (
+            "WITH w AS (SELECT price FROM bid) SELECT price FROM w /*+ OPTIONS('a' = 'b') */",
+            "the hint OPTIONS stands behind a table, and `w` is none (line 3, column 53)",
+        ),
+        (
+            "CREATE TABLE t (a INT, m STRING METADATA) WITH ('connector' = 'x'); SELECT * FROM t",
+            "the connector 'x' has no metadata columns (line 3, column 24)",
+        ),
+        (
+            "CREATE TABLE t (a INT, m STRING METADATA) WITH ('connector' = 'filesystem', 'path' = 'x'); SELECT * FROM t",
+            "there is no metadata 'm': there are file.path, file.name, file.size, file.modification-time (line 3, \
+             column 24)",
+        ),
+        (
+            "CREATE TABLE t (a INT, m INT METADATA FROM 'file.size') WITH ('connector' = 'filesystem', 'path' = 'x'); \
+             SELECT * FROM t",
+            "the metadata 'file.size' are BIGINT: declare the column so, and CAST them where they are used (line 3, \
+             column 24)",
+        ),
+        (
+            "CREATE TABLE t (a INT, m STRING METADATA FROM 'file.name') WITH ('connector' = 'filesystem', 'path' = \
+             'x'); INSERT INTO t SELECT 1",
+            "the metadata column `m` cannot be written: declare it VIRTUAL (line 3, column 24)",
+        ),
+        (
+            "CREATE TABLE t (price BIGINT) LIKE bid",
+            "`bid`, which the table is LIKE, has a column `price` already (line 3, column 17)",
+        ),
+        (
+            "CREATE TABLE t WITH ('connector' = 'x') LIKE bid (INCLUDING OPTIONS)",
+            "`bid`, which the table is LIKE, has the option 'connector' already: add EXCLUDING OPTIONS or \
+             OVERWRITING OPTIONS (line 3, column 16)",
+        ),
+        (
+            "CREATE TABLE k (x AS 1, PRIMARY KEY (price) NOT ENFORCED) PARTITIONED BY (price) LIKE bid; CREATE TABLE \
+             l (PRIMARY KEY (price) NOT ENFORCED) LIKE k",
+            "`k`, which the table is LIKE, has a primary key already: add EXCLUDING CONSTRAINTS (line 3, column 121)",
+        ),
+        (
+            "CREATE TABLE k (x AS 1) PARTITIONED BY (price) LIKE bid; CREATE TABLE l PARTITIONED BY (price) LIKE k",
+            "`k`, which the table is LIKE, has partitions already: add EXCLUDING PARTITIONS (line 3, column 89)",
+        ),
+        (
+            "CREATE TABLE k (x AS 1) LIKE bid; CREATE TABLE l (x AS 2) LIKE k",
+            "`k`, which the table is LIKE, has a column `x` already: add EXCLUDING GENERATED or OVERWRITING \
+             GENERATED (line 3, column 51)",
+        ),
+        (
+            "CREATE TABLE k (WATERMARK FOR date_time AS date_time) LIKE bid; CREATE TABLE l (WATERMARK FOR date_time AS \
+             date_time) LIKE k",
+            "`k`, which the table is LIKE, has a watermark already: add EXCLUDING WATERMARKS or OVERWRITING \
+             WATERMARKS (line 3, column 95)",
+        ),
+        (
+            "CREATE TABLE t LIKE bid (OVERWRITING ALL)",
+            "OVERWRITING stands with GENERATED, METADATA, OPTIONS or WATERMARKS (line 3, column 38)",
+        ),
+        (
+            "CREATE TABLE t LIKE bid (INCLUDING ALL EXCLUDING ALL)",
+            "each part of LIKE is named once (line 3, column 50)",
+        ),
+        (
+            "CREATE TABLE t LIKE bid (ALL)",
+            "`ALL` was found where INCLUDING, EXCLUDING or OVERWRITING was expected (line 3, column 26)",
+        ),
+        (
+            "CREATE TABLE t (a, b) WITH ('connector' = 'x')",
+            "the column `a` has no type (line 3, column 17)",
+        ),
+        (
+            "CREATE TABLE t (a, pric) WITH ('connector' = 'blackhole') AS SELECT price, auction AS a FROM bid",
+            "the query has no column `pric`: did you mean `price`? (line 3, column 20)",
+        ),
+        (
+            "CREATE TABLE t (a) WITH ('connector' = 'blackhole') AS SELECT price, auction AS a FROM bid",
+            "the names of the table's columns leave `price` out (line 3, column 14)",
+        ),
+        (
+            "CREATE TABLE t AS SELECT price FROM bid",
+            "the table `t` has no connector: add WITH ('connector' = '…') (line 3, column 14)",
+        ),
+        ("SHOW TABLES NOT 'x'", "`'x'` was found where LIKE was expected (line 3, column 17)"),
+        (
+            "CREATE TABLE d (a INT) WITH ('connector' = 'filesystem', 'path' = 'x', 'format' = 'debezium-json'); CREATE \
+             TABLE o (a INT) WITH ('connector' = 'filesystem', 'path' = 'y', 'format' = 'csv'); INSERT INTO o SELECT a \
+             FROM d",
+            "the table `o` only takes new rows (format 'csv'), but the query updates and deletes rows, because of a table that is a changelog: use a format that takes these, 'changelog-json' or 'debezium-json', or the connector 'print' or 'blackhole' (line 3, column 191)",
+        ),
+        (
+            "CREATE TABLE d (a INT) WITH ('connector' = 'filesystem', 'path' = 'x', 'format' = 'changelog-json'); SET \
+             'execution.runtime-mode' = 'batch'; SELECT a FROM d",
+            "batch mode reads tables of rows that only come, but this is a table that is a changelog (line 3, column 142)",
+        ),
+        (
+            "DROP TABLE bid /*+ OPTIONS('a' = 'b') */",
+            "a hint is not supported here (line 3, column 12)",
         ),
         ("DROP TABLE bid", "the script runs nothing: it has no INSERT and no query"),
     ] {
@@ -249,8 +376,12 @@ fn mistakes_are_named() {
 fn what_is_missing_is_named() {
     for (statement, expected) in [
         (
-            "SELECT LISTAGG(channel) FROM bid",
-            "LISTAGG is an aggregate function, which is not supported yet",
+            "SELECT LISTAGG(channel, channel) FROM bid",
+            "LISTAGG takes a constant text as its separator (line 3, column 25)",
+        ),
+        (
+            "SELECT LISTAGG(price) FROM bid",
+            "LISTAGG: BIGINT was found where a text was expected (line 3, column 8)",
         ),
         (
             "SELECT SUM(price) OVER (ORDER BY price) FROM bid",
@@ -263,8 +394,8 @@ fn what_is_missing_is_named() {
              'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
         ),
         (
-            "SELECT SUM(DISTINCT price) OVER (ORDER BY price) FROM bid",
-            "SUM(DISTINCT …) OVER is not supported yet",
+            "SELECT COLLECT(price) FROM bid",
+            "COLLECT is an aggregate function, which is not supported yet",
         ),
         ("SELECT SUM(price) OVER w FROM bid", "there is no window `w` here (line 3, column 24)"),
         (
@@ -280,10 +411,44 @@ fn what_is_missing_is_named() {
             "SELECT price FROM bid WHERE SUM(price) OVER () > 1",
             "SUM OVER may stand in SELECT, but not here",
         ),
-        ("SELECT RANK() OVER (ORDER BY price) FROM bid", "RANK OVER is not supported yet"),
         (
-            "SELECT DENSE_RANK() OVER (ORDER BY price) FROM bid",
-            "DENSE_RANK OVER is not supported yet",
+            "SELECT RANK() OVER (ORDER BY price) FROM bid",
+            "OVER of a table that may go on is in the order of the event time of a table, ascending, and of nothing \
+             else: SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+        ),
+        (
+            "SELECT DENSE_RANK() OVER () FROM bid",
+            "DENSE_RANK needs ORDER BY: rows have no order (line 3, column 8)",
+        ),
+        (
+            "SELECT RANK() OVER (ORDER BY price ROWS 1 PRECEDING) FROM bid",
+            "RANK takes no ROWS and no RANGE (line 3, column 8)",
+        ),
+        (
+            "SELECT NTILE(0) OVER (ORDER BY price) FROM bid",
+            "NTILE is of one part at least (line 3, column 8)",
+        ),
+        (
+            "SELECT NTILE(price) OVER (ORDER BY price) FROM bid",
+            "it is called as NTILE(4), with constants (line 3, column 8)",
+        ),
+        (
+            "SELECT LAG(price, price) OVER (ORDER BY price) FROM bid",
+            "it is called as LAG(value [, rows [, instead]]), with constants (line 3, column 8)",
+        ),
+        (
+            "SELECT LEAD(price, -1) OVER (ORDER BY price) FROM bid",
+            "LEAD is by no less than 0 rows (line 3, column 8)",
+        ),
+        (
+            "SELECT LAG(price, 1, 'none') OVER (ORDER BY price) FROM bid",
+            "the last argument of LAG is BIGINT here (line 3, column 8)",
+        ),
+        (
+            "CREATE TABLE timed (WATERMARK FOR date_time AS date_time) LIKE bid; SELECT LEAD(price) OVER (ORDER BY \
+             date_time) FROM timed",
+            "LEAD of a table that may go on depends on rows that follow: SET 'execution.runtime-mode' = 'batch' for \
+             tables that end",
         ),
         ("SELECT DISTINCT ON (price) price FROM bid", "DISTINCT ON is not supported yet"),
         (
@@ -357,17 +522,14 @@ fn what_is_missing_is_named() {
              column 70)",
         ),
         (
-            "SELECT 1 FROM bid a NATURAL JOIN bid b",
-            "`extra` is a whole ROW, which is not supported yet as a value: select its fields, url, tags",
-        ),
-        (
             "SELECT price FROM bid ORDER BY price",
-            "ORDER BY without LIMIT is not supported: rows go on coming, so that none is known to be the next; \
-             add LIMIT to keep the first ones, or leave ORDER BY out (line 3, column 32)",
+            "ORDER BY without LIMIT is in the order of the event time of a table, ascending, and of nothing else: \
+             rows go on coming, so that none is known to be the next; add LIMIT to keep the first ones, leave ORDER \
+             BY out, or SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 32)",
         ),
         (
             "INSERT INTO out SELECT price, channel FROM bid ORDER BY price",
-            "ORDER BY without LIMIT is not supported",
+            "ORDER BY without LIMIT is in the order of the event time of a table, ascending, and of nothing else",
         ),
         (
             "SELECT price FROM bid ORDER BY price OFFSET 3",
@@ -375,19 +537,7 @@ fn what_is_missing_is_named() {
         ),
         ("SELECT price FROM bid FETCH FIRST 3 ROWS WITH TIES", "FETCH of this kind"),
         ("SELECT price FROM bid MINUS SELECT price FROM bid", "MINUS is not supported yet"),
-        (
-            "SELECT * FROM bid",
-            "`extra` is a whole ROW, which is not supported yet as a value: select its \
-            fields, url, tags",
-        ),
-        (
-            "CREATE TABLE t (a INT METADATA) WITH ('connector' = 'x')",
-            "metadata columns are not supported yet",
-        ),
-        (
-            "CREATE TABLE t (a ARRAY<INT>) WITH ('connector' = 'x')",
-            "the type ARRAY is not supported yet",
-        ),
+        ("CREATE TABLE t (a RAW) WITH ('connector' = 'x')", "the type RAW is not supported yet"),
     ] {
         let found = refused(statement);
         assert!(found.starts_with(expected), "{statement}: {found}");
@@ -513,4 +663,69 @@ fn arguments_that_functions_do_not_take_are_named() {
         let statement = format!("SELECT {call} FROM bid");
         assert_eq!(refused(&statement), format!("{expected} (line 3, column 8)"), "{statement}");
     }
+}
+
+/// What is of a plugin is tested through the binary.
+#[test]
+fn functions_of_users_are_those_of_plugins() {
+    for (statement, expected) in [
+        (
+            "CREATE FUNCTION f AS 'com.example.F' LANGUAGE JAVA",
+            "functions in JAVA do not run here: write it in Rust, as a function of a plugin, and say LANGUAGE \
+             RUST, or nothing (line 3, column 47)",
+        ),
+        (
+            "CREATE TEMPORARY FUNCTION f AS 'f' LANGUAGE PYTHON",
+            "functions in PYTHON do not run here: write it in Rust, as a function of a plugin, and say \
+             LANGUAGE RUST, or nothing (line 3, column 45)",
+        ),
+        (
+            "CREATE FUNCTION f AS 'f' LANGUAGE COBOL",
+            "`COBOL` was found where RUST was expected (line 3, column 35)",
+        ),
+        (
+            "CREATE FUNCTION f AS 'f' USING JAR '/f.jar'",
+            "USING JAR is not supported: functions are those of plugins, USING PLUGIN '/path/to/lib.so' (line \
+             3, column 32)",
+        ),
+        (
+            "CREATE FUNCTION f AS 'f' USING PLUGIN '/a.so', PLUGIN '/b.so'",
+            "a function is of one plugin: name one file (line 3, column 46)",
+        ),
+        (
+            "CREATE SYSTEM FUNCTION f AS 'f'",
+            "functions of the system are temporary: TEMPORARY SYSTEM FUNCTION (line 3, column 8)",
+        ),
+        (
+            "CREATE FUNCTION IF NOT EXISTS f AS 'f'",
+            "no plugin is known: say USING PLUGIN '/path/to/lib.so', or run the script with --plugin-path \
+             DIRECTORY (line 3, column 36)",
+        ),
+        (
+            "CREATE FUNCTION lower AS 'f'",
+            "there is a built-in function LOWER, which is called instead: give the function another name, or \
+             let it take its place with CREATE TEMPORARY SYSTEM FUNCTION (line 3, column 17)",
+        ),
+        (
+            "CREATE TEMPORARY SYSTEM FUNCTION trim AS 'f'",
+            "TRIM has a syntax of its own: give the function another name (line 3, column 34)",
+        ),
+        ("DROP FUNCTION f", "there is no function `f` of CREATE FUNCTION (line 3, column 15)"),
+        (
+            "SELECT * FROM bid, LATERAL TABLE(f(price)) AS t (x)",
+            "there is no table function `f` of a user: make it with CREATE FUNCTION f AS '…', from a plugin \
+             (line 3, column 34)",
+        ),
+        (
+            "SELECT * FROM bid, LATERAL f(price)",
+            "a function stands in FROM as LATERAL TABLE(name(…)) (line 3, column 28)",
+        ),
+    ] {
+        assert_eq!(refused(statement), expected, "{statement}");
+    }
+    let dropped = format!("{TABLES}DROP TEMPORARY FUNCTION IF EXISTS f; SELECT price FROM bid");
+    assert!(script::build(&dropped, &Environment::new("functions")).is_ok());
+    let message = refused("CREATE FUNCTION f AS 'f' USING PLUGIN 'no/such/lib.so'");
+    assert!(message.starts_with("plugin no/such/lib.so: No such file"), "{message}");
+    assert!(message.ends_with("(line 3, column 39)"), "{message}");
 }

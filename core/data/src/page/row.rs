@@ -54,7 +54,7 @@ pub struct RowBuilder<B> {
     /// Where the heap began before the row that is being written.
     pub(super) heap_before_row: usize,
     /// Elements so far, by list domain, those begun included; empty for a shape without lists.
-    lengths: Vec<u32>,
+    pub(super) lengths: Vec<u32>,
     /// The same before the row that is being written.
     lengths_before_row: Vec<u32>,
     /// What found no room last since the page was opened.

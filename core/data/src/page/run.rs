@@ -5,7 +5,8 @@ use core::ops::{DerefMut, Range};
 use super::{Column, ColumnKind, INLINE_BYTES, RowBuilder, RowKind};
 
 /// A run of rows is written behind those that were committed, each column in one call, and is then
-/// [committed](RowBuilder::commit_run) as a whole. Shapes with lists have no runs.
+/// [committed](RowBuilder::commit_run) as a whole. In a shape with lists a run is one row, whose lists are written
+/// as those of any row, and which is [committed](RowBuilder::commit) as such.
 impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     /// How many of the next `rows` rows fit, if row `i` of them takes `heap(i)` bytes beside its cells
     /// (see [`heap_bytes`]).
@@ -19,6 +20,28 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
             }
         }
         rows
+    }
+
+    /// [`room_for_run`](Self::room_for_run) of rows with lists, if row `i` adds the numbers of its elements with
+    /// `count(i)`, by domain.
+    pub fn room_for_lists(
+        &self,
+        rows: usize,
+        heap: impl FnMut(usize) -> usize,
+        mut count: impl FnMut(usize, &mut [u32]),
+    ) -> usize {
+        let rows = self.room_for_run(rows, heap);
+        let mut lengths = self.lengths.clone();
+        let fits = |lengths: &[u32]| {
+            let mut both = lengths.iter().zip(&self.layout.capacities).skip(1);
+            both.all(|(length, capacity)| length <= capacity)
+        };
+        (0..rows)
+            .find(|row| {
+                count(*row, &mut lengths);
+                !fits(&lengths)
+            })
+            .unwrap_or(rows)
     }
 
     /// Writes cells of fixed width, little-endian as they are in `cells`.

@@ -157,8 +157,13 @@ impl Shape {
         sixteenths.div_ceil(16)
     }
 
+    /// Whether there are lists or maps.
+    pub fn has_lists(&self) -> bool {
+        self.domains > 1
+    }
+
     /// Element counts for the list domains of an empty page; empty for a shape without lists.
-    pub(crate) fn list_lengths(&self) -> Vec<u32> {
+    pub fn list_lengths(&self) -> Vec<u32> {
         if self.domains > 1 { alloc::vec![0; usize::from(self.domains)] } else { Vec::new() }
     }
 

@@ -277,20 +277,27 @@ impl Row<'_> {
     pub fn demand(&self, shape: &Shape) -> Demand {
         // At most: short strings need no heap.
         let mut demand = Demand { heap_bytes: self.bytes.len(), elements: shape.list_lengths() };
-        count_elements(self, shape, &mut demand.elements);
+        self.count_elements(0, shape, &mut demand.elements);
         demand
+    }
+
+    /// Adds the elements of its lists to their numbers in a page of this shape, by domain; its columns begin there
+    /// with number `first`.
+    pub fn count_elements(&self, first: usize, shape: &Shape, elements: &mut [u32]) {
+        count_elements(self, first, shape, elements);
     }
 }
 
-fn count_elements(row: &Row<'_>, shape: &Shape, elements: &mut [u32]) {
+fn count_elements(row: &Row<'_>, begin: usize, shape: &Shape, elements: &mut [u32]) {
     for (index, column) in row.layout.columns.iter().enumerate().filter(|(_, c)| c.is_list()) {
         let list = row.list(index);
         // The column of elements that comes first follows that of their list.
-        let domain = shape.columns().get(column.page + 1).map_or(0, |first| first.domain);
+        let domain = shape.columns().get(begin + column.page + 1).map_or(0, |first| first.domain);
         let Some(count) = elements.get_mut(usize::from(domain)) else { continue };
         *count = count.saturating_add(u32::try_from(list.len()).unwrap_or(u32::MAX));
         if !row.layout.lists[column.list].lists.is_empty() {
-            (0..list.len()).for_each(|element| count_elements(&list.at(element), shape, elements));
+            let each = |element| count_elements(&list.at(element), begin, shape, elements);
+            (0..list.len()).for_each(each);
         }
     }
 }

@@ -119,8 +119,30 @@ impl RowWriter<'_> {
         self.put_fixed(place_slot(start - self.begin, self.out.len() - start));
     }
 
-    /// The next column is the validity of a nested row: passes over it.
-    fn pass(&mut self) {
+    /// The next column is the validity of a nested row: passes over it, so that the row is there.
+    pub fn pass(&mut self) {
+        self.column += 1;
+    }
+
+    /// Writes a column of another row as the next one, which is of the same type and may be NULL if it may.
+    ///
+    /// # Panics
+    /// If there is no such column, or the types differ.
+    pub fn copy(&mut self, row: &Row<'_>, column: usize) {
+        let (from, to) = (&row.layout.columns[column], &self.layout.columns[self.column]);
+        assert_eq!(from.kind, to.kind, "the columns are of one type");
+        if row.is_null(column) {
+            return self.leave_empty();
+        }
+        if from.is_variable() {
+            let (start, length) = cells::place(row.bytes, from);
+            self.put_fixed(place_slot(self.out.len() - self.begin, length));
+            self.out.extend_from_slice(&row.bytes[start..start + length]);
+            return;
+        }
+        let at = self.begin + to.offset;
+        let cell = &row.bytes[from.offset..from.offset + from.width()];
+        self.out[at..at + cell.len()].copy_from_slice(cell);
         self.column += 1;
     }
 

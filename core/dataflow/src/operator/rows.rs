@@ -9,9 +9,11 @@ mod buffer;
 mod changes;
 mod interval;
 mod keys;
+mod living;
 mod marks;
 mod ordered;
 mod sessions;
+mod slices;
 mod states;
 mod temporal;
 mod timed;
@@ -181,6 +183,7 @@ impl<F: RowFunction> Chain for RowFunctionChain<F> {
             return false;
         }
         let state = &mut self.states.state;
+        state.time = context.time();
         let advances = match signal {
             Signal::Watermark(time) => {
                 state.watermark = state.watermark.max(time);

@@ -211,6 +211,13 @@ impl Environment {
         node
     }
 
+    /// Gives a node another name.
+    pub(super) fn name_node(&self, node: u32, name: String) {
+        if let Some(node) = self.inner.borrow_mut().graph.nodes.get_mut(node as usize) {
+            node.name = name;
+        }
+    }
+
     /// Whether a node is a connector that reads.
     pub(super) fn is_source(&self, node: u32) -> bool {
         let program = self.inner.borrow();

@@ -105,6 +105,16 @@ impl RowStream {
         &self.schema
     }
 
+    /// Gives what makes these rows, if that is one chain, another name: in metrics and errors, and as a part of
+    /// what its state is called in checkpoints. What no longer has this name does not take over its state.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        if let [upstream] = &self.upstreams[..] {
+            self.env.name_node(upstream.node, name.into());
+        }
+        self
+    }
+
     /// The rows, of `schema`, that a chain makes of these.
     pub fn chain(
         self,

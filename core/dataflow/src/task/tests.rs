@@ -405,4 +405,19 @@ fn behind_a_savepoint_that_the_job_stops_with_nothing_follows() {
     assert_eq!(events, [last, end, Event::Barrier(barrier), Event::EndOfPartition]);
 }
 
+#[test]
+fn a_task_that_is_limited_makes_one_row_after_the_other() {
+    let mut bench = bench_with(BufferTimeout::EachRecord, false, |writer, info| {
+        Box::new(SourceChain::new(0..3, writer, info))
+    });
+    bench.task = bench.task.limit(NonZero::new(100).unwrap());
+    for at in [0, 10_000, 20_000] {
+        assert_eq!((bench.poll(at), bench.pages().len()), (TaskPoll::Idle, 1));
+        assert_eq!((bench.poll(at + 9_999), bench.pages().len()), (TaskPoll::Idle, 0));
+        assert_eq!(bench.task.deadline(), Some(at + 10_000));
+    }
+    while bench.poll(30_000) != TaskPoll::Finished {}
+    assert_eq!(bench.pages(), [0usize; 0]);
+}
+
 mod overtaking;

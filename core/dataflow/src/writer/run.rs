@@ -1,11 +1,12 @@
 //! Runs of rows whose columns are known only at run time, written column by column.
 
-use alloc::{format, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::{fmt, ops::Range};
 
 use millstream_data::{
     hash::{self, SEED},
     page::{ColumnKind, Demand, Layout, RowBuilder, Sealed, Shape, Sizing, ValidPage, heap_bytes},
+    row::{PageRows, Row, RowLayout, put_cells},
     types::Schema,
 };
 use millstream_exchange::event::{Event, StreamStatus};
@@ -23,6 +24,12 @@ pub trait Run {
     /// Bytes that a row takes of a page beside its cells: its texts and byte strings, see
     /// [`heap_bytes`].
     fn heap_bytes(&self, row: usize) -> usize;
+
+    /// Adds the elements of a row's lists and maps to their numbers, by domain (see
+    /// [`Shape::list_lengths`]); only asked of rows that have lists.
+    fn count_elements(&self, row: usize, elements: &mut [u32]) {
+        let _ = (row, elements);
+    }
 
     /// The [hash] of these physical columns of a row, which says where it goes.
     fn hash(&self, row: usize, columns: &[usize]) -> u64;
@@ -60,7 +67,7 @@ impl RunWriter {
     /// The writer of output number `output`, for rows of `schema`.
     ///
     /// # Errors
-    /// If not even one row without long strings fits a segment, or rows have lists or maps.
+    /// If not even one row without long strings fits a segment.
     pub fn new(
         schema: &Schema,
         division: &Division,
@@ -68,12 +75,6 @@ impl RunWriter {
         info: &OpenInfo,
     ) -> Result<Self, TaskError> {
         let shape = Arc::new(Shape::new(schema));
-        if let Some(column) = shape.columns().iter().position(|column| column.domain != 0) {
-            return Err(TaskError::new(format!(
-                "rows of ({schema}) have lists or maps (physical column {column}), which cannot be \
-                 written in runs"
-            )));
-        }
         let (sizing, target) = (sizing(schema, shape, info)?, target(output, info)?);
         let pages = if *division == Division::All { 1 } else { target.subpartitions };
         let pages = (0..pages).map(|_| (None, WATERMARK_MIN));
@@ -130,7 +131,13 @@ impl RunWriter {
                     continue;
                 };
                 let first = next;
-                let fit = page.room_for_run(end - next, |row| run.heap_bytes(first + row));
+                let heap = |row| run.heap_bytes(first + row);
+                let fit = match page.shape().has_lists() {
+                    false => page.room_for_run(end - next, heap),
+                    true => page.room_for_lists(end - next, heap, |row, elements| {
+                        run.count_elements(first + row, elements);
+                    }),
+                };
                 if fit > 0 {
                     run.write(next, fit, page);
                     next += fit;
@@ -138,7 +145,9 @@ impl RunWriter {
                     self.submit(index, context);
                 } else {
                     // Not even an empty page takes it.
-                    let demand = Demand { heap_bytes: run.heap_bytes(next), ..Demand::default() };
+                    let mut elements = page.shape().list_lengths();
+                    run.count_elements(next, &mut elements);
+                    let demand = Demand { heap_bytes: run.heap_bytes(next), elements };
                     self.pages[index].0 = None;
                     if !self.sizing.make_room(&demand) {
                         self.write_jumbo(run, next, (index, &demand), context);
@@ -267,6 +276,18 @@ impl fmt::Debug for RunWriter {
 struct Copied<'a> {
     page: &'a ValidPage<'a>,
     shape: &'a Shape,
+    /// How rows are copied one by one, if they have lists.
+    layout: Option<&'a RowLayout>,
+}
+
+impl Copied<'_> {
+    /// Calls `take` with a row that has lists.
+    fn row<R>(&self, row: usize, take: impl FnOnce(&Row<'_>) -> R) -> Option<R> {
+        let layout = self.layout?;
+        let mut bytes = Vec::new();
+        PageRows::new(layout, self.page).ok()?.gather(row, &mut bytes);
+        Some(take(&layout.trusted(&bytes).ok()?))
+    }
 }
 
 impl Run for Copied<'_> {
@@ -275,9 +296,17 @@ impl Run for Copied<'_> {
     }
 
     fn heap_bytes(&self, row: usize) -> usize {
+        if self.shape.has_lists() {
+            // At most: short texts need no heap.
+            return self.row(row, |row| row.bytes().len()).unwrap_or(0);
+        }
         let columns = self.shape.columns().iter().enumerate();
         let views = columns.filter(|(_, column)| column.kind.is_view());
         views.map(|(index, _)| heap_bytes(self.page.column(index).views().at(row))).sum()
+    }
+
+    fn count_elements(&self, row: usize, elements: &mut [u32]) {
+        self.row(row, |row| row.count_elements(0, self.shape, elements));
     }
 
     fn hash(&self, row: usize, columns: &[usize]) -> u64 {
@@ -297,6 +326,17 @@ impl Run for Copied<'_> {
     }
 
     fn write(&self, from: usize, rows: usize, page: &mut RowBuilder<Segment>) {
+        if self.shape.has_lists() {
+            for row in from..from + rows {
+                let put = self.row(row, |row| put_cells(row, 0, page));
+                assert_eq!(put, Some(Ok(())), "the page has no room for the rows of the run");
+                if page.shape().has_row_kinds() {
+                    page.put_kind(self.page.row_kind(row));
+                }
+                page.commit();
+            }
+            return;
+        }
         for index in 0..self.shape.columns().len() {
             page.put_column_run(index, &self.page.column(index), from..from + rows);
         }
@@ -308,13 +348,16 @@ impl Run for Copied<'_> {
 #[derive(Debug)]
 pub struct CopyChain {
     shape: Shape,
+    layout: Option<RowLayout>,
     writer: RunWriter,
 }
 
 impl CopyChain {
     /// The chain that writes rows of `schema`.
     pub fn new(schema: &Schema, writer: RunWriter) -> Self {
-        Self { shape: Shape::new(schema), writer }
+        let shape = Shape::new(schema);
+        let layout = shape.has_lists().then(|| RowLayout::new(schema));
+        Self { shape, layout, writer }
     }
 }
 
@@ -330,7 +373,8 @@ impl Chain for CopyChain {
             context.fail(TaskError::new("a page of another schema arrived where rows are copied"));
             return start;
         }
-        self.writer.write(&Copied { page, shape: &self.shape }, start..page.rows(), context)
+        let copied = Copied { page, shape: &self.shape, layout: self.layout.as_ref() };
+        self.writer.write(&copied, start..page.rows(), context)
     }
 
     fn finish(&mut self, context: &mut Context<'_>) -> bool {

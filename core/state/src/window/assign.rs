@@ -120,6 +120,11 @@ impl Sliding {
         self.offset
     }
 
+    /// How many windows a time falls into at most.
+    pub fn windows(&self) -> i64 {
+        self.size.div_euclid(self.slide) + i64::from(self.size % self.slide != 0)
+    }
+
     /// Windows of `size` of which one begins at 0, the epoch, and one every `slide` from there.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     killed::kill_and_rescale,
-    program::{Scratch, millstream, stderr},
+    program::{Scratch, millstream, stderr, stdout},
     sql::{expected, library, nexmark, script_to, unpacked, written},
 };
 
@@ -149,4 +149,26 @@ fn a_killed_batch_script_gives_the_same() {
         assert_averages(&written(Path::new(&out)), &all, &format!("{more:?}"));
         fs::remove_dir_all(&out).expect("the sink's directory");
     }
+}
+
+/// The rows of a query are printed in its order, if that is what the command or the script asks for.
+#[test]
+fn a_result_is_in_the_order_of_its_query() {
+    library();
+    let scratch = Scratch::new("batch-order");
+    let query =
+        "SELECT k, v FROM (VALUES (1, 5), (2, 7), (1, 9), (3, 1)) AS t (k, v) ORDER BY v DESC;\n";
+    let run = |text: &str, options: &[&str]| {
+        let job = scratch.file("job.sql", text.as_bytes());
+        millstream(&[&["run", &job, "--output", "csv", "--parallelism", "2"], options].concat())
+    };
+    let ordered = "k,v\n1,9\n2,7\n1,5\n3,1\n";
+    assert_eq!(stdout(&run(query, &["--mode", "batch"])), ordered);
+    let set = |mode: &str| format!("SET 'execution.runtime-mode' = '{mode}';\n{query}");
+    assert_eq!(stdout(&run(&set("batch"), &["--mode", "streaming"])), ordered);
+    // What the script says counts more.
+    let refused = stderr(&run(&set("streaming"), &["--mode", "batch"]));
+    assert!(refused.contains("ORDER BY without LIMIT"), "{refused}");
+    let refused = stderr(&run(query, &["--mode", "later"]));
+    assert!(refused.contains("--mode takes 'streaming' or 'batch'"), "{refused}");
 }

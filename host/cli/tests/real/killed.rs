@@ -145,16 +145,33 @@ impl Run {
 
 /// Kills a script when its third checkpoint is complete, and lets it go on with another parallelism.
 pub(crate) fn kill_and_rescale(what: &str, script: &str, checkpoints: &str, more: &[&str]) {
-    let arguments = |parallelism: &str| {
+    kill_one_that_is(what, script, checkpoints, (&["--checkpoint-interval", "5ms"], more));
+}
+
+/// [`kill_and_rescale`] for a script whose tables have 10,000 rows: slow enough that many of them are read when
+/// it is killed, and many are not.
+pub(crate) fn kill_in_the_middle(what: &str, script: &str, checkpoints: &str, more: &[&str]) {
+    let slow = ["--checkpoint-interval", "100ms", "--set", "source.rows-per-second=5000"];
+    kill_one_that_is(what, script, checkpoints, (&slow, more));
+}
+
+/// Kills a script that is run with `paced` options, and lets it go on without.
+fn kill_one_that_is(
+    what: &str,
+    script: &str,
+    checkpoints: &str,
+    (paced, more): (&[&str], &[&str]),
+) {
+    let arguments = |parallelism: &str, paced: &[&str]| {
         let all = ["run", script, "--parallelism", parallelism, "--checkpoint-dir", checkpoints];
-        let all = [&all[..], &["--checkpoint-interval", "5ms"], more].concat();
+        let all = [&all[..], paced, more].concat();
         all.into_iter().map(String::from).collect::<Vec<_>>()
     };
-    let mut run = Run::start(&arguments("2"));
+    let mut run = Run::start(&arguments("2", paced));
     assert!(run.wait(&When::Complete(3), Path::new(checkpoints)), "it is not over so soon");
     kill(run.child.id() as i32);
     run.finish();
-    let (_, said, went_well) = Run::start(&arguments("3")).finish();
+    let (_, said, went_well) = Run::start(&arguments("3", &[])).finish();
     assert!(went_well && said.contains("going on from checkpoint"), "{what}: {said}");
 }
 

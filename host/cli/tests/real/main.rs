@@ -2,11 +2,13 @@
 
 mod batch;
 mod branches;
+mod changed;
 mod changelogs;
 mod changing;
 mod failures;
 mod flights;
 mod forbidden;
+mod functions;
 mod hourly;
 mod incremental;
 mod joins;

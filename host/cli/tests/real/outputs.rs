@@ -1,8 +1,17 @@
 //! The forms in which a result is printed, and sinks that take changes.
 
-use std::{fs, path::PathBuf, sync::OnceLock};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
 
-use crate::program::{Scratch, build_library, millstream, stderr, stdout};
+use crate::{
+    program::{Scratch, build_library, millstream, stderr, stdout},
+    sql::library,
+};
 
 /// Runs the job that counts these words, one after the other.
 fn counted(words: &str, arguments: &[&str]) -> Result<String, String> {
@@ -52,7 +61,7 @@ fn a_changelog_is_printed_in_every_form() {
         assert_eq!(counted(WORDS, &["--output", output]).as_deref(), Ok(expected), "{output}");
     }
     let said = counted(WORDS, &["--output", "xml"]).expect_err("there is no such form");
-    assert!(said.contains("it is csv, json, table, changelog or none"), "{said}");
+    assert!(said.contains("it is csv, json, table, changelog, live or none"), "{said}");
 }
 
 #[test]
@@ -83,4 +92,32 @@ fn sinks_take_changes() {
         "{\"data\":{\"word\":\"a\",\"count\":2},\"op\":\"+U\"}\n",
     );
     assert_eq!(text, expected);
+}
+
+/// Nobody would see the rows that are left when an input without an end has ended.
+#[test]
+fn what_follows_from_an_input_without_an_end_is_printed_as_it_comes() {
+    library();
+    let scratch = Scratch::new("endless");
+    let script = scratch.file(
+        "job.sql",
+        b"CREATE TABLE t (k INT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000', 'fields.k.min' = '1', \
+          'fields.k.max' = '1');\
+          SELECT k, COUNT(*) FROM t GROUP BY k;",
+    );
+    let first = |output: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+        command.arg("run").arg(&script).args(output);
+        let mut run =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
+        let lines = BufReader::new(run.stdout.take().expect("its output")).lines();
+        let lines: Vec<String> = lines.take(4).map(|line| line.expect("a line")).collect();
+        run.kill().expect("it runs without an end");
+        run.wait().expect("it ends");
+        lines
+    };
+    assert_eq!(first(&[]), ["+I[1, 1]", "-U[1, 1]", "+U[1, 2]", "-U[1, 2]"]);
+    let table = first(&["--output", "live"]);
+    assert!(table[1].starts_with("| k | "), "{table:?}");
+    assert!(table[3].starts_with("| 1 | "), "{table:?}");
 }

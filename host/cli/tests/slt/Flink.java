@@ -45,6 +45,10 @@ public class Flink {
         environment.getConfig().set("pipeline.auto-watermark-interval", "0");
         environment.getConfig().set("table.local-time-zone", "UTC");
         for (String statement : script.split(";\\s*\\n")) {
+            if (statement.startsWith("SET 'table.")) {
+                String[] parts = statement.split("'");
+                environment.getConfig().set(parts[1], parts[3]);
+            }
             if (statement.isBlank() || statement.startsWith("SET ")) {
                 continue;
             }

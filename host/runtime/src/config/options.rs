@@ -259,6 +259,13 @@ pub const OPTIONS: &[ConfigOption] = &[
               which there is four times this",
     },
     ConfigOption {
+        key: "source.rows-per-second",
+        kind: ConfigKind::Integer,
+        default: "",
+        doc: "Rows that each subtask of a source reads or makes in a second at most; as many as it can if \
+              not set",
+    },
+    ConfigOption {
         key: "exchange.debloat.enabled",
         kind: ConfigKind::Boolean,
         default: "false",

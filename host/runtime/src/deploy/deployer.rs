@@ -403,6 +403,9 @@ impl<'a> Deployer<'a> {
         let outputs = Outputs::new(outputs, self.runtime.jumbo.clone());
         let mut task = Task::new(name.clone(), chain, inputs, outputs, self.runtime.timeout);
         task = task.epoch(self.clock.epoch()).recover(recovered);
+        if let Some(rate) = self.runtime.exchange.source_rate {
+            task = task.limit(rate);
+        }
         if let Some(debloat) = self.runtime.exchange.debloat {
             let page_bytes_max = self.runtime.network.segment_size() as u32;
             task = task.debloat(DebloatConfig { page_bytes_max, ..debloat });

@@ -20,7 +20,7 @@ use crate::{
     exchange::SOURCE_SEGMENTS,
     progress::Kind,
     result::ResultSink,
-    threads::{PluginSink, PluginSource, SplitService},
+    threads::{Pace, PluginSink, PluginSource, SplitService},
 };
 
 /// A source that is ready to start.
@@ -59,15 +59,25 @@ impl Deployer<'_> {
         let splits = self.splits(node, &source)?;
         let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
         for subtask in subtasks {
+            let exchange = &self.runtime.exchange;
+            let mut pace = exchange.source_rate.map(Pace::new);
             let segment_size = self.runtime.network.segment_size();
-            let reader = source.reader(subtask.index, parallelism, segment_size)?;
+            let reader = loop {
+                let bytes = pace.as_ref().map_or(segment_size, |pace| pace.bytes(segment_size));
+                match (source.reader(subtask.index, parallelism, bytes), &mut pace) {
+                    // No row has room in so small a page.
+                    (Err(_), Some(pace)) if bytes < segment_size => pace.needs(2 * bytes),
+                    (reader, _) => break reader?,
+                }
+            };
             let channel = self.outputs.remove(&subtask).into_iter().flatten();
             let Some(channel) = channel.flat_map(|(_, output)| output.senders).next() else {
                 return Err(RunError::Task(TaskError::new(format!("nobody reads source {name}"))));
             };
             let splits = Arc::clone(&splits);
-            let record_bytes_max = self.runtime.exchange.record_bytes_max;
+            let record_bytes_max = exchange.record_bytes_max;
             let mut source = PluginSource::new(reader, subtask, splits, record_bytes_max);
+            source.pace = pace;
             if self.is_again {
                 let resumed = self.resume(source, subtask);
                 source = resumed.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;

@@ -38,9 +38,7 @@ impl<W> fmt::Debug for Csv<W> {
 
 impl<W: Write + Send> ResultSink for Csv<W> {
     fn open(&mut self, schema: &Schema) -> Result<(), TaskError> {
-        self.columns = TextColumn::of(schema).map_err(|field| {
-            TaskError::new(format!("the column `{field}` of the result is nested: use JSON"))
-        })?;
+        self.columns = TextColumn::of(schema)?;
         self.text.clear();
         for (i, column) in self.columns.iter().enumerate() {
             if i > 0 {

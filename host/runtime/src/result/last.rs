@@ -13,6 +13,8 @@ use millstream_dataflow::TaskError;
 use millstream_format::{Columns, change};
 
 use self::pages::Pages;
+#[cfg(test)]
+pub(super) use self::pages::Segment;
 use super::{ResultSink, kept, kept_as};
 
 /// Gives a result the rows of a changelog in the way that it takes them: as they come, or those that
@@ -77,7 +79,7 @@ const SHOWN_MAX: usize = 200;
 const KEPT_AS: &str = "rows";
 
 /// Rows that come and go, equal ones counted.
-struct Rows {
+pub(super) struct Rows {
     schema: Schema,
     layout: RowLayout,
     /// By their bytes, which are the same for equal rows.
@@ -97,7 +99,7 @@ struct Copies {
 }
 
 impl Rows {
-    fn new(schema: &Schema) -> Self {
+    pub(super) fn new(schema: &Schema) -> Self {
         Self {
             schema: schema.clone(),
             layout: RowLayout::new(schema),
@@ -108,7 +110,7 @@ impl Rows {
     }
 
     /// Makes the changes of a page.
-    fn change(&mut self, page: &ValidPage<'_>) -> Result<(), TaskError> {
+    pub(super) fn change(&mut self, page: &ValidPage<'_>) -> Result<(), TaskError> {
         let Self { layout, copies, next, bytes, schema } = self;
         let rows = PageRows::new(layout, page).map_err(|error| {
             TaskError::new(format!("a page of the result is not of its schema: {error}"))
@@ -146,20 +148,33 @@ impl Rows {
     /// Hands out the rows, in order.
     fn each_page(
         &self,
-        mut each: impl FnMut(&ValidPage<'_>) -> Result<(), TaskError>,
+        each: impl FnMut(&ValidPage<'_>) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
+        self.each_of_first(usize::MAX, each).map(|_| ())
+    }
+
+    /// Hands out so many rows, in order; gives how many there are beside them.
+    pub(super) fn each_of_first(
+        &self,
+        most: usize,
+        mut each: impl FnMut(&ValidPage<'_>) -> Result<(), TaskError>,
+    ) -> Result<u64, TaskError> {
         let mut pages = Pages::new(&self.schema)?;
+        let (mut room, mut beside) = (most as u64, 0);
         for (bytes, Copies { count, .. }) in self.in_order() {
             let row = self.layout.trusted(bytes).map_err(|error| damaged(&error.to_string()))?;
-            for _ in 0..count {
+            let shown = count.min(room);
+            (room, beside) = (room - shown, beside + (count - shown));
+            for _ in 0..shown {
                 pages.write(&row, &mut each)?;
             }
         }
-        pages.submit(&mut each)
+        pages.submit(&mut each)?;
+        Ok(beside)
     }
 
     /// For each row how many there are, how long its bytes are, and these.
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = kept_as(KEPT_AS, &[]);
         for (bytes, Copies { count, .. }) in self.in_order() {
             out.extend_from_slice(&count.to_le_bytes());
@@ -169,7 +184,7 @@ impl Rows {
         out
     }
 
-    fn decode(&mut self, state: &[u8]) -> Result<(), TaskError> {
+    pub(super) fn decode(&mut self, state: &[u8]) -> Result<(), TaskError> {
         self.copies.clear();
         let mut rest = kept(KEPT_AS, state)?;
         while !rest.is_empty() {

@@ -43,10 +43,11 @@ impl<W: Write + Send> Table<W> {
         Self { out, columns: Columns::default(), heads: Vec::new(), cells: Vec::new() }
     }
 
-    fn print(&mut self) -> std::io::Result<()> {
+    /// Prints the rows, and how many there are with those `beside` them.
+    fn print(&mut self, beside: u64) -> std::io::Result<()> {
         let Self { out, heads, cells, .. } = self;
         let rows = cells.chunks(heads.len().max(1));
-        let count = rows.len();
+        let count = rows.len() as u64 + beside;
         if count == 0 {
             writeln!(out, "Empty set")?;
             return out.flush();
@@ -67,8 +68,20 @@ impl<W: Write + Send> Table<W> {
         for row in rows {
             print_row(out, heads, &widths, row.iter().map(String::as_str))?;
         }
-        writeln!(out, "{line}\n{count} row{} in set", if count == 1 { "" } else { "s" })?;
+        let shown = match beside {
+            0 => String::new(),
+            _ => format!(", the first {} are shown", count - beside),
+        };
+        writeln!(out, "{line}\n{count} row{} in set{shown}", if count == 1 { "" } else { "s" })?;
         out.flush()
+    }
+}
+
+impl Table<Vec<u8>> {
+    /// The table, of rows beside which there are others.
+    pub(super) fn text(mut self, beside: u64) -> Result<Vec<u8>, TaskError> {
+        self.print(beside).map_err(|error| TaskError::new(error.to_string()))?;
+        Ok(self.out)
     }
 }
 
@@ -153,7 +166,7 @@ impl<W: Write + Send> ResultSink for Table<W> {
     }
 
     fn finish(&mut self) -> Result<(), TaskError> {
-        self.print()
+        self.print(0)
             .map_err(|error| TaskError::new(format!("the result cannot be printed: {error}")))
     }
 

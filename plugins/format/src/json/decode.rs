@@ -83,7 +83,7 @@ impl Decoder {
 
 /// The error with its place in the line.
 #[cold]
-fn explain(error: Malformed, line: &str) -> String {
+pub(super) fn explain(error: Malformed, line: &str) -> String {
     let Malformed { at, what } = error;
     let before = line.char_indices().take_while(|(index, _)| *index < at).count();
     match at < line.trim_ascii_end().len() {

@@ -1,18 +1,26 @@
-//! Formats of changelogs, which are only written: any rows, those without kinds as inserted.
+//! Formats of changelogs: rows with kinds, those without as inserted.
 
 use std::{fmt, marker::PhantomData};
 
-use millstream_sdk::{format::Unsupported, prelude::*};
+use millstream_sdk::{prelude::*, source};
 
 use super::{TIMESTAMPS, is_sql, not_sql};
-use crate::{Columns, json};
+use crate::{
+    Columns,
+    json::{self, ChangeLines},
+};
 
 /// How times are written: those of other formats are refused.
-const OPTIONS: &[OptionDoc] = &[OptionDoc::string(
+const TIMES: OptionDoc = OptionDoc::string(
     TIMESTAMPS,
     "How times are written: SQL (2013-01-31 05:15:00.5), the only one so far",
 )
-.default("SQL")];
+.default("SQL");
+const IGNORE: &str = "ignore-parse-errors";
+const LENIENT: OptionDoc =
+    OptionDoc::boolean(IGNORE, "Lines that are wrong are passed over when they are read")
+        .default("false");
+const SCHEMA: &str = "schema-include";
 
 /// How a change is a line.
 pub trait Line: 'static {
@@ -20,13 +28,26 @@ pub trait Line: 'static {
     const NAME: &'static str;
     /// What it is.
     const SUMMARY: &'static str;
+    /// What it takes.
+    const OPTIONS: &'static [OptionDoc];
     /// Adds the line of a row.
     const PUSH: Push;
+
+    /// How it is read, with these options.
+    ///
+    /// # Errors
+    /// If an option is wrong.
+    fn lines(options: &Options) -> Result<ChangeLines, Error>;
 }
 
 /// A format of changelogs.
 #[derive(Debug)]
-pub struct Changes<L>(Columns, PhantomData<fn() -> L>);
+pub struct Changes<L> {
+    columns: Columns,
+    lines: ChangeLines,
+    lenient: bool,
+    of: PhantomData<fn() -> L>,
+}
 
 /// A line of JSON says a row and its kind: `{"data":{...},"op":"+I"}`.
 pub type ChangelogJson = Changes<Changelog>;
@@ -45,41 +66,85 @@ pub struct Debezium;
 
 impl Line for Changelog {
     const NAME: &'static str = "changelog-json";
-    const SUMMARY: &'static str = "Changelogs as JSON lines, with +I, -U, +U or -D; only written";
+    const SUMMARY: &'static str = "Changelogs as JSON lines, with +I, -U, +U or -D";
+    const OPTIONS: &'static [OptionDoc] = &[TIMES, LENIENT];
     const PUSH: Push = json::push_changelog;
+
+    fn lines(_options: &Options) -> Result<ChangeLines, Error> {
+        Ok(ChangeLines::Changelog)
+    }
 }
 
 impl Line for Debezium {
     const NAME: &'static str = "debezium-json";
-    const SUMMARY: &'static str = "Changelogs as JSON lines as Debezium has them; only written";
+    const SUMMARY: &'static str = "Changelogs as JSON lines as Debezium has them";
+    const OPTIONS: &'static [OptionDoc] = &[
+        TIMES,
+        LENIENT,
+        OptionDoc::boolean(
+            SCHEMA,
+            "Lines that are read have the schema, too, and the change as payload",
+        )
+        .default("false"),
+    ];
     const PUSH: Push = json::push_debezium;
+
+    fn lines(options: &Options) -> Result<ChangeLines, Error> {
+        Ok(ChangeLines::Debezium { with_schema: options.boolean(SCHEMA)? })
+    }
 }
 
 impl<L: Line> Format for Changes<L> {
     const NAME: &'static str = L::NAME;
     const SUMMARY: &'static str = L::SUMMARY;
-    const OPTIONS: &'static [OptionDoc] = OPTIONS;
+    const OPTIONS: &'static [OptionDoc] = L::OPTIONS;
     const ROW_KINDS: bool = true;
-    type Decoder = Unsupported;
+    type Decoder = ChangeDecoder;
     type Encoder = ChangeEncoder;
 
     fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
         match is_sql(options, L::NAME)? {
-            true => Ok(Self(Columns::new(schema)?, PhantomData)),
+            true => Ok(Self {
+                columns: Columns::new(schema)?,
+                lines: L::lines(options)?,
+                lenient: options.boolean(IGNORE)?,
+                of: PhantomData,
+            }),
             false => Err(not_sql(L::NAME)),
         }
     }
 
     fn properties(&self) -> Properties {
-        Properties::WRITES
+        // A file is not divided: its changes have an order.
+        Properties::BOTH
     }
 
-    fn decoder(&self, _input: &InputInfo<'_>) -> Result<Unsupported, Error> {
-        Err(Error::new(format!("the format `{}` is only written, not read", L::NAME)))
+    fn decoder(&self, _input: &InputInfo<'_>) -> Result<ChangeDecoder, Error> {
+        Ok(ChangeDecoder(json::Changed::new(&self.columns, self.lines, self.lenient)))
     }
 
     fn encoder(&self) -> Result<ChangeEncoder, Error> {
-        Ok(ChangeEncoder { columns: self.0.clone(), push: L::PUSH, cell: Vec::new() })
+        Ok(ChangeEncoder { columns: self.columns.clone(), push: L::PUSH, cell: Vec::new() })
+    }
+}
+
+/// Reads changelogs of JSON lines.
+#[derive(Debug)]
+pub struct ChangeDecoder(json::Changed);
+
+impl Decode for ChangeDecoder {
+    fn record(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        last: bool,
+        rows: &mut source::Rows<'_>,
+    ) -> Result<Step, RecordError> {
+        self.0.record(bytes, start, last, rows)
+    }
+
+    fn too_large(&self, record: &[u8], record_bytes_max: usize) -> RecordError {
+        self.0.too_large(record, record_bytes_max)
     }
 }
 

@@ -13,13 +13,13 @@ unsafe extern "C" fn function(_handle: *mut c_void) {}
 struct Table {
     size: u32,
     version: u32,
-    functions: [Option<unsafe extern "C" fn(*mut c_void)>; 7],
+    functions: [Option<unsafe extern "C" fn(*mut c_void)>; 9],
 }
 
 /// The plugin's entry.
 #[unsafe(no_mangle)]
 pub extern "C" fn millstream_plugin_v1(_host: *const Host) -> *const Plugin {
-    let mut functions = [Some(function as unsafe extern "C" fn(*mut c_void)); 7];
+    let mut functions = [Some(function as unsafe extern "C" fn(*mut c_void)); 9];
     functions[2] = None;
     let table = Table { size: size_of::<SourceTable>() as u32, version: VERSION, functions };
     let table: *const Table = Box::leak(Box::new(table));

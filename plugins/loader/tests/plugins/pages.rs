@@ -82,6 +82,10 @@ unsafe extern "C" fn rest_of_split(_: *mut c_void, _: BytesSink, _: BytesSink) -
     FAILED
 }
 
+unsafe extern "C" fn is_bounded(_: *mut c_void, _: BytesSink) -> Status {
+    1
+}
+
 fn table(fill: Fill) -> *const c_void {
     let table: *const SourceTable = Box::leak(Box::new(SourceTable {
         size: size_of::<SourceTable>() as u32,
@@ -94,6 +98,7 @@ fn table(fill: Fill) -> *const c_void {
         rest_of_split,
         close_reader: close,
         close,
+        is_bounded,
     }));
     table.cast()
 }

@@ -16,7 +16,7 @@ use millstream_abi::{
 use millstream_data::types::Schema;
 use millstream_dataflow::graph::encode_schema;
 
-use super::{InputInfo, Properties};
+use super::{Constants, InputInfo, Properties};
 use crate::{
     Error, borrow,
     borrow::{lend_bytes, lend_str},
@@ -90,6 +90,19 @@ impl OpenFormat {
     /// # Errors
     /// If the format only writes, or cannot read this input.
     pub fn decoder(&self, input: &InputInfo<'_>, segment_size: u32) -> Result<Decoder, Error> {
+        self.decoder_beside(input, segment_size, None)
+    }
+
+    /// The same, whose rows have these cells behind those that the format writes.
+    ///
+    /// # Errors
+    /// As [`decoder`](Self::decoder).
+    pub fn decoder_beside(
+        &self,
+        input: &InputInfo<'_>,
+        segment_size: u32,
+        constants: Option<&Constants>,
+    ) -> Result<Decoder, Error> {
         let Inner { name, owner, table, handle, properties } = &*self.0;
         if !properties.decodes {
             return Err(Error::new(format!("the format `{name}` is only written, not read")));
@@ -100,6 +113,8 @@ impl OpenFormat {
             segment_size,
             header: lend_bytes(input.header),
             record_bytes_max: input.record_bytes_max,
+            constants_schema: lend_bytes(constants.map_or(&[], |constants| &constants.schema)),
+            constants: lend_bytes(constants.map_or(&[], Constants::page)),
         };
         let mut opened = ptr::null_mut();
         // SAFETY: the format is open, and the info outlives the call.

@@ -4,7 +4,7 @@ use millstream_abi::{
     BorrowedBytes, BytesSink, Decoded, DecoderInfo, Input, InputBlock, NOTHING, SPLIT_DONE, Status,
 };
 
-use super::{Block, Decode, RecordError, Step};
+use super::{Block, Constants, Decode, RecordError, Step};
 use crate::{Error, borrow, rows::Pages, source::Rows};
 
 /// A decoder, with all that surrounds a format's own.
@@ -16,6 +16,8 @@ pub(super) struct OpenDecoder<D> {
     lines: u64,
     /// The input has ended.
     done: bool,
+    /// What all rows have behind the format's own columns, and the number of the first of these.
+    constants: Option<(usize, Constants)>,
 }
 
 /// How large records may be, in bytes.
@@ -66,11 +68,17 @@ impl<'i> Blocks<'i> {
 }
 
 impl<D: Decode> OpenDecoder<D> {
-    pub(super) fn new(decoder: D, pages: Pages, info: &DecoderInfo) -> Self {
+    pub(super) fn new(
+        decoder: D,
+        pages: Pages,
+        info: &DecoderInfo,
+        constants: Option<(usize, Constants)>,
+    ) -> Self {
         let record = usize::try_from(info.record_bytes_max).unwrap_or(usize::MAX);
         // A page of the usual size may be short of room for a row that fits it.
         let page = record.max(2 * info.segment_size as usize);
-        Self { decoder, pages, limits: Limits { record, page }, lines: 0, done: false }
+        let limits = Limits { record, page };
+        Self { decoder, pages, limits, lines: 0, done: false, constants }
     }
 
     /// Fills the segment with the next page.
@@ -84,11 +92,12 @@ impl<D: Decode> OpenDecoder<D> {
         if self.done {
             return Ok(SPLIT_DONE);
         }
-        let Self { decoder, pages, limits, lines, done } = self;
+        let Self { decoder, pages, limits, lines, done, constants } = self;
+        let constants = constants.as_ref();
         let mut input_failed = false;
         let mut consumed = 0;
         let made = pages.fill(segment, |rows| {
-            let mut records = Records { decoder, limits: *limits, lines, done };
+            let mut records = Records { decoder, limits: *limits, lines, done, constants };
             match records.fill(input, rows, &mut consumed) {
                 Ok(()) => Ok(()),
                 Err(Fault::Plugin(error)) => Err(error),
@@ -114,6 +123,7 @@ struct Records<'a, D> {
     limits: Limits,
     lines: &'a mut u64,
     done: &'a mut bool,
+    constants: Option<&'a (usize, Constants)>,
 }
 
 /// Why a block is left.
@@ -169,7 +179,15 @@ impl<D: Decode> Records<'_, D> {
             if *at >= limit || (*at >= bytes.len() && last) {
                 return Ok(Leave::Done);
             }
-            match self.decoder.record(bytes, *at, last, rows)? {
+            let has_room = self.constants.is_none_or(|(first, cells)| cells.put(*first, rows));
+            let step = match has_room {
+                true => self.decoder.record(bytes, *at, last, rows)?,
+                false => Step::Full,
+            };
+            if self.constants.is_some() && matches!(step, Step::Blank(_)) {
+                rows.roll_back();
+            }
+            match step {
                 Step::Row(end) | Step::Blank(end) if end > bytes.len() || end < *at => {
                     return Err(RecordError::new("the format says that a record ends elsewhere"));
                 }

@@ -7,11 +7,11 @@ use millstream_abi::{
     FORMAT_DECODES, FORMAT_ENCODES, FORMAT_HEADER, FORMAT_SPLITS, FormatProperties, FormatTable,
     Input, OK, Status, VERSION,
 };
-use millstream_data::page::ValidPage;
+use millstream_data::{page::ValidPage, types::Schema};
 use millstream_dataflow::graph::decode_schema;
 
 use super::{
-    Encode, Format, InputInfo, Properties,
+    Constants, Encode, Format, InputInfo, Properties,
     records::{Blocks, Fault, OpenDecoder},
 };
 use crate::{
@@ -44,6 +44,7 @@ impl<F: Format> Thunks<F> {
 
 struct OpenFormat<F> {
     format: F,
+    schema: Schema,
     columns: Arc<Columns>,
 }
 
@@ -70,7 +71,8 @@ unsafe extern "C" fn open<F: Format>(
             )));
         }
         let format = F::open(&Options::new(F::OPTIONS, options), &schema)?;
-        Ok(Box::new(OpenFormat { format, columns: Columns::new(&schema) }))
+        let columns = Columns::new(&schema);
+        Ok(Box::new(OpenFormat { format, schema, columns }))
     })
 }
 
@@ -112,8 +114,19 @@ unsafe extern "C" fn open_decoder<F: Format>(
             record_bytes_max: info.record_bytes_max,
         };
         let decoder = open.format.decoder(&input)?;
-        let pages = Pages::new(&open.columns, info.segment_size)?;
-        Ok(Box::new(OpenDecoder::new(decoder, pages, &info)))
+        // SAFETY: the caller lends both for the call.
+        let (schema, page) =
+            unsafe { (borrow::bytes(info.constants_schema), borrow::bytes(info.constants)) };
+        let Some((constants, beside)) = Constants::lent(schema, page)? else {
+            let pages = Pages::new(&open.columns, info.segment_size)?;
+            return Ok(Box::new(OpenDecoder::new(decoder, pages, &info, None)));
+        };
+        let own = open.columns.shape();
+        let first = own.columns().len() - usize::from(own.has_row_kinds());
+        let mut schema = open.schema.clone();
+        schema.fields.extend(beside.fields);
+        let pages = Pages::new(&Columns::new(&schema), info.segment_size)?;
+        Ok(Box::new(OpenDecoder::new(decoder, pages, &info, Some((first, constants)))))
     })
 }
 

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use arrow::datatypes::DataType as Arrow;
-use datafusion_common::{Column as PlanColumn, DataFusionError};
+use datafusion_common::{Column as PlanColumn, DataFusionError, ScalarValue};
 use datafusion_expr::{
     Accumulator, AggregateUDFImpl, Expr, Signature, Volatility, function::AccumulatorArgs,
 };
@@ -17,7 +17,7 @@ use sqlparser::{
 
 use super::{
     Bound,
-    expression::Scope,
+    expression::{Scope, ordered},
     grouping::{Grouping, SET},
     over::{OVER, OverBound},
     window::GroupWindow,
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     error::{Place, SqlError},
     relation::{AggregateFunction, RANK},
-    types::{Kind, MAX_PRECISION, Type},
+    types::{Kind, MAX_PRECISION, STRING, Type},
 };
 
 /// The calls in the clauses of a SELECT. In the expressions that they stand in, columns take their places.
@@ -51,7 +51,18 @@ pub(super) struct Call {
     pub(super) argument: Option<Expr>,
     pub(super) filter: Option<Expr>,
     pub(super) distinct: bool,
+    /// What is between the values of LISTAGG.
+    separator: String,
     output: Type,
+}
+
+/// What a call is about.
+pub(super) struct Argument {
+    /// `None` for `*`.
+    pub(super) value: Option<Bound>,
+    /// Whether equal ones count once.
+    pub(super) distinct: bool,
+    pub(super) separator: String,
 }
 
 /// A call of ROW_NUMBER.
@@ -148,7 +159,8 @@ impl Scope<'_> {
         };
         // What is aggregated are values of single rows.
         let rows = Scope { calls: None, ..*self };
-        let (argument, distinct) = rows.argument(name, &function.args, part)?;
+        let Argument { value: argument, distinct, separator } =
+            rows.argument(name, &function.args, part)?;
         let filter = function.filter.as_deref();
         let filter = filter.map(|condition| rows.condition(condition, "FILTER")).transpose()?;
         let grouped = calls.borrow().grouped && filter.is_none();
@@ -160,7 +172,7 @@ impl Scope<'_> {
         let distinct =
             distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
         let argument = argument.map(|argument| argument.expr);
-        let call = Call { function, argument, filter, distinct, output };
+        let call = Call { function, argument, filter, distinct, separator, output };
         Ok(calls.borrow_mut().add(call))
     }
 
@@ -187,7 +199,8 @@ impl Scope<'_> {
     ) -> Result<AggregateFunction, SqlError> {
         Ok(match name {
             name if let Some(function) = AggregateFunction::of(name) => function,
-            "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "LAG" | "LEAD" => {
+            "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "PERCENT_RANK" | "CUME_DIST" | "NTILE"
+            | "LAG" | "LEAD" => {
                 let message = format!("{name} needs OVER (PARTITION BY … ORDER BY …)");
                 return Err(SqlError::at(part, message));
             }
@@ -221,13 +234,13 @@ impl Scope<'_> {
         }
     }
 
-    /// The argument, `None` for `*`, and whether equal ones count once.
+    /// What a call is about.
     pub(super) fn argument(
         &self,
         name: &str,
         arguments: &FunctionArguments,
         part: &ast::Expr,
-    ) -> Result<(Option<Bound>, bool), SqlError> {
+    ) -> Result<Argument, SqlError> {
         let FunctionArguments::List(list) = arguments else {
             return Err(SqlError::at(part, format!("{name} takes one argument")));
         };
@@ -236,10 +249,23 @@ impl Scope<'_> {
             [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]
                 if name == "COUNT" && !distinct && list.clauses.is_empty() =>
             {
-                Ok((None, false))
+                Ok(Argument { value: None, distinct: false, separator: String::new() })
             }
             [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] if list.clauses.is_empty() => {
-                Ok((Some(self.bind(expr)?), distinct))
+                let separator = if name == "LISTAGG" { "," } else { "" }.to_owned();
+                Ok(Argument { value: Some(self.bind(expr)?), distinct, separator })
+            }
+            [
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(between)),
+            ] if name == "LISTAGG" && list.clauses.is_empty() => {
+                let Expr::Literal(ScalarValue::Utf8View(Some(separator)), _) =
+                    self.bind(between)?.expr
+                else {
+                    let message = "LISTAGG takes a constant text as its separator";
+                    return Err(SqlError::at(between, message));
+                };
+                Ok(Argument { value: Some(self.bind(expr)?), distinct, separator })
             }
             _ => Err(SqlError::at(part, format!("{name} takes one argument"))),
         }
@@ -275,7 +301,9 @@ impl Scope<'_> {
     }
 
     pub(super) fn order(&self, key: &OrderByExpr) -> Result<Order, SqlError> {
-        let expr = self.bind(&key.expr)?.expr;
+        let bound = self.bind(&key.expr)?;
+        ordered(&bound, &key.expr)?;
+        let expr = bound.expr;
         let descending = key.options.asc == Some(false);
         // NULLs are the least, as in Flink.
         let nulls_first = key.options.nulls_first.unwrap_or(!descending);
@@ -297,9 +325,12 @@ fn result(function: AggregateFunction, kind: &Kind) -> Result<Kind, String> {
                 _ => expected("a number"),
             }
         }
+        AggregateFunction::List if kind.is_text() => Ok(STRING),
+        AggregateFunction::List => expected("a text"),
         _ => match kind {
             Kind::Boolean | Kind::Date | Kind::Time(_) => Ok(kind.clone()),
             kind if kind.is_numeric() || kind.is_text() || kind.is_timestamp() => Ok(kind.clone()),
+            kind if kind.is_nested() && !function.is_extreme() => Ok(kind.clone()),
             _ => expected("a number, a text or a time"),
         },
     }
@@ -309,6 +340,8 @@ fn result(function: AggregateFunction, kind: &Kind) -> Result<Kind, String> {
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Aggregate {
     pub(crate) function: AggregateFunction,
+    /// What is between the values of LISTAGG.
+    pub(crate) separator: String,
     pub(crate) output: Type,
     signature: Signature,
 }
@@ -319,8 +352,8 @@ impl Aggregate {
             None => Signature::nullary(Volatility::Immutable),
             Some(_) => Signature::any(1, Volatility::Immutable),
         };
-        let Call { function, output, .. } = call.clone();
-        Self { function, output, signature }
+        let Call { function, separator, output, .. } = call.clone();
+        Self { function, separator, output, signature }
     }
 
     /// That of a plan.

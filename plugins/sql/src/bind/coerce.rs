@@ -18,6 +18,10 @@ pub(super) fn null() -> Bound {
 /// The value as one of a type that it can be without loss: what [`Kind::common`] gave.
 pub(crate) fn widen(bound: Bound, kind: Kind) -> Bound {
     let (from, to) = (bound.data_type.kind.arrow(), kind.arrow());
+    let is_other = kind.is_nested() && !bound.data_type.kind.same_values(&kind);
+    if is_other && bound.data_type.kind != Kind::Null {
+        return cast(bound, &kind, false);
+    }
     let data_type = Type { kind, nullable: bound.data_type.nullable };
     if from == to {
         return Bound { expr: bound.expr, data_type };
@@ -51,7 +55,7 @@ pub(super) fn store(bound: Bound, to: &Type) -> Option<Bound> {
     if from == to.kind {
         return Some(bound);
     }
-    let wider = from.common(&to.kind).as_ref() == Some(&to.kind);
+    let wider = to.kind.common(&from).is_some_and(|common| common.same_values(&to.kind));
     match (&from, &to.kind) {
         (Kind::Null, _) => Some(widen(bound, to.kind.clone())),
         // Text is cut to the column's length, or filled up.

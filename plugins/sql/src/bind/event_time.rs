@@ -7,7 +7,7 @@ use datafusion_common::{
 use datafusion_expr::{Expr, LogicalPlan};
 
 use super::{
-    Bound, Relation, TemporalJoin, Windowed,
+    Bound, Relation, TemporalJoin, Unnested, Windowed,
     interval::is_interval_join,
     over::Over,
     planning,
@@ -58,6 +58,9 @@ pub(super) fn is_event_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
         other if let Some(windowed) = Windowed::in_plan(other) => {
             !windowed.processing && is_event_time(&windowed.input, column)
         }
+        other if let Some(unnested) = Unnested::in_plan(other) => {
+            is_event_time(&unnested.input, column)
+        }
         // A version keeps its time, but comes with another row.
         other => TemporalJoin::in_plan(other).is_some_and(|join| {
             join.left.schema().has_column(column) && is_event_time(&join.left, column)
@@ -106,7 +109,7 @@ impl EventTime {
     pub(crate) fn of(table: &CreateTable) -> Result<Option<Self>, SqlError> {
         let Some(watermark) = &table.watermark else { return Ok(None) };
         let rows = scan(table)?;
-        let time = rows.column(None, &watermark.column)?.bound(&watermark.column)?;
+        let time = rows.column(None, &watermark.column)?.bound();
         let mark = rows.bind(&watermark.expression)?;
         let (Kind::Timestamp(_), Kind::Timestamp(_)) = (&time.data_type.kind, &mark.data_type.kind)
         else {

@@ -5,18 +5,18 @@ use std::cell::RefCell;
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Between, BinaryExpr, Case, Expr, Like, Operator, expr::InList};
 use sqlparser::ast::{
-    self, AccessExpr, BinaryOperator, DateTimeField, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, UnaryOperator, Value,
+    self, BinaryOperator, DateTimeField, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    UnaryOperator, Value,
 };
 
 use super::{
-    Bound, Cells, Column, Relation, aggregate::Calls, arithmetic::arithmetic, coerce, literal,
+    Bound, Column, Relation, aggregate::Calls, arithmetic::arithmetic, coerce, literal, nested,
     subquery::misplaced, window::is_group_window,
 };
 use crate::{
-    error::{Place, SqlError, suggestion},
+    error::{Place, SqlError},
     function,
-    parse::{parse_type, simple_name},
+    parse::{parse_type, simple_name, whole_type},
     types::{Kind, STRING, Type},
 };
 
@@ -48,22 +48,13 @@ impl Scope<'_> {
     pub(super) fn bind(&self, expression: &ast::Expr) -> Result<Bound, SqlError> {
         use ast::Expr as Sql;
         match expression {
-            Sql::Identifier(name) => self.column(name)?.bound(name),
+            Sql::Identifier(name) => Ok(self.column(name)?.bound()),
             Sql::CompoundIdentifier(names) => self.path(names),
             Sql::CompoundFieldAccess { root, access_chain } => {
-                let mut names = match &**root {
-                    Sql::Identifier(name) => vec![name.clone()],
-                    Sql::CompoundIdentifier(names) => names.clone(),
-                    other => return Err(unsupported(other)),
-                };
-                for access in access_chain {
-                    match access {
-                        AccessExpr::Dot(Sql::Identifier(name)) => names.push(name.clone()),
-                        _ => return Err(unsupported(expression)),
-                    }
-                }
-                self.path(&names)
+                self.accessed(root, access_chain, expression)
             }
+            Sql::Array(array) => self.array(array, expression),
+            Sql::Tuple(fields) => self.row(fields, expression),
             Sql::Nested(inner) => self.bind(inner),
             Sql::Value(value) => literal::literal(&value.value, value),
             Sql::TypedString(typed) => match &typed.value.value {
@@ -91,6 +82,7 @@ impl Scope<'_> {
             }
             Sql::Between { expr, negated, low, high } => {
                 let parts = vec![self.bind(expr)?, self.bind(low)?, self.bind(high)?];
+                ordered(&parts[0], expression)?;
                 let nullable = any_nullable(&parts);
                 let mut parts =
                     comparable(parts, expression)?.into_iter().map(|b| Box::new(b.expr));
@@ -122,7 +114,7 @@ impl Scope<'_> {
             Sql::Cast { kind, expr, data_type, format: None, array: false } => {
                 let try_cast = matches!(kind, ast::CastKind::TryCast);
                 let bound = self.bind(expr)?;
-                let to = parse_type(&data_type.to_string())
+                let to = parse_type(&whole_type(data_type))
                     .map_err(|error| SqlError::at(expression, error.to_string()))?;
                 function::checked_cast(bound, &to.kind, try_cast)
                     .map_err(|message| SqlError::at(expression, message))
@@ -185,7 +177,7 @@ impl Scope<'_> {
     }
 
     /// `column`, `table.column`, and fields of rows behind either.
-    fn path(&self, names: &[Ident]) -> Result<Bound, SqlError> {
+    pub(super) fn path(&self, names: &[Ident]) -> Result<Bound, SqlError> {
         let (column, fields) = match names {
             [table, name, fields @ ..] if let Some(relation) = self.with_table(table) => {
                 // A column of the same name as its table's alias counts if the table has no such column.
@@ -200,7 +192,7 @@ impl Scope<'_> {
             [name, fields @ ..] => (self.column(name)?, fields),
             [] => return Err(SqlError::new("a name is missing")),
         };
-        field(column, fields)
+        nested::field(column, fields)
     }
 
     /// The column of this name.
@@ -273,6 +265,9 @@ impl Scope<'_> {
             }
             (coerce::widen(a, Kind::Boolean), coerce::widen(b, Kind::Boolean))
         } else {
+            if !matches!(operator, Operator::Eq | Operator::NotEq) {
+                ordered(&a, left)?;
+            }
             pair(a, b, part)?
         };
         let expr = BinaryExpr::new(Box::new(a.expr), operator, Box::new(b.expr));
@@ -435,6 +430,9 @@ impl Scope<'_> {
 
     fn function(&self, function: &ast::Function, part: &ast::Expr) -> Result<Bound, SqlError> {
         let name = simple_name(&function.name)?.value.to_uppercase();
+        if let Some(user) = function::of_user(&name) {
+            return self.of_user(&user, function, part);
+        }
         if function.over.is_some() || function.filter.is_some() || function::is_aggregate(&name) {
             return self.many_rows(&name, function, part);
         }
@@ -450,6 +448,10 @@ impl Scope<'_> {
         }
         let arguments = match &function.args {
             FunctionArguments::None => Vec::new(),
+            FunctionArguments::List(list) if let Some(clause) = list.clauses.first() => {
+                let message = format!("`{clause}` in a call of {name} is not supported yet");
+                return Err(SqlError::at(part, message));
+            }
             FunctionArguments::List(list)
                 if function::WITH_UNITS.iter().any(|(with, _)| *with == name) =>
             {
@@ -468,7 +470,7 @@ impl Scope<'_> {
     }
 }
 
-fn unsupported(part: &(impl Place + std::fmt::Display)) -> SqlError {
+pub(super) fn unsupported(part: &(impl Place + std::fmt::Display)) -> SqlError {
     SqlError::at(part, format!("`{part}` is not supported yet"))
 }
 
@@ -506,35 +508,12 @@ fn boolean(expr: Expr, nullable: bool) -> Bound {
     Bound { expr, data_type: Type { kind: Kind::Boolean, nullable } }
 }
 
-fn any_nullable(parts: &[Bound]) -> bool {
+pub(super) fn any_nullable(parts: &[Bound]) -> bool {
     parts.iter().any(|part| part.data_type.nullable)
 }
 
 fn call(name: &str, arguments: Vec<Bound>, part: &ast::Expr) -> Result<Bound, SqlError> {
     function::call(name, arguments).map_err(|message| SqlError::at(part, message))
-}
-
-/// A field of a nested row, or of one within it.
-fn field(column: &Column, path: &[Ident]) -> Result<Bound, SqlError> {
-    let (mut cells, mut data_type) = (&column.cells, column.data_type.clone());
-    for name in path {
-        let (Cells::Row(inner), Kind::Row(types)) = (cells, &data_type.kind) else {
-            let message = format!("{} has no fields: there is no `{}`", data_type.kind, name.value);
-            return Err(SqlError::at(name, message));
-        };
-        let found = inner.iter().zip(types).find(|((field, _), _)| *field == name.value);
-        let Some(((_, next), (_, field_type))) = found else {
-            let near = suggestion(&name.value, inner.iter().map(|(field, _)| field.as_str()));
-            let message = format!("the row has no field `{}`{near}", name.value);
-            return Err(SqlError::at(name, message));
-        };
-        let nullable = data_type.nullable || field_type.nullable;
-        (cells, data_type) = (next, field_type.clone().with_nullable(nullable));
-    }
-    let name = path.last().map_or(&column.name, |name| &name.value).clone();
-    let place = path.last().cloned().unwrap_or_else(|| Ident::new(name.clone()));
-    let cells = cells.clone();
-    Column { table: None, name, cells, data_type, qualified: false }.bound(&place)
 }
 
 /// Values that are compared with each other, as one type.
@@ -554,7 +533,19 @@ fn comparable(parts: Vec<Bound>, place: &ast::Expr) -> Result<Vec<Bound>, SqlErr
             })
             .collect::<Result<_, _>>()?,
     };
-    common(parts, "a comparison", place).map(|(parts, _)| parts)
+    let (parts, _) = common(parts, "a comparison", place)?;
+    Ok(parts.into_iter().map(function::in_order).collect())
+}
+
+/// Refuses values that are equal or not, but not less or more.
+pub(super) fn ordered(part: &Bound, place: &ast::Expr) -> Result<(), SqlError> {
+    match part.data_type.kind.is_nested() {
+        false => Ok(()),
+        true => {
+            let kind = &part.data_type.kind;
+            Err(SqlError::at(place, format!("values of {kind} are in no order")))
+        }
+    }
 }
 
 fn is_time(kind: &Kind) -> bool {
@@ -570,7 +561,7 @@ pub(super) fn pair(a: Bound, b: Bound, place: &ast::Expr) -> Result<(Bound, Boun
 }
 
 /// Values as the type that all can be.
-fn common(
+pub(super) fn common(
     parts: Vec<Bound>,
     what: &str,
     place: &ast::Expr,

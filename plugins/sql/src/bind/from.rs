@@ -9,17 +9,18 @@ use sqlparser::ast::{Ident, Join, JoinOperator, TableAlias, TableFactor, TableWi
 use super::{
     Binder, Cells, Relation,
     expression::Scope,
+    hint::name_of,
     interval::by_time,
     planning, scan,
     select::unsupported,
     temporal::as_of,
+    unnest,
     using::{Common, Matching},
     window::TableCall,
 };
 use crate::{
     catalog::Entry,
     error::{Place, SqlError},
-    parse::simple_name,
 };
 
 impl Binder<'_> {
@@ -27,8 +28,19 @@ impl Binder<'_> {
     pub(super) fn from(&mut self, from: &[TableWithJoins]) -> Result<Relation, SqlError> {
         let mut whole: Option<Relation> = None;
         for tables in from {
-            let mut relation = self.factor(&tables.relation)?;
+            let mut relation = match unnest::Call::of(&tables.relation) {
+                Some(call) => {
+                    let left = whole.take().map_or_else(Relation::one_row, Ok)?;
+                    call.beside(left, JoinType::Inner)?
+                }
+                None => self.factor(&tables.relation)?,
+            };
+            let mut first = name_of(&tables.relation);
             for join in &tables.joins {
+                if let Some(call) = unnest::Call::of(&join.relation) {
+                    relation = call.joined(relation, join)?;
+                    continue;
+                }
                 if let Some(time) = as_of(&join.relation) {
                     relation = self.as_of(relation, join, time)?;
                     continue;
@@ -36,6 +48,8 @@ impl Binder<'_> {
                 let right = self.factor(&join.relation)?;
                 let (kind, matching) = parts(join)?;
                 relation = relation.joined(right, kind, matching, &join.relation)?;
+                let second = name_of(&join.relation);
+                relation = self.lives.join([first.take().as_deref(), second.as_deref()], relation);
             }
             whole = Some(match whole {
                 None => relation,
@@ -51,8 +65,7 @@ impl Binder<'_> {
     pub(super) fn factor(&mut self, factor: &TableFactor) -> Result<Relation, SqlError> {
         match factor {
             TableFactor::Table { name, alias, args: None, version: None, .. } => {
-                let name = simple_name(name)?;
-                let relation = self.table(&name)?;
+                let (name, relation) = self.table_named(name)?;
                 aliased(relation, alias.as_ref(), &name.value)
             }
             TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
@@ -78,7 +91,7 @@ impl Binder<'_> {
                 let call = TableCall { name, arguments: &arguments.args, span: factor.place() };
                 self.function(call, alias.as_ref())
             }
-            TableFactor::Function { .. } => Err(unsupported(factor, "a table function")),
+            TableFactor::Function { .. } => Err(unnest::no_function(factor)),
             _ => Err(unsupported(factor, "this kind of table")),
         }
     }
@@ -236,13 +249,12 @@ impl Relation {
 impl Cells {
     /// Says where the values are now.
     fn rename(&mut self, renamed: &[(PlanColumn, PlanColumn)]) {
-        match self {
-            Self::One(column) => {
-                if let Some((_, now)) = renamed.iter().find(|(before, _)| before == column) {
-                    *column = now.clone();
-                }
-            }
-            Self::Row(fields) => fields.iter_mut().for_each(|(_, cells)| cells.rename(renamed)),
+        let (Self::One(column) | Self::Row(column, _)) = self;
+        if let Some((_, now)) = renamed.iter().find(|(before, _)| before == column) {
+            *column = now.clone();
+        }
+        if let Self::Row(_, fields) = self {
+            fields.iter_mut().for_each(|(_, cells)| cells.rename(renamed));
         }
     }
 }

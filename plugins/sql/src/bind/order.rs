@@ -9,9 +9,10 @@ use sqlparser::{
 };
 
 use super::{
-    Relation,
+    Column, Relation,
     aggregate::Order,
-    expression::Scope,
+    expression::{Scope, ordered},
+    over::Over,
     planning,
     rank::RowNumber,
     select::{Item, project, unsupported},
@@ -27,6 +28,15 @@ pub(super) struct Sorting<'a> {
     /// How many rows, behind so many.
     limit: Option<(i64, i64)>,
     span: Span,
+}
+
+/// When all rows of a statement are in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sorted {
+    /// When they have ended.
+    AtTheEnd,
+    /// When the watermark has reached them.
+    ByTime,
 }
 
 /// A key of ORDER BY: a column of SELECT, or one behind these that is only there for it.
@@ -82,38 +92,52 @@ impl<'a> Sorting<'a> {
         Ok(Self { keys, limit, span })
     }
 
-    /// Refuses an order of all rows, which never end.
-    ///
-    /// # Errors
-    /// If there is one.
-    pub(super) fn check(&self) -> Result<(), SqlError> {
-        match (self.keys, self.limit) {
-            ([_, ..], None) => Err(SqlError::spanned(
-                self.span,
-                "ORDER BY without LIMIT is not supported: rows go on coming, so that none is known to be the \
-                 next; add LIMIT to keep the first ones, or leave ORDER BY out",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// The first rows of a relation in the order of these columns, of which so many are asked for. An order of
-    /// all rows says nothing about which there are.
-    pub(super) fn first(
+    /// All rows in the order of these columns: when they have ended, or else by event time.
+    fn all(
         &self,
         mut rows: Relation,
         keys: &[SortKey],
-        width: usize,
+        asked: Sorted,
     ) -> Result<Relation, SqlError> {
+        let node = Over::sorted(rows.plan, self.order(&rows.columns, keys)?, self.span);
+        let node = node.map_err(|error| planning(&error))?;
+        if asked == Sorted::ByTime && !node.timed {
+            return Err(SqlError::spanned(
+                self.span,
+                "ORDER BY without LIMIT is in the order of the event time of a table, ascending, and of nothing \
+                 else: rows go on coming, so that none is known to be the next; add LIMIT to keep the first ones, \
+                 leave ORDER BY out, or SET 'execution.runtime-mode' = 'batch' for tables that end",
+            ));
+        }
+        rows.plan = Arc::new(LogicalPlan::Extension(Extension { node: Arc::new(node) }));
+        Ok(rows)
+    }
+
+    /// The keys as columns of a plan.
+    fn order(&self, columns: &[Column], keys: &[SortKey]) -> Result<Vec<Order>, SqlError> {
+        let order = keys.iter().map(|key| {
+            let SortKey { column, descending, nulls_first } = *key;
+            let column = columns.get(column);
+            let column = column.ok_or_else(|| SqlError::new("ORDER BY of no column"))?;
+            let expr = column.bound().expr;
+            Ok(Order { expr, descending, nulls_first })
+        });
+        order.collect()
+    }
+
+    /// The first rows of a relation in the order of these columns, of which so many are asked for. An order of
+    /// all rows says nothing about which there are, unless it is `asked` for.
+    pub(super) fn first(
+        &self,
+        mut rows: Relation,
+        (keys, width): (&[SortKey], usize),
+        asked: Option<Sorted>,
+    ) -> Result<Relation, SqlError> {
+        if let (None, [_, ..], Some(asked)) = (self.limit, keys, asked) {
+            rows = self.all(rows, keys, asked)?;
+        }
         if let Some((limit, offset)) = self.limit {
-            let order = keys.iter().map(|key| {
-                let SortKey { column, descending, nulls_first } = *key;
-                let column = rows.columns.get(column);
-                let column = column.ok_or_else(|| SqlError::new("ORDER BY of no column"))?;
-                let expr = column.bound(&self.span)?.expr;
-                Ok(Order { expr, descending, nulls_first })
-            });
-            let order = order.collect::<Result<Vec<_>, SqlError>>()?;
+            let order = self.order(&rows.columns, keys)?;
             let node = RowNumber::new(rows.plan, Vec::new(), order, false, self.span);
             let node = Arc::new(node.map_err(|error| planning(&error))?);
             rows.plan = Arc::new(LogicalPlan::Extension(Extension { node }));
@@ -124,7 +148,7 @@ impl<'a> Sorting<'a> {
         }
         if self.limit.is_some() || rows.columns.len() > width {
             let columns = rows.columns.iter().take(width);
-            let items = columns.map(|column| Ok((column.name.clone(), column.bound(&self.span)?)));
+            let items = columns.map(|column| Ok((column.name.clone(), column.bound())));
             return project(&rows, items.collect::<Result<_, SqlError>>()?);
         }
         Ok(rows)
@@ -137,7 +161,7 @@ impl<'a> Sorting<'a> {
         }
         let own = rows.columns.iter().map(|column| {
             let (name, place) = (column.name.clone(), self.span);
-            Ok(Item { name, bound: column.bound(&place)?, place })
+            Ok(Item { name, bound: column.bound(), place })
         });
         let mut items = own.collect::<Result<Vec<_>, SqlError>>()?;
         let scope = Scope { relation: &rows, calls: None, around: None };
@@ -209,6 +233,9 @@ impl Scope<'_> {
                     })
                 }
             };
+            if let Some(item) = items.get(column) {
+                ordered(&item.bound, &key.expr)?;
+            }
             let descending = key.options.asc == Some(false);
             // NULLs are the least, as in Flink.
             let nulls_first = key.options.nulls_first.unwrap_or(!descending);
@@ -216,14 +243,6 @@ impl Scope<'_> {
         };
         keys.iter().map(&mut key).collect()
     }
-}
-
-/// Refuses a statement whose rows would all be in order.
-///
-/// # Errors
-/// If the query has ORDER BY without LIMIT.
-pub(crate) fn check_order(query: &Query) -> Result<(), SqlError> {
-    Sorting::of(query)?.check()
 }
 
 #[cfg(test)]

@@ -14,11 +14,12 @@ use sqlparser::{
 
 use super::{
     Bound, Relation,
-    aggregate::Order,
+    aggregate::{Argument, Order},
     event_time::is_event_time,
     expression::Scope,
     group::{Groups, with_columns},
     node::{all_but, compared_by_identity, of_input},
+    place::Placed,
     planning,
 };
 use crate::{
@@ -41,6 +42,12 @@ pub(super) struct OverBound {
     window: OverWindow,
     function: AggregateFunction,
     argument: Option<Expr>,
+    /// Whether equal values count once.
+    distinct: bool,
+    /// What is between the values of LISTAGG.
+    separator: String,
+    /// What LAG and LEAD give where there is no row.
+    default: Option<Expr>,
     output: Type,
     pub(super) span: Span,
 }
@@ -51,6 +58,12 @@ pub(crate) struct OverCall {
     pub(crate) function: AggregateFunction,
     /// A column of the input; `None` for COUNT(*).
     pub(crate) argument: Option<Expr>,
+    /// Whether equal values count once.
+    pub(crate) distinct: bool,
+    /// What is between the values of LISTAGG.
+    pub(crate) separator: String,
+    /// With LAG and LEAD: a column of the input, with the value where there is no such row.
+    pub(crate) default: Option<Expr>,
     pub(crate) output: Type,
     /// What the column with the results is called.
     pub(crate) name: String,
@@ -102,19 +115,23 @@ impl Scope<'_> {
                 format!("{name} with FILTER and OVER is not supported yet"),
             ));
         }
-        let of = self
-            .aggregate_of(name, part)
-            .map_err(|_| SqlError::at(part, format!("{name} OVER is not supported yet")))?;
-        let (argument, distinct) = self.argument(name, &function.args, part)?;
-        if distinct {
-            let message = format!("{name}(DISTINCT …) OVER is not supported yet");
-            return Err(SqlError::at(part, message));
-        }
-        let (function, output) = self.typed(name, of, argument.as_ref(), part)?;
-        let output = match function {
-            AggregateFunction::Count | AggregateFunction::CountAll => output,
-            _ => Type { nullable: true, ..output },
+        let placed = self.place(name, function, window, part)?;
+        let (of, argument, default, output) = match placed {
+            Some(Placed { place, value, default, output }) => {
+                let value = Argument { value, distinct: false, separator: String::new() };
+                (AggregateFunction::Place(place), value, default, output)
+            }
+            None => {
+                let of = self
+                    .aggregate_of(name, part)
+                    .map_err(|_| SqlError::at(part, format!("{name} OVER is not supported yet")))?;
+                let argument = self.argument(name, &function.args, part)?;
+                let (of, output) = self.typed(name, of, argument.value.as_ref(), part)?;
+                let counts = matches!(of, AggregateFunction::Count | AggregateFunction::CountAll);
+                (of, argument, None, Type { nullable: !counts, ..output })
+            }
         };
+        let Argument { value: argument, distinct, separator } = argument;
         let WindowSpec { window_name: None, partition_by, order_by, window_frame } = window else {
             let message = "OVER of a window that is made of another one is not supported yet";
             return Err(SqlError::at(part, message));
@@ -129,8 +146,10 @@ impl Scope<'_> {
         };
         let partition = partition.collect::<Result<Vec<_>, SqlError>>()?;
         let window = OverWindow { partition, order, frame };
-        let argument = argument.map(|argument| argument.expr);
-        let call = OverBound { window, function, argument, output, span: part.place() };
+        let (function, span) = (of, part.place());
+        let [argument, default] = [argument, default].map(|value| value.map(|value| value.expr));
+        let call =
+            OverBound { window, function, argument, distinct, separator, default, output, span };
         Ok(calls.borrow_mut().add_over(call))
     }
 
@@ -190,8 +209,7 @@ impl Scope<'_> {
 impl OverBound {
     /// Whether it gives the same, wherever it stands.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let of = |call: &Self| (call.window.clone(), call.function, call.argument.clone());
-        of(self) == of(other)
+        Self { span: other.span, output: other.output.clone(), ..self.clone() } == *other
     }
 
     /// What stands for the call at `index` in expressions.
@@ -202,7 +220,9 @@ impl OverBound {
 
     /// The same call over groups of rows.
     pub(super) fn of(self, groups: &Groups) -> Result<Self, SqlError> {
-        let Self { window: OverWindow { partition, order, frame }, argument, span, .. } = self;
+        let Self {
+            window: OverWindow { partition, order, frame }, argument, default, span, ..
+        } = self.clone();
         let partition = partition.into_iter().map(|key| groups.of(key, span));
         let partition = partition.collect::<Result<_, _>>()?;
         let order = order.into_iter().map(|key| {
@@ -210,9 +230,10 @@ impl OverBound {
             Ok(Order { expr: groups.of(expr, span)?, descending, nulls_first })
         });
         let order = order.collect::<Result<_, SqlError>>()?;
-        let argument = argument.map(|argument| groups.of(argument, span)).transpose()?;
+        let value = |value: Option<Expr>| value.map(|value| groups.of(value, span)).transpose();
+        let (argument, default) = (value(argument)?, value(default)?);
         let window = OverWindow { partition, order, frame };
-        Ok(Self { window, argument, ..self })
+        Ok(Self { window, argument, default, ..self })
     }
 }
 
@@ -236,7 +257,9 @@ impl Relation {
     ) -> Result<Self, SqlError> {
         let mut needed = partition.clone();
         needed.extend(order.iter().map(|key| key.expr.clone()));
-        needed.extend(calls.iter().filter_map(|(_, call)| call.argument.clone()));
+        needed.extend(
+            calls.iter().flat_map(|(_, call)| [&call.argument, &call.default]).flatten().cloned(),
+        );
         let (plan, columns) = with_columns(self.plan, needed)?;
         let mut columns = columns.into_iter();
         let partition = columns.by_ref().take(partition.len()).collect();
@@ -245,6 +268,9 @@ impl Relation {
         let calls = calls.into_iter().map(|(index, call)| OverCall {
             function: call.function,
             argument: call.argument.and_then(|_| columns.next()),
+            distinct: call.distinct,
+            separator: call.separator,
+            default: call.default.and_then(|_| columns.next()),
             output: call.output,
             name: name(index),
         });
@@ -258,6 +284,16 @@ impl Relation {
 }
 
 impl Over {
+    /// The rows in an order, which nothing is computed of.
+    pub(super) fn sorted(
+        input: Arc<LogicalPlan>,
+        order: Vec<Order>,
+        span: Span,
+    ) -> Result<Self, DataFusionError> {
+        let timed = is_by_event_time(&input, &order);
+        Self::new(input, (Vec::new(), order), Frame::SO_FAR, Vec::new(), (timed, span))
+    }
+
     fn new(
         input: Arc<LogicalPlan>,
         (partition, order): (Vec<Expr>, Vec<Order>),
@@ -304,8 +340,8 @@ impl UserDefinedLogicalNodeCore for Over {
 
     fn expressions(&self) -> Vec<Expr> {
         let order = self.order.iter().map(|key| &key.expr);
-        let arguments = self.calls.iter().filter_map(|call| call.argument.as_ref());
-        self.partition.iter().chain(order).chain(arguments).cloned().collect()
+        let values = self.calls.iter().flat_map(|call| [&call.argument, &call.default]).flatten();
+        self.partition.iter().chain(order).chain(values).cloned().collect()
     }
 
     /// A row that is dropped is missing in the results of others, unless all of its partition are dropped.
@@ -332,6 +368,7 @@ impl UserDefinedLogicalNodeCore for Over {
         let order = order.map(|(expr, key)| Order { expr, ..*key }).collect();
         let calls = self.calls.iter().cloned().map(|call| OverCall {
             argument: call.argument.and_then(|_| expressions.next()),
+            default: call.default.and_then(|_| expressions.next()),
             ..call
         });
         let calls = calls.collect();
@@ -359,6 +396,9 @@ pub(crate) fn row_number(rows: &super::RowNumber) -> Result<Over, SqlError> {
     let calls = vec![OverCall {
         function: AggregateFunction::CountAll,
         argument: None,
+        distinct: false,
+        separator: String::new(),
+        default: None,
         output: Type::required(Kind::BigInt),
         name: crate::relation::RANK.to_owned(),
     }];

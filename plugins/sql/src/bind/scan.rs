@@ -13,7 +13,7 @@ use crate::{
     types::{Kind, Type},
 };
 
-/// What a scan reads: the cells of a table's physical columns, nested rows taken apart.
+/// What a scan reads: the cells of a table's physical columns, nested rows as a whole and taken apart.
 #[derive(Debug)]
 pub struct ScanSource {
     /// The table.
@@ -40,7 +40,9 @@ pub(super) fn scan(table: &CreateTable) -> Result<Relation, SqlError> {
     let mut walk = Walk { table: name, paths: Vec::new(), fields: Vec::new() };
     let mut cells = BTreeMap::new();
     for column in &table.columns {
-        if let ColumnSource::Physical(data_type) = &column.source {
+        if let ColumnSource::Physical(data_type) | ColumnSource::Metadata { data_type, .. } =
+            &column.source
+        {
             let mut path = vec![column.name.value.clone()];
             cells.insert(&column.name.value, walk.cells(&mut path, data_type, false));
         }
@@ -51,13 +53,15 @@ pub(super) fn scan(table: &CreateTable) -> Result<Relation, SqlError> {
         .and_then(LogicalPlanBuilder::build)
         .map_err(|error| planning(&error))?;
     let physical = |column: &crate::parse::ColumnDefinition| match &column.source {
-        ColumnSource::Physical(data_type) => Some(Column {
-            table: Some(name.to_owned()),
-            name: column.name.value.clone(),
-            cells: cells.get(&column.name.value)?.clone(),
-            data_type: data_type.clone(),
-            qualified: false,
-        }),
+        ColumnSource::Physical(data_type) | ColumnSource::Metadata { data_type, .. } => {
+            Some(Column {
+                table: Some(name.to_owned()),
+                name: column.name.value.clone(),
+                cells: cells.get(&column.name.value)?.clone(),
+                data_type: data_type.clone(),
+                qualified: false,
+            })
+        }
         ColumnSource::Computed(_) => None,
     };
     let columns = table.columns.iter().filter_map(physical).collect();
@@ -109,18 +113,19 @@ impl Walk<'_> {
     /// Where the cells of a column are; `null` if a row that it is nested in may be NULL.
     fn cells(&mut self, path: &mut Vec<String>, data_type: &Type, null: bool) -> Cells {
         let null = null || data_type.nullable;
+        let name = path.join(".");
+        let cell = PlanColumn::new(Some(TableReference::bare(self.table)), &name);
+        self.fields.push(Field::new(&name, data_type.kind.arrow(), null));
+        self.paths.push(path.clone());
         if let Kind::Row(fields) = &data_type.kind {
-            let cells = fields.iter().map(|(name, data_type)| {
+            let fields = fields.iter().map(|(name, data_type)| {
                 path.push(name.clone());
                 let cells = self.cells(path, data_type, null);
                 path.pop();
                 (name.clone(), cells)
             });
-            return Cells::Row(cells.collect());
+            return Cells::Row(cell, fields.collect());
         }
-        let name = path.join(".");
-        self.fields.push(Field::new(&name, data_type.kind.arrow(), null));
-        self.paths.push(path.clone());
-        Cells::One(PlanColumn::new(Some(TableReference::bare(self.table)), name))
+        Cells::One(cell)
     }
 }

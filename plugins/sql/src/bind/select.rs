@@ -18,7 +18,8 @@ use super::{
     coerce,
     expression::Scope,
     from::alias_columns,
-    order::{SortKey, Sorting, check_order},
+    hint::Lives,
+    order::{SortKey, Sorted, Sorting},
     planning,
 };
 use crate::{
@@ -39,6 +40,8 @@ impl Binder<'_> {
     /// If it names what is not there, its types do not fit, or a clause is not supported.
     pub fn query(&mut self, query: &Query) -> Result<Relation, SqlError> {
         let before = self.named.len();
+        // Those within say nothing of an order.
+        let sorted = self.sorted.take();
         if let Some(with) = &query.with {
             if with.recursive {
                 return Err(unsupported(query, "WITH RECURSIVE"));
@@ -50,13 +53,13 @@ impl Binder<'_> {
                 self.named.push((table.alias.name.value.clone(), relation));
             }
         }
-        let relation = self.sorted(query);
+        let relation = self.ordered(query, sorted);
         self.named.truncate(before);
         relation
     }
 
     /// The rows of the query's body, or the first ones.
-    fn sorted(&mut self, query: &Query) -> Result<Relation, SqlError> {
+    fn ordered(&mut self, query: &Query, sorted: Option<Sorted>) -> Result<Relation, SqlError> {
         let sorting = Sorting::of(query)?;
         let ((relation, keys), width) = match &*query.body {
             SetExpr::Select(select) => {
@@ -69,7 +72,7 @@ impl Binder<'_> {
                 (sorting.over(relation)?, width)
             }
         };
-        sorting.first(relation, &keys, width)
+        sorting.first(relation, (&keys, width), sorted)
     }
 
     pub(super) fn body(&mut self, body: &SetExpr) -> Result<Relation, SqlError> {
@@ -100,10 +103,13 @@ impl Binder<'_> {
                 return Err(unsupported(select, part));
             }
         }
-        let mut relation = match select.from.is_empty() {
-            true => Relation::one_row()?,
-            false => self.from(&select.from)?,
+        let around = std::mem::replace(&mut self.lives, Lives::of(select)?);
+        let relation = match select.from.is_empty() {
+            true => Relation::one_row(),
+            false => self.from(&select.from),
         };
+        let lives = std::mem::replace(&mut self.lives, around);
+        let mut relation = relation?;
         if let Some(selection) = &select.selection {
             (relation, _) = self.selected(relation, selection, None)?;
         }
@@ -156,6 +162,7 @@ impl Binder<'_> {
             ranked = ranked.map(|ranked| ranked.of(&groups)).transpose()?;
             overs = overs.into_iter().map(|call| call.of(&groups)).collect::<Result<_, _>>()?;
             relation = Relation { plan: groups.plan, columns: Vec::new() };
+            relation = lives.groups(select, relation);
         }
         if let Some((condition, _)) = having {
             relation = relation.filtered(condition)?;
@@ -167,7 +174,7 @@ impl Binder<'_> {
         let items = items.into_iter().map(|item| (item.name, item.bound)).collect();
         let selected = project(&relation, items)?;
         let selected = match select.distinct {
-            Some(Distinct::Distinct) => selected.distinct()?,
+            Some(Distinct::Distinct) => lives.groups(select, selected.distinct()?),
             _ => selected,
         };
         Ok((selected, keys_of_order, width))
@@ -197,11 +204,7 @@ impl Binder<'_> {
                     ));
                 }
                 for column in columns.iter().filter(|column| !column.qualified) {
-                    items.push(Item {
-                        name: column.name.clone(),
-                        bound: column.bound(item)?,
-                        place,
-                    });
+                    items.push(Item { name: column.name.clone(), bound: column.bound(), place });
                 }
             }
             SelectItem::QualifiedWildcard(kind, _) => {
@@ -215,11 +218,7 @@ impl Binder<'_> {
                 }
                 let of_table = |column: &&Column| column.table.as_deref() == Some(&table.value);
                 for column in columns.iter().filter(of_table) {
-                    items.push(Item {
-                        name: column.name.clone(),
-                        bound: column.bound(item)?,
-                        place,
-                    });
+                    items.push(Item { name: column.name.clone(), bound: column.bound(), place });
                 }
             }
         }
@@ -236,7 +235,6 @@ impl Binder<'_> {
         named: &[Ident],
         query: &Query,
     ) -> Result<Relation, SqlError> {
-        check_order(query)?;
         let relation = self.query(query)?;
         let physical = table.physical();
         let fills: Vec<&str> = match named {
@@ -266,7 +264,7 @@ impl Binder<'_> {
         let mut items = Vec::new();
         for (name, wanted) in physical {
             let bound = match fills.iter().position(|fill| *fill == name) {
-                Some(at) => relation.columns[at].bound(query)?,
+                Some(at) => relation.columns[at].bound(),
                 None => coerce::null(),
             };
             let found = bound.data_type.clone();
@@ -311,6 +309,19 @@ impl CreateTable {
             crate::parse::ColumnSource::Physical(data_type) => {
                 Some((column.name.value.as_str(), data_type))
             }
+            crate::parse::ColumnSource::Computed(_)
+            | crate::parse::ColumnSource::Metadata { .. } => None,
+        });
+        columns.collect()
+    }
+
+    /// The columns that are read: those, and what else the connector knows.
+    pub fn readable(&self) -> Vec<(&str, &Type)> {
+        let columns = self.columns.iter().filter_map(|column| match &column.source {
+            crate::parse::ColumnSource::Physical(data_type)
+            | crate::parse::ColumnSource::Metadata { data_type, .. } => {
+                Some((column.name.value.as_str(), data_type))
+            }
             crate::parse::ColumnSource::Computed(_) => None,
         });
         columns.collect()
@@ -319,25 +330,9 @@ impl CreateTable {
 
 impl Column {
     /// The column as an expression.
-    pub(super) fn bound(&self, part: &impl Place) -> Result<Bound, SqlError> {
-        match &self.cells {
-            Cells::One(column) => Ok(Bound {
-                expr: datafusion_expr::Expr::Column(column.clone()),
-                data_type: self.data_type.clone(),
-            }),
-            Cells::Row(fields) => {
-                let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-                Err(SqlError::at(
-                    part,
-                    format!(
-                        "`{}` is a whole ROW, which is not supported yet as a value: select its fields, \
-                         {}",
-                        self.name,
-                        names.join(", ")
-                    ),
-                ))
-            }
-        }
+    pub(super) fn bound(&self) -> Bound {
+        let (Cells::One(column) | Cells::Row(column, _)) = &self.cells;
+        Bound { expr: Expr::Column(column.clone()), data_type: self.data_type.clone() }
     }
 }
 

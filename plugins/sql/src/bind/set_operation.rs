@@ -70,8 +70,8 @@ fn aligned(
             let message = format!("column {i} of the queries is {a} and {b}: use CAST");
             return Err(SqlError::at(part, message));
         };
-        left.push((a.name.clone(), coerce::widen(a.bound(part)?, kind.clone())));
-        right.push((a.name.clone(), coerce::widen(b.bound(part)?, kind)));
+        left.push((a.name.clone(), coerce::widen(a.bound(), kind.clone())));
+        right.push((a.name.clone(), coerce::widen(b.bound(), kind)));
     }
     Ok((project(&first, left)?, project(&second, right)?))
 }

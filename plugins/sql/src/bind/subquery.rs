@@ -141,7 +141,7 @@ impl Binder<'_> {
                 let relation = relation.apart(around)?;
                 let item = match (&relation.columns[..], found.wanted) {
                     (_, None) => None,
-                    ([column], Some(_)) => Some(column.bound(found.subquery)?),
+                    ([column], Some(_)) => Some(column.bound()),
                     (columns, Some(_)) => {
                         let (name, columns) = (found.name(), columns.len());
                         let message =

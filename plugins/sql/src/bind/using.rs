@@ -69,7 +69,7 @@ impl Common {
             let of = |relation: &Relation| {
                 let column = relation.column(None, name)?;
                 let at = relation.columns.iter().position(|other| std::ptr::eq(other, column));
-                Ok((at.unwrap_or_default(), column.bound(name)?))
+                Ok((at.unwrap_or_default(), column.bound()))
             };
             let ((a, left), (b, right)) = (of(left)?, of(right)?);
             let (mut sides, _) = coerce::common(vec![left, right]).map_err(|(kind, other)| {

@@ -98,7 +98,7 @@ impl Made {
                     let cells = Cells::One(PlanColumn::new_unqualified(&name));
                     let (table, name) = (None, name.clone());
                     let column = Column { table, name, cells, data_type, qualified: false };
-                    column.bound(&sqlparser::tokenizer::Span::empty())?
+                    column.bound()
                 }
             };
             Ok((name, bound))

@@ -20,7 +20,7 @@ pub(crate) use join::{JoinedWindows, ranked_window};
 pub(super) use table::TableCall;
 
 use super::{
-    RowNumber,
+    RowNumber, Unnested,
     node::{all_but, compared_by_identity, of_input},
 };
 use crate::{
@@ -235,6 +235,10 @@ fn window_at(plan: &LogicalPlan, at: usize) -> Option<(Bounds, Origin<'_>)> {
                 ranked_window(rows)?;
                 let is_rank = at >= rows.input.schema().fields().len();
                 return if is_rank { None } else { window_at(&rows.input, at) };
+            }
+            if let Some(unnested) = Unnested::in_plan(other) {
+                let is_added = at >= unnested.input.schema().fields().len();
+                return if is_added { None } else { window_at(&unnested.input, at) };
             }
             let windowed = Windowed::in_plan(other)?;
             let width = windowed.input.schema().fields().len();

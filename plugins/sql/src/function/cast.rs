@@ -8,7 +8,7 @@ use std::{
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, PrimitiveArray, StringViewArray,
-        StringViewBuilder,
+        StringViewBuilder, new_null_array,
     },
     compute::{CastOptions, cast_with_options},
     datatypes::{
@@ -20,7 +20,7 @@ use arrow::{
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::Expr;
 
-use super::{arithmetic::decimal_rescaled, prepared};
+use super::{arithmetic::decimal_rescaled, nested, prepared};
 use crate::{
     bind::Bound,
     time,
@@ -31,8 +31,8 @@ use crate::{
 pub(crate) fn cast(bound: Bound, to: &Kind, try_cast: bool) -> Bound {
     let Bound { expr, data_type } = bound;
     let from = data_type.kind.clone();
-    if from == *to {
-        return Bound { expr, data_type };
+    if from.same_values(to) {
+        return Bound { expr, data_type: Type { kind: to.clone(), ..data_type } };
     }
     if from == Kind::Null {
         let null = ScalarValue::try_from(&to.arrow()).unwrap_or(ScalarValue::Null);
@@ -65,10 +65,19 @@ pub(crate) fn cast(bound: Bound, to: &Kind, try_cast: bool) -> Bound {
 /// If there is none.
 pub(crate) fn checked_cast(bound: Bound, to: &Kind, try_cast: bool) -> Result<Bound, String> {
     let from = &bound.data_type.kind;
+    match is_cast(from, to) {
+        true => Ok(cast(bound, to, try_cast)),
+        false => Err(format!("there is no CAST of {from} to {to}")),
+    }
+}
+
+/// Whether there is a cast.
+fn is_cast(from: &Kind, to: &Kind) -> bool {
     let times = |kind: &Kind| kind.is_timestamp() || matches!(kind, Kind::Date | Kind::Time(_));
     let bytes = |kind: &Kind| *kind == BYTES;
-    let there = match (from, to) {
+    match (from, to) {
         (Kind::Null, to) => to.data_type().is_some(),
+        (a, b) if a.is_nested() || b.is_nested() => nested::is_cast(a, b, is_cast),
         (a, b) if a == b => true,
         (a, b) if a.is_text() => {
             b.is_text() || b.is_numeric() || *b == Kind::Boolean || times(b) || bytes(b)
@@ -79,20 +88,23 @@ pub(crate) fn checked_cast(bound: Bound, to: &Kind, try_cast: bool) -> Result<Bo
         (a, Kind::Date | Kind::Time(_)) if a.is_timestamp() => true,
         (a, b) if times(a) && b.is_timestamp() => true,
         _ => false,
-    };
-    match there {
-        true => Ok(cast(bound, to, try_cast)),
-        false => Err(format!("there is no CAST of {from} to {to}")),
     }
 }
 
-fn convert(
+/// Values of one type as those of another; the caller knows that there is such a cast.
+pub(super) fn convert(
     array: &ArrayRef,
     from: &Kind,
     to: &Kind,
     try_cast: bool,
 ) -> Result<ArrayRef, DataFusionError> {
     Ok(match (from, to) {
+        (a, b) if a.same_values(b) => Arc::clone(array),
+        (Kind::Null, b) => new_null_array(&b.arrow(), array.len()),
+        (a, b) if a.is_nested() && b.is_text() => {
+            from_text(&nested::texts(array, a)?, b, try_cast)?
+        }
+        (a, b) if a.is_nested() => nested::converted(array, a, b, try_cast)?,
         (a, b) if a.is_text() => from_text(array, b, try_cast)?,
         (a, b) if *a == BYTES && b.is_text() => {
             let bytes = array.as_binary_view();

@@ -96,6 +96,9 @@ fn extreme(arguments: Vec<Bound>, wins: Operator) -> Result<Bound, String> {
     count(&arguments, 1..=usize::MAX)?;
     let nullable = super::nullable(&arguments);
     let (values, kind) = common(arguments)?;
+    if kind.is_nested() {
+        return Err(format!("values of {kind} are in no order"));
+    }
     let null = datafusion_common::ScalarValue::try_from(&kind.arrow());
     let null = Expr::Literal(null.map_err(|error| error.to_string())?, None);
     let values: Vec<Expr> = values.into_iter().map(|value| value.expr).collect();

@@ -57,6 +57,8 @@ pub(super) fn call(
         argument: args.into_iter().next().map(&mut at),
         filter: filter.map(|filter| at(*filter)),
         distinct,
+        separator: function.separator.clone(),
+        default: None,
         output: function.output.clone(),
         name: name.to_owned(),
     })

@@ -8,7 +8,7 @@ use super::{Asked, Mode, column, lower};
 use crate::{
     bind::{Order, Over},
     error::SqlError,
-    relation::{AggregateCall, Edge, Frame, OrderKey, Rel},
+    relation::{AggregateCall, AggregateFunction, Edge, Frame, OrderKey, Place, Rel},
 };
 
 /// The rows with what is computed of those around each.
@@ -53,10 +53,16 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
     let time = order.first().filter(|_| streaming).map(|key| key.column);
     let calls = over.calls.iter().map(|call| {
         Ok(AggregateCall {
-            function: call.function,
+            function: if streaming {
+                as_it_comes(call.function, over.span)?
+            } else {
+                call.function
+            },
             argument: call.argument.as_ref().map(at).transpose()?,
             filter: None,
-            distinct: false,
+            distinct: call.distinct,
+            separator: call.separator.clone(),
+            default: call.default.as_ref().map(at).transpose()?,
             output: call.output.clone(),
             name: call.name.clone(),
         })
@@ -64,6 +70,24 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
     let calls = calls.collect::<Result<_, SqlError>>()?;
     let input = Box::new(input);
     Ok(Some(Rel::Over { input, partition, order, time, frame: over.frame, calls }))
+}
+
+/// A function of rows that come in order, of which nobody knows how many follow. As in Flink, rows of one time have
+/// the rank of the last of them there.
+fn as_it_comes(function: AggregateFunction, span: Span) -> Result<AggregateFunction, SqlError> {
+    match function {
+        AggregateFunction::Place(Place::Rank | Place::DenseRank) => Ok(AggregateFunction::CountAll),
+        AggregateFunction::Place(Place::Before(0..)) => Ok(function),
+        AggregateFunction::Place(place) => Err(SqlError::spanned(
+            span,
+            format!(
+                "{} of a table that may go on depends on rows that follow: SET 'execution.runtime-mode' = 'batch' \
+                 for tables that end",
+                place.name()
+            ),
+        )),
+        other => Ok(other),
+    }
 }
 
 /// Refuses what has no result before the input has ended.

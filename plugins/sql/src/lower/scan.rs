@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field as ArrowField, Schema as ArrowSchema};
-use millstream_arrow::{Leaf, arrow_type};
+use millstream_arrow::{Leaf, Places, arrow_type};
 use millstream_data::types::Schema;
 use millstream_dataflow::{Chain, Environment, stream::RowStream};
 
@@ -96,6 +96,7 @@ impl SharedScan {
             steps: reading.steps.clone(),
             timed: reading.timed,
             schema: reading.relation.schema(),
+            places: Places::of(&reading.relation.schema()),
         };
         let watermark = self.watermark.as_ref();
         let calculation = Arc::new(Calculation {
@@ -118,7 +119,7 @@ pub(super) fn leaves(
     paths: &[Vec<String>],
 ) -> Result<Vec<Leaf>, SqlError> {
     let name = &table.name;
-    let leaves = Leaf::of(read).map_err(|error| {
+    let leaves = Leaf::with_rows(read).map_err(|error| {
         SqlError::new(format!("the table `{name}`: {error}, which is not supported yet"))
     })?;
     let leaf =

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream_arrow::Leaf;
+use millstream_arrow::{Leaf, Places};
 use millstream_data::types::Schema;
 use millstream_dataflow::{Environment, stream::RowStream};
 
@@ -11,7 +11,7 @@ use crate::{
     calc::{Calculation, Output},
     error::SqlError,
     operator,
-    relation::{Rel, Timed},
+    relation::{Life, Rel, Timed},
 };
 
 /// The streams of some relations. What they have in common is made once: a table is read once, whatever is
@@ -69,7 +69,14 @@ impl<'a> Streams<'a> {
                 .map(|(_, rows)| rows.clone())
                 .ok_or_else(|| SqlError::new("a table is read that nobody has looked at"));
         }
-        let rows = self.operator(relation)?;
+        let rows = match relation {
+            Rel::Living { rows, life } => self.operator(rows, *life)?,
+            relation => self.operator(relation, [None, None])?,
+        };
+        let rows = match relation.title() {
+            Some(title) => rows.named(title),
+            None => rows,
+        };
         Ok(match self.shared.contains(relation) {
             true => {
                 let rows = rows.shared();
@@ -80,7 +87,8 @@ impl<'a> Streams<'a> {
         })
     }
 
-    fn operator(&mut self, relation: &Rel) -> Result<RowStream, SqlError> {
+    /// The rows of an operator, whose state lives so long.
+    fn operator(&mut self, relation: &Rel, life: Life) -> Result<RowStream, SqlError> {
         let schema = relation.schema();
         match relation {
             // Those that are left have something else below than a scan.
@@ -95,7 +103,8 @@ impl<'a> Streams<'a> {
                 let all = (0..leaves.len()).collect();
                 let cells = cells(&leaves, all);
                 let steps = steps.clone();
-                let output = Output { cells, steps, timed: false, schema };
+                let places = Places::of(&schema);
+                let output = Output { cells, steps, timed: false, schema, places };
                 let fingerprint = read.fingerprint();
                 let outputs = vec![output];
                 let calculation = Calculation { fingerprint, leaves, watermark: None, outputs };
@@ -113,16 +122,21 @@ impl<'a> Streams<'a> {
                 }
                 whole.ok_or_else(|| SqlError::new("the query has no rows: nothing is read"))
             }
-            Rel::Aggregate { .. } | Rel::TopN { .. } => self.changing(relation, schema, false),
+            Rel::Aggregate { .. } | Rel::TopN { .. } => {
+                self.changing(relation, schema, (false, life[0]))
+            }
+            Rel::Living { .. } => Err(SqlError::new("state that lives twice")),
             Rel::Earliest { input, partition, time } => {
-                Ok(operator::earliest(self.stream(input)?, partition, *time, schema))
+                Ok(operator::earliest(self.stream(input)?, partition, (*time, life[0]), schema))
             }
             Rel::Over { input, partition, order, time, frame, calls } => {
                 let over = operator::Around { order, time: *time, frame: *frame, calls };
                 operator::over(self.stream(input)?, partition, over, schema)
             }
             Rel::Final { input } => match &**input {
-                Rel::Aggregate { .. } | Rel::TopN { .. } => self.changing(input, schema, true),
+                Rel::Aggregate { .. } | Rel::TopN { .. } => {
+                    self.changing(input, schema, (true, None))
+                }
                 input => operator::left(self.stream(input)?, schema),
             },
             Rel::Windows { input, keys, time, window, calls } => {
@@ -130,7 +144,7 @@ impl<'a> Streams<'a> {
             }
             Rel::Join { left, right, keys, kind, condition } => {
                 let both = [self.stream(left)?, self.stream(right)?];
-                operator::join(both, keys, (*kind, condition.as_ref()), schema)
+                operator::join(both, keys, (*kind, condition.as_ref(), life), schema)
             }
             Rel::Timed(timed) => self.timed(timed, schema),
             Rel::SetOperation { inputs, operation } => {
@@ -138,27 +152,27 @@ impl<'a> Streams<'a> {
                     return Err(SqlError::new("a set operation has two inputs"));
                 };
                 let both = [self.stream(left)?, self.stream(right)?];
-                Ok(operator::set_operation(both, *operation, schema))
+                Ok(operator::set_operation(both, (*operation, life[0]), schema))
             }
         }
     }
 
-    /// The rows of an operator that updates what it has said; `once` those that are left when its input has
-    /// ended.
+    /// The rows of an operator that updates what it has said, and whose state lives so long; `once` those that
+    /// are left when its input has ended.
     fn changing(
         &mut self,
         relation: &Rel,
         schema: Schema,
-        once: bool,
+        (once, life): (bool, Option<i64>),
     ) -> Result<RowStream, SqlError> {
         match relation {
             Rel::Aggregate { input, keys, calls } => {
-                operator::aggregate(self.stream(input)?, *keys, calls, schema, once)
+                operator::aggregate(self.stream(input)?, (*keys, calls), schema, (once, life))
             }
             Rel::TopN { input, partition, order, limit, rank, latest } => {
                 let (limit, rank, latest) = (*limit, *rank, *latest);
                 let order = operator::Order { order, limit, rank, latest };
-                operator::top_n(self.stream(input)?, partition, order, schema, once)
+                operator::top_n(self.stream(input)?, partition, order, schema, (once, life))
             }
             _ => Err(SqlError::new("an operator that never updates is asked for its last rows")),
         }

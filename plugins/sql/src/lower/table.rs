@@ -41,13 +41,19 @@ pub(crate) fn connector(table: &CreateTable) -> Result<Connector, SqlError> {
         let names: Vec<_> = table.partitioned_by.iter().map(|name| name.value.as_str()).collect();
         options.push(("partition-by".into(), names.join(",")));
     }
+    let known = table.metadata();
+    if !known.is_empty() {
+        options.push(("metadata".into(), known.join("\n")));
+    }
     let connector = Connector::new(name);
     Ok(options.into_iter().fold(connector, |connector, (key, value)| connector.option(key, value)))
 }
 
 /// The columns of a table as far as they are read; one at least, since rows without columns are no rows.
 pub(super) fn pruned(table: &CreateTable, paths: &[Vec<String>]) -> Schema {
-    let physical = table.physical();
+    // What the connector knows beside the rows comes last.
+    let mut physical = table.readable();
+    physical.sort_by_key(|(name, _)| table.is_beside(name));
     let keep = |name: &str, data_type: &Type| {
         let below: Vec<&[String]> = paths
             .iter()
@@ -58,10 +64,11 @@ pub(super) fn pruned(table: &CreateTable, paths: &[Vec<String>]) -> Schema {
     };
     let mut fields: Vec<Field> =
         physical.iter().filter_map(|(name, data_type)| keep(name, data_type)).collect();
-    if fields.is_empty() {
-        fields.extend(physical.first().and_then(|(name, data_type)| data_type.field(name)));
+    if fields.first().is_none_or(|field| table.is_beside(&field.name)) {
+        fields.splice(0..0, physical.first().and_then(|(name, data_type)| data_type.field(name)));
     }
-    Schema::new(fields)
+    let schema = Schema::new(fields);
+    if table.is_changelog() { schema.with_row_kinds() } else { schema }
 }
 
 /// A column with those of its fields that are read: the paths are within it. `None` if none is.
@@ -69,7 +76,11 @@ fn pruned_field(name: &str, data_type: &Type, paths: &[&[String]]) -> Option<Fie
     if paths.is_empty() {
         return None;
     }
+    let is_whole = paths.iter().any(|path| path.is_empty());
     let Kind::Row(fields) = &data_type.kind else { return data_type.field(name) };
+    if is_whole {
+        return data_type.field(name);
+    }
     let kept = fields.iter().filter_map(|(name, data_type)| {
         let below = paths.iter().filter(|path| path.first() == Some(name));
         let below: Vec<&[String]> = below.map(|path| &path[1..]).collect();

@@ -2,6 +2,7 @@
 
 use millstream_data::{order::Cells, row::RowWriter, types::DataType};
 
+use super::listed;
 use crate::{
     error::SqlError,
     relation::{AggregateCall, AggregateFunction, Spread},
@@ -64,6 +65,8 @@ pub(super) struct Accumulator {
     function: AggregateFunction,
     pub(super) argument: Option<usize>,
     pub(super) filter: Option<usize>,
+    /// What is between the values of LISTAGG.
+    separator: String,
     cell: Cell,
     result: Cell,
     /// By how many powers of ten the result of AVG has more digits behind the point than the argument.
@@ -72,7 +75,7 @@ pub(super) struct Accumulator {
     scales: [i32; 2],
     /// Where its slot is in the fixed part of the state.
     slot: usize,
-    /// If it keeps a text: the number of it.
+    /// If it keeps a text, or a list of them: the number of it.
     pub(super) text: Option<usize>,
 }
 
@@ -86,7 +89,7 @@ impl Accumulator {
         number: usize,
         texts: &mut usize,
     ) -> Result<Self, SqlError> {
-        use AggregateFunction::{Avg, First, Last, Max, Min, Spread, Sum};
+        use AggregateFunction::{Avg, First, Last, List, Max, Min, Spread, Sum};
         let unsupported =
             || SqlError::new(format!("`{}` of this type is not supported yet", call.name));
         let cell = match argument {
@@ -99,7 +102,10 @@ impl Accumulator {
         if cell == Cell::Text && matches!(call.function, Sum | Avg | Spread(_)) {
             return Err(unsupported());
         }
-        let keeps = matches!(call.function, Min | Max | First | Last);
+        if cell != Cell::Text && call.function == List {
+            return Err(unsupported());
+        }
+        let keeps = matches!(call.function, Min | Max | First | Last | List);
         let text = (cell == Cell::Text && keeps).then(|| {
             *texts += 1;
             *texts - 1
@@ -112,6 +118,7 @@ impl Accumulator {
             function: call.function,
             argument: call.argument,
             filter: call.filter,
+            separator: call.separator.clone(),
             cell,
             result: result_cell,
             scale_up: scale(Some(result)).saturating_sub(scale(argument)),
@@ -155,6 +162,13 @@ impl Accumulator {
             }
             (AggregateFunction::Spread(_), Some(column)) => {
                 Moments::of(kept).add(self.number(row, column), count, retract).bits()
+            }
+            (AggregateFunction::List, Some(column)) => {
+                if let Some(list) = self.text.and_then(|text| texts.get_mut(text)) {
+                    let change = if retract { listed::remove } else { listed::push };
+                    change(list, row.variable(column));
+                }
+                kept
             }
             // What is the result then is not known here.
             (_, _) if retract => kept,
@@ -228,24 +242,40 @@ impl Accumulator {
         }
     }
 
+    /// Keeps nothing but a value that was [put](Self::put_value) somewhere.
+    pub(super) fn set_alone(&self, value: &[u8], fixed: &mut [u8], texts: &mut [Vec<u8>]) {
+        self.keep(fixed, Bits(0), 1);
+        self.set_value(value, fixed, texts);
+    }
+
     /// Adds what another accumulator of the call has kept.
     pub(super) fn merge(
         &self,
         (fixed, texts): (&mut [u8], &mut [Vec<u8>]),
         (other, other_texts): (&[u8], &[Vec<u8>]),
     ) {
-        use AggregateFunction::{Avg, Count, CountAll, First, Last, Max, Min, Spread, Sum};
+        use AggregateFunction::{
+            Avg, Count, CountAll, First, Last, List, Max, Min, Place, Spread, Sum,
+        };
         let ((kept, count), (found, more)) = (self.kept(fixed), self.kept(other));
         if more == 0 {
             return;
         }
         let kept = match self.function {
-            CountAll | Count => kept,
+            CountAll | Count | Place(_) => kept,
             Sum | Avg => match self.cell {
                 Cell::Single | Cell::Double => Bits::of_double(kept.double() + found.double()),
                 _ => Bits(kept.0.wrapping_add(found.0)),
             },
             Spread(_) => Moments::of(kept).merge(count, (Moments::of(found), more)).bits(),
+            List => {
+                let both =
+                    self.text.and_then(|text| texts.get_mut(text).zip(other_texts.get(text)));
+                if let Some((list, more)) = both {
+                    list.extend_from_slice(more);
+                }
+                kept
+            }
             Min | Max | First | Last => match self.text {
                 Some(text) => {
                     if let (Some(kept), Some(found)) = (texts.get_mut(text), other_texts.get(text))
@@ -320,7 +350,13 @@ impl Accumulator {
             return out.leave_empty();
         }
         if let Some(text) = self.text {
-            return out.put_variable(texts.get(text).map_or(&[], Vec::as_slice));
+            let text = texts.get(text).map_or(&[][..], Vec::as_slice);
+            return match self.function {
+                AggregateFunction::List => {
+                    out.put_variable(&listed::joined(text, &self.separator));
+                }
+                _ => out.put_variable(text),
+            };
         }
         if let AggregateFunction::Spread(spread) = self.function {
             return self.finish_spread(spread, Moments::of(kept), count, out);

@@ -9,7 +9,7 @@ use millstream_data::{
 };
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{Changes, EqualKeys, RowFunction, RowKeys, RowStates, Values},
+    operator::rows::{Changes, EqualKeys, Part, RowFunction, RowKeys, RowStates, Values},
 };
 
 use super::{
@@ -35,7 +35,7 @@ pub(super) struct Aggregation {
     pub(super) accumulators: Arc<Vec<Accumulator>>,
     /// Columns of which different values are told apart, and the calls for which they are.
     pub(super) distinct: Vec<(usize, Vec<usize>)>,
-    /// Calls of MIN and MAX whose values may go again.
+    /// Calls whose values are kept, because they may go again: of MIN and MAX, FIRST_VALUE and LAST_VALUE.
     extremes: Vec<Extreme>,
     pub(super) texts: usize,
     /// The columns of results.
@@ -60,12 +60,6 @@ impl Aggregation {
             accumulators.push(made);
             let changes =
                 |function| matches!(function, AggregateFunction::Min | AggregateFunction::Max);
-            if input.row_kinds && !call.function.takes_back() && !call.function.is_extreme() {
-                return Err(SqlError::new(format!(
-                    "`{}` is {} of rows that change, which is not supported yet",
-                    call.name, call.function
-                )));
-            }
             if input.row_kinds {
                 extremes.extend(Extreme::of(call, number, input)?);
             }
@@ -117,6 +111,9 @@ pub(super) struct Aggregate {
     distinct: Vec<Distinct>,
     extremes: Extremes,
     emits: Emits,
+    /// Whether groups expire: a row of one that has may be taken back later. As in Flink, a group is also said
+    /// when nothing of it has changed, so that those who read it keep it, too.
+    expires: bool,
     /// The key group that is to be emitted next, once the input has ended.
     next: u32,
     scratch: Scratch,
@@ -142,7 +139,12 @@ struct Held {
     group: Vec<u8>,
     texts: Vec<Vec<u8>>,
     is_gone: bool,
+    said: Option<Said>,
 }
+
+/// What the rows at hand have made known of a group, its key in front: the next change takes that back, and it
+/// need not be made again.
+type Said = [Part; 2];
 
 impl Aggregate {
     pub(super) fn open(
@@ -169,6 +171,7 @@ impl Aggregate {
             distinct,
             extremes,
             emits,
+            expires: states.expire(),
             next: states.groups().start,
             scratch,
         })
@@ -201,8 +204,8 @@ impl Aggregate {
         let Scratch { empty, equal, held, .. } = scratch;
         keys.find_equal(equal);
         held.resize_with(equal.firsts().len().max(held.len()), Held::default);
-        for (first, Held { group, texts, is_gone }) in equal.firsts().iter().zip(held) {
-            *is_gone = false;
+        for (first, Held { group, texts, is_gone, said }) in equal.firsts().iter().zip(held) {
+            (*is_gone, *said) = (false, None);
             texts.resize(plan.texts, Vec::new());
             if states.read(*groups, keys, *first as usize, group)? {
                 unpack(group, empty.len(), texts)?;
@@ -274,6 +277,8 @@ struct Emission<'a> {
     after: &'a mut Vec<u8>,
     /// Where each change goes, if somebody wants it.
     out: Option<&'a mut Changes>,
+    /// Whether groups expire.
+    expires: bool,
 }
 
 /// What a row does to its group.
@@ -287,12 +292,13 @@ struct Taken<'a> {
 }
 
 impl Emission<'_> {
-    /// Folds a row into its group and emits what that changes; gives whether the group is gone.
+    /// Folds a row into its group, of which this is what was `said`, and emits what that changes; gives whether
+    /// the group is gone.
     fn fold(
         &mut self,
         taken: &Taken<'_>,
-        fixed: &mut [u8],
-        texts: &mut [Vec<u8>],
+        (fixed, texts): (&mut [u8], &mut [Vec<u8>]),
+        said: &mut Option<Said>,
     ) -> Result<bool, TaskError> {
         let Some((rows, _)) = fixed.split_first_chunk_mut::<8>() else {
             return Err(wrong(&"a group is cut off"));
@@ -300,10 +306,12 @@ impl Emission<'_> {
         let before = i64::from_le_bytes(*rows);
         let after = if taken.retract { before - 1 } else { before + 1 };
         if after < 0 {
-            return Err(never_came("aggregation"));
+            // A row of a group that has expired goes, and says nothing.
+            return if self.expires { Ok(true) } else { Err(never_came("aggregation")) };
         }
         *rows = after.to_le_bytes();
-        if before > 0 && self.out.is_some() {
+        let known = said.take();
+        if before > 0 && self.out.is_some() && known.is_none() {
             self.before.clear();
             finish(self.results, self.accumulators, (fixed, texts), self.before);
         }
@@ -324,19 +332,22 @@ impl Emission<'_> {
             self.after.clear();
             finish(self.results, self.accumulators, (fixed, texts), self.after);
         }
-        if before > 0 && after > 0 && self.before == self.after {
+        let was = known.map_or(&**self.before, |[_, results]| out.kept(results));
+        if before > 0 && after > 0 && *was == **self.after && !self.expires {
+            *said = known;
             return Ok(false);
         }
-        let key = out.keep(taken.key);
+        let key = known.map_or_else(|| out.keep(taken.key), |[key, _]| key);
         if before > 0 {
             let kind = if after > 0 { RowKind::UpdateBefore } else { RowKind::Delete };
-            let results = out.keep(self.before);
+            let results = known.map_or_else(|| out.keep(self.before), |[_, results]| results);
             out.emit(kind, key, results);
         }
         if after > 0 {
             let kind = if before > 0 { RowKind::UpdateAfter } else { RowKind::Insert };
             let results = out.keep(self.after);
             out.emit(kind, key, results);
+            *said = Some([key, results]);
         }
         Ok(after == 0)
     }
@@ -373,7 +384,10 @@ impl RowFunction for Aggregate {
         if !self.in_place {
             self.hold(states)?;
         }
-        let Self { plan, keys, results, groups, in_place, extremes, emits, scratch, .. } = self;
+        let Self {
+            plan, keys, results, groups, in_place, extremes, emits, expires, scratch, ..
+        } = self;
+        let expires = *expires;
         let Scratch { empty, group, before, after, counts, gone, equal, held } = scratch;
         let accumulators = &plan.accumulators[..];
         let calls = accumulators.len();
@@ -385,12 +399,12 @@ impl RowFunction for Aggregate {
             Taken { row: rows.at(row), retract, counts, replaced, key: keys.row(index) }
         };
         let out = (*emits == Emits::Changes).then_some(out);
-        let mut emission = Emission { results, accumulators, before, after, out };
+        let mut emission = Emission { results, accumulators, before, after, out, expires };
         if !*in_place {
             for (index, group) in equal.of().iter().enumerate() {
                 if let Some(held) = held.get_mut(*group as usize) {
-                    held.is_gone =
-                        emission.fold(&taken(index), &mut held.group, &mut held.texts)?;
+                    let Held { group, texts, is_gone, said } = held;
+                    *is_gone = emission.fold(&taken(index), (group, texts), said)?;
                 }
             }
             self.release(states)?;
@@ -398,8 +412,14 @@ impl RowFunction for Aggregate {
         }
         gone.clear();
         let mut failed = None;
+        let (mut last, mut said) = (None, None);
         states.update(*groups, keys, empty, |index, group| {
-            match emission.fold(&taken(index), group, &mut []) {
+            let taken = taken(index);
+            // Rows of one group often follow each other.
+            if last.replace(taken.key) != Some(taken.key) {
+                said = None;
+            }
+            match emission.fold(&taken, (group, &mut []), &mut said) {
                 Ok(true) => gone.push(index),
                 Ok(false) => {}
                 Err(error) => failed = Some(error),

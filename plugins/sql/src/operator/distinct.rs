@@ -18,6 +18,8 @@ pub(super) struct Distinct {
     calls: Vec<usize>,
     /// Whether rows are taken back: those that are not need not be counted, only the first one.
     retracts: bool,
+    /// Whether values expire, and may be taken back later.
+    expires: bool,
     /// The values that are found many at a time, and those that are too large for that.
     entries: Entries,
     large: Maps,
@@ -60,6 +62,7 @@ impl Distinct {
                 layout,
                 calls: calls.clone(),
                 retracts: plan.input.row_kinds,
+                expires: states.expire(),
                 entries,
                 large,
                 keys: names,
@@ -80,8 +83,8 @@ impl Distinct {
         states: &mut RowStates,
         counts: &mut Counts<'_>,
     ) -> Result<(), TaskError> {
-        let Self { layout, calls, retracts, keys: names, zero, cell, counted, gone, .. } = self;
-        let decision = Decision { calls, retracts: *retracts };
+        let Self { layout, calls, keys: names, zero, cell, counted, gone, .. } = self;
+        let decision = Decision { calls, retracts: self.retracts, expires: self.expires };
         let values = PageRows::new(layout, page)
             .map_err(|error| TaskError::new(format!("a page of an aggregation: {error}")))?;
         names.clear();
@@ -138,6 +141,7 @@ impl Distinct {
 struct Decision<'a> {
     calls: &'a [usize],
     retracts: bool,
+    expires: bool,
 }
 
 impl Decision<'_> {
@@ -154,6 +158,10 @@ impl Decision<'_> {
             let before = i64::from_le_bytes(*times);
             let after = if retract { before - 1 } else { before + 1 };
             if after < 0 {
+                if self.expires {
+                    *counts = false;
+                    continue;
+                }
                 return Err(never_came("aggregation"));
             }
             *counts = if retract { after == 0 } else { before == 0 };

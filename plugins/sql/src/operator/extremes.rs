@@ -1,4 +1,5 @@
-//! MIN and MAX over rows that change: which value is the next when the least goes.
+//! MIN, MAX, FIRST_VALUE and LAST_VALUE over rows that change: which value is the next when the least goes, or the
+//! first.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use millstream_dataflow::{
     operator::rows::{Maps, RowKeys, RowStates},
 };
 
-use super::{accumulator::Accumulator, distinct::Counts, never_came};
+use super::{accumulator::Accumulator, arrival::Arrival, distinct::Counts, never_came};
 use crate::{
     error::SqlError,
     relation::{AggregateCall, AggregateFunction},
@@ -21,13 +22,19 @@ use crate::{
 /// Bytes of a count, in front of what a call keeps of a value.
 const COUNT: usize = 8;
 
-/// A call of MIN or MAX: in which order its values are.
+/// A call of one of them: in which order its values are.
 #[derive(Clone, Debug)]
 pub(super) struct Extreme {
     /// The number of the call.
     call: usize,
-    /// The one that is the result is the first.
-    order: Arc<RowOrder>,
+    order: Order,
+}
+
+/// The order of values, of which the first is the result.
+#[derive(Clone, Debug)]
+enum Order {
+    Value(Arc<RowOrder>),
+    Arrival(Arrival),
 }
 
 impl Extreme {
@@ -40,12 +47,17 @@ impl Extreme {
         let direction = match call.function {
             AggregateFunction::Min => Direction::Ascending,
             AggregateFunction::Max => Direction::Descending,
+            AggregateFunction::First | AggregateFunction::Last => {
+                let latest = call.function == AggregateFunction::Last;
+                return Ok(Some(Self { call: number, order: Order::Arrival(Arrival { latest }) }));
+            }
             _ => return Ok(None),
         };
         let Some(field) = call.argument else { return Ok(None) };
         let by = SortField { direction, ..SortField::ascending(field) };
         let order = RowOrder::new(input, &RowLayout::new(input), &[by]);
-        let order = Arc::new(order.map_err(|error| SqlError::new(error.to_string()))?);
+        let order = order.map_err(|error| SqlError::new(error.to_string()))?;
+        let order = Order::Value(Arc::new(order));
         Ok(Some(Self { call: number, order }))
     }
 }
@@ -53,6 +65,8 @@ impl Extreme {
 /// All values of each group, in order: how often each is there, and what its call keeps of it.
 pub(super) struct Extremes {
     values: Vec<(Extreme, Maps)>,
+    /// Whether values expire, and may be taken back later.
+    expires: bool,
     /// For each row at hand and each call: where the value is that is the result when the row has gone.
     spots: Vec<Spot>,
     bytes: Vec<u8>,
@@ -82,7 +96,7 @@ impl Extremes {
         });
         let values = values.collect::<Result<_, TaskError>>()?;
         let (spots, bytes, key, value) = Default::default();
-        Ok(Self { values, spots, bytes, key, value })
+        Ok(Self { values, expires: states.expire(), spots, bytes, key, value })
     }
 
     /// Takes the values of the rows at hand that count, or takes them back.
@@ -93,7 +107,7 @@ impl Extremes {
         states: &mut RowStates,
         (accumulators, counts): (&[Accumulator], &mut Counts<'_>),
     ) -> Result<(), TaskError> {
-        let Self { values, spots, bytes, key, value } = self;
+        let Self { values, expires, spots, bytes, key, value } = self;
         spots.clear();
         bytes.clear();
         if values.is_empty() {
@@ -110,8 +124,29 @@ impl Extremes {
                     continue;
                 }
                 let row = rows.at(number);
+                let order = match &extreme.order {
+                    Order::Value(order) => order,
+                    Order::Arrival(order) => {
+                        value.clear();
+                        value.extend_from_slice(&1_u64.to_le_bytes());
+                        accumulator.put_value(&row, value);
+                        let kept = (*map, keys, index);
+                        if !is_retraction(number) {
+                            order.push(kept, states, (key, value))?;
+                            continue;
+                        }
+                        if !order.remove(kept, states, (key, value))? && !*expires {
+                            return Err(never_came("aggregation"));
+                        }
+                        let spot = first(kept, states, bytes)?;
+                        if let Some(of) = spots.get_mut(index * counts.calls + call) {
+                            *of = spot;
+                        }
+                        continue;
+                    }
+                };
                 key.clear();
-                extreme.order.put_key(&row, key);
+                order.put_key(&row, key);
                 states.entry(*map, keys, (index, key), value)?;
                 let before = value.first_chunk::<COUNT>().map_or(0, |n| u64::from_le_bytes(*n));
                 if !is_retraction(number) {
@@ -121,20 +156,18 @@ impl Extremes {
                     states.put_entry(*map, keys, (index, key), Some(value))?;
                     continue;
                 }
-                let after = before.checked_sub(1).ok_or_else(|| never_came("aggregation"))?;
+                let after = match before.checked_sub(1) {
+                    Some(after) => after,
+                    None if *expires => continue,
+                    None => return Err(never_came("aggregation")),
+                };
                 if after > 0 {
                     value[..COUNT].copy_from_slice(&after.to_le_bytes());
                     states.put_entry(*map, keys, (index, key), Some(value))?;
                     continue;
                 }
                 states.put_entry(*map, keys, (index, key), None)?;
-                let begin = bytes.len();
-                let mut spot = Spot::Nothing;
-                states.scan(*map, keys, (index, &[]), |_, first| {
-                    bytes.extend_from_slice(first.get(COUNT..).unwrap_or(&[]));
-                    spot = Spot::Value(begin, bytes.len());
-                    false
-                })?;
+                let spot = first((*map, keys, index), states, bytes)?;
                 if let Some(of) = spots.get_mut(index * counts.calls + call) {
                     *of = spot;
                 }
@@ -148,6 +181,22 @@ impl Extremes {
         let spots = self.spots.get(index * calls..(index + 1) * calls).unwrap_or(&[]);
         Replaced { spots, bytes: &self.bytes }
     }
+}
+
+/// Where the first value of a group is, which is put behind these bytes.
+fn first(
+    (map, keys, index): (Maps, &RowKeys, usize),
+    states: &mut RowStates,
+    bytes: &mut Vec<u8>,
+) -> Result<Spot, TaskError> {
+    let begin = bytes.len();
+    let mut spot = Spot::Nothing;
+    states.scan(map, keys, (index, &[]), |_, first| {
+        bytes.extend_from_slice(first.get(COUNT..).unwrap_or(&[]));
+        spot = Spot::Value(begin, bytes.len());
+        false
+    })?;
+    Ok(spot)
 }
 
 /// Results that have other values when a row has gone.

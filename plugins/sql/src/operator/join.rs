@@ -21,7 +21,7 @@ use millstream_dataflow::{
 };
 
 use super::{BATCH, is_retraction, never_came, pairs::Condition};
-use crate::relation::JoinKind;
+use crate::relation::{JoinKind, Life};
 use batch::Batch;
 
 /// What is joined with what.
@@ -32,6 +32,9 @@ pub(super) struct Joining {
     pub(super) keys: [Vec<usize>; 2],
     pub(super) kind: JoinKind,
     pub(super) condition: Option<Condition>,
+    /// How long rows of each input are kept; one that follows matches has a condition, if they are not kept for
+    /// ever.
+    pub(super) life: Life,
 }
 
 /// A join of two inputs that may insert, update and delete.
@@ -58,6 +61,8 @@ struct Side {
     matches: Option<Maps>,
     /// What stands in place of a row of this side where the other's has no match.
     blank: Vec<u8>,
+    /// Whether rows expire, and may be taken back later.
+    expires: bool,
 }
 
 impl Join {
@@ -67,6 +72,7 @@ impl Join {
         let has_condition = condition.is_some();
         let mut side = |at: usize, name: &str| {
             let (schema, is_left) = (&plan.inputs[at], at == 0);
+            states.expire_after(plan.life[at]);
             let followed = |left: bool| match (kind, left) {
                 (JoinKind::Semi, left) => left,
                 (_, true) => kind.keeps_lonely()[0],
@@ -96,6 +102,7 @@ impl Join {
                 count: count.transpose()?,
                 matches: matches.transpose()?,
                 blank,
+                expires: states.expire(),
             })
         };
         let sides = [side(0, "left")?, side(1, "right")?];
@@ -146,8 +153,8 @@ impl RowFunction for Join {
         }
         let emission = Emission::new(*kind, is_left, goes, [&own.blank, &other.blank], out);
         emission.all(batch, own, page, start..end)?;
-        own.keep(batch, goes, states)?;
-        if let (Some(matches), Some(condition)) = (own.matches, condition) {
+        let was_there = own.keep(batch, goes, states)?;
+        if let (Some(matches), Some(condition), true) = (own.matches, condition, was_there) {
             own.count(batch, (matches, condition), goes, states)?;
         }
         Ok(end)
@@ -155,17 +162,18 @@ impl RowFunction for Join {
 }
 
 impl Side {
-    /// Keeps the rows at hand, or forgets the one that goes.
-    fn keep(&self, batch: &Batch, goes: bool, states: &mut RowStates) -> Result<(), TaskError> {
+    /// Keeps the rows at hand, or forgets the one that goes; `false` if that has expired.
+    fn keep(&self, batch: &Batch, goes: bool, states: &mut RowStates) -> Result<bool, TaskError> {
         if let Some(rows) = self.rows {
             match (goes, self.keys.is_empty()) {
                 (_, true) => {}
                 (false, _) => states.append(rows, &self.keys, &batch.ends, &batch.bytes)?,
                 (true, _) if states.remove_row(rows, &self.keys, 0, &batch.bytes)? => {}
+                (true, _) if self.expires => return Ok(false),
                 (true, _) => return Err(never_came("join")),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Counts the rows at hand, or the one that goes, with their matches.

@@ -5,8 +5,8 @@ use std::{ops::Range, sync::Arc};
 use millstream_data::{
     order::RowOrder,
     page::RowKind,
-    row::{Row, RowLayout},
-    types::Schema,
+    row::{Row, RowLayout, RowWriter},
+    types::{DataType, Schema},
 };
 use millstream_dataflow::{
     TaskError,
@@ -15,7 +15,8 @@ use millstream_dataflow::{
 
 use super::{
     accumulator::{Accumulator, SLOT},
-    aggregate::{pack, unpack},
+    place::{Placing, Spot},
+    sliding::Sliding,
     top_n::row_order,
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// Bytes of what a call keeps, without texts.
-const FIXED: usize = 8 + SLOT;
+pub(super) const FIXED: usize = 8 + SLOT;
 
 /// Which rows are around a row, and what is computed of them, as
 /// [`Rel::Over`](crate::relation::Rel::Over) has it.
@@ -34,6 +35,48 @@ pub(crate) struct Around<'a> {
     pub(crate) time: Option<usize>,
     pub(crate) frame: Frame,
     pub(crate) calls: &'a [AggregateCall],
+}
+
+/// A call: what it reads, what it is, and what else it needs.
+#[derive(Clone, Debug)]
+struct Planned {
+    value: Accumulator,
+    has_value: bool,
+    function: AggregateFunction,
+    /// With DISTINCT: what tells values apart.
+    distinct: Option<Arc<RowOrder>>,
+    default: Option<Accumulator>,
+}
+
+impl Planned {
+    fn new(call: &AggregateCall, input: &Schema, result: &DataType) -> Result<Self, SqlError> {
+        let of = |call: &AggregateCall| {
+            let argument = call.argument.and_then(|column| input.fields.get(column));
+            let argument = argument.map(|field| &field.data_type);
+            Accumulator::new(call, argument, result, 0, &mut 0)
+        };
+        let function = call.function;
+        // A value of another row is kept as the last one is.
+        let call = match function {
+            AggregateFunction::Place(_) => {
+                AggregateCall { function: AggregateFunction::Last, ..call.clone() }
+            }
+            _ => call.clone(),
+        };
+        let default = call
+            .default
+            .map(|column| of(&AggregateCall { argument: Some(column), ..call.clone() }));
+        let distinct = call.argument.filter(|_| call.distinct).map(|column| {
+            row_order(input, &[OrderKey { column, descending: false, nulls_first: true }])
+        });
+        Ok(Self {
+            value: of(&call)?,
+            has_value: call.argument.is_some(),
+            function,
+            distinct: distinct.transpose()?.map(Arc::new),
+            default: default.transpose()?,
+        })
+    }
 }
 
 /// The same, ready to be computed.
@@ -47,7 +90,7 @@ pub(super) struct Overing {
     /// Whether rows come in order of time; else all of a partition come together.
     timed: bool,
     frame: Frame,
-    accumulators: Vec<(Accumulator, AggregateFunction)>,
+    calls: Vec<Planned>,
     results: Schema,
 }
 
@@ -58,12 +101,8 @@ impl Overing {
         output: &Schema,
     ) -> Result<Self, SqlError> {
         let results: Vec<_> = output.fields.iter().skip(input.fields.len()).cloned().collect();
-        let accumulators = around.calls.iter().zip(&results).map(|(call, result)| {
-            let argument = call.argument.and_then(|column| input.fields.get(column));
-            let argument = argument.map(|field| &field.data_type);
-            let made = Accumulator::new(call, argument, &result.data_type, 0, &mut 0)?;
-            Ok((made, call.function))
-        });
+        let calls = around.calls.iter().zip(&results);
+        let calls = calls.map(|(call, result)| Planned::new(call, input, &result.data_type));
         let Frame { rows, start, end } = around.frame;
         let is_away = |edge| matches!(edge, Edge::By(by) if by != 0);
         let measures = !rows && (is_away(start) || is_away(end));
@@ -75,7 +114,7 @@ impl Overing {
             nulls_first: measure.is_some_and(|key| key.nulls_first),
             timed: around.time.is_some(),
             frame: around.frame,
-            accumulators: accumulators.collect::<Result<_, SqlError>>()?,
+            calls: calls.collect::<Result<_, SqlError>>()?,
             results: Schema::new(results),
         })
     }
@@ -91,7 +130,7 @@ pub(super) struct Over {
     layout: Arc<RowLayout>,
     results: Arc<RowLayout>,
     kept: Values,
-    sliding: Vec<Sliding>,
+    calls: Vec<Call>,
     held: Vec<u8>,
     next: Vec<u8>,
     result: Vec<u8>,
@@ -103,12 +142,12 @@ impl Over {
         keys: &RowKeys,
         states: &mut RowStates,
     ) -> Result<Self, TaskError> {
-        let sliding = plan.accumulators.iter().cloned();
+        let calls = plan.calls.iter().cloned();
         Ok(Self {
             layout: Arc::new(RowLayout::new(&plan.input)),
             results: Arc::new(RowLayout::new(&plan.results)),
             kept: states.values("around", keys, None)?,
-            sliding: sliding.map(|(call, function)| Sliding::new(call, function)).collect(),
+            calls: calls.map(|call| Call::new(call, plan.timed)).collect(),
             plan: plan.clone(),
             held: Vec::new(),
             next: Vec::new(),
@@ -150,8 +189,8 @@ impl RowReplay for Over {
         states: &mut RowStates,
         out: &mut Changes,
     ) -> Result<(), TaskError> {
-        let Self { plan, layout, results, kept, sliding, held, next, result } = self;
-        sliding.iter_mut().for_each(Sliding::clear);
+        let Self { plan, layout, results, kept, calls, held, next, result } = self;
+        calls.iter_mut().for_each(Call::clear);
         held.clear();
         if plan.timed {
             states.read(*kept, keys, index, held)?;
@@ -161,7 +200,7 @@ impl RowReplay for Over {
         let behind = held.get(8..).unwrap_or(&[]);
         if carries {
             let mut rest = behind;
-            sliding.iter_mut().try_for_each(|call| call.read(&mut rest))?;
+            calls.iter_mut().try_for_each(|call| call.read(&mut rest))?;
         } else {
             for row in framed(behind) {
                 around.push(layout.trusted(row).map_err(|error| wrong(&error))?);
@@ -175,15 +214,19 @@ impl RowReplay for Over {
             around.sort_by(|a, b| plan.order.compare(a, b));
         }
         let frames = Frames { plan, rows: &around };
-        let mut peers = 0..0;
+        let (mut peers, mut different) = (0..0, 0);
         for at in first..around.len() {
             if at >= peers.end {
                 peers = frames.peers(at);
+                different += 1;
             }
             let range = frames.of(at, &peers);
-            sliding.iter_mut().for_each(|call| call.slide(&around, range.clone()));
+            calls.iter_mut().for_each(|call| call.slide(&around, range.clone()));
             result.clear();
-            results.write(result, |cells| sliding.iter().for_each(|call| call.finish(cells)));
+            let spot = Spot { rows: &around, at, peers: &peers, different };
+            results.write(result, |cells| {
+                calls.iter_mut().for_each(|call| call.finish(&spot, cells));
+            });
             let (row, result) = (out.keep(around[at].bytes()), out.keep(result));
             out.emit(RowKind::Insert, row, result);
         }
@@ -191,7 +234,7 @@ impl RowReplay for Over {
             next.clear();
             next.extend_from_slice(&time.to_le_bytes());
             if carries {
-                sliding.iter().for_each(|call| call.write(next));
+                calls.iter().for_each(|call| call.write(next));
             } else {
                 for row in &around[frames.needed(time)..] {
                     next.extend_from_slice(&(row.bytes().len() as u32).to_le_bytes());
@@ -214,7 +257,7 @@ fn framed(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn wrong(error: &dyn std::fmt::Display) -> TaskError {
+pub(super) fn wrong(error: &dyn std::fmt::Display) -> TaskError {
     TaskError::new(format!("a row of OVER: {error}"))
 }
 
@@ -284,73 +327,55 @@ fn moved(at: usize, by: i64) -> usize {
     usize::try_from(i64::try_from(at).unwrap_or(i64::MAX).saturating_add(by)).unwrap_or(0)
 }
 
-/// A call over rows that change at both ends.
-struct Sliding {
-    call: Accumulator,
-    /// Whether a row cannot be taken back: the least of the others is not known then.
-    is_extreme: bool,
-    fixed: Vec<u8>,
-    texts: Vec<Vec<u8>>,
-    /// The rows at hand that are in it.
-    range: Range<usize>,
+/// A call, of the rows around each row, or of its place among them.
+enum Call {
+    Around(Sliding),
+    Place(Placing),
 }
 
-impl Sliding {
-    fn new(call: Accumulator, function: AggregateFunction) -> Self {
-        let is_extreme = !function.takes_back();
-        let texts = vec![Vec::new(); usize::from(call.has_text())];
-        Self { call, is_extreme, fixed: vec![0; FIXED], texts, range: 0..0 }
-    }
-
-    /// Begins anew, without rows.
-    fn clear(&mut self) {
-        self.fixed.fill(0);
-        self.texts.iter_mut().for_each(Vec::clear);
-        self.range = 0..0;
-    }
-
-    /// Goes on to other rows; neither end goes back.
-    fn slide(&mut self, rows: &[Row<'_>], to: Range<usize>) {
-        let leaving = self.range.start..to.start.min(self.range.end);
-        if to.start >= self.range.end || (self.is_extreme && !leaving.is_empty()) {
-            if self.range.start < to.start {
-                self.clear();
-                self.range = to.start..to.start;
+impl Call {
+    fn new(planned: Planned, timed: bool) -> Self {
+        let Planned { value, has_value, function, distinct, default } = planned;
+        match function {
+            AggregateFunction::Place(place) => {
+                Self::Place(Placing::new(place, timed, has_value.then_some(value), default))
             }
-        } else {
-            leaving.for_each(|at| self.add(&rows[at], true));
-            self.range.start = to.start;
-        }
-        (self.range.end..to.end).for_each(|at| self.add(&rows[at], false));
-        self.range.end = to.end.max(self.range.end);
-    }
-
-    fn add(&mut self, row: &Row<'_>, retract: bool) {
-        if self.call.counts(row) {
-            self.call.add(row, retract, &mut self.fixed, &mut self.texts);
+            function => Self::Around(Sliding::new(value, function, distinct)),
         }
     }
 
-    fn finish(&self, out: &mut millstream_data::row::RowWriter<'_>) {
-        self.call.finish(&self.fixed, &self.texts, out);
+    fn clear(&mut self) {
+        match self {
+            Self::Around(call) => call.clear(),
+            Self::Place(call) => call.clear(),
+        }
     }
 
-    /// Appends what it has found.
+    fn slide(&mut self, rows: &[Row<'_>], to: Range<usize>) {
+        match self {
+            Self::Around(call) => call.slide(rows, to),
+            Self::Place(call) => call.slide(rows, to.end),
+        }
+    }
+
+    fn finish(&mut self, spot: &Spot<'_>, out: &mut RowWriter<'_>) {
+        match self {
+            Self::Around(call) => call.finish(out),
+            Self::Place(call) => call.finish(spot, out),
+        }
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.fixed);
-        pack(&self.texts, out);
+        match self {
+            Self::Around(call) => call.write(out),
+            Self::Place(call) => call.write(out),
+        }
     }
 
-    /// Takes off what another one has written; what is not there is nothing.
     fn read(&mut self, from: &mut &[u8]) -> Result<(), TaskError> {
-        if from.is_empty() {
-            return Ok(());
+        match self {
+            Self::Around(call) => call.read(from),
+            Self::Place(call) => call.read(from),
         }
-        let mut bytes = from.to_vec();
-        unpack(&mut bytes, FIXED, &mut self.texts)?;
-        self.fixed.copy_from_slice(bytes.get(..FIXED).ok_or_else(|| wrong(&"it is cut off"))?);
-        let read = FIXED + self.texts.iter().map(|text| 4 + text.len()).sum::<usize>();
-        *from = from.get(read..).unwrap_or(&[]);
-        Ok(())
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Matching {
     layout: Arc<RowLayout>,
     counts: Values,
     in_place: bool,
+    /// Whether counts expire: a row that was counted may be taken back later.
+    expires: bool,
     kept: Vec<u8>,
     gone: Vec<usize>,
 }
@@ -48,6 +50,7 @@ impl Matching {
             keys,
             layout: Arc::new(layout),
             counts,
+            expires: states.expire(),
             kept: Vec::new(),
             gone: Vec::new(),
         })
@@ -58,6 +61,7 @@ impl Matching {
 struct Counting {
     operation: SetOperation,
     is_left: bool,
+    expires: bool,
 }
 
 impl Counting {
@@ -72,7 +76,11 @@ impl Counting {
         let before = times(left, right);
         let own = if self.is_left { &mut *left } else { &mut *right };
         let count = u64::from_le_bytes(*own);
-        let count = if retract { count.checked_sub(1) } else { count.checked_add(1) };
+        let count = match retract {
+            true if self.expires => Some(count.saturating_sub(1)),
+            true => count.checked_sub(1),
+            false => count.checked_add(1),
+        };
         *own = count.ok_or_else(|| never_came(self.operation.name()))?.to_le_bytes();
         Ok((before, times(left, right)))
     }
@@ -91,9 +99,9 @@ impl RowFunction for Matching {
         states: &mut RowStates,
         out: &mut Changes,
     ) -> Result<usize, TaskError> {
-        let Self { operation, keys, counts, in_place, kept, gone, .. } = self;
+        let Self { operation, keys, counts, in_place, expires, kept, gone, .. } = self;
         let end = keys.take(page, start, BATCH)?;
-        let counting = Counting { operation: *operation, is_left: input == 0 };
+        let counting = Counting { operation: *operation, is_left: input == 0, expires: *expires };
         let none = out.keep(&[]);
         let mut take = |index: usize, counts: &mut [u8]| {
             let row = keys.rows().get(index).map_or(0, |row| *row as usize);
@@ -110,7 +118,7 @@ impl RowFunction for Matching {
         };
         gone.clear();
         if *in_place {
-            let mut failed = None;
+            let mut failed: Option<TaskError> = None;
             states.update(*counts, keys, &[0; COUNTS], |index, counts| {
                 match take(index, counts) {
                     Ok(()) if counts.iter().all(|byte| *byte == 0) => gone.push(index),

@@ -1,6 +1,6 @@
 //! Groups of the rows of a window.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use millstream_data::{
     page::RowKind,
@@ -14,38 +14,70 @@ use millstream_dataflow::{
 use millstream_state::window::Window;
 
 use super::{
-    accumulator::SLOT,
+    accumulator::{Accumulator, SLOT},
     aggregate::{Aggregation, pack, unpack},
+    value_set::{CALLS_MAX, ValueSet},
 };
+use crate::error::SqlError;
 
 /// Folds the rows of each group and window, and emits what comes of them with the window's begin and end.
 ///
 /// What is kept is what [`Aggregate`](super::aggregate::Aggregate) keeps of a group.
+///
+/// Behind the texts are the sets of values of calls with DISTINCT.
+#[derive(Clone)]
 pub(super) struct WindowFold {
     plan: Aggregation,
+    /// Of each column with DISTINCT, and the calls that are about it.
+    sets: Vec<(ValueSet, Vec<usize>)>,
+    /// For each call whether it counts all rows with a value.
+    counts_all: Vec<bool>,
     layout: Arc<RowLayout>,
     key: Arc<RowLayout>,
     results: Arc<RowLayout>,
     fixed: usize,
     group: Vec<u8>,
     texts: Vec<Vec<u8>>,
+    /// What is merged into `group` and `texts`.
+    other: (Vec<u8>, Vec<Vec<u8>>),
     row: Vec<u8>,
+    value: Vec<u8>,
 }
 
 impl WindowFold {
-    pub(super) fn new(plan: &Aggregation) -> Self {
+    pub(super) fn new(plan: &Aggregation) -> Result<Self, SqlError> {
+        let sets = plan.distinct.iter().map(|(column, calls)| {
+            let field = plan.input.fields.get(*column);
+            let set = field.and_then(|field| ValueSet::of(*column, &field.data_type));
+            let set = set.filter(|_| calls.len() <= CALLS_MAX).ok_or_else(|| {
+                let name = field.map_or("?", |field| &field.name);
+                SqlError::new(format!(
+                    "DISTINCT within windows of `{name}`, which is nested or in more than {CALLS_MAX} calls, is not \
+                     supported yet"
+                ))
+            })?;
+            Ok((set, calls.clone()))
+        });
+        let sets = sets.collect::<Result<Vec<_>, SqlError>>()?;
+        let is_distinct = |call: &usize| sets.iter().any(|(_, calls)| calls.contains(call));
+        let counts_all = (0..plan.accumulators.len()).map(|call| !is_distinct(&call)).collect();
+        let texts = vec![Vec::new(); plan.texts + sets.len()];
         let key: Vec<_> =
             plan.keys.iter().filter_map(|key| plan.input.fields.get(*key).cloned()).collect();
-        Self {
+        Ok(Self {
+            counts_all,
             layout: Arc::new(RowLayout::new(&plan.input)),
             key: Arc::new(RowLayout::new(&Schema::new(key))),
             results: Arc::new(RowLayout::new(&plan.results)),
             fixed: 8 + plan.accumulators.len() * SLOT,
             group: Vec::new(),
             row: Vec::new(),
-            texts: vec![Vec::new(); plan.texts],
+            value: Vec::new(),
+            other: (Vec::new(), texts.clone()),
+            texts,
+            sets,
             plan: plan.clone(),
-        }
+        })
     }
 
     /// Reads what was kept, if anything was, into `group` and `texts`.
@@ -63,6 +95,28 @@ impl WindowFold {
                 Ok(())
             }
         }
+    }
+}
+
+/// The calls that are about the values of one set, by the bits of its masks.
+struct Calls<'a> {
+    all: &'a [Accumulator],
+    of: &'a [usize],
+}
+
+impl Calls<'_> {
+    /// Those of which something is true.
+    fn which(&self, is: impl Fn(&Accumulator) -> bool) -> u64 {
+        let calls = self.of.iter().enumerate();
+        let mut which = calls.filter(|(_, call)| self.all.get(**call).is_some_and(&is));
+        which.try_fold(0, |mask, (bit, _)| Some(mask | 1_u64.checked_shl(bit as u32)?)).unwrap_or(0)
+    }
+
+    /// Calls `each` for those of a mask.
+    fn each(&self, mask: u64, each: impl FnMut(&Accumulator)) {
+        let calls = self.of.iter().enumerate();
+        let of_mask = calls.filter(|(bit, _)| mask.checked_shr(*bit as u32).unwrap_or(0) & 1 == 1);
+        of_mask.filter_map(|(_, call)| self.all.get(*call)).for_each(each);
     }
 }
 
@@ -87,10 +141,23 @@ impl RowFold for WindowFold {
         new: &mut Vec<u8>,
     ) -> Result<(), TaskError> {
         self.read(kept)?;
-        let Self { plan, group, texts, .. } = self;
+        let Self { plan, sets, counts_all, group, texts, value, .. } = self;
         let row = rows.at(row);
-        for call in plan.accumulators.iter().filter(|call| call.counts(&row)) {
-            call.add(&row, false, group, texts);
+        for (call, counts) in plan.accumulators.iter().zip(counts_all) {
+            if *counts && call.counts(&row) {
+                call.add(&row, false, group, texts);
+            }
+        }
+        for (number, (values, calls)) in sets.iter().enumerate() {
+            let calls = Calls { all: &plan.accumulators, of: calls };
+            let counts = calls.which(|call| call.counts(&row));
+            let Some(set) = texts.get_mut(plan.texts + number).filter(|_| counts != 0) else {
+                continue;
+            };
+            value.clear();
+            values.put(&row, value);
+            let new = values.add(set, value, counts);
+            calls.each(new, |call| call.add(&row, false, group, texts));
         }
         new.extend_from_slice(group);
         pack(texts, new);
@@ -99,11 +166,26 @@ impl RowFold for WindowFold {
 
     fn merge(&mut self, kept: &[u8], other: &[u8], new: &mut Vec<u8>) -> Result<(), TaskError> {
         self.read(Some(other))?;
-        let (other, other_texts) = (self.group.clone(), self.texts.clone());
+        mem::swap(&mut self.group, &mut self.other.0);
+        mem::swap(&mut self.texts, &mut self.other.1);
         self.read(Some(kept))?;
-        let Self { plan, group, texts, .. } = self;
-        for call in plan.accumulators.iter() {
-            call.merge((group, texts), (&other, &other_texts));
+        let Self { plan, sets, counts_all, group, texts, other: (other, other_texts), .. } = self;
+        for (call, counts) in plan.accumulators.iter().zip(counts_all) {
+            if *counts {
+                call.merge((group, texts), (other, other_texts));
+            }
+        }
+        for (number, (values, calls)) in sets.iter().enumerate() {
+            let calls = Calls { all: &plan.accumulators, of: calls };
+            let at = plan.texts + number;
+            let mut set = texts.get_mut(at).map(mem::take).unwrap_or_default();
+            let others = other_texts.get(at).map_or(&[][..], Vec::as_slice);
+            values.merge(&mut set, others, |value, new| {
+                calls.each(new, |call| call.add(value, false, group, texts));
+            });
+            if let Some(place) = texts.get_mut(at) {
+                *place = set;
+            }
         }
         new.extend_from_slice(group);
         pack(texts, new);

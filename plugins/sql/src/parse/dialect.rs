@@ -39,6 +39,10 @@ impl Dialect for FlinkDialect {
         true
     }
 
+    fn supports_comment_optimizer_hint(&self) -> bool {
+        true
+    }
+
     fn require_interval_qualifier(&self) -> bool {
         true
     }

@@ -21,12 +21,16 @@ pub enum Shown {
     Views,
     /// `SHOW FUNCTIONS`
     Functions,
+    /// `SHOW USER FUNCTIONS`: those of CREATE FUNCTION.
+    UserFunctions,
     /// `SHOW CREATE TABLE name`
     CreateTable(Ident),
     /// `SHOW CREATE VIEW name`
     CreateView(Ident),
     /// `SET` without a key: what was set.
     Settings,
+    /// `SHOW … [NOT] LIKE 'pattern'`: of what is shown those that are like it, or not.
+    Like(Box<Self>, String, bool),
 }
 
 /// `EXPLAIN [CHANGELOG_MODE | PLAN FOR] statement` or `EXPLAIN STATEMENT SET BEGIN … END`.
@@ -95,10 +99,20 @@ fn inserts(parser: &mut Parser<'_>, set: Span) -> Result<Vec<Statement>, SqlErro
 
 pub(super) fn show(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
     skip(parser, 1);
-    for (word, shown) in
-        [("TABLES", Shown::Tables), ("VIEWS", Shown::Views), ("FUNCTIONS", Shown::Functions)]
-    {
-        if take_words(parser, &[word]) {
+    let listed: [(&[&str], Shown); 4] = [
+        (&["TABLES"], Shown::Tables),
+        (&["VIEWS"], Shown::Views),
+        (&["FUNCTIONS"], Shown::Functions),
+        (&["USER", "FUNCTIONS"], Shown::UserFunctions),
+    ];
+    for (words, shown) in listed {
+        if take_words(parser, words) {
+            let not = take_words(parser, &["NOT"]);
+            let shown = match take_words(parser, &["LIKE"]) {
+                true => Shown::Like(Box::new(shown), string(parser)?, not),
+                false if not => return Err(unexpected(&parser.peek_token(), "LIKE")),
+                false => shown,
+            };
             return Ok(StatementKind::Show(shown));
         }
     }
@@ -108,7 +122,7 @@ pub(super) fn show(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
     if take_words(parser, &["CREATE", "VIEW"]) {
         return Ok(StatementKind::Show(Shown::CreateView(name(parser)?)));
     }
-    let expected = "TABLES, VIEWS, FUNCTIONS, CREATE TABLE or CREATE VIEW";
+    let expected = "TABLES, VIEWS, [USER] FUNCTIONS, CREATE TABLE or CREATE VIEW";
     Err(unexpected(&parser.peek_token(), expected))
 }
 

@@ -9,7 +9,8 @@ use sqlparser::{
 };
 
 use super::{
-    expect_words, explain, is_words, name, names, string, take_words, types::data_type, unexpected,
+    Like, StatementKind, expect_words, explain, is_words, like::like, name, names, query, string,
+    take_words, types::data_type, unexpected,
 };
 use crate::{error::SqlError, types::Type};
 
@@ -33,7 +34,7 @@ pub struct CreateTable {
     /// Where the options are.
     pub options_span: Span,
     /// `LIKE table`
-    pub like: Option<Ident>,
+    pub like: Option<Like>,
 }
 
 /// A column as it was declared.
@@ -52,6 +53,15 @@ pub enum ColumnSource {
     Physical(Type),
     /// An expression of other columns.
     Computed(Box<Expr>),
+    /// What the connector knows beside the rows.
+    Metadata {
+        /// Of what type.
+        data_type: Type,
+        /// What it is called by the connector.
+        key: String,
+        /// Whether it is only read.
+        is_virtual: bool,
+    },
 }
 
 /// How event time is known.
@@ -61,6 +71,27 @@ pub struct Watermark {
     pub column: Ident,
     /// The watermark after a row.
     pub expression: Expr,
+}
+
+impl CreateTable {
+    /// The same table with these options, instead of its own of these keys.
+    pub(crate) fn with_options(&self, options: &[(String, String)]) -> Self {
+        let mut table = self.clone();
+        table.options.retain(|(key, _)| !options.iter().any(|(other, _)| other == key));
+        table.options.extend_from_slice(options);
+        table
+    }
+}
+
+/// The formats whose rows have kinds.
+pub(crate) const CHANGELOGS: [&str; 2] = ["changelog-json", "debezium-json"];
+
+impl CreateTable {
+    /// Whether its rows have kinds: what is read of it updates and deletes rows.
+    pub(crate) fn is_changelog(&self) -> bool {
+        let format = self.options.iter().find(|(key, _)| key == "format");
+        format.is_some_and(|(_, format)| CHANGELOGS.contains(&format.as_str()))
+    }
 }
 
 /// The statement that declares it.
@@ -73,6 +104,14 @@ impl fmt::Display for CreateTable {
             elements.push(match &column.source {
                 ColumnSource::Physical(data_type) => format!("{} {data_type}", name(&column.name)),
                 ColumnSource::Computed(made) => format!("{} AS {made}", name(&column.name)),
+                ColumnSource::Metadata { data_type, key, is_virtual } => {
+                    let from = match *key == column.name.value {
+                        true => String::new(),
+                        false => format!(" FROM '{}'", key.replace('\'', "''")),
+                    };
+                    let is_virtual = if *is_virtual { " VIRTUAL" } else { "" };
+                    format!("{} {data_type} METADATA{from}{is_virtual}", name(&column.name))
+                }
             });
         }
         if let Some(Watermark { column, expression }) = &self.watermark {
@@ -95,7 +134,7 @@ impl fmt::Display for CreateTable {
     }
 }
 
-pub(super) fn create_table(parser: &mut Parser<'_>) -> Result<CreateTable, SqlError> {
+pub(super) fn create_table(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
     let if_not_exists = take_words(parser, &["IF", "NOT", "EXISTS"]);
     let mut table = CreateTable {
         name: name(parser)?,
@@ -108,7 +147,10 @@ pub(super) fn create_table(parser: &mut Parser<'_>) -> Result<CreateTable, SqlEr
         options_span: Span::empty(),
         like: None,
     };
-    if parser.consume_token(&Token::LParen) {
+    let mut order = Vec::new();
+    if only_names(parser) {
+        order = names(parser)?;
+    } else if parser.consume_token(&Token::LParen) {
         loop {
             element(parser, &mut table)?;
             if parser.consume_token(&Token::RParen) {
@@ -130,17 +172,24 @@ pub(super) fn create_table(parser: &mut Parser<'_>) -> Result<CreateTable, SqlEr
         table.options = options(parser)?;
     }
     if take_words(parser, &["LIKE"]) {
-        table.like = Some(name(parser)?);
-        if parser.peek_token().token == Token::LParen {
-            let span = parser.peek_token().span;
-            return Err(SqlError::spanned(span, "LIKE takes no options yet"));
+        table.like = Some(like(parser)?);
+    } else if take_words(parser, &["AS"]) {
+        let query = query(parser)?;
+        return Ok(StatementKind::CreateTableAs { table: Box::new(table), order, query });
+    }
+    match order.first() {
+        Some(first) => {
+            Err(SqlError::at(first, format!("the column `{}` has no type", first.value)))
         }
+        None => Ok(StatementKind::CreateTable(Box::new(table))),
     }
-    if is_words(parser, &["AS"]) {
-        let span = parser.peek_token().span;
-        return Err(SqlError::spanned(span, "CREATE TABLE … AS is not supported yet: use INSERT"));
-    }
-    Ok(table)
+}
+
+/// Whether names in parentheses come next, without types.
+fn only_names(parser: &Parser<'_>) -> bool {
+    parser.peek_nth_token(0).token == Token::LParen
+        && matches!(parser.peek_nth_token(1).token, Token::Word(_))
+        && matches!(parser.peek_nth_token(2).token, Token::Comma | Token::RParen)
 }
 
 /// A column, the watermark or the primary key.
@@ -170,9 +219,18 @@ fn element(parser: &mut Parser<'_>, table: &mut CreateTable) -> Result<(), SqlEr
         table.columns.push(ColumnDefinition { name, source });
     } else {
         let data_type = data_type(parser)?;
-        if is_words(parser, &["METADATA"]) {
-            let span = parser.peek_token().span;
-            return Err(SqlError::spanned(span, "metadata columns are not supported yet"));
+        if take_words(parser, &["METADATA"]) {
+            let key = match take_words(parser, &["FROM"]) {
+                true => string(parser)?,
+                false => name.value.clone(),
+            };
+            let is_virtual = take_words(parser, &["VIRTUAL"]);
+            let source = ColumnSource::Metadata { data_type, key, is_virtual };
+            table.columns.push(ColumnDefinition { name, source });
+            if take_words(parser, &["COMMENT"]) {
+                string(parser)?;
+            }
+            return Ok(());
         }
         if take_words(parser, &["PRIMARY", "KEY"]) {
             table.primary_key = vec![name.clone()];

@@ -62,20 +62,64 @@ pub(super) fn data_type(parser: &mut Parser<'_>) -> Result<Type, SqlError> {
             }
         }
         "ROW" => Kind::Row(fields(parser)?),
-        "ARRAY" | "MAP" | "MULTISET" | "RAW" => {
-            return Err(at(format!("the type {} is not supported yet", word.value.to_uppercase())));
+        "ARRAY" => Kind::Array(Box::new(within(parser, 1)?.remove(0))),
+        "MULTISET" => Kind::Multiset(Box::new(within(parser, 1)?.remove(0))),
+        "MAP" => {
+            let mut types = within(parser, 2)?;
+            let value = Box::new(types.remove(1));
+            Kind::Map(Box::new(types.remove(0)), value)
         }
+        "RAW" => return Err(at("the type RAW is not supported yet".into())),
         _ => {
             let known = ["BOOLEAN", "INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "TIMESTAMP"];
             let near = crate::error::suggestion(&word.value, known);
             return Err(at(format!("there is no type `{}`{near}", word.value)));
         }
     };
-    if take_words(parser, &["NOT", "NULL"]) {
-        return Ok(Type::required(kind));
+    let mut found = match take_words(parser, &["NOT", "NULL"]) {
+        true => Type::required(kind),
+        false => {
+            let _ = take_words(parser, &["NULL"]);
+            Type::nullable(kind)
+        }
+    };
+    // `INT ARRAY`, as the standard has it.
+    loop {
+        found = if take_words(parser, &["ARRAY"]) {
+            Type::nullable(Kind::Array(Box::new(found)))
+        } else if take_words(parser, &["MULTISET"]) {
+            Type::nullable(Kind::Multiset(Box::new(found)))
+        } else {
+            return Ok(found);
+        };
+        if take_words(parser, &["NOT", "NULL"]) {
+            found.nullable = false;
+        }
     }
-    let _ = take_words(parser, &["NULL"]);
-    Ok(Type::nullable(kind))
+}
+
+/// So many types between `<` and `>`.
+fn within(parser: &mut Parser<'_>, count: usize) -> Result<Vec<Type>, SqlError> {
+    if !parser.consume_token(&Token::Lt) {
+        return Err(unexpected(&parser.peek_token(), "`<` and what is within"));
+    }
+    let mut types = vec![data_type(parser)?];
+    while types.len() < count {
+        if !parser.consume_token(&Token::Comma) {
+            return Err(unexpected(&parser.peek_token(), "`,` and the type of values"));
+        }
+        types.push(data_type(parser)?);
+    }
+    close(parser)?;
+    Ok(types)
+}
+
+/// Takes a `>`, which may be the first half of `>>`.
+fn close(parser: &mut Parser<'_>) -> Result<(), SqlError> {
+    match parser.consume_token(&Token::Gt) {
+        true => Ok(()),
+        false => Err(unexpected(&parser.peek_token(), "`>`")),
+    }
 }
 
 fn fields(parser: &mut Parser<'_>) -> Result<Vec<(String, Type)>, SqlError> {
@@ -162,6 +206,9 @@ mod tests {
             "DATE",
             "TIME(0)",
             "ROW<`id` BIGINT, `at` ROW<`x` INT NOT NULL> NOT NULL>",
+            "ARRAY<INT NOT NULL> NOT NULL",
+            "MAP<STRING, ARRAY<ROW<`x` INT>>>",
+            "MULTISET<STRING>",
         ] {
             assert_eq!(parse_type(text).unwrap().to_string(), text);
         }
@@ -169,6 +216,7 @@ mod tests {
             parse_type("timestamp(3) with local time zone").unwrap().to_string(),
             "TIMESTAMP_LTZ(3)"
         );
+        assert_eq!(parse_type("INT NOT NULL ARRAY").unwrap().to_string(), "ARRAY<INT NOT NULL>");
         assert_eq!(parse_type("numeric").unwrap().to_string(), "DECIMAL(10, 0)");
     }
 
@@ -179,7 +227,10 @@ mod tests {
             ("DECIMAL(39, 2)", "the precision is 1 to 38"),
             ("DECIMAL(3, 4)", "the precision is 1 to 38"),
             ("TIMESTAMP(9)", "at most 6 fractional digits"),
-            ("ARRAY<INT>", "the type ARRAY is not supported yet"),
+            ("ARRAY<INT", "where `>` was expected"),
+            ("ARRAY", "where `<` and what is within was expected"),
+            ("MAP<INT>", "where `,` and the type of values was expected"),
+            ("RAW", "the type RAW is not supported yet"),
             ("INT INT", "where the end of the type was expected"),
         ] {
             let found = parse_type(text).unwrap_err().to_string();

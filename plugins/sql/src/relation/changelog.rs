@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AggregateCall, Edge, JoinKind, Rel, WindowSpec, WindowTime, show::Columns};
+use super::{AggregateCall, Edge, JoinKind, Rel, WindowSpec, WindowTime, living, show::Columns};
 
 /// The kinds of rows that may come, beside new ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +36,11 @@ impl Rel {
             modes.fold(ChangelogMode::default(), ChangelogMode::or)
         };
         match self {
-            Self::Scan { .. }
-            | Self::Values { .. }
+            Self::Scan { table, .. } => {
+                let changes = table.is_changelog();
+                ChangelogMode { updates: changes, deletes: changes }
+            }
+            Self::Values { .. }
             | Self::Windows { .. }
             | Self::Earliest { .. }
             | Self::Over { .. }
@@ -46,6 +49,7 @@ impl Rel {
             Self::Steps { .. } | Self::Union(_) | Self::Join { kind: JoinKind::Inner, .. } => {
                 inputs()
             }
+            Self::Living { rows, .. } => rows.changelog_mode(),
             // Rows come and go, one by one.
             Self::SetOperation { .. } => {
                 ChangelogMode { updates: false, deletes: self.updates().is_some() }
@@ -120,6 +124,9 @@ impl Rel {
                 format!("left rows by [{a}], {right} by [{b}]")
             }
             Self::Timed(timed) => return timed.state(),
+            Self::Living { rows, life } => {
+                return rows.state().map(|state| state + &living::shown(rows, *life));
+            }
             Self::SetOperation { .. } => {
                 format!("counts of both sides by [{}]", Columns(self.schema()).all())
             }

@@ -5,7 +5,9 @@ use std::fmt;
 use datafusion_physical_expr::PhysicalExpr;
 use millstream_data::types::Schema;
 
-use super::{AggregateCall, AggregateFunction, JoinKind, OrderKey, Rel, Watermark, WindowTime};
+use super::{
+    AggregateCall, AggregateFunction, JoinKind, OrderKey, Place, Rel, Watermark, WindowTime,
+};
 use crate::calc::Step;
 
 /// The tree, an operator a line, what it reads indented below.
@@ -61,7 +63,7 @@ impl Rel {
     }
 
     /// What the operator does, without its inputs.
-    fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(super) fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scan { table, paths, watermark, .. } => {
                 let paths: Vec<String> = paths.iter().map(|path| path.join(".")).collect();
@@ -123,6 +125,7 @@ impl Rel {
                 write!(f, "{}", if time.is_some() { " by watermark" } else { " at the end" })
             }
             Self::Final { .. } => write!(f, "Final"),
+            Self::Living { rows, .. } => rows.head(f),
         }
     }
 }
@@ -152,11 +155,30 @@ impl Columns {
     }
 
     fn call(&self, call: &AggregateCall) -> String {
+        format!("{} AS {}", self.made(call), call.name)
+    }
+
+    /// What a call makes, whatever it is called.
+    pub(super) fn made(&self, call: &AggregateCall) -> String {
         let argument = call.argument.map_or("*", |argument| self.name(argument));
         let distinct = if call.distinct { "DISTINCT " } else { "" };
         let filter =
             call.filter.map(|column| format!(" FILTER {}", self.name(column))).unwrap_or_default();
-        format!("{}({distinct}{argument}){filter} AS {}", call.function, call.name)
+        let separator = match call.function {
+            AggregateFunction::Place(Place::Tile(parts)) => {
+                return format!("NTILE({parts}) AS {}", call.name);
+            }
+            AggregateFunction::Place(Place::Before(rows)) => {
+                let default = call.default.map(|column| format!(", {}", self.name(column)));
+                format!(", {}{}", rows.abs(), default.unwrap_or_default())
+            }
+            AggregateFunction::Place(place) => {
+                return format!("{}() AS {}", place.name(), call.name);
+            }
+            AggregateFunction::List => format!(", '{}'", call.separator.replace('\'', "''")),
+            _ => String::new(),
+        };
+        format!("{}({distinct}{argument}{separator}){filter}", call.function)
     }
 
     pub(super) fn order(&self, key: &OrderKey) -> String {
@@ -196,6 +218,12 @@ impl fmt::Display for StepShown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Step::Filter(condition) => write!(f, "Filter {}", Sql(&**condition)),
+            Step::Spread(spread) => {
+                let added = spread.schema.fields().iter().skip(spread.width);
+                let added: Vec<_> = added.map(|field| field.name().as_str()).collect();
+                let left = if spread.keeps { "Left" } else { "" };
+                write!(f, "{left}Unnest {} AS [{}]", Sql(&*spread.list), added.join(", "))
+            }
             Step::Project(columns, schema) => {
                 let shown = columns.iter().zip(schema.fields()).map(|(column, field)| {
                     let shown = Sql(&**column).to_string();

@@ -1,6 +1,8 @@
 use super::*;
 use crate::{Catalog, bind::Binder, lower, parse};
 
+const STREAMING: lower::Running = lower::Running { mode: lower::Mode::Streaming, life: None };
+
 /// What makes the rows of a query over small tables.
 fn relation(query: &str) -> Rel {
     let script = format!(
@@ -19,7 +21,7 @@ fn relation(query: &str) -> Rel {
                 let columns = bound.columns.iter();
                 let fields: Vec<(&str, &Type)> =
                     columns.map(|column| (column.name.as_str(), &column.data_type)).collect();
-                made = Some(lower::relation(&bound, &fields, lower::Mode::Streaming).unwrap());
+                made = Some(lower::relation(&bound, &fields, STREAMING).unwrap());
             }
             other => panic!("{other:?}"),
         }

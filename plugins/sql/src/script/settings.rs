@@ -6,8 +6,9 @@ use millstream_dataflow::Environment;
 
 use crate::{
     error::{SqlError, suggestion},
-    lower::Mode,
+    lower::{Mode, Running},
     parse::{Statement, StatementKind},
+    time::parse_duration,
 };
 
 /// What concerns Flink's own client only: it means nothing here.
@@ -16,7 +17,7 @@ const CLIENT: &str = "sql-client.";
 const MODE: &str = "execution.runtime-mode";
 const PARALLELISM: &str = "parallelism.default";
 const NAME: &str = "pipeline.name";
-/// How long state is kept that nobody uses.
+/// How long state is kept after it was last written.
 const TTL: &str = "table.exec.state.ttl";
 
 /// Checks a value: the error says what the setting takes.
@@ -30,10 +31,24 @@ const KEYS: &[(&str, Check)] = &[
         true => Err("takes a name that is not empty".into()),
         false => Ok(()),
     }),
+    (TTL, |value| parse_duration(value).map(drop)),
     ("table.local-time-zone", |zone| match zone.to_uppercase().as_str() {
         "UTC" => Ok(()),
         _ => Err("takes 'UTC' only: there are no other time zones yet".into()),
     }),
+];
+
+/// Settings of Flink's that say how rows are computed, and nothing of which are left: they are taken, and mean
+/// nothing.
+const PLANNING: &[&str] = &[
+    "table.exec.mini-batch.allow-latency",
+    "table.exec.mini-batch.enabled",
+    "table.exec.mini-batch.size",
+    "table.optimizer.agg-phase-strategy",
+    "table.optimizer.distinct-agg.split.enabled",
+    "table.optimizer.join-reorder-enabled",
+    "table.optimizer.reuse-source-enabled",
+    "table.optimizer.reuse-sub-plan-enabled",
 ];
 
 /// Keys of Flink's that are options of `millstream run`.
@@ -71,9 +86,11 @@ impl Settings {
         settings
     }
 
-    /// When rows are said.
-    pub(super) fn mode(&self) -> Mode {
-        self.0.get(MODE).and_then(|value| mode(value).ok()).unwrap_or(Mode::Streaming)
+    /// How queries run; in this mode, if none was set.
+    pub(super) fn running(&self, default: Mode) -> Running {
+        let mode = self.0.get(MODE).and_then(|value| mode(value).ok()).unwrap_or(default);
+        let life = self.0.get(TTL).and_then(|value| parse_duration(value).ok());
+        Running { mode, life: life.filter(|millis| *millis > 0) }
     }
 
     /// Takes a setting.
@@ -124,7 +141,7 @@ impl Settings {
     }
 }
 
-fn mode(value: &str) -> Result<Mode, String> {
+pub(super) fn mode(value: &str) -> Result<Mode, String> {
     match value.to_lowercase().as_str() {
         "streaming" => Ok(Mode::Streaming),
         "batch" => Ok(Mode::Batch),
@@ -142,14 +159,12 @@ fn known(key: &str) -> Result<Check, SqlError> {
     if let Some((_, check)) = KEYS.iter().find(|(name, _)| *name == key) {
         return Ok(*check);
     }
+    if PLANNING.contains(&key) {
+        return Ok(|_| Ok(()));
+    }
     if let Some((_, option)) = OPTIONS.iter().find(|(name, _)| *name == key) {
         return Err(SqlError::new(format!(
             "'{key}' is not set by a script: give `{option}` to `millstream run`"
-        )));
-    }
-    if key == TTL {
-        return Err(SqlError::new(format!(
-            "SET of '{TTL}' is not supported yet: what operators keep never expires"
         )));
     }
     let names = KEYS.iter().map(|(name, _)| *name);

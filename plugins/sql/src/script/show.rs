@@ -18,8 +18,18 @@ use crate::{
 
 /// The rows of SHOW: names in order.
 pub(super) fn show(shown: &Shown, catalog: &Catalog, settings: &Settings) -> Result<Rel, SqlError> {
-    let names = |column: &str, names: Vec<&str>| rows_of([column], vec![texts(names)]);
+    let (shown, like) = match shown {
+        Shown::Like(shown, pattern, not) => (&**shown, Some((pattern, *not))),
+        shown => (shown, None),
+    };
+    let names = |column: &str, mut names: Vec<&str>| {
+        if let Some((pattern, not)) = like {
+            names.retain(|name| is_like(name, pattern) != not);
+        }
+        rows_of([column], vec![texts(names)])
+    };
     match shown {
+        Shown::Like(..) => Err(SqlError::new("SHOW takes one LIKE")),
         Shown::Tables => {
             let mut all: Vec<_> = catalog.names(false).chain(catalog.names(true)).collect();
             all.sort_unstable();
@@ -28,7 +38,13 @@ pub(super) fn show(shown: &Shown, catalog: &Catalog, settings: &Settings) -> Res
         Shown::Views => names("view name", catalog.names(true).collect()),
         Shown::Functions => {
             let mut all = function::names();
+            all.extend(catalog.functions.names());
             all.sort_unstable();
+            all.dedup();
+            names("function name", all.iter().map(String::as_str).collect())
+        }
+        Shown::UserFunctions => {
+            let all: Vec<String> = catalog.functions.names().collect();
             names("function name", all.iter().map(String::as_str).collect())
         }
         Shown::Settings => {
@@ -86,6 +102,14 @@ pub(super) fn describe(name: &Ident, catalog: &Catalog) -> Result<Rel, SqlError>
         extras.push(declared.and_then(|declared| match &declared.source {
             ColumnSource::Computed(expression) => Some(format!("AS {expression}")),
             ColumnSource::Physical(_) => None,
+            ColumnSource::Metadata { key, is_virtual, .. } => {
+                let from = match key == name {
+                    true => String::new(),
+                    false => format!(" FROM '{key}'"),
+                };
+                let is_virtual = if *is_virtual { " VIRTUAL" } else { "" };
+                Some(format!("METADATA{from}{is_virtual}"))
+            }
         }));
         watermarks.push(watermark.map(|watermark| watermark.expression.to_string()));
     }
@@ -104,6 +128,24 @@ pub(super) fn describe(name: &Ident, catalog: &Catalog) -> Result<Rel, SqlError>
 
 fn texts(texts: impl IntoIterator<Item = impl AsRef<str>>) -> ArrayRef {
     Arc::new(StringViewArray::from_iter_values(texts))
+}
+
+/// Whether a name is like a pattern, in which `%` stands for anything and `_` for a letter.
+fn is_like(name: &str, pattern: &str) -> bool {
+    let mut letters = pattern.chars();
+    match letters.next() {
+        None => name.is_empty(),
+        Some('%') => name
+            .char_indices()
+            .map(|(at, _)| at)
+            .chain([name.len()])
+            .any(|at| name.get(at..).is_some_and(|rest| is_like(rest, letters.as_str()))),
+        Some(letter) => {
+            let mut rest = name.chars();
+            rest.next().is_some_and(|found| letter == '_' || found == letter)
+                && is_like(rest.as_str(), letters.as_str())
+        }
+    }
 }
 
 fn quoted(name: &str) -> String {

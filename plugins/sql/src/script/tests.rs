@@ -131,6 +131,113 @@ fn a_top_n_has_the_changes_that_its_rows_need() {
     assert_eq!(mode("auction, rn", 2), "[I,UB,UA]");
 }
 
+/// Of the lines of EXPLAIN those with state: what is behind the columns that it is kept by.
+#[test]
+fn how_long_state_is_kept_is_shown() {
+    let lives = |set: &str, query: &str| {
+        let text = result(&format!("{set}EXPLAIN {query}"))[1].concat();
+        let kept = text.lines().filter_map(|line| {
+            let (operator, state) = line.trim().split_once(", changelogMode")?;
+            let (_, state) = state.split_once("state=[")?;
+            let (_, life) = state.rsplit_once(']').and_then(|(state, _)| state.rsplit_once(']'))?;
+            Some(format!("{}{life}", operator.split(' ').next().unwrap_or("")))
+        });
+        kept.collect::<Vec<_>>().join("; ")
+    };
+    let ttl = "SET 'table.exec.state.ttl' = '1 min'; ";
+    let joined = "a.day FROM bid a JOIN bid b ON a.auction = b.auction";
+    let grouped = "auction, COUNT(*) FROM bid GROUP BY auction";
+    for (set, query, expected) in [
+        ("", format!("SELECT {grouped}"), "Aggregate"),
+        (ttl, format!("SELECT {grouped}"), "Aggregate, for 60000 ms"),
+        (ttl, format!("SELECT {joined}"), "Join, for 60000 ms"),
+        (ttl, "SELECT auction FROM bid LIMIT 3".to_owned(), "TopN, for 60000 ms"),
+        (
+            ttl,
+            "SELECT auction FROM bid INTERSECT SELECT price FROM bid WHERE price > 1".to_owned(),
+            "Intersect, for 60000 ms",
+        ),
+        // Windows end by themselves, and in batch mode all do.
+        (
+            ttl,
+            "SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(`at`), INTERVAL '1' MINUTE)) GROUP BY \
+             window_start, window_end"
+                .to_owned(),
+            "Windows and window, until the watermark passes its end",
+        ),
+        (
+            "SET 'table.exec.state.ttl' = '1 min'; SET 'execution.runtime-mode' = 'batch'; ",
+            format!("SELECT {joined}"),
+            "Join",
+        ),
+        ("", format!("SELECT /*+ STATE_TTL('bid' = '2 s') */ {grouped}"), "Aggregate, for 2000 ms"),
+        (ttl, "SELECT /*+ STATE_TTL('b' = '1s') */ DISTINCT day FROM bid b".to_owned(), "Aggregate, for 1000 ms"),
+        (ttl, format!("SELECT /*+ STATE_TTL('b' = '1s') */ {joined}"), "Join, left for 60000 ms, right for 1000 ms"),
+        (
+            "",
+            format!("SELECT /*+ STATE_TTL('a' = '1s', 'c' = '3s'), BROADCAST(b) */ {joined} JOIN bid c ON c.price = b.price"),
+            "Join, left for ever, right for 3000 ms; Join, left for 1000 ms, right for ever",
+        ),
+        // It is about this query, and not about those within.
+        (
+            "",
+            "SELECT /*+ STATE_TTL('x' = '1s') */ n, COUNT(*) FROM (SELECT COUNT(*) AS n FROM bid AS x GROUP BY \
+             auction) x GROUP BY n"
+                .to_owned(),
+            "Aggregate, for 1000 ms; Aggregate",
+        ),
+    ] {
+        assert_eq!(lives(set, &query), expected, "{set}{query}");
+    }
+}
+
+#[test]
+fn names_are_shown_that_are_like_a_pattern() {
+    let shown = |statement: &str| result(statement).split_off(1).concat();
+    assert_eq!(shown("SHOW TABLES LIKE 'b%'"), ["bid"]);
+    assert_eq!(shown("SHOW TABLES NOT LIKE 'b_d'"), ["sink", "v"]);
+    assert_eq!(shown("SHOW VIEWS LIKE '_'"), ["v"]);
+    assert_eq!(shown("SHOW FUNCTIONS LIKE '%base64'").len(), 2);
+    assert!(shown("SHOW TABLES LIKE 'id'").is_empty());
+}
+
+/// As in Flink: the table's own columns first, those of the query that it has not got behind them.
+#[test]
+fn a_table_has_the_columns_of_its_query() {
+    let created = |statement: &str| {
+        let mut sinks = Vec::new();
+        each(&format!("{TABLES}{statement}"), |table, rows| {
+            sinks.extend(table.map(|table| (table.to_string(), rows.to_string())));
+            Ok(())
+        })
+        .unwrap();
+        let [(table, rows)] = <[_; 1]>::try_from(sinks).unwrap();
+        let columns = table.lines().skip(1).take_while(|line| *line != ")").map(str::trim);
+        (columns.collect::<Vec<_>>().join(" "), rows.lines().next().unwrap().to_owned())
+    };
+    let with = "WITH ('connector' = 'print') AS SELECT auction AS a, day, 'x' AS x FROM bid";
+    for (declared, columns, rows) in [
+        (
+            "",
+            "`a` BIGINT NOT NULL, `day` DATE, `x` CHAR(1) NOT NULL",
+            "Project [auction AS a, CAST(at) AS day, x]",
+        ),
+        (
+            "(x, a, day)",
+            "`x` CHAR(1) NOT NULL, `a` BIGINT NOT NULL, `day` DATE",
+            "Project [x, auction AS a, CAST(at) AS day]",
+        ),
+        (
+            "(n INT, a INT, b AS a + 1)",
+            "`n` INT, `a` INT, `b` AS a + 1, `day` DATE, `x` CHAR(1) NOT NULL",
+            "Project [NULL AS n, CAST(auction) AS a, CAST(at) AS day, x]",
+        ),
+    ] {
+        let found = created(&format!("CREATE TABLE c {declared} {with}"));
+        assert_eq!(found, (columns.to_owned(), rows.to_owned()), "{declared}");
+    }
+}
+
 #[test]
 fn describe_has_flinks_columns() {
     let head = ["name", "type", "null", "key", "extras", "watermark"];
@@ -231,7 +338,7 @@ fn what_explain_and_show_do_not_take_is_named() {
         ("EXPLAIN SELECT xyz FROM bid", "there is no column `xyz` (line 4, column 16)"),
         (
             "SHOW JARS",
-            "`JARS` was found where TABLES, VIEWS, FUNCTIONS, CREATE TABLE or CREATE VIEW was expected (line 4, \
+            "`JARS` was found where TABLES, VIEWS, [USER] FUNCTIONS, CREATE TABLE or CREATE VIEW was expected (line 4, \
              column 6)",
         ),
     ] {
@@ -303,9 +410,14 @@ fn what_cannot_be_set_is_named() {
             "there is no setting 'paralelism.default' here: did you mean `parallelism.default`? (line 4, column 1)",
         ),
         (
-            "RESET 'table.exec.mini-batch.enabled'",
-            "there is no setting 'table.exec.mini-batch.enabled' here: a script can set execution.runtime-mode, \
-             parallelism.default, pipeline.name, table.local-time-zone (line 4, column 1)",
+            "RESET 'table.exec.source.idle-timeout'",
+            "there is no setting 'table.exec.source.idle-timeout' here: a script can set execution.runtime-mode, \
+             parallelism.default, pipeline.name, table.exec.state.ttl, table.local-time-zone (line 4, column 1)",
+        ),
+        (
+            "SET 'table.exec.state.ttl' = 'long'",
+            "the setting 'table.exec.state.ttl' takes a time, '1 h' or '36500 ms' for instance; it was given 'long' \
+             (line 4, column 1)",
         ),
     ] {
         assert_eq!(refused(statement), expected, "{statement}");

@@ -45,6 +45,11 @@ impl Changes {
         Part(begin, self.bytes.len())
     }
 
+    /// The bytes of a row that is kept.
+    pub fn kept(&self, Part(begin, end): Part) -> &[u8] {
+        self.bytes.get(begin..end).unwrap_or(&[])
+    }
+
     /// Emits a row of these parts.
     pub fn emit(&mut self, kind: RowKind, first: Part, second: Part) {
         self.changes.push(Change { kind, parts: [first, second] });

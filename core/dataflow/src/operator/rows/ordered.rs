@@ -15,7 +15,8 @@ impl RowStates {
     pub fn ordered(&mut self, name: &str, keys: &RowKeys) -> Result<Maps, TaskError> {
         let opaque = || vec![Part::Opaque(None)];
         let contents = Contents { map_key: opaque(), value: opaque(), ..Contents::default() };
-        self.add(name, (Kind::Map, None), (keys, Some(0)), contents).map(Maps)
+        let (id, life) = self.add(name, (Kind::Map, None), (keys, Some(0)), contents)?;
+        Ok(Maps(id, life))
     }
 
     /// Calls `each` for the entries of a key, in the order of the bytes of their map keys, from the first that is
@@ -28,8 +29,11 @@ impl RowStates {
         maps: Maps,
         keys: &RowKeys,
         (index, begin): (usize, &[u8]),
-        each: impl FnMut(&[u8], &[u8]) -> bool,
+        mut each: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), TaskError> {
-        self.state.scan_map(maps.0, &keys.keys().at(index), begin, each)
+        let living = self.life(maps.1, 1)?;
+        self.state.scan_map(maps.0, &keys.keys().at(index), begin, |map_key, value| {
+            living.seen(value).is_none_or(|value| each(map_key, value))
+        })
     }
 }

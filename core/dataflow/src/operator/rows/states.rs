@@ -9,9 +9,13 @@ use millstream_state::{
     description::Part,
     list::{elements, frame},
     time::WATERMARK_MAX,
+    ttl::{STAMP, Ttl},
 };
 
-use super::{EntryKeys, RowKeys};
+use super::{
+    EntryKeys, RowKeys,
+    living::{self, Living, stamp},
+};
 use crate::{
     chain::{OpenInfo, TaskError},
     state::{Contents, HASH, KeyedState},
@@ -21,28 +25,38 @@ use crate::{
 #[derive(Debug)]
 pub struct RowStates {
     pub(super) state: KeyedState,
+    /// How long states live that are added next; `None` for ever.
+    pub(super) ttl: Option<Ttl>,
+    /// Those that expire.
+    pub(super) living: Vec<Living>,
+    /// What is written, with times in front.
+    pub(super) stamped: Vec<u8>,
 }
+
+/// Of a state that expires: its number among those that do. `None`: it does not.
+pub(super) type Life = Option<u16>;
 
 /// A state: one value for each key.
 #[derive(Clone, Copy, Debug)]
-pub struct Values(StateId);
+pub struct Values(StateId, Life);
 
 /// A state: a list of rows for each key.
 #[derive(Clone, Copy, Debug)]
-pub struct Lists(StateId, Option<usize>);
+pub struct Lists(StateId, Option<usize>, Life);
 
 /// A state: a map for each key.
 #[derive(Clone, Copy, Debug)]
-pub struct Maps(pub(super) StateId);
+pub struct Maps(pub(super) StateId, pub(super) Life);
 
 /// A state: entries for each key, each with a name and a value. Other than those of [`Maps`] they are found and
 /// changed many at a time, and have no order; name and key are in memory with each value, so that both should
 /// be short.
 #[derive(Clone, Copy, Debug)]
-pub struct Entries(StateId);
+pub struct Entries(StateId, Life);
 
-/// Bytes of the key, the name and the value of an entry, at most.
-pub const ENTRY_BYTES_MAX: usize = IN_PLACE_MAX;
+/// Bytes of the key, the name and the value of an entry, at most: with the time of one that expires it is in
+/// place.
+pub const ENTRY_BYTES_MAX: usize = IN_PLACE_MAX - STAMP;
 
 impl RowStates {
     /// The states of a subtask, none yet.
@@ -50,7 +64,12 @@ impl RowStates {
     /// # Errors
     /// If the graph does not say that the node has state, or there is no memory for it.
     pub fn open(info: &OpenInfo) -> Result<Self, TaskError> {
-        Ok(Self { state: KeyedState::open(info)? })
+        Ok(Self {
+            state: KeyedState::open(info)?,
+            ttl: None,
+            living: Vec::new(),
+            stamped: Vec::new(),
+        })
     }
 
     /// The keys that these columns of rows of `input` are, of the states that are added next. Without
@@ -76,7 +95,8 @@ impl RowStates {
     ) -> Result<Values, TaskError> {
         let value = vec![Part::Opaque(width.map(|width| width as u32))];
         let contents = Contents { value, ..Contents::default() };
-        self.add(name, (Kind::Value, width), (keys, Some(0)), contents).map(Values)
+        let (id, life) = self.add(name, (Kind::Value, width), (keys, Some(0)), contents)?;
+        Ok(Values(id, life))
     }
 
     /// Adds a list of rows of `schema` for each key.
@@ -93,8 +113,8 @@ impl RowStates {
         let width = layout.is_fixed().then(|| layout.fixed_bytes());
         let value = vec![Part::Row(schema.clone())];
         let contents = Contents { value, ..Contents::default() };
-        let id = self.add(name, (Kind::List, width), (keys, Some(0)), contents)?;
-        Ok(Lists(id, width))
+        let (id, life) = self.add(name, (Kind::List, width), (keys, Some(0)), contents)?;
+        Ok(Lists(id, width.map(|width| width + stamp(life)), life))
     }
 
     /// Adds a map for each key, from bytes to values of `width` bytes.
@@ -104,7 +124,8 @@ impl RowStates {
     pub fn maps(&mut self, name: &str, keys: &RowKeys, width: usize) -> Result<Maps, TaskError> {
         let value = vec![Part::Opaque(Some(width as u32))];
         let contents = Contents { map_key: vec![Part::Opaque(None)], value, ..Contents::default() };
-        self.add(name, (Kind::Map, Some(width)), (keys, Some(0)), contents).map(Maps)
+        let (id, life) = self.add(name, (Kind::Map, Some(width)), (keys, Some(0)), contents)?;
+        Ok(Maps(id, life))
     }
 
     /// Adds entries for each key: with names of `name_width` bytes if all have as many, and values of `width`
@@ -122,8 +143,9 @@ impl RowStates {
         let opaque = |width: Option<usize>| vec![Part::Opaque(width.map(|width| width as u32))];
         let (namespace, value) = (opaque(name_width), opaque(Some(width)));
         let contents = Contents { namespace, value, ..Contents::default() };
-        let id = self.add(name, (Kind::Value, Some(width)), (keys, name_width), contents)?;
-        Ok((Entries(id), EntryKeys::new(keys, name_width)))
+        let (id, life) =
+            self.add(name, (Kind::Value, Some(width)), (keys, name_width), contents)?;
+        Ok((Entries(id, life), EntryKeys::new(keys, name_width)))
     }
 
     pub(super) fn add(
@@ -131,12 +153,17 @@ impl RowStates {
         name: &str,
         (kind, value): (Kind, Option<usize>),
         (keys, namespace): (&RowKeys, Option<usize>),
-        contents: Contents,
-    ) -> Result<StateId, TaskError> {
+        mut contents: Contents,
+    ) -> Result<(StateId, Life), TaskError> {
+        let stamp = self.ttl.map_or(0, |_| STAMP);
+        let value = value.map(|width| width + stamp);
         let spec = StateSpec { name: name.into(), kind, key: keys.width(), namespace, value };
         let id = self.state.register(&spec)?;
+        if stamp > 0 {
+            contents.value.insert(0, Part::Opaque(Some(STAMP as u32)));
+        }
         self.state.describe(id, contents);
-        Ok(id)
+        Ok((id, self.expires(id)))
     }
 
     /// Calls `each` for each key, in order, with its number and its value of fixed size, `initial` if there
@@ -151,7 +178,10 @@ impl RowStates {
         initial: &[u8],
         each: impl FnMut(usize, &mut [u8]),
     ) -> Result<(), TaskError> {
-        self.state.update(values.0, &keys.keys(), initial, each)
+        match values.1 {
+            None => self.state.update(values.0, &keys.keys(), initial, each),
+            Some(life) => self.update_living((values.0, life), &keys.keys(), initial, each),
+        }
     }
 
     /// Reads the value of a key; `false` if there is none.
@@ -165,7 +195,8 @@ impl RowStates {
         index: usize,
         value: &mut Vec<u8>,
     ) -> Result<bool, TaskError> {
-        self.state.read(values.0, &keys.keys().at(index), value)
+        let found = self.state.read(values.0, &keys.keys().at(index), value)?;
+        Ok(found && self.lives(values.1, value)?)
     }
 
     /// Sets the value of a key.
@@ -180,7 +211,9 @@ impl RowStates {
         value: &[u8],
     ) -> Result<(), TaskError> {
         let key = keys.keys().at(index);
-        self.state.change(|store, _| store.put(values.0, &key.batch(), Column::Same(value)))
+        let Self { state, stamped, .. } = self;
+        let value = living::stamped(values.1, state.time, value, stamped);
+        state.change(|store, _| store.put(values.0, &key.batch(), Column::Same(value)))
     }
 
     /// Removes the value of a key.
@@ -227,7 +260,7 @@ impl RowStates {
         keys.clear();
         self.state.scan_values(values.0, group, |key, value| {
             keys.push(key, 0);
-            each(key.get(HASH..).unwrap_or(&[]), value);
+            each(key.get(HASH..).unwrap_or(&[]), value.get(stamp(values.1)..).unwrap_or(&[]));
         })?;
         let keys = keys.keys();
         self.state.change(|store, done| store.remove(values.0, &keys.skip(done)))
@@ -244,6 +277,9 @@ impl RowStates {
         ends: &[u32],
         bytes: &[u8],
     ) -> Result<(), TaskError> {
+        if let Some(life) = lists.2 {
+            return self.append_living((lists.0, lists.1, life), &keys.keys(), ends, bytes);
+        }
         let rows = match lists.1 {
             Some(width) => Column::Fixed { width, bytes },
             None => Column::Variable { begin: 0, ends, bytes },
@@ -264,9 +300,11 @@ impl RowStates {
         keys: &RowKeys,
         mut each: impl FnMut(usize, &[u8]) -> bool,
     ) -> Result<usize, TaskError> {
+        let living = self.life(lists.2, keys.len())?;
         let all = |number, list: Option<&[u8]>| {
             let mut go_on = true;
-            elements(list.unwrap_or(&[]), lists.1).for_each(|row| go_on = each(number, row));
+            let rows = elements(list.unwrap_or(&[]), lists.1);
+            rows.filter_map(|row| living.seen(row)).for_each(|row| go_on = each(number, row));
             Ok(go_on)
         };
         self.state.read_each(lists.0, &keys.keys(), all)
@@ -284,12 +322,13 @@ impl RowStates {
         row: &[u8],
     ) -> Result<bool, TaskError> {
         let key = keys.keys().at(index);
+        let living = self.life(lists.2, 1)?;
         let mut list = Vec::new();
         self.state.read(lists.0, &key, &mut list)?;
         let mut left = Vec::with_capacity(list.len());
         let mut found = false;
         for element in elements(&list, lists.1) {
-            if !found && element == row {
+            if !found && living.seen(element) == Some(row) {
                 found = true;
             } else {
                 match lists.1 {
@@ -315,7 +354,8 @@ impl RowStates {
         (index, map_key): (usize, &[u8]),
         value: &mut Vec<u8>,
     ) -> Result<bool, TaskError> {
-        self.state.read_entry(maps.0, &keys.keys().at(index), map_key, value)
+        let found = self.state.read_entry(maps.0, &keys.keys().at(index), map_key, value)?;
+        Ok(found && self.lives(maps.1, value)?)
     }
 
     /// Sets the value of a map key of a key, or removes it.
@@ -331,7 +371,9 @@ impl RowStates {
     ) -> Result<(), TaskError> {
         let key = keys.keys().at(index);
         let map_key = Column::Same(map_key);
-        self.state.change(|store, _| match value {
+        let Self { state, stamped, .. } = self;
+        let value = value.map(|value| living::stamped(maps.1, state.time, value, stamped));
+        state.change(|store, _| match value {
             Some(value) => store.put_entries(maps.0, &key.batch(), map_key, Column::Same(value)),
             None => store.remove_entries(maps.0, &key.batch(), map_key),
         })
@@ -349,7 +391,10 @@ impl RowStates {
         initial: &[u8],
         each: impl FnMut(usize, &mut [u8]),
     ) -> Result<(), TaskError> {
-        self.state.update(entries.0, &keys.keys(), initial, each)
+        match entries.1 {
+            None => self.state.update(entries.0, &keys.keys(), initial, each),
+            Some(life) => self.update_living((entries.0, life), &keys.keys(), initial, each),
+        }
     }
 
     /// Reads the value of the entry of one of these keys and names; `false` if there is none.
@@ -363,7 +408,8 @@ impl RowStates {
         index: usize,
         value: &mut Vec<u8>,
     ) -> Result<bool, TaskError> {
-        self.state.read(entries.0, &keys.keys().at(index), value)
+        let found = self.state.read(entries.0, &keys.keys().at(index), value)?;
+        Ok(found && self.lives(entries.1, value)?)
     }
 
     /// Removes the entry of one of these keys and names.

@@ -13,11 +13,11 @@ use millstream_state::{
     window::{Cumulating, Sliding, Tumbling, Window},
 };
 
-use super::{Changes, RowFunction, RowKeys, RowStates};
+use super::{Changes, RowFunction, RowKeys, RowStates, slices::Slices};
 use crate::{
     chain::TaskError,
     operator::window::panes::{Panes, Sweep},
-    state::{TIME, damaged, namespace, time_of},
+    state::{KeyedState, TIME, damaged, namespace, time_of},
 };
 
 /// Rows that are taken at once, so that the misses of their keys overlap.
@@ -109,28 +109,44 @@ impl RowWindow {
         mut each: impl FnMut(Window),
     ) -> Result<(), TaskError> {
         let in_column = |column: usize| event_time(rows, row, column);
-        let time = |time: RowTime| match time {
-            RowTime::Column(column) => in_column(column),
-            RowTime::Processing => Ok(now),
-        };
         match self {
-            Self::Tumbling(of, windows) => each(windows.assign(time(*of)?)),
-            Self::Sliding(of, windows) => windows.assign(time(*of)?).for_each(each),
-            Self::Cumulating(of, windows) => windows.assign(time(*of)?).for_each(each),
             Self::Attached(start, end) => {
                 each(Window { start: in_column(*start)?, end: in_column(*end)? });
             }
+            _ => self.each_of(self.time(rows, row, now)?, each),
         }
         Ok(())
     }
 
+    /// Calls `each` with the windows of a time. None are attached to it.
+    pub(super) fn each_of(&self, time: i64, mut each: impl FnMut(Window)) {
+        match self {
+            Self::Tumbling(_, windows) => each(windows.assign(time)),
+            Self::Sliding(_, windows) => windows.assign(time).for_each(each),
+            Self::Cumulating(_, windows) => windows.assign(time).for_each(each),
+            Self::Attached(..) => {}
+        }
+    }
+
+    /// The time of a row that has one; else `now`, the processing time.
+    fn time(&self, rows: &PageRows<'_>, row: usize, now: i64) -> Result<i64, TaskError> {
+        match self.of() {
+            Some(RowTime::Column(column)) => event_time(rows, row, column),
+            _ => Ok(now),
+        }
+    }
+
+    /// Which time of rows they are of, if it is one.
+    fn of(&self) -> Option<RowTime> {
+        match self {
+            Self::Tumbling(of, _) | Self::Sliding(of, _) | Self::Cumulating(of, _) => Some(*of),
+            Self::Attached(..) => None,
+        }
+    }
+
     /// Whether they end by the clock.
     fn is_processing(&self) -> bool {
-        let of = match self {
-            Self::Tumbling(of, _) | Self::Sliding(of, _) | Self::Cumulating(of, _) => Some(of),
-            Self::Attached(..) => None,
-        };
-        of == Some(&RowTime::Processing)
+        self.of() == Some(RowTime::Processing)
     }
 }
 
@@ -145,6 +161,8 @@ pub struct RowWindows<F> {
     ends: Vec<u8>,
     starts: Vec<i64>,
     panes: Panes,
+    /// What the windows have in common, if they overlap, with a key for each row at hand and its slice.
+    slices: Option<(Slices, RowKeys)>,
     /// What is left of a window that is being emitted.
     sweep: Option<Sweep>,
 }
@@ -164,12 +182,29 @@ impl<F: RowFold> RowWindows<F> {
         let keys = states.keys(input, keys, true);
         // When a window begins is in front of what is kept of it.
         let width = fold.width().map(|width| TIME + width);
-        let panes = Panes::register(&mut states.state, "windows", keys.width(), width)?;
-        let kept = Part::Opaque(fold.width().map(|width| width as u32));
-        panes.describe(&mut states.state, vec![Part::Time, kept]);
-        let (ends, starts) = (Vec::new(), Vec::new());
-        let batch = keys.clone();
-        Ok(Self { fold, windows, keys, batch, ends, starts, panes, sweep: None })
+        let mut panes = |name: &str| {
+            let panes = Panes::register(&mut states.state, name, keys.width(), width)?;
+            let kept = Part::Opaque(fold.width().map(|width| width as u32));
+            panes.describe(&mut states.state, vec![Part::Time, kept]);
+            Ok::<_, TaskError>(panes)
+        };
+        let of_windows = panes("windows")?;
+        let slices = match Slices::of(&windows) {
+            Some(of) => Some((Slices::new(of, panes("slices")?, &keys), keys.clone())),
+            None => None,
+        };
+        let (ends, starts, batch) = (Vec::new(), Vec::new(), keys.clone());
+        Ok(Self {
+            fold,
+            windows,
+            keys,
+            batch,
+            ends,
+            starts,
+            panes: of_windows,
+            slices,
+            sweep: None,
+        })
     }
 }
 
@@ -186,7 +221,7 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
         states: &mut RowStates,
         _out: &mut Changes,
     ) -> Result<usize, TaskError> {
-        let Self { fold, windows, keys, batch, ends, starts, panes, .. } = self;
+        let Self { fold, windows, keys, batch, ends, starts, panes, slices, .. } = self;
         let state = &mut states.state;
         let end = keys.take(page, start, BATCH)?;
         let layout = Arc::clone(fold.layout());
@@ -195,8 +230,32 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
         ends.clear();
         starts.clear();
         let (now, processing) = (state.time, windows.is_processing());
+        if let Some((slices, sliced)) = slices {
+            sliced.clear();
+            for (index, row) in keys.rows().iter().enumerate() {
+                let slice = slices.assign(windows.time(&rows, *row as usize, now)?);
+                // Otherwise it has been merged: the row goes to those of its windows that are left.
+                if processing || slice.max_time() > state.watermark_of(|| keys.hash(index)) {
+                    sliced.push(keys.at(index), *row);
+                    ends.extend(namespace(slice.end));
+                    starts.push(slice.start);
+                }
+            }
+            put(&mut slices.panes, state, (sliced, ends, starts), fold, &rows)?;
+            if sliced.len() == keys.len() {
+                return Ok(end);
+            }
+            ends.clear();
+            starts.clear();
+        }
+        let sliced = slices.as_ref().map(|(slices, _)| slices);
         for (index, row) in keys.rows().iter().enumerate() {
             let watermark = state.watermark_of(|| keys.hash(index));
+            if let Some(slices) = sliced
+                && slices.assign(windows.time(&rows, *row as usize, now)?).max_time() > watermark
+            {
+                continue;
+            }
             windows.each(&rows, *row as usize, now, |window| {
                 if processing || window.max_time() > watermark {
                     batch.push(keys.at(index), *row);
@@ -205,25 +264,20 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
                 }
             })?;
         }
-        let ends = Column::Fixed { width: TIME, bytes: ends };
-        let mut failed = None;
-        panes.fold(state, (*batch).as_ref(), ends, |index, kept, new| {
-            new.extend(namespace(starts[index]));
-            let kept = kept.map(|kept| kept.get(TIME..).unwrap_or(&[]));
-            if let Err(error) = fold.fold(&rows, batch.rows()[index] as usize, kept, new) {
-                failed.get_or_insert(error);
-            }
-        })?;
-        failed.map_or(Ok(end), Err)
+        put(panes, state, (batch, ends, starts), fold, &rows)?;
+        Ok(end)
     }
 
     fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
-        let Self { fold, windows, batch, panes, sweep, .. } = self;
-        let state = &mut states.state;
+        let Self { fold, windows, batch, panes, slices, sweep, .. } = self;
         let over = match windows.is_processing() {
-            true => state.time,
-            false => state.watermark.saturating_add(1),
+            true => states.state.time,
+            false => states.state.watermark.saturating_add(1),
         };
+        if let Some((slices, _)) = slices {
+            slices.merge_until(over, (windows, &mut *panes), fold, (&mut *batch, &mut *states))?;
+        }
+        let state = &mut states.state;
         while let Some(end) = panes.ends.first().copied()
             && end <= over
         {
@@ -248,10 +302,35 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
     }
 
     fn due(&self) -> Option<i64> {
-        self.windows.is_processing().then(|| self.panes.ends.first().copied())?
+        let slices = self.slices.as_ref().and_then(|(slices, _)| slices.panes.ends.first());
+        let ends = slices.into_iter().chain(self.panes.ends.first());
+        self.windows.is_processing().then(|| ends.min().copied())?
     }
 
     fn restored(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
+        if let Some((slices, _)) = &mut self.slices {
+            slices.panes.restored(&mut states.state)?;
+        }
         self.panes.restored(&mut states.state)
     }
+}
+
+/// Folds rows into panes: each key of `batch` has the number of its row.
+fn put<F: RowFold>(
+    panes: &mut Panes,
+    state: &mut KeyedState,
+    (batch, ends, starts): (&RowKeys, &[u8], &[i64]),
+    fold: &mut F,
+    rows: &PageRows<'_>,
+) -> Result<(), TaskError> {
+    let ends = Column::Fixed { width: TIME, bytes: ends };
+    let mut failed = None;
+    panes.fold(state, batch.as_ref(), ends, |index, kept, new| {
+        new.extend(namespace(starts[index]));
+        let kept = kept.map(|kept| kept.get(TIME..).unwrap_or(&[]));
+        if let Err(error) = fold.fold(rows, batch.rows()[index] as usize, kept, new) {
+            failed.get_or_insert(error);
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
 }

@@ -83,10 +83,10 @@ impl Pages {
 }
 
 /// Memory for a page, aligned as pages have to be.
-pub(super) struct Segment(Vec<u128>);
+pub(in crate::result) struct Segment(Vec<u128>);
 
 impl Segment {
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(in crate::result) fn new(bytes: usize) -> Self {
         Self(vec![0; bytes.div_ceil(16)])
     }
 }

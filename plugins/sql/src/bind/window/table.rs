@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion_common::{Column as PlanColumn, ScalarValue};
 use datafusion_expr::{Expr, Extension, LogicalPlan};
 use sqlparser::{
-    ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName},
+    ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName},
     tokenizer::Span,
 };
 
@@ -58,7 +58,8 @@ impl Binder<'_> {
         };
         let arguments = Arguments::of(call, &name, names)?;
         let (table, partition) = arguments.table()?;
-        let relation = self.table(&table)?.named(&table.value);
+        let (table, relation) = self.table_named(&table)?;
+        let relation = relation.named(&table.value);
         let partition = partition.iter().map(|key| Ok(relation.bind(key)?.expr));
         let partition = partition.collect::<Result<Vec<Expr>, SqlError>>()?;
         if name != "SESSION" && !partition.is_empty() {
@@ -200,7 +201,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// The table, and what it is partitioned by.
-    fn table(&self) -> Result<(Ident, Vec<&'a ast::Expr>), SqlError> {
+    fn table(&self) -> Result<(ObjectName, Vec<&'a ast::Expr>), SqlError> {
         let parts = self.parts(0, "TABLE")?;
         let table = parts.first().and_then(|part| match part {
             ast::Expr::Identifier(name) => Some(ObjectName::from(vec![name.clone()])),
@@ -214,7 +215,7 @@ impl<'a> Arguments<'a> {
             Some(ast::Expr::Nested(key)) => vec![&**key],
             Some(key) => vec![key],
         };
-        Ok((simple_name(&table)?, partition))
+        Ok((table, partition))
     }
 
     fn time(&self, relation: &Relation) -> Result<(Expr, bool), SqlError> {

@@ -204,14 +204,22 @@ impl Batch {
             }
             let at = (found.index, &needed[..]);
             if !states.entry(matches, &own.keys, at, kept)? {
+                if other.expires {
+                    continue;
+                }
                 return Err(TaskError::new("the state of a join is damaged: a row has no count"));
             }
             let Counts { rows, matches: before } = Counts::of(kept)?;
-            let after = if goes { before.checked_sub(1) } else { before.checked_add(1) };
+            let after = match goes {
+                // A match that has expired was not counted by rows that came behind it.
+                true if own.expires => Some(before.saturating_sub(1)),
+                true => before.checked_sub(1),
+                false => before.checked_add(1),
+            };
             let after = after.ok_or_else(|| never_came("join"))?;
             let counts = Counts { rows, matches: after }.bytes();
             states.put_entry(matches, &own.keys, at, Some(&counts))?;
-            found.turns = before.min(after) == 0;
+            found.turns = before != after && before.min(after) == 0;
             changed.insert(needed.clone(), found.turns);
         }
         Ok(())

@@ -154,7 +154,8 @@ impl Bench {
             let condition = Arc::new(BinaryExpr::new(a, operator, b)) as _;
             Condition::new(&condition, &inputs).unwrap()
         });
-        let plan = Joining { inputs: inputs.clone(), keys: [vec![0], vec![0]], kind, condition };
+        let (inputs_of, keys, life) = (inputs.clone(), [vec![0], vec![0]], [None, None]);
+        let plan = Joining { inputs: inputs_of, keys, kind, condition, life };
         let memory = ManagedMemory::new(Box::new(HeapArena::new(SEGMENT, 512).unwrap()));
         let owner = memory.open("join").unwrap();
         let memory = Arc::new(Memory(memory, owner));

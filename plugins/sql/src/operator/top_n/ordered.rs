@@ -30,6 +30,8 @@ pub(in crate::operator) struct OrderedTopN {
     /// By sort key and number.
     rows: Maps,
     heads: Values,
+    /// Whether rows expire.
+    expires: bool,
     head: Head,
     scratch: Scratch,
 }
@@ -83,7 +85,8 @@ impl OrderedTopN {
         let heads = states.values("heads", &keys, None)?;
         let [layout, rank] = plan.layouts();
         let (head, scratch) = (Head::default(), Scratch::default());
-        Ok(Self { plan: plan.clone(), keys, layout, rank, rows, heads, head, scratch })
+        let (plan, expires) = (plan.clone(), states.expire());
+        Ok(Self { plan, keys, layout, rank, rows, heads, expires, head, scratch })
     }
 }
 
@@ -101,7 +104,7 @@ impl RowFunction for OrderedTopN {
         out: &mut Changes,
     ) -> Result<usize, TaskError> {
         let end = self.keys.take(page, start, BATCH)?;
-        let Self { plan, keys, layout, rows: map, heads, head, scratch, .. } = self;
+        let Self { plan, keys, layout, rows: map, heads, expires, head, scratch, .. } = self;
         let rows = PageRows::new(layout, page);
         let rows = rows.map_err(|error| TaskError::new(format!("a page of a Top-N: {error}")))?;
         for (index, row) in keys.rows().iter().enumerate() {
@@ -115,7 +118,10 @@ impl RowFunction for OrderedTopN {
             rows.gather(row, &mut scratch.row);
             states.read(*heads, keys, index, &mut scratch.head)?;
             head.read(&scratch.head);
-            let mut partition = Partition { plan, states, keys, index, map: *map, head, out };
+            let expires = *expires;
+            let mut partition =
+                Partition { plan, states, keys, index, map: *map, expires, head, out };
+            partition.forget()?;
             if is_retraction(page, row) {
                 partition.remove(scratch)?;
             } else if !partition.insert(scratch)? {
@@ -139,6 +145,7 @@ struct Partition<'a> {
     keys: &'a RowKeys,
     index: usize,
     map: Maps,
+    expires: bool,
     head: &'a mut Head,
     out: &'a mut Changes,
 }
@@ -147,6 +154,31 @@ impl Partition<'_> {
     /// Whether all first rows are there.
     fn is_full(&self) -> bool {
         self.head.rows >= self.plan.limit as u64
+    }
+
+    /// Whether rows are kept one by one: without an order those that come first stay, and are only counted.
+    fn keeps_rows(&self) -> bool {
+        self.plan.input.row_kinds || !self.plan.by.is_empty()
+    }
+
+    /// Counts the rows that have not expired.
+    fn forget(&mut self) -> Result<(), TaskError> {
+        if !self.expires || !self.keeps_rows() {
+            return Ok(());
+        }
+        let (mut rows, limit) = (0, self.plan.limit as u64);
+        let last = &mut self.head.last;
+        last.clear();
+        self.states.scan(self.map, self.keys, (self.index, &[]), |at, _| {
+            rows += 1;
+            if rows <= limit {
+                last.clear();
+                last.extend_from_slice(at);
+            }
+            true
+        })?;
+        self.head.rows = rows;
+        Ok(())
     }
 
     /// A row comes, whose sort key is the entry; `false` if nothing has changed.
@@ -181,7 +213,7 @@ impl Partition<'_> {
             self.replace(is_full.then_some(&other[..]), Some(row));
         }
         // Without an order the rows that come first stay, and nobody looks at them again.
-        if changes || !self.plan.by.is_empty() {
+        if self.keeps_rows() {
             self.put(entry, Some(row))?;
         }
         self.head.rows += 1;
@@ -222,7 +254,7 @@ impl Partition<'_> {
             same && !found
         })?;
         if !found {
-            return Err(never_came("Top-N"));
+            return if self.expires { Ok(()) } else { Err(never_came("Top-N")) };
         }
         if self.is_full() && *entry > self.head.last {
             self.put(entry, None)?;
