@@ -277,7 +277,7 @@ pub(crate) fn some_flights() -> String {
 
 /// State in files, and so little memory that much of it is there.
 pub(crate) const IN_FILES: &[&str] =
-    &["--state", "lsm", "--set", "memory.segment-size=8KiB", "--set", "memory.managed.size=3MiB"];
+    &["--state", "lsm", "--set", "memory.segment-size=8KiB", "--set", "memory.managed.size=4MiB"];
 
 /// Barriers that overtake: at once, or when they have waited a little.
 const UNALIGNED: &[&str] = &["--set", "checkpoint.unaligned=true"];
