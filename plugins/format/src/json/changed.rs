@@ -6,7 +6,7 @@ use millstream_sdk::data::page::RowKind;
 
 use super::{
     cursor::Cursor,
-    decode::explain,
+    decode::{self, explain},
     largest,
     object::{Object, Stop},
 };
@@ -56,11 +56,8 @@ impl ChangeDecoder {
         last: bool,
         rows: &mut Rows<'_>,
     ) -> Result<Step, RecordError> {
-        let rest = data.get(start..).unwrap_or(&[]);
-        let (line, end) = match memchr::memchr(b'\n', rest) {
-            Some(at) => (rest.get(..at).unwrap_or(rest), start + at + 1),
-            None if last => (rest, data.len()),
-            None => return Ok(Step::Incomplete),
+        let Some((line, end)) = decode::line(data, start, last) else {
+            return Ok(Step::Incomplete);
         };
         let outcome = match str::from_utf8(line) {
             Ok(line) if line.trim_ascii().is_empty() => return Ok(Step::Blank(end)),

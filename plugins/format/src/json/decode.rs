@@ -36,12 +36,7 @@ impl Decoder {
         last: bool,
         rows: &mut Rows<'_>,
     ) -> Result<Step, RecordError> {
-        let rest = data.get(start..).unwrap_or(&[]);
-        let (line, end) = match memchr::memchr(b'\n', rest) {
-            Some(at) => (rest.get(..at).unwrap_or(rest), start + at + 1),
-            None if last => (rest, data.len()),
-            None => return Ok(Step::Incomplete),
-        };
+        let Some((line, end)) = line(data, start, last) else { return Ok(Step::Incomplete) };
         let line = str::from_utf8(line).map_err(|error| RecordError {
             message: format!("the line is not UTF-8 text from byte {} on", error.valid_up_to() + 1),
             lines: 0,
@@ -78,6 +73,15 @@ impl Decoder {
     /// The error for a record that is larger than `limit` bytes; `record` begins with it.
     pub fn too_large(&self, record: &[u8], limit: usize) -> RecordError {
         largest::member(record).error(limit)
+    }
+}
+
+/// The line that begins at `start`, and where the next one does; `None` if its end is missing.
+pub(super) fn line(data: &[u8], start: usize, last: bool) -> Option<(&[u8], usize)> {
+    let rest = data.get(start..).unwrap_or(&[]);
+    match memchr::memchr(b'\n', rest) {
+        Some(at) => Some((rest.get(..at).unwrap_or(rest), start + at + 1)),
+        None => last.then_some((rest, data.len())),
     }
 }
 

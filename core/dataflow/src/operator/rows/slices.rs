@@ -36,25 +36,28 @@ pub(super) struct Slices {
     /// Each of them with each window.
     merged: RowKeys,
     ends: Vec<u8>,
+    starts: Vec<i64>,
 }
 
 impl Slices {
-    /// Those of windows, if rows are in so many of them that it is less to do.
+    /// Those of windows, if a row is in several of them.
     pub(super) fn of(windows: &RowWindow) -> Option<Tumbling> {
-        let (length, begin, shared) = match windows {
-            RowWindow::Sliding(_, windows) => {
-                (windows.slice(), windows.begin(), windows.windows() * windows.slice())
+        let (length, begin) = match windows {
+            RowWindow::Sliding(_, windows) if windows.windows() > 1 => {
+                (windows.slice(), windows.begin())
             }
-            RowWindow::Cumulating(_, windows) => (windows.step(), windows.begin(), windows.size()),
-            RowWindow::Tumbling(..) | RowWindow::Attached(..) => return None,
+            RowWindow::Cumulating(_, windows) if windows.size() > windows.step() => {
+                (windows.step(), windows.begin())
+            }
+            _ => return None,
         };
-        // A row is in more windows than there are slices between the begins of two of them.
-        (shared > length).then(|| Tumbling::of(length).ok().map(|slices| slices.offset(begin)))?
+        Tumbling::of(length).ok().map(|slices| slices.offset(begin))
     }
 
     pub(super) fn new(of: Tumbling, panes: Panes, keys: &RowKeys) -> Self {
         let (swept, merged) = (keys.clone(), keys.clone());
-        Self { of, panes, swept, kept: Vec::new(), kept_ends: Vec::new(), merged, ends: Vec::new() }
+        let (kept, kept_ends, ends, starts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { of, panes, swept, kept, kept_ends, merged, ends, starts }
     }
 
     /// The slice of a time.
@@ -111,9 +114,9 @@ impl Slices {
         fold: &mut F,
         states: &mut RowStates,
     ) -> Result<(), TaskError> {
-        let Self { swept, kept: all, kept_ends, merged, ends, .. } = self;
+        let Self { swept, kept: all, kept_ends, merged, ends, starts, .. } = self;
         let mut failed = None;
-        let mut starts = Vec::new();
+        starts.clear();
         merged.clear();
         ends.clear();
         windows.each_of(slice.start, |window| {

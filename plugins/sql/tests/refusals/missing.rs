@@ -1,0 +1,175 @@
+//! What Flink runs and we do not, yet.
+
+use crate::refused;
+
+#[test]
+fn what_is_missing_is_named() {
+    for (statement, expected) in [
+        (
+            "SELECT LISTAGG(channel, channel) FROM bid",
+            "LISTAGG takes a constant text as its separator (line 3, column 25)",
+        ),
+        (
+            "SELECT LISTAGG(price) FROM bid",
+            "LISTAGG: BIGINT was found where a text was expected (line 3, column 8)",
+        ),
+        (
+            "SELECT SUM(price) OVER (ORDER BY price) FROM bid",
+            "OVER of a table that may go on is in the order of the event time of a table, ascending, and of nothing \
+             else: SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+        ),
+        (
+            "SELECT SUM(price) OVER () FROM bid",
+            "OVER of a table that may go on needs ORDER BY, by the event time of a table: SET \
+             'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+        ),
+        (
+            "SELECT COLLECT(price) FROM bid",
+            "COLLECT is an aggregate function, which is not supported yet",
+        ),
+        ("SELECT SUM(price) OVER w FROM bid", "there is no window `w` here (line 3, column 24)"),
+        (
+            "SELECT SUM(price) OVER (ORDER BY price ROWS BETWEEN 1 PRECEDING AND 2 PRECEDING) FROM bid",
+            "the frame of OVER ends before it begins",
+        ),
+        (
+            "SET 'execution.runtime-mode' = 'batch'; SELECT SUM(price) OVER (ORDER BY price RANGE INTERVAL '1' \
+             DAY PRECEDING) FROM bid",
+            "RANGE with an interval needs ORDER BY one time, ascending: use ROWS for other orders",
+        ),
+        (
+            "SELECT price FROM bid WHERE SUM(price) OVER () > 1",
+            "SUM OVER may stand in SELECT, but not here",
+        ),
+        (
+            "SELECT RANK() OVER (ORDER BY price) FROM bid",
+            "OVER of a table that may go on is in the order of the event time of a table, ascending, and of nothing \
+             else: SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+        ),
+        (
+            "SELECT DENSE_RANK() OVER () FROM bid",
+            "DENSE_RANK needs ORDER BY: rows have no order (line 3, column 8)",
+        ),
+        (
+            "SELECT RANK() OVER (ORDER BY price ROWS 1 PRECEDING) FROM bid",
+            "RANK takes no ROWS and no RANGE (line 3, column 8)",
+        ),
+        (
+            "SELECT NTILE(0) OVER (ORDER BY price) FROM bid",
+            "NTILE is of one part at least (line 3, column 8)",
+        ),
+        (
+            "SELECT NTILE(price) OVER (ORDER BY price) FROM bid",
+            "it is called as NTILE(4), with constants (line 3, column 8)",
+        ),
+        (
+            "SELECT LAG(price, price) OVER (ORDER BY price) FROM bid",
+            "it is called as LAG(value [, rows [, instead]]), with constants (line 3, column 8)",
+        ),
+        (
+            "SELECT LEAD(price, -1) OVER (ORDER BY price) FROM bid",
+            "LEAD is by no less than 0 rows (line 3, column 8)",
+        ),
+        (
+            "SELECT LAG(price, 1, 'none') OVER (ORDER BY price) FROM bid",
+            "the last argument of LAG is BIGINT here (line 3, column 8)",
+        ),
+        (
+            "CREATE TABLE timed (WATERMARK FOR date_time AS date_time) LIKE bid; SELECT LEAD(price) OVER (ORDER BY \
+             date_time) FROM timed",
+            "LEAD of a table that may go on depends on rows that follow: SET 'execution.runtime-mode' = 'batch' for \
+             tables that end",
+        ),
+        ("SELECT DISTINCT ON (price) price FROM bid", "DISTINCT ON is not supported yet"),
+        (
+            "SELECT 1 FROM bid GROUP BY CUBE (price, auction, channel, date_time, extra.url, price + 1, price + 2)",
+            "more than 64 sets of keys are not supported (line 3, column 34)",
+        ),
+        (
+            "SELECT ROW_NUMBER() OVER (ORDER BY price) FROM bid",
+            "ROW_NUMBER of all rows is not supported: keep the first ones of each partition, with \
+             `WHERE rn <= 10` for instance in the query around this one, or order them by the event time of a \
+             table (line 3, column 8)",
+        ),
+        (
+            "SELECT ROW_NUMBER() OVER (ORDER BY price), ROW_NUMBER() OVER (ORDER BY auction) FROM bid",
+            "a second ROW_NUMBER of the same rows is not supported yet (line 3, column 44)",
+        ),
+        (
+            "SELECT 1 FROM bid a LEFT JOIN bid b",
+            "LEFT JOIN needs a condition: add ON (line 3, column 31)",
+        ),
+        ("SELECT 1 FROM bid a LEFT SEMI JOIN bid b ON a.price = b.price", "this kind of join"),
+        (
+            "SELECT 1 FROM bid WHERE price > 3 OR price IN (SELECT price FROM bid)",
+            "IN of a subquery is supported in WHERE, as a condition by itself or beside others with AND, but \
+             not here (line 3, column 38)",
+        ),
+        (
+            "SELECT EXISTS (SELECT 1 FROM bid) FROM bid",
+            "EXISTS of a subquery is supported in WHERE",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price NOT IN (SELECT price FROM bid WHERE price IS NOT NULL)",
+            "NOT IN is supported where neither side can be NULL: use NOT EXISTS, or add a condition such as \
+             `x IS NOT NULL` on both sides (line 3, column 25)",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price IS NOT NULL AND price NOT IN (SELECT price FROM bid)",
+            "NOT IN is supported where neither side can be NULL",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price IN (SELECT price, auction FROM bid)",
+            "IN takes a subquery of one column",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE channel IN (SELECT price FROM bid)",
+            "a comparison cannot have STRING and BIGINT: use CAST",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price IN (SELECT MAX(b.price) FROM bid b WHERE b.auction = bid.auction)",
+            "IN of a subquery that aggregates rows and is about the rows around it is not supported yet",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE EXISTS (SELECT COUNT(*) FROM bid b WHERE b.auction = bid.auction)",
+            "EXISTS of a subquery that aggregates rows and is about the rows around it is not supported yet",
+        ),
+        (
+            "SELECT 1 FROM bid a WHERE EXISTS (SELECT 1 FROM bid b WHERE b.auction = a.auktion)",
+            "there is no column `auktion`: did you mean `auction`? (line 3, column 75)",
+        ),
+        (
+            "SELECT 1 FROM bid WHERE price > (SELECT MAX(price) FROM bid)",
+            "`(SELECT MAX(price) FROM bid)` is not supported yet",
+        ),
+        (
+            "SELECT 1 FROM bid a JOIN bid b USING (prize)",
+            "there is no column `prize`: did you mean `price`? (line 3, column 39)",
+        ),
+        (
+            "SELECT 1 FROM bid a JOIN (SELECT channel AS price FROM bid) b USING (price)",
+            "the column `price` is BIGINT and STRING in the two tables: join them with ON and a CAST (line 3, \
+             column 70)",
+        ),
+        (
+            "SELECT price FROM bid ORDER BY price",
+            "ORDER BY without LIMIT is in the order of the event time of a table, ascending, and of nothing else: \
+             rows go on coming, so that none is known to be the next; add LIMIT to keep the first ones, leave ORDER \
+             BY out, or SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 32)",
+        ),
+        (
+            "INSERT INTO out SELECT price, channel FROM bid ORDER BY price",
+            "ORDER BY without LIMIT is in the order of the event time of a table, ascending, and of nothing else",
+        ),
+        (
+            "SELECT price FROM bid ORDER BY price OFFSET 3",
+            "OFFSET without LIMIT or FETCH is not supported",
+        ),
+        ("SELECT price FROM bid FETCH FIRST 3 ROWS WITH TIES", "FETCH of this kind"),
+        ("SELECT price FROM bid MINUS SELECT price FROM bid", "MINUS is not supported yet"),
+        ("CREATE TABLE t (a RAW) WITH ('connector' = 'x')", "the type RAW is not supported yet"),
+    ] {
+        let found = refused(statement);
+        assert!(found.starts_with(expected), "{statement}: {found}");
+    }
+}
