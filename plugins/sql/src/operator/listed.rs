@@ -1,25 +1,21 @@
 //! Values one behind the other, in the order in which they came: what LISTAGG keeps.
 //!
-//! Each is behind its length, so that one of them can be found again when it goes, and two lists are made one by
-//! putting one behind the other.
+//! Each is behind its length, as in lists of the state, so that one of them can be found again when it goes, and
+//! two lists are made one by putting one behind the other.
+
+use millstream_state::list;
 
 /// Bytes of a length.
 const LENGTH: usize = 4;
 
 /// The values of a list.
-fn values(mut list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let (length, behind) = list.split_first_chunk::<LENGTH>()?;
-        let (value, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        list = behind;
-        Some(value)
-    })
+fn values(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list::elements(list, None)
 }
 
 /// Adds a value as the last one.
 pub(super) fn push(list: &mut Vec<u8>, value: &[u8]) {
-    list.extend_from_slice(&(value.len() as u32).to_le_bytes());
-    list.extend_from_slice(value);
+    list::frame(value, list);
 }
 
 /// Takes out the first value that is equal to this one, as Flink does; nothing if none is.
