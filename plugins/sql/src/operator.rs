@@ -30,7 +30,9 @@ use datafusion_physical_expr::{PhysicalExpr, expressions::lit};
 use millstream_data::{page::ValidPage, row::RowLayout, types::Schema};
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{RowBuffer, RowSessions, RowStates, RowTime, RowWindow, RowWindows, Until},
+    operator::rows::{
+        RowBuffer, RowSessions, RowStates, RowTime, RowWindow, RowWindows, Until, WindowClock,
+    },
     stream::RowStream,
 };
 use millstream_state::window::{Cumulating, Sliding, Tumbling, WindowError};
@@ -46,6 +48,7 @@ pub(crate) use values::values;
 use crate::{
     error::SqlError,
     relation::{AggregateCall, JoinKind, Life, SetOperation, WindowSpec, WindowTime},
+    time::Zone,
 };
 
 /// Rows that are taken at once, so that the misses of their keys overlap.
@@ -191,7 +194,7 @@ pub(crate) fn over(
 pub(crate) fn windows(
     input: RowStream,
     keys: usize,
-    (time, window): (WindowTime, WindowSpec),
+    (time, window, zone): (WindowTime, WindowSpec, Option<Zone>),
     calls: &[AggregateCall],
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
@@ -200,28 +203,37 @@ pub(crate) fn windows(
     let (rows, columns): (_, Vec<usize>) = (input.schema().clone(), (0..keys).collect());
     let divided = input.key_by(&columns);
     if let WindowSpec::Session { gap } = window {
-        let WindowTime::Event(time) = time else {
-            return Err(SqlError::new("sessions of processing time are not supported yet"));
-        };
+        let time = row_time(time);
         return Ok(divided.function("sessions", schema, move |states, _| {
+            states.go_by(clock(zone));
             let fold = fold.clone();
             RowSessions::open(&rows, &columns, (time, gap), fold, states)
         }));
     }
     let windows = row_window(time, window)?;
     Ok(divided.function("windows", schema, move |states, _| {
+        states.go_by(clock(zone));
         let fold = fold.clone();
         RowWindows::open(&rows, &columns, windows.clone(), fold, states)
     }))
 }
 
+/// The clock of windows in a time zone.
+fn clock(zone: Option<Zone>) -> WindowClock {
+    zone.map_or_else(WindowClock::default, Zone::clock)
+}
+
+fn row_time(time: WindowTime) -> RowTime {
+    match time {
+        WindowTime::Event(column) => RowTime::Column(column),
+        WindowTime::Processing => RowTime::Processing,
+    }
+}
+
 /// Windows that do not depend on what rows there are.
 fn row_window(time: WindowTime, window: WindowSpec) -> Result<RowWindow, SqlError> {
     let wrong = |error: WindowError| SqlError::new(error.to_string());
-    let of = match time {
-        WindowTime::Event(column) => RowTime::Column(column),
-        WindowTime::Processing => RowTime::Processing,
-    };
+    let of = row_time(time);
     Ok(match window {
         WindowSpec::Tumble { size, offset } => {
             RowWindow::Tumbling(of, Tumbling::of(size).map_err(wrong)?.offset(offset))

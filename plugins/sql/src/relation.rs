@@ -25,7 +25,7 @@ pub(crate) use show::Explained;
 pub(crate) use timed::Timed;
 pub(crate) use window::{Watermark, WindowSpec, WindowTime};
 
-use crate::{calc::Step, parse::CreateTable, types::Type};
+use crate::{calc::Step, parse::CreateTable, time::Zone, types::Type};
 
 /// The name of the column with the rank.
 pub(crate) const RANK: &str = "$rank";
@@ -72,6 +72,8 @@ pub(crate) enum Rel {
         keys: usize,
         time: WindowTime,
         window: WindowSpec,
+        /// Of the window's bounds, if they are not of UTC.
+        zone: Option<Zone>,
         calls: Vec<AggregateCall>,
     },
     /// Rows of two inputs that match: their keys are equal and not NULL. What is made of them, and of those

@@ -317,15 +317,21 @@ fn wrong_windows_are_refused() {
             "there is no column `window_start`",
         ),
         (
-            "CREATE TABLE l (ts TIMESTAMP_LTZ(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen'); \
+            "CREATE TABLE l (ts TIMESTAMP_LTZ(6), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen'); \
              SELECT 1 FROM l GROUP BY TUMBLE(ts, INTERVAL '1' DAY)",
-            "TUMBLE of a time that is TIMESTAMP_LTZ(3) is not supported yet: use TIMESTAMP(3) (line 5",
+            "TUMBLE of a time that is TIMESTAMP_LTZ(6) is not supported: use TIMESTAMP(3) or TIMESTAMP_LTZ(3) (line 5",
+        ),
+        (
+            "CREATE TABLE l (ts TIMESTAMP_LTZ(3), WATERMARK FOR ts AS CAST(ts AS TIMESTAMP(3))) WITH ('connector' = \
+             'datagen'); SELECT 1 FROM l GROUP BY TUMBLE(ts, INTERVAL '1' DAY)",
+            "the event time `ts` is TIMESTAMP_LTZ(3) and its watermark TIMESTAMP(3): both must be TIMESTAMP(3), or both \
+             TIMESTAMP_LTZ(3), use CAST (line 5",
         ),
         (
             "CREATE TABLE l (ts TIMESTAMP(3), WATERMARK FOR ts AS 'x') WITH ('connector' = 'datagen'); \
              SELECT 1 FROM l GROUP BY TUMBLE(ts, INTERVAL '1' DAY)",
-            "the event time `ts` is TIMESTAMP(3) and its watermark CHAR(1): both must be TIMESTAMP(3), use CAST \
-             (line 5",
+            "the event time `ts` is TIMESTAMP(3) and its watermark CHAR(1): both must be TIMESTAMP(3), or both \
+             TIMESTAMP_LTZ(3), use CAST (line 5",
         ),
     ] {
         let found = refused(query);
@@ -500,6 +506,22 @@ fn windows_that_are_missing_are_named() {
         let found = refused(&query);
         assert!(found.starts_with(expected), "{query}: {found}");
     }
+}
+
+/// Windows of instants say whose clocks they go by.
+#[test]
+fn windows_of_instants_are_of_a_time_zone() {
+    check(
+        "SET 'table.local-time-zone' = 'Asia/Shanghai'; CREATE TABLE l (k INT, ts TIMESTAMP_LTZ(3), WATERMARK FOR ts \
+         AS ts) WITH ('connector' = 'datagen'); SELECT window_start, MAX(k) FROM TABLE(TUMBLE(TABLE l, \
+         DESCRIPTOR(ts), INTERVAL '1' DAY)) GROUP BY window_start, window_end",
+        &[
+            "Project [window_start, $agg0 AS EXPR$1]",
+            "Windows TUMBLE 86400000 ms of ts in Asia/Shanghai by [] [MAX(k) AS $agg0]",
+            "Project [ts, k]",
+            "Scan l [k, ts] watermark ts of ts",
+        ],
+    );
 }
 
 /// Nothing asks for the watermark of the table.

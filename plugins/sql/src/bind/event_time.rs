@@ -111,11 +111,14 @@ impl EventTime {
         let rows = scan(table)?;
         let time = rows.column(None, &watermark.column)?.bound();
         let mark = rows.bind(&watermark.expression)?;
-        let (Kind::Timestamp(_), Kind::Timestamp(_)) = (&time.data_type.kind, &mark.data_type.kind)
+        let ((Kind::Timestamp(_), Kind::Timestamp(_))
+        | (Kind::TimestampLtz(_), Kind::TimestampLtz(_))) =
+            (&time.data_type.kind, &mark.data_type.kind)
         else {
             let (time, mark) = (&time.data_type.kind, &mark.data_type.kind);
             let message = format!(
-                "the event time `{}` is {time} and its watermark {mark}: both must be TIMESTAMP(3), use CAST",
+                "the event time `{}` is {time} and its watermark {mark}: both must be \
+                 TIMESTAMP(3), or both TIMESTAMP_LTZ(3), use CAST",
                 watermark.column.value
             );
             return Err(SqlError::at(&watermark.expression, message));

@@ -47,7 +47,9 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
         .collect::<Result<_, SqlError>>()?;
     let is_time = |key: &OrderKey| {
         let field = input.schema().fields.into_iter().nth(key.column);
-        field.is_some_and(|field| matches!(field.data_type, DataType::Timestamp { .. }))
+        field.is_some_and(|field| {
+            matches!(field.data_type, DataType::Timestamp { .. } | DataType::TimestampLtz { .. })
+        })
     };
     check(over.span, over.frame, &order, order.iter().all(is_time))?;
     let time = order.first().filter(|_| streaming).map(|key| key.column);

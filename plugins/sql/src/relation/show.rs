@@ -7,6 +7,7 @@ use millstream_data::types::Schema;
 
 use super::{
     AggregateCall, AggregateFunction, JoinKind, OrderKey, Place, Rel, Watermark, WindowTime,
+    timed::in_zone,
 };
 use crate::calc::Step;
 
@@ -85,13 +86,15 @@ impl Rel {
             Self::Aggregate { input, keys, calls } => {
                 write!(f, "Aggregate {}", Columns(input.schema()).groups(*keys, calls))
             }
-            Self::Windows { input, keys, time, window, calls } => {
+            Self::Windows { input, keys, time, window, zone, calls } => {
                 let columns = Columns(input.schema());
                 let time = match time {
                     WindowTime::Event(column) => columns.name(*column),
                     WindowTime::Processing => "PROCTIME()",
                 };
-                write!(f, "Windows {window} of {time} {}", columns.groups(*keys, calls))
+                write!(f, "Windows {window} of {time}")?;
+                in_zone(f, *zone)?;
+                write!(f, " {}", columns.groups(*keys, calls))
             }
             Self::Join { left, right, keys, kind, condition } => {
                 let (a, b) = (Columns(left.schema()), Columns(right.schema()));

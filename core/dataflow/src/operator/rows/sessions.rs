@@ -10,7 +10,7 @@ use millstream_data::{
 };
 use millstream_state::window::{Lateness, Window};
 
-use super::{Changes, RowFold, RowFunction, RowKeys, RowStates, windows::event_time};
+use super::{Changes, RowFold, RowFunction, RowKeys, RowStates, RowTime};
 use crate::{
     chain::TaskError,
     operator::{
@@ -23,12 +23,12 @@ use crate::{
 /// Rows that are taken at once.
 const BATCH: usize = 256;
 
-/// Folds rows into the sessions of their keys, and emits each when the watermark has reached its last time.
+/// Folds rows into the sessions of their keys, and emits each when the watermark has reached its last time,
+/// or the clock its end.
 /// A row is dropped where the session that it would be part of has ended.
 pub struct RowSessions<F> {
     fold: F,
-    /// The column with the time, in microseconds.
-    time: usize,
+    time: RowTime,
     /// Milliseconds between a row and the end of a session that it is the last one of.
     gap: i64,
     keys: RowKeys,
@@ -46,7 +46,7 @@ impl<F: RowFold> RowSessions<F> {
     pub fn open(
         input: &Schema,
         keys: &[usize],
-        (time, gap): (usize, i64),
+        (time, gap): (RowTime, i64),
         fold: F,
         states: &mut RowStates,
     ) -> Result<Self, TaskError> {
@@ -75,17 +75,17 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
         states: &mut RowStates,
         _out: &mut Changes,
     ) -> Result<usize, TaskError> {
-        let Self { fold, time, gap, keys, kept, .. } = self;
-        let state = &mut states.state;
+        let Self { fold, time: of, gap, keys, kept, .. } = self;
+        let RowStates { state, clock, .. } = states;
         let end = keys.take(page, start, BATCH)?;
         let layout = Arc::clone(fold.layout());
         let rows = PageRows::new(&layout, page).map_err(|error| damaged("page", &error))?;
         for (index, row) in keys.rows().iter().enumerate() {
             let row = *row as usize;
-            let time = event_time(&rows, row, *time)?;
+            let time = of.of_row(&rows, row, (state.time, clock))?;
             let own = Window { start: time, end: time.saturating_add(*gap) };
-            let (key, watermark) = (keys.keys().at(index), state.watermark);
-            let Some(session) = kept.enter(state, &key, own, watermark)? else { continue };
+            let (key, passed) = (keys.keys().at(index), of.passed(state));
+            let Some(session) = kept.enter(state, &key, own, passed)? else { continue };
             kept.fold(state, &key, &session, |own, others| {
                 let mut all = own.into_iter().chain(others).map(|kept| kept.0);
                 let mut kept = all.next();
@@ -103,11 +103,11 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
     }
 
     fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
-        let Self { fold, kept, batch, timer, .. } = self;
+        let Self { fold, time, kept, batch, timer, .. } = self;
         let state = &mut states.state;
         loop {
-            let watermark = state.watermark;
-            if !kept.next_due(state, watermark, timer)? {
+            let passed = time.passed(state);
+            if !kept.next_due(state, passed, timer)? {
                 return Ok(true);
             }
             batch.clear();
@@ -127,6 +127,11 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
                 return Ok(false);
             }
         }
+    }
+
+    fn due(&self) -> Option<i64> {
+        let first = (self.time == RowTime::Processing).then(|| self.kept.first_end())?;
+        first.map(|time| time.saturating_add(1))
     }
 
     fn restored(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
