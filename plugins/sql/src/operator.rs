@@ -31,7 +31,8 @@ use millstream_data::{page::ValidPage, row::RowLayout, types::Schema};
 use millstream_dataflow::{
     TaskError,
     operator::rows::{
-        RowBuffer, RowSessions, RowStates, RowTime, RowWindow, RowWindows, Until, WindowClock,
+        RowBuffer, RowSessions, RowStates, RowTime, RowWindow, RowWindows, RowsAtOnce, Until,
+        WindowClock,
     },
     stream::RowStream,
 };
@@ -47,7 +48,7 @@ pub(crate) use values::values;
 
 use crate::{
     error::SqlError,
-    relation::{AggregateCall, JoinKind, Life, SetOperation, WindowSpec, WindowTime},
+    relation::{AggregateCall, JoinKind, Life, Said, SetOperation, WindowSpec, WindowTime},
     time::Zone,
 };
 
@@ -173,18 +174,34 @@ pub(crate) fn earliest(
     })
 }
 
-/// The rows of [`Rel::Over`](crate::relation::Rel::Over), of `schema`.
+/// The rows of [`Rel::Over`](crate::relation::Rel::Over), of `schema`. What is around the last row of a partition
+/// is forgotten so many milliseconds after it, if it is.
 pub(crate) fn over(
     input: RowStream,
     partition: &[usize],
-    around: Around<'_>,
+    (around, life): (Around<'_>, Option<i64>),
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
-    let until = around.time.map_or(Until::End, Until::Time);
+    let said = around.said;
     let plan = over::Overing::new(input.schema(), &around, &schema)?;
     let (rows, columns) = (input.schema().clone(), partition.to_vec());
-    Ok(input.key_by(partition).function("over", schema, move |states, _| {
+    let divided = input.key_by(partition);
+    let until = match said {
+        Said::AtTheEnd => Until::End,
+        Said::ByWatermark(time) => Until::Time(time),
+        Said::AtOnce => {
+            return Ok(divided.function("over", schema, move |states, _| {
+                RowsAtOnce::open(&rows, &columns, states, |keys, states| {
+                    states.expire_after(life);
+                    over::Over::open(&plan, keys, states)
+                })
+            }));
+        }
+    };
+    Ok(divided.function("over", schema, move |states, _| {
         RowBuffer::open(&rows, &columns, until, states, |keys, states| {
+            // Rows that wait for the watermark do not expire.
+            states.expire_after(life);
             over::Over::open(&plan, keys, states)
         })
     }))

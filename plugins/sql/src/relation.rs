@@ -18,7 +18,7 @@ use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use millstream_data::types::{DataType, Field, Schema};
 
 pub(crate) use living::Life;
-pub(crate) use over::{Edge, Frame};
+pub(crate) use over::{Edge, Frame, Said};
 pub(crate) use place::Place;
 pub(crate) use set_operation::SetOperation;
 pub(crate) use show::Explained;
@@ -110,9 +110,7 @@ pub(crate) enum Rel {
         input: Box<Self>,
         partition: Vec<usize>,
         order: Vec<OrderKey>,
-        /// The column with the event time that is the order: rows are said when the watermark has reached
-        /// theirs. `None`: all are said when the input has ended.
-        time: Option<usize>,
+        said: Said,
         frame: Frame,
         /// Without FILTER.
         calls: Vec<AggregateCall>,

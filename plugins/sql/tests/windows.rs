@@ -491,21 +491,63 @@ fn windows_that_are_missing_are_named() {
             "SELECT TUMBLE_PROCTIME(ts, INTERVAL '1' DAY) FROM t GROUP BY TUMBLE(ts, INTERVAL '1' DAY)".into(),
             "TUMBLE_PROCTIME is not supported yet (line 5, column 8)",
         ),
-        (
-            "SELECT COUNT(*) FROM (SELECT k, PROCTIME() AS p FROM t) GROUP BY SESSION(p, INTERVAL '1' DAY)".into(),
-            "SESSION of processing time is not supported yet: use event time (line 5",
-        ),
-        (
-            "SELECT MAX(n) FROM (SELECT COUNT(*) AS n, window_start, window_end FROM TABLE(TUMBLE(TABLE p, \
-             DESCRIPTOR(now), INTERVAL '1' DAY)) GROUP BY k, window_start, window_end) \
-             GROUP BY window_start, window_end"
-                .into(),
-            "the window TUMBLE is of processing time: grouping what was made of such windows again is not supported",
-        ),
     ] {
         let found = refused(&query);
         assert!(found.starts_with(expected), "{query}: {found}");
     }
+}
+
+/// As in Flink, groups of the same windows are updated: their rows come when these have ended.
+#[test]
+fn groups_of_windows_of_processing_time_are_grouped() {
+    let groups = "SELECT k, COUNT(*) AS n, window_start, window_end, window_time FROM TABLE(TUMBLE(TABLE p, \
+                  DESCRIPTOR(now), INTERVAL '1' SECOND)) GROUP BY k, window_start, window_end, window_time";
+    check(
+        &format!("SELECT MAX(n) FROM ({groups}) GROUP BY window_start, window_end"),
+        &[
+            "Project [$agg0 AS EXPR$0]",
+            "Aggregate by [window_start, window_end] [MAX(n) AS $agg0]",
+            "Project [window_start, window_end, $agg0 AS n]",
+            "Project [k, window_start, window_end, CAST(window_end - 1000) AS window_time, $agg0]",
+            "Windows TUMBLE 1000 ms of PROCTIME() by [k] [COUNT(*) AS $agg0]",
+            "Project [k]",
+            "Project [k, PROCTIME() AS now]",
+            "Scan t [k]",
+        ],
+    );
+    check(
+        &format!(
+            "CREATE VIEW g AS SELECT n, window_time AS wt FROM ({groups}); SELECT MAX(n) FROM TABLE(TUMBLE(TABLE g, \
+             DESCRIPTOR(wt), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end"
+        ),
+        &[
+            "Project [$agg0 AS EXPR$0]",
+            "Windows TUMBLE 60000 ms of PROCTIME() by [] [MAX(n) AS $agg0]",
+            "Project [$agg0 AS n]",
+            "Project [k, window_start, window_end, CAST(window_end - 1000) AS window_time, $agg0]",
+            "Windows TUMBLE 1000 ms of PROCTIME() by [k] [COUNT(*) AS $agg0]",
+            "Project [k]",
+            "Project [k, PROCTIME() AS now]",
+            "Scan t [k]",
+        ],
+    );
+}
+
+#[test]
+fn sessions_may_be_of_processing_time() {
+    let plan = [
+        "Project [k, $agg0 AS n]",
+        "Windows SESSION 5000 ms of PROCTIME() by [k] [COUNT(*) AS $agg0]",
+        "Project [k]",
+        "Project [k, PROCTIME() AS now]",
+        "Scan t [k]",
+    ];
+    check(
+        "SELECT k, COUNT(*) AS n FROM TABLE(SESSION(TABLE p PARTITION BY k, DESCRIPTOR(now), INTERVAL '5' SECOND)) \
+         GROUP BY k, window_start, window_end",
+        &plan,
+    );
+    check("SELECT k, COUNT(*) AS n FROM p GROUP BY k, SESSION(now, INTERVAL '5' SECOND)", &plan);
 }
 
 /// Windows of instants say whose clocks they go by.

@@ -5,6 +5,7 @@
 //! written once it has returned: it never has to stop in the middle of a row.
 
 mod assign;
+mod at_once;
 mod buffer;
 mod changes;
 mod interval;
@@ -30,6 +31,7 @@ use millstream_exchange::event::Purpose;
 use millstream_state::time::WATERMARK_MAX;
 
 pub use assign::RowAssignment;
+pub use at_once::RowsAtOnce;
 pub use buffer::{RowBuffer, RowReplay, Until};
 pub use changes::{Changes, Part};
 pub use interval::{RowInterval, RowIntervalJoin};

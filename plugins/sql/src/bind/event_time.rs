@@ -68,8 +68,13 @@ pub(super) fn is_event_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
     }
 }
 
-/// Whether a column of a plan that was just bound is `PROCTIME()`, passed on as it is.
+/// Whether a column of a plan that was just bound is `PROCTIME()`, or the last moment of a window of it, passed on as
+/// it is.
 pub(super) fn is_processing_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
+    if let Some((bounds, origin)) = window_of(plan, column) {
+        let processing = origin.windowed().is_some_and(|window| window.processing);
+        return bounds == Bounds::Time && processing;
+    }
     let Some(at) = plan.schema().maybe_index_of_column(column) else { return false };
     match plan {
         LogicalPlan::Projection(projection) => {
@@ -80,7 +85,7 @@ pub(super) fn is_processing_time(plan: &LogicalPlan, column: &PlanColumn) -> boo
             }
         }
         LogicalPlan::Filter(filter) => is_processing_time(&filter.input, column),
-        _ => false,
+        other => Over::in_plan(other).is_some_and(|over| is_processing_time(&over.input, column)),
     }
 }
 

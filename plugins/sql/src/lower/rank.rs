@@ -24,13 +24,13 @@ use crate::{
 pub(super) fn top_n(rows: &RowNumber, asked: Asked) -> Result<Option<Rel>, SqlError> {
     let Some(limit) = rows.limit else {
         let over = row_number(rows)?;
-        if asked.mode == Mode::Batch || over.timed {
+        if asked.mode == Mode::Batch || over.timed || over.processing {
             return over::over(&over, asked);
         }
         return Err(SqlError::spanned(
             rows.span,
             "ROW_NUMBER of all rows is not supported: keep the first ones of each partition, with `WHERE rn \
-             <= 10` for instance in the query around this one, or order them by the event time of a table",
+             <= 10` for instance in the query around this one, or order them by the event time of a table, or by PROCTIME()",
         ));
     };
     let bounds = ranked_window(rows);

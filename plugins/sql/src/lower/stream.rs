@@ -129,9 +129,9 @@ impl<'a> Streams<'a> {
             Rel::Earliest { input, partition, time } => {
                 Ok(operator::earliest(self.stream(input)?, partition, (*time, life[0]), schema))
             }
-            Rel::Over { input, partition, order, time, frame, calls } => {
-                let over = operator::Around { order, time: *time, frame: *frame, calls };
-                operator::over(self.stream(input)?, partition, over, schema)
+            Rel::Over { input, partition, order, said, frame, calls } => {
+                let over = operator::Around { order, said: *said, frame: *frame, calls };
+                operator::over(self.stream(input)?, partition, (over, life[0]), schema)
             }
             Rel::Final { input } => match &**input {
                 Rel::Aggregate { .. } | Rel::TopN { .. } => {

@@ -149,10 +149,9 @@ fn attached(
     grouped: &GroupedWindow<'_>,
     asked: Asked,
 ) -> Result<Option<Rel>, SqlError> {
-    if let Some(windowed) = grouped.origin.windowed().filter(|windowed| windowed.processing) {
-        return Err(windowed.refused(
-            "is of processing time: grouping what was made of such windows again is not supported yet",
-        ));
+    // Nothing says when the last row of such a window has come: groups are updated, as in Flink.
+    if grouped.origin.windowed().is_some_and(|windowed| windowed.processing) {
+        return super::aggregate::aggregate(aggregate, asked);
     }
     let of = aggregate.group_expr.iter().zip(&grouped.keys);
     let mut columns: Vec<Expr> =

@@ -119,13 +119,12 @@ impl Rel {
                 let columns = Columns(input.schema());
                 write!(f, "Earliest by [{}] of {}", columns.list(partition), columns.name(*time))
             }
-            Self::Over { input, partition, order, time, frame, calls } => {
+            Self::Over { input, partition, order, said, frame, calls } => {
                 let columns = Columns(input.schema());
                 let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
                 let calls: Vec<String> = calls.iter().map(|call| columns.call(call)).collect();
                 write!(f, "Over by [{}] order [{}]", columns.list(partition), order.join(", "))?;
-                write!(f, " {frame} [{}]", calls.join(", "))?;
-                write!(f, "{}", if time.is_some() { " by watermark" } else { " at the end" })
+                write!(f, " {frame} [{}] {said}", calls.join(", "))
             }
             Self::Final { .. } => write!(f, "Final"),
             Self::Living { rows, .. } => rows.head(f),

@@ -16,7 +16,21 @@ fn what_is_missing_is_named() {
         (
             "SELECT SUM(price) OVER (ORDER BY price) FROM bid",
             "OVER of a table that may go on is in the order of the event time of a table, ascending, and of nothing \
-             else: SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+             else, or in that of PROCTIME(): SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+        ),
+        (
+            "SELECT SUM(price) OVER (ORDER BY PROCTIME() RANGE INTERVAL '1' DAY PRECEDING) FROM bid",
+            "OVER of a table that may go on goes by rows where it is in the order of PROCTIME(): RANGE with an interval \
+             is of event time: SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+        ),
+        (
+            "SELECT SUM(price) OVER (ORDER BY PROCTIME() DESC) FROM bid",
+            "OVER of a table that may go on is in the order of the event time of a table, ascending, and of nothing \
+             else, or in that of PROCTIME(): SET 'execution.runtime-mode' = 'batch'",
+        ),
+        (
+            "SELECT LEAD(price) OVER (ORDER BY PROCTIME()) FROM bid",
+            "LEAD of a table that may go on depends on rows that follow: SET 'execution.runtime-mode' = 'batch'",
         ),
         (
             "SELECT SUM(price) OVER () FROM bid",
@@ -44,7 +58,7 @@ fn what_is_missing_is_named() {
         (
             "SELECT RANK() OVER (ORDER BY price) FROM bid",
             "OVER of a table that may go on is in the order of the event time of a table, ascending, and of nothing \
-             else: SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+             else, or in that of PROCTIME(): SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
         ),
         (
             "SELECT DENSE_RANK() OVER () FROM bid",
@@ -89,7 +103,7 @@ fn what_is_missing_is_named() {
             "SELECT ROW_NUMBER() OVER (ORDER BY price) FROM bid",
             "ROW_NUMBER of all rows is not supported: keep the first ones of each partition, with \
              `WHERE rn <= 10` for instance in the query around this one, or order them by the event time of a \
-             table (line 3, column 8)",
+             table, or by PROCTIME() (line 3, column 8)",
         ),
         (
             "SELECT ROW_NUMBER() OVER (ORDER BY price), ROW_NUMBER() OVER (ORDER BY auction) FROM bid",

@@ -138,3 +138,156 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
         self.kept.restored(&mut states.state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use millstream_data::{
+        page::RowKind,
+        row::RowLayout,
+        types::{DataType, Field},
+        value::Record,
+    };
+
+    use super::*;
+    use crate::operator::{
+        bench::Bench,
+        rows::{
+            WindowClock,
+            local::tests::{Autumn, HOUR},
+        },
+    };
+
+    /// A key, and a time in microseconds.
+    type Row = (u64, i64);
+    /// A key, how many rows there were, and the bounds of their session.
+    type Counted = (u64, u64, i64, i64);
+
+    struct Count {
+        layout: Arc<RowLayout>,
+        parts: [Arc<RowLayout>; 2],
+    }
+
+    impl Count {
+        fn new() -> Self {
+            let key = Schema::new(vec![Field::new("key", DataType::UInt64)]);
+            let of = |name, data_type| Field::new(name, data_type);
+            let counted = Schema::new(vec![
+                of("rows", DataType::UInt64),
+                of("start", DataType::Int64),
+                of("end", DataType::Int64),
+            ]);
+            let parts = [key, counted].map(|schema| Arc::new(RowLayout::new(&schema)));
+            Self { layout: Arc::new(RowLayout::new(&Row::schema())), parts }
+        }
+    }
+
+    fn count(kept: &[u8]) -> u64 {
+        kept.try_into().map_or(0, u64::from_le_bytes)
+    }
+
+    impl RowFold for Count {
+        fn layout(&self) -> &Arc<RowLayout> {
+            &self.layout
+        }
+
+        fn parts(&self) -> [Arc<RowLayout>; 2] {
+            self.parts.clone()
+        }
+
+        fn width(&self) -> Option<usize> {
+            Some(8)
+        }
+
+        fn fold(
+            &mut self,
+            _rows: &PageRows<'_>,
+            _row: usize,
+            kept: Option<&[u8]>,
+            new: &mut Vec<u8>,
+        ) -> Result<(), TaskError> {
+            new.extend((count(kept.unwrap_or(&[])) + 1).to_le_bytes());
+            Ok(())
+        }
+
+        fn merge(&mut self, kept: &[u8], other: &[u8], new: &mut Vec<u8>) -> Result<(), TaskError> {
+            new.extend((count(kept) + count(other)).to_le_bytes());
+            Ok(())
+        }
+
+        fn finish(
+            &mut self,
+            key: &[u8],
+            window: Window,
+            kept: &[u8],
+            out: &mut Changes,
+        ) -> Result<(), TaskError> {
+            let mut counted = Vec::new();
+            self.parts[1].write(&mut counted, |row| {
+                row.put_fixed(count(kept).to_le_bytes());
+                row.put_fixed(window.start.to_le_bytes());
+                row.put_fixed(window.end.to_le_bytes());
+            });
+            let (key, counted) = (out.keep(key), out.keep(&counted));
+            out.emit(RowKind::Insert, key, counted);
+            Ok(())
+        }
+    }
+
+    fn bench(time: RowTime, clock: WindowClock) -> Bench<Row, Counted> {
+        Bench::of_rows(0, 1, |states| {
+            states.go_by(clock);
+            RowSessions::open(&Row::schema(), &[0], (time, 10), Count::new(), states).unwrap()
+        })
+    }
+
+    #[test]
+    fn sessions_of_processing_time_end_by_the_clock() {
+        let mut bench = bench(RowTime::Processing, WindowClock::default());
+        bench.pass(100);
+        bench.push(&[(1, 0), (2, 0), (1, 0)]);
+        bench.pass(105);
+        bench.push(&[(1, 0)]);
+        bench.pass(109);
+        assert_eq!(bench.rows(), []);
+        bench.pass(110);
+        assert_eq!(bench.rows(), [(2, 1, 100, 110)]);
+        // Sessions go on where they were put back.
+        let frozen = bench.snapshot(|_| {});
+        let mut restored = self::bench(RowTime::Processing, WindowClock::default());
+        restored.restore(&frozen);
+        for mut bench in [bench, restored] {
+            bench.stand_still_until(114);
+            bench.push(&[(1, 0)]);
+            bench.pass(123);
+            assert_eq!(bench.rows(), []);
+            bench.pass(200);
+            assert_eq!(bench.rows(), [(1, 4, 100, 124)]);
+        }
+    }
+
+    #[test]
+    fn a_row_that_comes_when_its_session_has_ended_begins_another_one() {
+        let mut bench = bench(RowTime::Processing, WindowClock::default());
+        bench.pass(100);
+        bench.push(&[(1, 0)]);
+        bench.stand_still_until(111);
+        bench.push(&[(1, 0)]);
+        bench.pass(121);
+        assert_eq!(bench.rows(), [(1, 1, 100, 110), (1, 1, 111, 121)]);
+    }
+
+    /// The hour from 9 on comes twice: what clocks show there has passed when it has come twice.
+    #[test]
+    fn sessions_of_instants_are_those_that_clocks_show() {
+        let clock = WindowClock::of(Arc::new(Autumn));
+        let mut bench = bench(RowTime::Column(1), clock);
+        bench.push(&[(1, 8 * HOUR * 1000), (2, (8 * HOUR - 100) * 1000)]);
+        bench.watermark(9 * HOUR - 1);
+        assert_eq!(bench.rows(), [(2, 1, 9 * HOUR - 100, 9 * HOUR - 90)]);
+        bench.push(&[(1, (9 * HOUR + 5) * 1000)]);
+        bench.watermark(9 * HOUR + 14);
+        assert_eq!(bench.rows(), [(1, 2, 9 * HOUR, 9 * HOUR + 15)]);
+    }
+}

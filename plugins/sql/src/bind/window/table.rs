@@ -110,10 +110,6 @@ impl Relation {
     ) -> Result<(Expr, bool), SqlError> {
         let Bound { expr, data_type } = self.bind(column)?;
         if matches!(&expr, Expr::Column(time) if is_processing_time(&self.plan, time)) {
-            if name == "SESSION" {
-                let message = "SESSION of processing time is not supported yet: use event time";
-                return Err(SqlError::at(column, message));
-            }
             return Ok((expr, true));
         }
         let is_time = matches!(&expr, Expr::Column(time) if is_event_time(&self.plan, time));
