@@ -164,6 +164,8 @@ pub(crate) enum AggregateFunction {
     Last,
     /// Their texts one behind the other, with the call's separator between each two.
     List,
+    /// The one that there is, of a subquery that is a value: a second row is an error of the job.
+    Single,
     /// Where the row is among the others, with OVER only.
     Place(Place),
     /// How far they are spread; of whole numbers it is one, cut towards zero.
@@ -191,6 +193,7 @@ impl AggregateFunction {
             Self::First => "FIRST_VALUE",
             Self::Last => "LAST_VALUE",
             Self::List => "LISTAGG",
+            Self::Single => "SINGLE_VALUE",
             Self::Place(place) => place.name(),
             Self::Spread(Spread { root: true, sample: true }) => "STDDEV_SAMP",
             Self::Spread(Spread { root: true, sample: false }) => "STDDEV_POP",
@@ -361,7 +364,7 @@ impl Rel {
             Self::Aggregate { .. } => Some("GROUP BY"),
             Self::Join { left, right, kind, .. } => match kind {
                 JoinKind::Inner | JoinKind::Semi => left.updates().or_else(|| right.updates()),
-                JoinKind::Left => Some("LEFT JOIN"),
+                JoinKind::Left => Some("LEFT JOIN or a subquery"),
                 JoinKind::Right => Some("RIGHT JOIN"),
                 JoinKind::Full => Some("FULL JOIN"),
                 JoinKind::Anti => Some("NOT EXISTS or NOT IN"),

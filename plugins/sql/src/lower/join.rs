@@ -285,6 +285,11 @@ fn keyed(input: Rel, keys: &[Expr], schema: &DFSchema) -> Result<(Rel, Vec<usize
             }
         });
     }
+    if columns.is_empty() {
+        // Rows without columns are no rows.
+        let row = Arc::new(Literal::new(ScalarValue::Boolean(Some(true))));
+        columns.push(("$row".to_owned(), row));
+    }
     let input = match columns.len() > width {
         true => project(input, columns, schema.as_arrow())?,
         false => input,
