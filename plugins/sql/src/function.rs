@@ -27,6 +27,7 @@ mod text;
 mod time;
 mod url;
 mod user;
+mod zoned;
 
 use std::{
     borrow::Cow,

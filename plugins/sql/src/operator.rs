@@ -30,7 +30,10 @@ use datafusion_physical_expr::{PhysicalExpr, expressions::lit};
 use millstream_data::{page::ValidPage, row::RowLayout, types::Schema};
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{RowBuffer, RowSessions, RowStates, RowTime, RowWindow, RowWindows, Until},
+    operator::rows::{
+        RowBuffer, RowSessions, RowStates, RowTime, RowWindow, RowWindows, RowsAtOnce, Until,
+        WindowClock,
+    },
     stream::RowStream,
 };
 use millstream_state::window::{Cumulating, Sliding, Tumbling, WindowError};
@@ -45,7 +48,8 @@ pub(crate) use values::values;
 
 use crate::{
     error::SqlError,
-    relation::{AggregateCall, JoinKind, Life, SetOperation, WindowSpec, WindowTime},
+    relation::{AggregateCall, JoinKind, Life, Said, SetOperation, WindowSpec, WindowTime},
+    time::Zone,
 };
 
 /// Rows that are taken at once, so that the misses of their keys overlap.
@@ -170,18 +174,34 @@ pub(crate) fn earliest(
     })
 }
 
-/// The rows of [`Rel::Over`](crate::relation::Rel::Over), of `schema`.
+/// The rows of [`Rel::Over`](crate::relation::Rel::Over), of `schema`. What is around the last row of a partition
+/// is forgotten so many milliseconds after it, if it is.
 pub(crate) fn over(
     input: RowStream,
     partition: &[usize],
-    around: Around<'_>,
+    (around, life): (Around<'_>, Option<i64>),
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
-    let until = around.time.map_or(Until::End, Until::Time);
+    let said = around.said;
     let plan = over::Overing::new(input.schema(), &around, &schema)?;
     let (rows, columns) = (input.schema().clone(), partition.to_vec());
-    Ok(input.key_by(partition).function("over", schema, move |states, _| {
+    let divided = input.key_by(partition);
+    let until = match said {
+        Said::AtTheEnd => Until::End,
+        Said::ByWatermark(time) => Until::Time(time),
+        Said::AtOnce => {
+            return Ok(divided.function("over", schema, move |states, _| {
+                RowsAtOnce::open(&rows, &columns, states, |keys, states| {
+                    states.expire_after(life);
+                    over::Over::open(&plan, keys, states)
+                })
+            }));
+        }
+    };
+    Ok(divided.function("over", schema, move |states, _| {
         RowBuffer::open(&rows, &columns, until, states, |keys, states| {
+            // Rows that wait for the watermark do not expire.
+            states.expire_after(life);
             over::Over::open(&plan, keys, states)
         })
     }))
@@ -191,7 +211,7 @@ pub(crate) fn over(
 pub(crate) fn windows(
     input: RowStream,
     keys: usize,
-    (time, window): (WindowTime, WindowSpec),
+    (time, window, zone): (WindowTime, WindowSpec, Option<Zone>),
     calls: &[AggregateCall],
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
@@ -200,28 +220,37 @@ pub(crate) fn windows(
     let (rows, columns): (_, Vec<usize>) = (input.schema().clone(), (0..keys).collect());
     let divided = input.key_by(&columns);
     if let WindowSpec::Session { gap } = window {
-        let WindowTime::Event(time) = time else {
-            return Err(SqlError::new("sessions of processing time are not supported yet"));
-        };
+        let time = row_time(time);
         return Ok(divided.function("sessions", schema, move |states, _| {
+            states.go_by(clock(zone));
             let fold = fold.clone();
             RowSessions::open(&rows, &columns, (time, gap), fold, states)
         }));
     }
     let windows = row_window(time, window)?;
     Ok(divided.function("windows", schema, move |states, _| {
+        states.go_by(clock(zone));
         let fold = fold.clone();
         RowWindows::open(&rows, &columns, windows.clone(), fold, states)
     }))
 }
 
+/// The clock of windows in a time zone.
+fn clock(zone: Option<Zone>) -> WindowClock {
+    zone.map_or_else(WindowClock::default, Zone::clock)
+}
+
+fn row_time(time: WindowTime) -> RowTime {
+    match time {
+        WindowTime::Event(column) => RowTime::Column(column),
+        WindowTime::Processing => RowTime::Processing,
+    }
+}
+
 /// Windows that do not depend on what rows there are.
 fn row_window(time: WindowTime, window: WindowSpec) -> Result<RowWindow, SqlError> {
     let wrong = |error: WindowError| SqlError::new(error.to_string());
-    let of = match time {
-        WindowTime::Event(column) => RowTime::Column(column),
-        WindowTime::Processing => RowTime::Processing,
-    };
+    let of = row_time(time);
     Ok(match window {
         WindowSpec::Tumble { size, offset } => {
             RowWindow::Tumbling(of, Tumbling::of(size).map_err(wrong)?.offset(offset))

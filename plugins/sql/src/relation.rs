@@ -18,14 +18,14 @@ use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use millstream_data::types::{DataType, Field, Schema};
 
 pub(crate) use living::Life;
-pub(crate) use over::{Edge, Frame};
+pub(crate) use over::{Edge, Frame, Said};
 pub(crate) use place::Place;
 pub(crate) use set_operation::SetOperation;
 pub(crate) use show::Explained;
 pub(crate) use timed::Timed;
 pub(crate) use window::{Watermark, WindowSpec, WindowTime};
 
-use crate::{calc::Step, parse::CreateTable, types::Type};
+use crate::{calc::Step, parse::CreateTable, time::Zone, types::Type};
 
 /// The name of the column with the rank.
 pub(crate) const RANK: &str = "$rank";
@@ -72,6 +72,8 @@ pub(crate) enum Rel {
         keys: usize,
         time: WindowTime,
         window: WindowSpec,
+        /// Of the window's bounds, if they are not of UTC.
+        zone: Option<Zone>,
         calls: Vec<AggregateCall>,
     },
     /// Rows of two inputs that match: their keys are equal and not NULL. What is made of them, and of those
@@ -108,9 +110,7 @@ pub(crate) enum Rel {
         input: Box<Self>,
         partition: Vec<usize>,
         order: Vec<OrderKey>,
-        /// The column with the event time that is the order: rows are said when the watermark has reached
-        /// theirs. `None`: all are said when the input has ended.
-        time: Option<usize>,
+        said: Said,
         frame: Frame,
         /// Without FILTER.
         calls: Vec<AggregateCall>,
@@ -164,6 +164,8 @@ pub(crate) enum AggregateFunction {
     Last,
     /// Their texts one behind the other, with the call's separator between each two.
     List,
+    /// The one that there is, of a subquery that is a value: a second row is an error of the job.
+    Single,
     /// Where the row is among the others, with OVER only.
     Place(Place),
     /// How far they are spread; of whole numbers it is one, cut towards zero.
@@ -191,6 +193,7 @@ impl AggregateFunction {
             Self::First => "FIRST_VALUE",
             Self::Last => "LAST_VALUE",
             Self::List => "LISTAGG",
+            Self::Single => "SINGLE_VALUE",
             Self::Place(place) => place.name(),
             Self::Spread(Spread { root: true, sample: true }) => "STDDEV_SAMP",
             Self::Spread(Spread { root: true, sample: false }) => "STDDEV_POP",
@@ -361,7 +364,7 @@ impl Rel {
             Self::Aggregate { .. } => Some("GROUP BY"),
             Self::Join { left, right, kind, .. } => match kind {
                 JoinKind::Inner | JoinKind::Semi => left.updates().or_else(|| right.updates()),
-                JoinKind::Left => Some("LEFT JOIN"),
+                JoinKind::Left => Some("LEFT JOIN or a subquery"),
                 JoinKind::Right => Some("RIGHT JOIN"),
                 JoinKind::Full => Some("FULL JOIN"),
                 JoinKind::Anti => Some("NOT EXISTS or NOT IN"),

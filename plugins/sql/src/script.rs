@@ -22,6 +22,7 @@ use crate::{
     lower::{Mode, Running, Streams, check_written, connector, relation},
     parse::{CreateTable, Statement, StatementKind, parse},
     relation::{Explained, Rel},
+    time::Session,
     types::Type,
 };
 
@@ -101,7 +102,9 @@ fn each_in(
     let mut jobs = 0;
     let statements = parse(script)?;
     // The last word counts, wherever it stands.
-    let mode = Settings::of(&statements).running(default);
+    let all = Settings::of(&statements);
+    let mode = all.running(default);
+    let _session = Session::in_zone(all.zone());
     for statement in statements {
         let span = statement.span;
         let _known = catalog.functions.known();

@@ -129,7 +129,7 @@ fn what_has_no_meaning_is_named() {
         ),
         (
             "SELECT (SELECT COUNT(*) FROM UNNEST(a)) FROM t",
-            "`(SELECT COUNT(*) FROM UNNEST(a))` is not supported yet (line 3, column 9)",
+            "there is no column `a` (line 3, column 37)",
         ),
         (
             "SELECT n FROM t WHERE EXISTS (SELECT 1 FROM UNNEST(a) AS u (x) WHERE x = n)",

@@ -56,6 +56,14 @@ pub(super) struct Call {
     output: Type,
 }
 
+impl Call {
+    /// A call of nothing but a function.
+    pub(super) fn plain(function: AggregateFunction, argument: Option<Expr>, output: Type) -> Self {
+        let separator = String::new();
+        Self { function, argument, filter: None, distinct: false, separator, output }
+    }
+}
+
 /// What a call is about.
 pub(super) struct Argument {
     /// `None` for `*`.
@@ -95,6 +103,9 @@ impl Calls {
         }
     }
 
+    /// How columns are called that have what a subquery says of groups.
+    pub(super) const VALUE: &str = "$above";
+
     /// The name of the column with the results of the call at `index`.
     pub(super) fn name(index: usize) -> String {
         format!("$agg{index}")
@@ -104,7 +115,7 @@ impl Calls {
     pub(super) fn stands_for_one(column: &PlanColumn, aggregates: usize) -> bool {
         let is_one = |i| Self::name(i) == column.name;
         let is_other = [RANK, SET].contains(&column.name.as_str());
-        let is_over = || column.name.starts_with(OVER);
+        let is_over = || column.name.starts_with(OVER) || column.name.starts_with(Self::VALUE);
         column.relation.is_none() && (is_other || is_over() || (0..aggregates).any(is_one))
     }
 

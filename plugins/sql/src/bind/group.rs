@@ -111,6 +111,12 @@ impl Groups {
         Self { plan: Arc::new(plan), keys, calls }
     }
 
+    /// The same for what is asked of no other keys than these.
+    pub(super) fn only(&self, keys: &[Expr]) -> Self {
+        let known = self.keys.iter().filter(|(key, _)| keys.contains(key)).cloned();
+        Self { plan: Arc::clone(&self.plan), keys: known.collect(), calls: self.calls }
+    }
+
     /// An expression over the rows as one over their groups.
     ///
     /// # Errors

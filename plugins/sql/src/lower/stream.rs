@@ -129,9 +129,9 @@ impl<'a> Streams<'a> {
             Rel::Earliest { input, partition, time } => {
                 Ok(operator::earliest(self.stream(input)?, partition, (*time, life[0]), schema))
             }
-            Rel::Over { input, partition, order, time, frame, calls } => {
-                let over = operator::Around { order, time: *time, frame: *frame, calls };
-                operator::over(self.stream(input)?, partition, over, schema)
+            Rel::Over { input, partition, order, said, frame, calls } => {
+                let over = operator::Around { order, said: *said, frame: *frame, calls };
+                operator::over(self.stream(input)?, partition, (over, life[0]), schema)
             }
             Rel::Final { input } => match &**input {
                 Rel::Aggregate { .. } | Rel::TopN { .. } => {
@@ -139,8 +139,9 @@ impl<'a> Streams<'a> {
                 }
                 input => operator::left(self.stream(input)?, schema),
             },
-            Rel::Windows { input, keys, time, window, calls } => {
-                operator::windows(self.stream(input)?, *keys, (*time, *window), calls, schema)
+            Rel::Windows { input, keys, time, window, zone, calls } => {
+                let window = (*time, *window, *zone);
+                operator::windows(self.stream(input)?, *keys, window, calls, schema)
             }
             Rel::Join { left, right, keys, kind, condition } => {
                 let both = [self.stream(left)?, self.stream(right)?];
@@ -192,18 +193,18 @@ impl<'a> Streams<'a> {
                 let joined = operator::Versions { keys, kind, condition, times };
                 operator::temporal_join(both, joined, schema)
             }
-            Timed::Assign { input, time, window, .. } => {
-                operator::assign(self.stream(input)?, *time, *window, schema)
+            Timed::Assign { input, time, window, zone, .. } => {
+                operator::assign(self.stream(input)?, *time, (*window, *zone), schema)
             }
-            Timed::WindowJoin { left, right, keys, kind, condition, ends } => {
+            Timed::WindowJoin { left, right, keys, kind, condition, ends, zone } => {
                 let both = [self.stream(left)?, self.stream(right)?];
-                let joined = (keys.as_slice(), *kind, condition.as_ref(), *ends);
+                let joined = (keys.as_slice(), *kind, condition.as_ref(), (*ends, *zone));
                 operator::window_join(both, joined, schema)
             }
-            Timed::WindowTopN { input, partition, bounds, order, limit, rank, latest } => {
+            Timed::WindowTopN { input, partition, bounds, zone, order, limit, rank, latest } => {
                 let (limit, rank, latest) = (*limit, *rank, *latest);
                 let order = operator::Order { order, limit, rank, latest };
-                let by = (partition.as_slice(), *bounds);
+                let by = (partition.as_slice(), *bounds, *zone);
                 operator::window_top_n(self.stream(input)?, by, order, schema)
             }
         }

@@ -89,7 +89,7 @@ impl Accumulator {
         number: usize,
         texts: &mut usize,
     ) -> Result<Self, SqlError> {
-        use AggregateFunction::{Avg, First, Last, List, Max, Min, Spread, Sum};
+        use AggregateFunction::{Avg, First, Last, List, Max, Min, Single, Spread, Sum};
         let unsupported =
             || SqlError::new(format!("`{}` of this type is not supported yet", call.name));
         let cell = match argument {
@@ -105,7 +105,7 @@ impl Accumulator {
         if cell != Cell::Text && call.function == List {
             return Err(unsupported());
         }
-        let keeps = matches!(call.function, Min | Max | First | Last | List);
+        let keeps = matches!(call.function, Min | Max | First | Last | Single | List);
         let text = (cell == Cell::Text && keeps).then(|| {
             *texts += 1;
             *texts - 1
@@ -126,6 +126,11 @@ impl Accumulator {
             slot: 8 + number * SLOT,
             text,
         })
+    }
+
+    /// Whether there is one row at most.
+    pub(super) fn is_single(&self) -> bool {
+        self.function == AggregateFunction::Single
     }
 
     /// Whether it keeps a text.
@@ -205,7 +210,7 @@ impl Accumulator {
         match self.function {
             AggregateFunction::Min => order.is_lt(),
             AggregateFunction::Max => order.is_gt(),
-            function => function == AggregateFunction::Last,
+            function => matches!(function, AggregateFunction::Last | AggregateFunction::Single),
         }
     }
 
@@ -213,7 +218,7 @@ impl Accumulator {
         let replaces = match self.function {
             AggregateFunction::Min => value < &kept[..],
             AggregateFunction::Max => value > &kept[..],
-            function => function == AggregateFunction::Last,
+            function => matches!(function, AggregateFunction::Last | AggregateFunction::Single),
         };
         if is_first || replaces {
             kept.clear();
@@ -255,7 +260,7 @@ impl Accumulator {
         (other, other_texts): (&[u8], &[Vec<u8>]),
     ) {
         use AggregateFunction::{
-            Avg, Count, CountAll, First, Last, List, Max, Min, Place, Spread, Sum,
+            Avg, Count, CountAll, First, Last, List, Max, Min, Place, Single, Spread, Sum,
         };
         let ((kept, count), (found, more)) = (self.kept(fixed), self.kept(other));
         if more == 0 {
@@ -276,7 +281,7 @@ impl Accumulator {
                 }
                 kept
             }
-            Min | Max | First | Last => match self.text {
+            Min | Max | First | Last | Single => match self.text {
                 Some(text) => {
                     if let (Some(kept), Some(found)) = (texts.get_mut(text), other_texts.get(text))
                     {

@@ -269,6 +269,10 @@ fn wrong(error: &dyn std::fmt::Display) -> TaskError {
     TaskError::new(format!("a page of an aggregation: {error}"))
 }
 
+/// What is wrong with a second row of a subquery that is a value.
+const SECOND: &str = "a subquery that is a value has more than one row: aggregate them, with MAX for instance, or add \
+                      a condition that only one of them meets";
+
 /// Where changes of a group are made known.
 struct Emission<'a> {
     results: &'a RowLayout,
@@ -308,6 +312,9 @@ impl Emission<'_> {
         if after < 0 {
             // A row of a group that has expired goes, and says nothing.
             return if self.expires { Ok(true) } else { Err(never_came("aggregation")) };
+        }
+        if after > 1 && self.accumulators.iter().any(Accumulator::is_single) {
+            return Err(TaskError::new(SECOND));
         }
         *rows = after.to_le_bytes();
         let known = said.take();

@@ -10,16 +10,18 @@ use millstream_data::{
 use millstream_dataflow::{
     Chain, ChainIo, Context, Lease, OpenInfo, TaskError,
     chain::{OutputInfo, PageInfo, StateMemory},
-    operator::rows::{RowFunction, RowFunctionChain, RowStates},
+    operator::rows::{RowFunction, RowFunctionChain, RowStates, RowsAtOnce},
     writer::run::{Division, RunWriter},
 };
 use millstream_exchange::event::Event;
 use millstream_memory::{ManagedMemory, Segment, managed::Owner};
 use millstream_segments::HeapArena;
 
-use super::{aggregate, always, join, pairs::Condition, set_operation, top_n};
+use super::{Around, aggregate, always, join, over, pairs::Condition, set_operation, top_n};
 use crate::{
-    relation::{AggregateCall, AggregateFunction, JoinKind, OrderKey, SetOperation},
+    relation::{
+        AggregateCall, AggregateFunction, Edge, Frame, JoinKind, OrderKey, Said, SetOperation,
+    },
     types::{Kind, Type},
 };
 
@@ -320,6 +322,34 @@ fn a_partition_of_first_rows_begins_anew() {
     bench.at(0, 0, &[(Insert, &[1, 5])]);
     assert_eq!(bench.at(99, 0, &[(Insert, &[1, 6])]), []);
     assert_eq!(bench.at(100, 0, &[(Insert, &[1, 6])]), [said(Insert, &[1, 6])]);
+}
+
+/// The sum of the second column over rows that came before, from this edge on.
+fn around(start: Edge) -> Bench {
+    let frame = Frame { rows: true, start, end: Edge::By(0) };
+    let calls = [call(AggregateFunction::Sum, Some(1), false)];
+    let around = Around { order: &[], said: Said::AtOnce, frame, calls: &calls };
+    let plan = over::Overing::new(&numbers(2), &around, &numbers(3)).unwrap();
+    Bench::new([2, 3], |states| {
+        RowsAtOnce::open(&numbers(2), &[0], states, |keys, states| {
+            over::Over::open(&plan, keys, states)
+        })
+    })
+}
+
+/// What is around the next row, be it accumulators or rows.
+#[test]
+fn what_is_around_the_last_row_expires() {
+    for start in [Edge::Start, Edge::By(-2)] {
+        let mut bench = around(start);
+        let rows = [(Insert, &[1, 5][..]), (Insert, &[2, 7]), (Insert, &[1, 6])];
+        let sums = [said(Insert, &[1, 5, 5]), said(Insert, &[2, 7, 7]), said(Insert, &[1, 6, 11])];
+        assert_eq!(bench.at(0, 0, &rows), sums);
+        assert_eq!(bench.at(99, 0, &[(Insert, &[1, 1])]), [said(Insert, &[1, 1, 12])]);
+        assert_eq!(bench.at(150, 0, &[(Insert, &[2, 1])]), [said(Insert, &[2, 1, 1])]);
+        assert_eq!(bench.at(198, 0, &[(Insert, &[1, 0])]).len(), 1);
+        assert_eq!(bench.at(298, 0, &[(Insert, &[1, 3])]), [said(Insert, &[1, 3, 3])]);
+    }
 }
 
 #[test]

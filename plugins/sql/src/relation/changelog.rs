@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{AggregateCall, Edge, JoinKind, Rel, WindowSpec, WindowTime, living, show::Columns};
+use super::{
+    AggregateCall, Edge, JoinKind, Rel, Said, WindowSpec, WindowTime, living, show::Columns,
+};
 
 /// The kinds of rows that may come, beside new ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,14 +147,16 @@ impl Rel {
                 let by = Columns(input.schema()).list(partition);
                 format!("rows by [{by}], until the watermark passes them, and which have been said")
             }
-            Self::Over { input, partition, time, frame, .. } => {
+            Self::Over { input, partition, said, frame, .. } => {
                 let by = Columns(input.schema()).list(partition);
-                match (time, frame.start) {
-                    (None, _) => format!("rows by [{by}], until the input has ended"),
-                    (Some(_), Edge::Start) => {
+                match (said, frame.start) {
+                    (Said::AtOnce, Edge::Start) => format!("accumulators by [{by}]"),
+                    (Said::AtOnce, _) => format!("rows by [{by}], those around the last"),
+                    (Said::AtTheEnd, _) => format!("rows by [{by}], until the input has ended"),
+                    (Said::ByWatermark(_), Edge::Start) => {
                         format!("rows by [{by}], until the watermark passes them, and accumulators")
                     }
-                    (Some(_), _) => {
+                    (Said::ByWatermark(_), _) => {
                         format!(
                             "rows by [{by}], until the watermark passes them, and those around the last"
                         )

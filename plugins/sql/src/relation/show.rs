@@ -7,6 +7,7 @@ use millstream_data::types::Schema;
 
 use super::{
     AggregateCall, AggregateFunction, JoinKind, OrderKey, Place, Rel, Watermark, WindowTime,
+    timed::in_zone,
 };
 use crate::calc::Step;
 
@@ -85,13 +86,15 @@ impl Rel {
             Self::Aggregate { input, keys, calls } => {
                 write!(f, "Aggregate {}", Columns(input.schema()).groups(*keys, calls))
             }
-            Self::Windows { input, keys, time, window, calls } => {
+            Self::Windows { input, keys, time, window, zone, calls } => {
                 let columns = Columns(input.schema());
                 let time = match time {
                     WindowTime::Event(column) => columns.name(*column),
                     WindowTime::Processing => "PROCTIME()",
                 };
-                write!(f, "Windows {window} of {time} {}", columns.groups(*keys, calls))
+                write!(f, "Windows {window} of {time}")?;
+                in_zone(f, *zone)?;
+                write!(f, " {}", columns.groups(*keys, calls))
             }
             Self::Join { left, right, keys, kind, condition } => {
                 let (a, b) = (Columns(left.schema()), Columns(right.schema()));
@@ -116,13 +119,12 @@ impl Rel {
                 let columns = Columns(input.schema());
                 write!(f, "Earliest by [{}] of {}", columns.list(partition), columns.name(*time))
             }
-            Self::Over { input, partition, order, time, frame, calls } => {
+            Self::Over { input, partition, order, said, frame, calls } => {
                 let columns = Columns(input.schema());
                 let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
                 let calls: Vec<String> = calls.iter().map(|call| columns.call(call)).collect();
                 write!(f, "Over by [{}] order [{}]", columns.list(partition), order.join(", "))?;
-                write!(f, " {frame} [{}]", calls.join(", "))?;
-                write!(f, "{}", if time.is_some() { " by watermark" } else { " at the end" })
+                write!(f, " {frame} [{}] {said}", calls.join(", "))
             }
             Self::Final { .. } => write!(f, "Final"),
             Self::Living { rows, .. } => rows.head(f),

@@ -166,7 +166,7 @@ fn changelogs_begin_where_rows_are_updated() {
         ("SELECT COUNT(*) FROM b GROUP BY y", Some("GROUP BY")),
         ("SELECT COUNT(*) FROM b", Some("an aggregate function without GROUP BY")),
         ("SELECT DISTINCT y FROM b", Some("DISTINCT or GROUP BY")),
-        ("SELECT a.id FROM a LEFT JOIN b ON a.id = b.id", Some("LEFT JOIN")),
+        ("SELECT a.id FROM a LEFT JOIN b ON a.id = b.id", Some("LEFT JOIN or a subquery")),
         ("SELECT id FROM a WHERE id IN (SELECT id FROM b)", None),
         ("SELECT id FROM a WHERE id NOT IN (SELECT id FROM b)", Some("NOT EXISTS or NOT IN")),
         (top, Some("ROW_NUMBER or LIMIT")),

@@ -8,7 +8,7 @@ use crate::{
     error::{SqlError, suggestion},
     lower::{Mode, Running},
     parse::{Statement, StatementKind},
-    time::parse_duration,
+    time::{Zone, parse_duration},
 };
 
 /// What concerns Flink's own client only: it means nothing here.
@@ -19,6 +19,8 @@ const PARALLELISM: &str = "parallelism.default";
 const NAME: &str = "pipeline.name";
 /// How long state is kept after it was last written.
 const TTL: &str = "table.exec.state.ttl";
+/// Whose clocks TIMESTAMP_LTZ is shown by.
+const ZONE: &str = "table.local-time-zone";
 
 /// Checks a value: the error says what the setting takes.
 type Check = fn(&str) -> Result<(), String>;
@@ -32,10 +34,7 @@ const KEYS: &[(&str, Check)] = &[
         false => Ok(()),
     }),
     (TTL, |value| parse_duration(value).map(drop)),
-    ("table.local-time-zone", |zone| match zone.to_uppercase().as_str() {
-        "UTC" => Ok(()),
-        _ => Err("takes 'UTC' only: there are no other time zones yet".into()),
-    }),
+    (ZONE, |zone| Zone::parse(zone).map(drop)),
 ];
 
 /// Settings of Flink's that say how rows are computed, and nothing of which are left: they are taken, and mean
@@ -91,6 +90,11 @@ impl Settings {
         let mode = self.0.get(MODE).and_then(|value| mode(value).ok()).unwrap_or(default);
         let life = self.0.get(TTL).and_then(|value| parse_duration(value).ok());
         Running { mode, life: life.filter(|millis| *millis > 0) }
+    }
+
+    /// The time zone of the session; `None` for UTC.
+    pub(super) fn zone(&self) -> Option<Zone> {
+        self.0.get(ZONE).and_then(|name| Zone::parse(name).ok()).flatten()
     }
 
     /// Takes a setting.

@@ -396,9 +396,9 @@ fn what_cannot_be_set_is_named() {
             "the setting 'pipeline.name' takes a name that is not empty; it was given '' (line 4, column 1)",
         ),
         (
-            "SET 'table.local-time-zone' = 'Europe/Berlin'",
-            "the setting 'table.local-time-zone' takes 'UTC' only: there are no other time zones yet; it was given \
-             'Europe/Berlin' (line 4, column 1)",
+            "SET 'table.local-time-zone' = 'Berlin'",
+            "the setting 'table.local-time-zone' takes 'UTC', a region as 'Asia/Shanghai', or an offset as \
+             'GMT+08:00'; it was given 'Berlin' (line 4, column 1)",
         ),
         (
             "SET 'execution.checkpointing.interval' = '10 s'",

@@ -13,7 +13,7 @@ use millstream_state::{
     window::{Cumulating, Sliding, Tumbling, Window},
 };
 
-use super::{Changes, RowFunction, RowKeys, RowStates, slices::Slices};
+use super::{Changes, RowFunction, RowKeys, RowStates, WindowClock, slices::Slices};
 use crate::{
     chain::TaskError,
     operator::window::panes::{Panes, Sweep},
@@ -68,11 +68,35 @@ pub trait RowFold: Send + 'static {
 /// The time of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowTime {
-    /// That in a column, in microseconds: windows end by the watermark.
+    /// That in a column, in microseconds: windows end by the watermark. It is an instant, which a
+    /// [clock](WindowClock) shows.
     Column(usize),
     /// That at which it comes: windows end by the clock. Those that have not ended when the input does are
     /// not emitted.
     Processing,
+}
+
+impl RowTime {
+    /// The last time that has passed, behind which no row comes on time.
+    pub(super) fn passed(self, state: &KeyedState) -> i64 {
+        match self {
+            Self::Column(_) => state.watermark,
+            Self::Processing => state.time.saturating_sub(1),
+        }
+    }
+
+    /// That of a row, as the clock shows it; `now` is the processing time.
+    pub(super) fn of_row(
+        self,
+        rows: &PageRows<'_>,
+        row: usize,
+        (now, clock): (i64, &WindowClock),
+    ) -> Result<i64, TaskError> {
+        match self {
+            Self::Column(column) => Ok(clock.at(event_time(rows, row, column)?)),
+            Self::Processing => Ok(now),
+        }
+    }
 }
 
 /// Which windows rows are in. Windows are in milliseconds.
@@ -100,12 +124,12 @@ pub(super) fn event_time(rows: &PageRows<'_>, row: usize, column: usize) -> Resu
 }
 
 impl RowWindow {
-    /// Calls `each` with the windows of a row; `now` is the processing time.
+    /// Calls `each` with the windows of a row; `now` is the processing time, and the clock that of its event time.
     pub(super) fn each(
         &self,
         rows: &PageRows<'_>,
         row: usize,
-        now: i64,
+        (now, clock): (i64, &WindowClock),
         mut each: impl FnMut(Window),
     ) -> Result<(), TaskError> {
         let in_column = |column: usize| event_time(rows, row, column);
@@ -113,7 +137,7 @@ impl RowWindow {
             Self::Attached(start, end) => {
                 each(Window { start: in_column(*start)?, end: in_column(*end)? });
             }
-            _ => self.each_of(self.time(rows, row, now)?, each),
+            _ => self.each_of(self.time(rows, row, (now, clock))?, each),
         }
         Ok(())
     }
@@ -129,10 +153,15 @@ impl RowWindow {
     }
 
     /// The time of a row that has one; else `now`, the processing time.
-    fn time(&self, rows: &PageRows<'_>, row: usize, now: i64) -> Result<i64, TaskError> {
+    fn time(
+        &self,
+        rows: &PageRows<'_>,
+        row: usize,
+        (now, clock): (i64, &WindowClock),
+    ) -> Result<i64, TaskError> {
         match self.of() {
-            Some(RowTime::Column(column)) => event_time(rows, row, column),
-            _ => Ok(now),
+            Some(of) => of.of_row(rows, row, (now, clock)),
+            None => Ok(now),
         }
     }
 
@@ -222,14 +251,14 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
         _out: &mut Changes,
     ) -> Result<usize, TaskError> {
         let Self { fold, windows, keys, batch, ends, starts, panes, slices, .. } = self;
-        let state = &mut states.state;
+        let RowStates { state, clock, .. } = states;
         let end = keys.take(page, start, BATCH)?;
         let layout = Arc::clone(fold.layout());
         let rows = PageRows::new(&layout, page).map_err(|error| damaged("page", &error))?;
         batch.clear();
         ends.clear();
         starts.clear();
-        let (now, processing) = (state.time, windows.is_processing());
+        let (now, processing) = ((state.time, &*clock), windows.is_processing());
         if let Some((slices, sliced)) = slices {
             sliced.clear();
             for (index, row) in keys.rows().iter().enumerate() {

@@ -153,6 +153,11 @@ impl<V: RowValue + Record> Kept<V> {
         self.timers.next_due(state, watermark, timer)
     }
 
+    /// The last millisecond of the session that ends first, as far as it is known.
+    pub(in crate::operator) fn first_end(&self) -> Option<i64> {
+        self.timers.first()
+    }
+
     /// What a timer of a key says: the session that has ended, if one has. Those whose time for rows that
     /// are late has ended, too, are removed.
     pub(in crate::operator) fn ended(
