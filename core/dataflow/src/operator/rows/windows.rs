@@ -10,6 +10,7 @@ use millstream_data::{
 use millstream_state::{
     Column,
     description::Part,
+    time::WATERMARK_MIN,
     window::{Cumulating, Sliding, Tumbling, Window},
 };
 
@@ -174,7 +175,7 @@ impl RowWindow {
     }
 
     /// Whether they end by the clock.
-    fn is_processing(&self) -> bool {
+    pub(super) fn is_processing(&self) -> bool {
         self.of() == Some(RowTime::Processing)
     }
 }
@@ -189,9 +190,9 @@ pub struct RowWindows<F> {
     batch: RowKeys,
     ends: Vec<u8>,
     starts: Vec<i64>,
+    /// What is kept of windows, or of the slices that they have in common, if they overlap.
     panes: Panes,
-    /// What the windows have in common, if they overlap, with a key for each row at hand and its slice.
-    slices: Option<(Slices, RowKeys)>,
+    slices: Option<Slices>,
     /// What is left of a window that is being emitted.
     sweep: Option<Sweep>,
 }
@@ -211,29 +212,13 @@ impl<F: RowFold> RowWindows<F> {
         let keys = states.keys(input, keys, true);
         // When a window begins is in front of what is kept of it.
         let width = fold.width().map(|width| TIME + width);
-        let mut panes = |name: &str| {
-            let panes = Panes::register(&mut states.state, name, keys.width(), width)?;
-            let kept = Part::Opaque(fold.width().map(|width| width as u32));
-            panes.describe(&mut states.state, vec![Part::Time, kept]);
-            Ok::<_, TaskError>(panes)
-        };
-        let of_windows = panes("windows")?;
-        let slices = match Slices::of(&windows) {
-            Some(of) => Some((Slices::new(of, panes("slices")?, &keys), keys.clone())),
-            None => None,
-        };
+        let slices = Slices::open(&windows, &mut states.state)?;
+        let name = if slices.is_some() { "slices" } else { "windows" };
+        let panes = Panes::register(&mut states.state, name, keys.width(), width)?;
+        let kept = Part::Opaque(fold.width().map(|width| width as u32));
+        panes.describe(&mut states.state, vec![Part::Time, kept]);
         let (ends, starts, batch) = (Vec::new(), Vec::new(), keys.clone());
-        Ok(Self {
-            fold,
-            windows,
-            keys,
-            batch,
-            ends,
-            starts,
-            panes: of_windows,
-            slices,
-            sweep: None,
-        })
+        Ok(Self { fold, windows, keys, batch, ends, starts, panes, slices, sweep: None })
     }
 }
 
@@ -259,39 +244,25 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
         ends.clear();
         starts.clear();
         let (now, processing) = ((state.time, &*clock), windows.is_processing());
-        if let Some((slices, sliced)) = slices {
-            sliced.clear();
-            for (index, row) in keys.rows().iter().enumerate() {
-                let slice = slices.assign(windows.time(&rows, *row as usize, now)?);
-                // Otherwise it has been merged: the row goes to those of its windows that are left.
-                if processing || slice.max_time() > state.watermark_of(|| keys.hash(index)) {
-                    sliced.push(keys.at(index), *row);
-                    ends.extend(namespace(slice.end));
-                    starts.push(slice.start);
-                }
-            }
-            put(&mut slices.panes, state, (sliced, ends, starts), fold, &rows)?;
-            if sliced.len() == keys.len() {
-                return Ok(end);
-            }
-            ends.clear();
-            starts.clear();
-        }
-        let sliced = slices.as_ref().map(|(slices, _)| slices);
         for (index, row) in keys.rows().iter().enumerate() {
-            let watermark = state.watermark_of(|| keys.hash(index));
-            if let Some(slices) = sliced
-                && slices.assign(windows.time(&rows, *row as usize, now)?).max_time() > watermark
-            {
-                continue;
-            }
-            windows.each(&rows, *row as usize, now, |window| {
-                if processing || window.max_time() > watermark {
-                    batch.push(keys.at(index), *row);
-                    ends.extend(namespace(window.end));
-                    starts.push(window.start);
+            let watermark =
+                if processing { WATERMARK_MIN } else { state.watermark_of(|| keys.hash(index)) };
+            let mut push = |window: Window| {
+                batch.push(keys.at(index), *row);
+                ends.extend(namespace(window.end));
+                starts.push(window.start);
+            };
+            match slices {
+                Some(slices) => {
+                    let time = windows.time(&rows, *row as usize, now)?;
+                    slices.assign(time, watermark).into_iter().for_each(push);
                 }
-            })?;
+                None => windows.each(&rows, *row as usize, now, |window| {
+                    if window.max_time() > watermark {
+                        push(window);
+                    }
+                })?,
+            }
         }
         put(panes, state, (batch, ends, starts), fold, &rows)?;
         Ok(end)
@@ -303,10 +274,10 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
             true => states.state.time,
             false => states.state.watermark.saturating_add(1),
         };
-        if let Some((slices, _)) = slices {
-            slices.merge_until(over, (windows, &mut *panes), fold, (&mut *batch, &mut *states))?;
-        }
         let state = &mut states.state;
+        if let Some(slices) = slices {
+            return slices.advance(over, (panes, batch), state, fold, out);
+        }
         while let Some(end) = panes.ends.first().copied()
             && end <= over
         {
@@ -331,14 +302,16 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
     }
 
     fn due(&self) -> Option<i64> {
-        let slices = self.slices.as_ref().and_then(|(slices, _)| slices.panes.ends.first());
-        let ends = slices.into_iter().chain(self.panes.ends.first());
-        self.windows.is_processing().then(|| ends.min().copied())?
+        let next = match &self.slices {
+            Some(slices) => slices.next(&self.panes),
+            None => self.panes.ends.first().copied(),
+        };
+        next.filter(|_| self.windows.is_processing())
     }
 
     fn restored(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
-        if let Some((slices, _)) = &mut self.slices {
-            slices.panes.restored(&mut states.state)?;
+        if let Some(slices) = &mut self.slices {
+            slices.restored(&mut states.state)?;
         }
         self.panes.restored(&mut states.state)
     }
