@@ -550,6 +550,19 @@ fn sessions_may_be_of_processing_time() {
     check("SELECT k, COUNT(*) AS n FROM p GROUP BY k, SESSION(now, INTERVAL '5' SECOND)", &plan);
 }
 
+#[test]
+fn a_table_may_be_idle() {
+    check(
+        "SET 'table.exec.source.idle-timeout' = '3 s'; SELECT TUMBLE_END(ts, INTERVAL '5' SECOND) FROM t GROUP BY \
+         TUMBLE(ts, INTERVAL '5' SECOND)",
+        &[
+            "Project [window_end AS EXPR$0]",
+            "Windows TUMBLE 5000 ms of ts by [] []",
+            "Scan t [ts] watermark ts of ts, idle after 3000 ms",
+        ],
+    );
+}
+
 /// Windows of instants say whose clocks they go by.
 #[test]
 fn windows_of_instants_are_of_a_time_zone() {

@@ -71,8 +71,12 @@ impl Rel {
                 write!(f, "Scan {} [{}]", table.name.value, paths.join(", "))?;
                 match watermark {
                     None => Ok(()),
-                    Some(Watermark { time, mark }) => {
-                        write!(f, " watermark {} of {}", Sql(&**mark), Sql(&**time))
+                    Some(Watermark { time, mark, idle }) => {
+                        write!(f, " watermark {} of {}", Sql(&**mark), Sql(&**time))?;
+                        match idle {
+                            None => Ok(()),
+                            Some(millis) => write!(f, ", idle after {millis} ms"),
+                        }
                     }
                 }
             }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::{Catalog, bind::Binder, lower, parse};
 
-const STREAMING: lower::Running = lower::Running { mode: lower::Mode::Streaming, life: None };
+const STREAMING: lower::Running =
+    lower::Running { mode: lower::Mode::Streaming, life: None, idle: None };
 
 /// What makes the rows of a query over small tables.
 fn relation(query: &str) -> Rel {

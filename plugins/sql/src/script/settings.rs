@@ -19,6 +19,8 @@ const PARALLELISM: &str = "parallelism.default";
 const NAME: &str = "pipeline.name";
 /// How long state is kept after it was last written.
 const TTL: &str = "table.exec.state.ttl";
+/// After which time without rows a subtask of a table no longer holds the watermark back.
+const IDLE: &str = "table.exec.source.idle-timeout";
 /// Whose clocks TIMESTAMP_LTZ is shown by.
 const ZONE: &str = "table.local-time-zone";
 
@@ -34,6 +36,7 @@ const KEYS: &[(&str, Check)] = &[
         false => Ok(()),
     }),
     (TTL, |value| parse_duration(value).map(drop)),
+    (IDLE, |value| parse_duration(value).map(drop)),
     (ZONE, |zone| Zone::parse(zone).map(drop)),
 ];
 
@@ -49,6 +52,20 @@ const PLANNING: &[&str] = &[
     "table.optimizer.reuse-source-enabled",
     "table.optimizer.reuse-sub-plan-enabled",
 ];
+
+/// Keys of Flink's that are missing, and what there is instead.
+const MISSING: &[(&str, &str)] = &[
+    ("table.exec.emit.early-fire.enabled", EMIT),
+    ("table.exec.emit.early-fire.delay", EMIT),
+    ("table.exec.emit.late-fire.enabled", EMIT),
+    ("table.exec.emit.late-fire.delay", EMIT),
+    ("table.exec.emit.allow-lateness", EMIT),
+];
+
+/// Flink takes them for windows in GROUP BY only.
+const EMIT: &str = "a window is said once, when it has ended: for groups that are said with each row GROUP BY \
+                    `FLOOR(ts TO MINUTE)` for instance, and for rows that come late let the watermark wait for them, \
+                    as in `WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE`";
 
 /// Keys of Flink's that are options of `millstream run`.
 const OPTIONS: &[(&str, &str)] = &[
@@ -89,7 +106,9 @@ impl Settings {
     pub(super) fn running(&self, default: Mode) -> Running {
         let mode = self.0.get(MODE).and_then(|value| mode(value).ok()).unwrap_or(default);
         let life = self.0.get(TTL).and_then(|value| parse_duration(value).ok());
-        Running { mode, life: life.filter(|millis| *millis > 0) }
+        let idle = self.0.get(IDLE).and_then(|value| parse_duration(value).ok());
+        let idle = idle.and_then(|millis| u64::try_from(millis).ok()).filter(|millis| *millis > 0);
+        Running { mode, life: life.filter(|millis| *millis > 0), idle }
     }
 
     /// The time zone of the session; `None` for UTC.
@@ -165,6 +184,9 @@ fn known(key: &str) -> Result<Check, SqlError> {
     }
     if PLANNING.contains(&key) {
         return Ok(|_| Ok(()));
+    }
+    if let Some((_, instead)) = MISSING.iter().find(|(name, _)| *name == key) {
+        return Err(SqlError::new(format!("'{key}' is not supported: {instead}")));
     }
     if let Some((_, option)) = OPTIONS.iter().find(|(name, _)| *name == key) {
         return Err(SqlError::new(format!(

@@ -401,6 +401,18 @@ fn what_cannot_be_set_is_named() {
              'GMT+08:00'; it was given 'Berlin' (line 4, column 1)",
         ),
         (
+            "SET 'table.exec.source.idle-timeout' = 'soon'",
+            "the setting 'table.exec.source.idle-timeout' takes a time, '1 h' or '36500 ms' for instance; it was \
+             given 'soon' (line 4, column 1)",
+        ),
+        (
+            "SET 'table.exec.emit.early-fire.enabled' = 'true'",
+            "'table.exec.emit.early-fire.enabled' is not supported: a window is said once, when it has ended: for \
+             groups that are said with each row GROUP BY `FLOOR(ts TO MINUTE)` for instance, and for rows that come \
+             late let the watermark wait for them, as in `WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE` (line 4, \
+             column 1)",
+        ),
+        (
             "SET 'execution.checkpointing.interval' = '10 s'",
             "'execution.checkpointing.interval' is not set by a script: give `--checkpoint-interval TIME` to \
              `millstream run` (line 4, column 1)",
@@ -410,9 +422,10 @@ fn what_cannot_be_set_is_named() {
             "there is no setting 'paralelism.default' here: did you mean `parallelism.default`? (line 4, column 1)",
         ),
         (
-            "RESET 'table.exec.source.idle-timeout'",
-            "there is no setting 'table.exec.source.idle-timeout' here: a script can set execution.runtime-mode, \
-             parallelism.default, pipeline.name, table.exec.state.ttl, table.local-time-zone (line 4, column 1)",
+            "RESET 'table.exec.source.idle'",
+            "there is no setting 'table.exec.source.idle' here: a script can set execution.runtime-mode, \
+             parallelism.default, pipeline.name, table.exec.state.ttl, table.exec.source.idle-timeout, \
+             table.local-time-zone (line 4, column 1)",
         ),
         (
             "SET 'table.exec.state.ttl' = 'long'",
