@@ -23,7 +23,7 @@ use super::{
         group::Groups,
         planning,
     },
-    never_null,
+    fields, never_null,
     rows::{Key, One, Rows},
 };
 use crate::{
@@ -131,7 +131,7 @@ impl Binder<'_> {
             Asked::Compared(compared) => (true, compared.name),
         };
         if let Asked::Compared(Compared { wanted, .. }) = asked
-            && matches!(wanted, ast::Expr::Tuple(_))
+            && fields(wanted).is_some()
         {
             return Err(SqlError::at(*wanted, SEVERAL));
         }
