@@ -2,6 +2,7 @@
 //! without; elsewhere they are [values](value) of the rows around.
 
 mod lift;
+mod one;
 mod parts;
 mod rows;
 mod value;
