@@ -2,6 +2,7 @@
 //! without; elsewhere they are [values](value) of the rows around.
 
 mod lift;
+mod one;
 mod parts;
 mod rows;
 mod value;
@@ -51,10 +52,7 @@ impl<'a> Matching<'a> {
                     (Operator::NotEq, true) => true,
                     _ => return None,
                 };
-                let wanted: Vec<_> = match wanted {
-                    ast::Expr::Tuple(fields) => fields.iter().collect(),
-                    one => vec![one],
-                };
+                let wanted = fields(wanted).unwrap_or_else(|| vec![wanted]);
                 // What is wanted is joined before it is looked for.
                 let is_plain = !wanted.iter().any(|part| has_subquery(part));
                 is_plain.then_some(Self { wanted, subquery: query, negated })
@@ -176,6 +174,22 @@ impl Binder<'_> {
             .and_then(LogicalPlanBuilder::build)
             .map_err(|error| planning(&error))?;
         Ok(Some(Relation { plan: Arc::new(plan), columns: rows.columns.clone() }))
+    }
+}
+
+/// The fields of a row that is written as such.
+fn fields(expression: &ast::Expr) -> Option<Vec<&ast::Expr>> {
+    match expression {
+        ast::Expr::Tuple(fields) => Some(fields.iter().collect()),
+        ast::Expr::Function(row) if row.name.to_string().eq_ignore_ascii_case("ROW") => {
+            let ast::FunctionArguments::List(list) = &row.args else { return None };
+            let field = |argument| match argument {
+                &ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ref field)) => Some(field),
+                _ => None,
+            };
+            list.args.iter().map(field).collect()
+        }
+        _ => None,
     }
 }
 

@@ -140,7 +140,10 @@ impl Binder<'_> {
                 return Err(unsupported(select, part));
             }
         }
-        let relation = self.from(&select.from)?.apart(around)?;
+        let relation = match select.from.is_empty() {
+            true => Relation::one_row()?,
+            false => self.from(&select.from)?.apart(around)?,
+        };
         let (relation, correlated) = match &select.selection {
             Some(condition) => self.selected(relation, condition, Some(around))?,
             None => (relation, Vec::new()),
@@ -371,7 +374,7 @@ const LOOSE: &str = "beside aggregate functions a column of a subquery may diffe
 fn select_of(query: &Query) -> Option<&Select> {
     match &*query.body {
         SetExpr::Query(inner) => select_of(inner),
-        SetExpr::Select(select) => (!select.from.is_empty()).then_some(&**select),
+        SetExpr::Select(select) => Some(&**select),
         _ => None,
     }
 }

@@ -3,10 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion_common::{
-    Column as PlanColumn, DataFusionError, ScalarValue,
-    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
-};
+use datafusion_common::{Column as PlanColumn, DataFusionError, ScalarValue};
 use datafusion_expr::{
     BinaryExpr, Case, Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, lit,
 };
@@ -23,8 +20,8 @@ use super::{
         group::Groups,
         planning,
     },
-    never_null,
-    rows::{Key, One, Rows},
+    fields, never_null,
+    rows::{Key, Rows},
 };
 use crate::{
     error::SqlError,
@@ -64,7 +61,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn query(&self) -> &'a Query {
+    pub(super) fn query(&self) -> &'a Query {
         match self {
             Self::Scalar(query)
             | Self::Exists { query, .. }
@@ -105,14 +102,14 @@ impl<'a> Compared<'a> {
 /// What a subquery says of each row around it.
 pub(in crate::bind) struct Value {
     /// What the row is joined with, whether there is a match or none; at most one.
-    sides: Vec<Side>,
+    pub(super) sides: Vec<Side>,
     /// The value, over the columns of the row and of these.
-    made: Bound,
+    pub(super) made: Bound,
 }
 
-struct Side {
-    plan: LogicalPlan,
-    on: Vec<(Expr, Expr)>,
+pub(super) struct Side {
+    pub(super) plan: LogicalPlan,
+    pub(super) on: Vec<(Expr, Expr)>,
 }
 
 impl Binder<'_> {
@@ -131,7 +128,7 @@ impl Binder<'_> {
             Asked::Compared(compared) => (true, compared.name),
         };
         if let Asked::Compared(Compared { wanted, .. }) = asked
-            && matches!(wanted, ast::Expr::Tuple(_))
+            && fields(wanted).is_some()
         {
             return Err(SqlError::at(*wanted, SEVERAL));
         }
@@ -316,7 +313,7 @@ impl Any {
         match (operator, all) {
             _ if is_equality => {}
             (Operator::Eq | Operator::NotEq, _) => {
-                calls.extend([extreme(least), extreme(greatest)])
+                calls.extend([extreme(least), extreme(greatest)]);
             }
             (Operator::Gt | Operator::GtEq, false) | (Operator::Lt | Operator::LtEq, true) => {
                 calls.push(extreme(least));
@@ -415,88 +412,17 @@ impl Any {
     }
 }
 
-impl One {
-    fn value(self, asked: &Asked<'_>, scope: &Scope<'_>, name: &str) -> Result<Value, SqlError> {
-        let Self { plan, keys, mut items, having, counts } = self;
-        let column = |of: String| PlanColumn::new_unqualified(format!("{name}_{of}"));
-        let (mut columns, mut on) = (Vec::new(), Vec::new());
-        for (at, Key { around, own }) in keys.into_iter().enumerate() {
-            let key = column(format!("k{at}"));
-            columns.push(own.alias(&key.name));
-            on.push((around, Expr::Column(key)));
-        }
-        let mut results = Vec::new();
-        for (at, is_count) in counts.into_iter().enumerate() {
-            let result = column(at.to_string());
-            columns.push(called(at).alias(&result.name));
-            let result = Expr::Column(result);
-            results.push(match is_count {
-                false => result,
-                true => case(vec![(result.clone().is_null(), lit(0_i64))], result),
-            });
-        }
-        let with_results = |expression: Expr| {
-            let made = expression.transform_down(|part| {
-                let at = (0..results.len()).find(|at| part == called(*at));
-                Ok(match at.and_then(|at| results.get(at)) {
-                    Some(result) => Transformed::new(result.clone(), true, TreeNodeRecursion::Jump),
-                    None => Transformed::no(part),
-                })
-            });
-            made.map(|made| made.data).map_err(|error| planning(&error))
-        };
-        let having = having.map(with_results).transpose()?;
-        let item = items.pop().filter(|_| !matches!(asked, Asked::Exists { .. }));
-        let item = item.map(|Bound { expr, data_type }| {
-            Ok::<_, SqlError>(Bound { expr: with_results(expr)?, data_type })
-        });
-        let made = match (asked, item.transpose()?) {
-            (Asked::Exists { negated, .. }, _) => {
-                let there = having.map_or(lit(true), |having| Expr::IsTrue(Box::new(having)));
-                boolean(if *negated { Expr::Not(Box::new(there)) } else { there }, false)
-            }
-            (Asked::Scalar(_), Some(Bound { expr, data_type })) => match having {
-                None => Bound { expr, data_type },
-                Some(having) => {
-                    let null = ScalarValue::try_from(&data_type.kind.arrow());
-                    let null = lit(null.map_err(|error| planning(&error))?);
-                    nullable(case(vec![(having, expr)], null), data_type.kind)
-                }
-            },
-            (Asked::Compared(compared), Some(item)) => {
-                let wanted = scope.bind(compared.wanted)?;
-                if !matches!(compared.operator, Operator::Eq | Operator::NotEq) {
-                    ordered(&wanted, compared.wanted)?;
-                }
-                let (wanted, item) = pair(wanted, item, compared.wanted)?;
-                let compared_with_one = binary(wanted.expr, compared.operator, item.expr);
-                boolean(
-                    match having {
-                        None => compared_with_one,
-                        Some(having) => case(vec![(having, compared_with_one)], lit(compared.all)),
-                    },
-                    true,
-                )
-            }
-            (_, None) => return Err(SqlError::at(asked.query(), "the subquery has no column")),
-        };
-        let plan = built(LogicalPlanBuilder::from(plan).project(columns))?;
-        let sides = vec![Side { plan: Arc::unwrap_or_clone(plan), on }];
-        Ok(Value { sides, made })
-    }
-}
-
 /// The column of a group with the result of a call.
-fn called(at: usize) -> Expr {
+pub(super) fn called(at: usize) -> Expr {
     Expr::Column(PlanColumn::new_unqualified(Calls::name(at)))
 }
 
-fn binary(left: Expr, operator: Operator, right: Expr) -> Expr {
+pub(super) fn binary(left: Expr, operator: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right)))
 }
 
 /// The result of the first condition that is true.
-fn case(whens: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
+pub(super) fn case(whens: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
     let whens = whens.into_iter().map(|(when, then)| (Box::new(when), Box::new(then)));
     Expr::Case(Case {
         expr: None,
@@ -505,11 +431,13 @@ fn case(whens: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
     })
 }
 
-fn nullable(expr: Expr, kind: Kind) -> Bound {
+pub(super) fn nullable(expr: Expr, kind: Kind) -> Bound {
     Bound { expr, data_type: Type { kind, nullable: true } }
 }
 
-fn built(plan: Result<LogicalPlanBuilder, DataFusionError>) -> Result<Arc<LogicalPlan>, SqlError> {
+pub(super) fn built(
+    plan: Result<LogicalPlanBuilder, DataFusionError>,
+) -> Result<Arc<LogicalPlan>, SqlError> {
     plan.and_then(LogicalPlanBuilder::build).map(Arc::new).map_err(|error| planning(&error))
 }
 
