@@ -254,7 +254,7 @@ impl Slices {
             entries.push((key, of_key));
         }
         // Runs are in order, which this sort makes use of, and stay so within a key.
-        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+        entries.sort_by_key(|(key, _)| *key);
         for same in entries.chunk_by(|(one, _), (other, _)| one == other) {
             let Some(((key, first), others)) = same.split_first() else { continue };
             let row = key.get(HASH..).unwrap_or(&[]);
