@@ -5,7 +5,7 @@ use alloc::{sync::Arc, vec::Vec};
 use millstream_data::{
     hash::SEED,
     page::{RowBuilder, RowKind},
-    row::{Row, RowLayout, put_cells},
+    row::{Row, RowLayout, put_cells, put_rows_run},
 };
 use millstream_memory::Segment;
 
@@ -90,6 +90,9 @@ impl Run for Changes {
     }
 
     fn heap_bytes(&self, row: usize) -> usize {
+        if self.parts.iter().all(|part| part.is_fixed()) {
+            return 0;
+        }
         self.parts(row).map_or(0, |parts| parts.iter().map(Row::heap_bytes).sum())
     }
 
@@ -104,6 +107,18 @@ impl Run for Changes {
 
     fn write(&self, from: usize, rows: usize, page: &mut RowBuilder<Segment>) {
         let has_kinds = page.shape().has_row_kinds();
+        if !self.parts.iter().any(|part| part.has_lists()) {
+            let mut first = 0;
+            for (part, layout) in self.parts.iter().enumerate() {
+                let bytes = |row: usize| self.kept(self.changes[from + row].parts[part]);
+                put_rows_run(layout, first, rows, bytes, page);
+                first += layout.columns();
+            }
+            if has_kinds {
+                page.put_kinds_run(rows, |row| self.changes[from + row].kind);
+            }
+            return page.commit_run(rows);
+        }
         for row in from..from + rows {
             let Some([first, second]) = self.parts(row) else { continue };
             let put = put_cells(&first, 0, page);
