@@ -140,7 +140,7 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use alloc::vec;
 
     use millstream_data::{
@@ -160,17 +160,18 @@ mod tests {
     };
 
     /// A key, and a time in microseconds.
-    type Row = (u64, i64);
-    /// A key, how many rows there were, and the bounds of their session.
-    type Counted = (u64, u64, i64, i64);
+    pub(in crate::operator::rows) type Row = (u64, i64);
+    /// A key, how many rows there were, and the bounds of their session or window.
+    pub(in crate::operator::rows) type Counted = (u64, u64, i64, i64);
 
-    struct Count {
+    /// Counts rows.
+    pub(in crate::operator::rows) struct Count {
         layout: Arc<RowLayout>,
         parts: [Arc<RowLayout>; 2],
     }
 
     impl Count {
-        fn new() -> Self {
+        pub(in crate::operator::rows) fn new() -> Self {
             let key = Schema::new(vec![Field::new("key", DataType::UInt64)]);
             let of = |name, data_type| Field::new(name, data_type);
             let counted = Schema::new(vec![

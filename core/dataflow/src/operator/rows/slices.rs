@@ -5,6 +5,9 @@
 //! keys. A window is then a merge of runs, one behind the other: nothing is looked up, and nothing is kept of it.
 //! Rows that come for the slice later, but not too late for all of its windows, make a further run of it.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     format, vec,
