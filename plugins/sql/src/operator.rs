@@ -6,6 +6,7 @@
 mod accumulator;
 mod aggregate;
 mod arrival;
+mod bundle;
 mod distinct;
 mod earliest;
 #[cfg(test)]
@@ -55,35 +56,47 @@ use crate::{
 /// Rows that are taken at once, so that the misses of their keys overlap.
 const BATCH: usize = 256;
 
+/// How rows are said that change.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Changing {
+    /// When the input has ended; else as they change.
+    pub(crate) once: bool,
+    /// What is kept is forgotten so many milliseconds after it was written; `None`: never.
+    pub(crate) life: Option<i64>,
+    /// Without what they were before an update.
+    pub(crate) upserts: bool,
+    /// Of so many rows at most, if they are at hand, an aggregate says together what they change.
+    pub(crate) bundle: Option<usize>,
+}
+
 /// The rows of [`Rel::Aggregate`](crate::relation::Rel::Aggregate), of `schema`; those that are left when the
-/// input has ended, if it is to be done `once`. Groups are forgotten so many milliseconds after their last row, if
-/// they are.
+/// input has ended, if it is to be done once. Groups are forgotten some time after their last row, if they are.
 pub(crate) fn aggregate(
     input: RowStream,
     groups: (usize, &[AggregateCall]),
     schema: Schema,
-    (once, life): (bool, Option<i64>),
+    how: Changing,
 ) -> Result<RowStream, SqlError> {
-    let emits = if once { Emits::Last } else { Emits::Changes };
-    self::groups(input, groups, (emits, life), schema)
+    let emits = if how.once { Emits::Last } else { Emits::Changes };
+    self::groups(input, groups, (emits, how), schema)
 }
 
 /// The rows that are left of a changelog when it has ended.
 pub(crate) fn left(input: RowStream, schema: Schema) -> Result<RowStream, SqlError> {
-    groups(input, (schema.fields.len(), &[]), (Emits::Rows, None), schema)
+    groups(input, (schema.fields.len(), &[]), (Emits::Rows, Changing::default()), schema)
 }
 
 fn groups(
     input: RowStream,
     (keys, calls): (usize, &[AggregateCall]),
-    (emits, life): (Emits, Option<i64>),
+    (emits, how): (Emits, Changing),
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
     let plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
     let columns: Vec<usize> = (0..keys).collect();
     let made = move |states: &mut RowStates, _: &_| {
-        states.expire_after(life);
-        aggregate::Aggregate::open(&plan, emits, states)
+        states.expire_after(how.life);
+        aggregate::Aggregate::open(&plan, (emits, how), states)
     };
     Ok(input.key_by(&columns).function("aggregate", schema, made))
 }
@@ -130,28 +143,28 @@ pub(crate) fn set_operation(
 }
 
 /// The rows of [`Rel::TopN`](crate::relation::Rel::TopN), of `schema`; those that are left when the input has
-/// ended, if it is to be done `once`.
+/// ended, if it is to be done once.
 pub(crate) fn top_n(
     input: RowStream,
     partition: &[usize],
     order: Order<'_>,
     schema: Schema,
-    (once, life): (bool, Option<i64>),
+    how: Changing,
 ) -> Result<RowStream, SqlError> {
     let plan = top_n::Ranking::new(input.schema(), partition, order)?;
     let rows = input.key_by(partition);
     if plan.is_small() {
         let made = move |states: &mut RowStates, _: &_| {
-            states.expire_after(life);
-            top_n::TopN::open(&plan, once, states)
+            states.expire_after(how.life);
+            top_n::TopN::open(&plan, how, states)
         };
         return Ok(rows.function("top-n", schema, made));
     }
     let made = move |states: &mut RowStates, _: &_| {
-        states.expire_after(life);
-        top_n::OrderedTopN::open(&plan, states)
+        states.expire_after(how.life);
+        top_n::OrderedTopN::open(&plan, how, states)
     };
-    match once {
+    match how.once {
         true => left(rows.function("top-n", schema.clone().with_row_kinds(), made), schema),
         false => Ok(rows.function("top-n", schema, made)),
     }

@@ -8,6 +8,7 @@ mod set_operation;
 mod show;
 mod timed;
 mod title;
+mod upsert;
 mod window;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub(crate) use place::Place;
 pub(crate) use set_operation::SetOperation;
 pub(crate) use show::Explained;
 pub(crate) use timed::Timed;
+pub(crate) use upsert::UpsertKey;
 pub(crate) use window::{Watermark, WindowSpec, WindowTime};
 
 use crate::{calc::Step, parse::CreateTable, time::Zone, types::Type};
@@ -119,6 +121,8 @@ pub(crate) enum Rel {
     Final { input: Box<Self> },
     /// The rows of an operator whose state expires.
     Living { rows: Box<Self>, life: Life },
+    /// The rows of an aggregate or a Top-N, whose updates are said without the rows as they were.
+    Upserts { rows: Box<Self> },
     /// Rows of an operator that goes by event time.
     Timed(Box<Timed>),
 }
@@ -309,7 +313,7 @@ impl Rel {
                 fields
             }
             Self::Earliest { input, .. } | Self::Final { input } => input.schema().fields,
-            Self::Living { rows, .. } => rows.schema().fields,
+            Self::Living { rows, .. } | Self::Upserts { rows } => rows.schema().fields,
         };
         let schema = Schema::new(fields);
         if self.has_kinds() { schema.with_row_kinds() } else { schema }
@@ -339,7 +343,7 @@ impl Rel {
             | Self::Final { input } => vec![input],
             Self::Join { left, right, .. } => vec![left, right],
             Self::Timed(timed) => timed.inputs(),
-            Self::Living { rows, .. } => rows.inputs(),
+            Self::Living { rows, .. } | Self::Upserts { rows } => rows.inputs(),
         }
     }
 
@@ -357,7 +361,7 @@ impl Rel {
             | Self::Final { .. }
             | Self::Timed(_) => None,
             Self::Steps { input, .. } => input.updates(),
-            Self::Living { rows, .. } => rows.updates(),
+            Self::Living { rows, .. } | Self::Upserts { rows } => rows.updates(),
             Self::Union(inputs) => inputs.iter().find_map(Self::updates),
             Self::Aggregate { keys: 0, .. } => Some("an aggregate function without GROUP BY"),
             Self::Aggregate { calls, .. } if calls.is_empty() => Some("DISTINCT or GROUP BY"),

@@ -92,6 +92,12 @@ pub trait RowFunction: Send + 'static {
         0
     }
 
+    /// Whether its rows are known by a key, so that one that is updated is said as it is now, and not as it was:
+    /// no UPDATE_BEFORE is written.
+    fn upserts(&self) -> bool {
+        false
+    }
+
     /// The states were put back, before the first row.
     ///
     /// # Errors
@@ -115,7 +121,8 @@ pub struct RowFunctionChain<F> {
 impl<F: RowFunction> RowFunctionChain<F> {
     /// The chain of `function`, whose states these are.
     pub fn new(function: F, states: RowStates, writer: RunWriter) -> Self {
-        let out = Changes::new(function.parts());
+        let mut out = Changes::new(function.parts());
+        out.upserts(function.upserts());
         Self { function, states, out, written: 0, writer }
     }
 

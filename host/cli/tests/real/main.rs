@@ -26,4 +26,5 @@ mod several;
 mod sorted;
 mod sql;
 mod statements;
+mod upserts;
 mod wide;

@@ -102,8 +102,8 @@ fn what_statements_show_is_a_result() {
         (
             explain,
             "csv",
-            "result\n\"Project [price, $agg0 AS n], changelogMode=[I,UB,UA]\n  Aggregate by [price] [COUNT(*) AS \
-             $agg0], changelogMode=[I,UB,UA], state=[accumulators by [price]]\n    Scan bid [price], \
+            "result\n\"Project [price, $agg0 AS n], changelogMode=[I,UB,UA], upsertKeys=[[price]]\n  Aggregate by [price] [COUNT(*) AS \
+             $agg0], changelogMode=[I,UB,UA], upsertKeys=[[price]], state=[accumulators by [price]]\n    Scan bid [price], \
              changelogMode=[I]\n\"\n",
         ),
         (

@@ -13,8 +13,9 @@ use millstream_dataflow::{
 };
 
 use super::{
-    BATCH,
+    BATCH, Changing,
     accumulator::{Accumulator, SLOT},
+    bundle::{BUNDLE, Bundle, emit},
     distinct::{Counts, Distinct},
     extremes::{Extreme, Extremes, Replaced},
     in_place, is_retraction, never_came,
@@ -114,6 +115,11 @@ pub(super) struct Aggregate {
     /// Whether groups expire: a row of one that has may be taken back later. As in Flink, a group is also said
     /// when nothing of it has changed, so that those who read it keep it, too.
     expires: bool,
+    upserts: bool,
+    /// Rows that are taken at once, at most.
+    batch: usize,
+    /// What they change, if that is said together.
+    bundle: Option<Bundle>,
     /// The key group that is to be emitted next, once the input has ended.
     next: u32,
     scratch: Scratch,
@@ -149,7 +155,7 @@ type Said = [Part; 2];
 impl Aggregate {
     pub(super) fn open(
         plan: &Aggregation,
-        emits: Emits,
+        (emits, how): (Emits, Changing),
         states: &mut RowStates,
     ) -> Result<Self, TaskError> {
         let keys = states.keys(&plan.input, &plan.keys, true);
@@ -172,6 +178,9 @@ impl Aggregate {
             extremes,
             emits,
             expires: states.expire(),
+            upserts: how.upserts,
+            batch: how.bundle.map_or(BATCH, |rows| rows.clamp(1, BUNDLE)),
+            bundle: how.bundle.map(|_| Bundle::default()),
             next: states.groups().start,
             scratch,
         })
@@ -198,11 +207,10 @@ impl Aggregate {
         distinct.iter_mut().try_for_each(|column| column.look(page, keys, states, &mut counts))
     }
 
-    /// Reads the groups of the keys at hand, each once.
+    /// Reads the groups of the keys at hand, whose equal ones were found, each once.
     fn hold(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
         let Self { plan, keys, groups, scratch, .. } = self;
         let Scratch { empty, equal, held, .. } = scratch;
-        keys.find_equal(equal);
         held.resize_with(equal.firsts().len().max(held.len()), Held::default);
         for (first, Held { group, texts, is_gone, said }) in equal.firsts().iter().zip(held) {
             (*is_gone, *said) = (false, None);
@@ -283,6 +291,8 @@ struct Emission<'a> {
     out: Option<&'a mut Changes>,
     /// Whether groups expire.
     expires: bool,
+    /// Where changes are until they are said together, if they are.
+    bundle: Option<&'a mut Bundle>,
 }
 
 /// What a row does to its group.
@@ -293,6 +303,8 @@ struct Taken<'a> {
     counts: &'a [bool],
     replaced: Replaced<'a>,
     key: &'a [u8],
+    /// The number of its group among those at hand, if anybody asks for it.
+    group: usize,
 }
 
 impl Emission<'_> {
@@ -345,16 +357,13 @@ impl Emission<'_> {
             return Ok(false);
         }
         let key = known.map_or_else(|| out.keep(taken.key), |[key, _]| key);
-        if before > 0 {
-            let kind = if after > 0 { RowKind::UpdateBefore } else { RowKind::Delete };
-            let results = known.map_or_else(|| out.keep(self.before), |[_, results]| results);
-            out.emit(kind, key, results);
-        }
-        if after > 0 {
-            let kind = if before > 0 { RowKind::UpdateAfter } else { RowKind::Insert };
-            let results = out.keep(self.after);
-            out.emit(kind, key, results);
-            *said = Some([key, results]);
+        let was = (before > 0)
+            .then(|| known.map_or_else(|| out.keep(self.before), |[_, results]| results));
+        let is = (after > 0).then(|| out.keep(self.after));
+        *said = is.map(|results| [key, results]);
+        match &mut self.bundle {
+            Some(bundle) => bundle.change(taken.group, key, (was, is)),
+            None => emit(key, (was, is), out),
         }
         Ok(after == 0)
     }
@@ -376,6 +385,10 @@ impl RowFunction for Aggregate {
         [Arc::clone(&self.key_layout), Arc::clone(&self.results)]
     }
 
+    fn upserts(&self) -> bool {
+        self.upserts
+    }
+
     fn take(
         &mut self,
         _input: u16,
@@ -384,15 +397,31 @@ impl RowFunction for Aggregate {
         states: &mut RowStates,
         out: &mut Changes,
     ) -> Result<usize, TaskError> {
-        let end = self.keys.take(page, start, BATCH)?;
+        let end = self.keys.take(page, start, self.batch)?;
         let layout = Arc::clone(&self.layout);
         let rows = PageRows::new(&layout, page).map_err(|error| wrong(&error))?;
         self.look(page, &rows, states)?;
+        if !self.in_place || self.bundle.is_some() {
+            self.keys.find_equal(&mut self.scratch.equal);
+        }
+        if let Some(bundle) = &mut self.bundle {
+            bundle.clear(self.scratch.equal.firsts().len());
+        }
         if !self.in_place {
             self.hold(states)?;
         }
         let Self {
-            plan, keys, results, groups, in_place, extremes, emits, expires, scratch, ..
+            plan,
+            keys,
+            results,
+            groups,
+            in_place,
+            extremes,
+            emits,
+            expires,
+            bundle,
+            scratch,
+            ..
         } = self;
         let expires = *expires;
         let Scratch { empty, group, before, after, counts, gone, equal, held } = scratch;
@@ -403,16 +432,28 @@ impl RowFunction for Aggregate {
             let counts = counts.get(index * calls..(index + 1) * calls).unwrap_or(&[]);
             let retract = is_retraction(page, row);
             let replaced = extremes.of_row(index, calls);
-            Taken { row: rows.at(row), retract, counts, replaced, key: keys.row(index) }
+            let group = equal.of().get(index).map_or(0, |group| *group as usize);
+            Taken { row: rows.at(row), retract, counts, replaced, key: keys.row(index), group }
         };
-        let out = (*emits == Emits::Changes).then_some(out);
-        let mut emission = Emission { results, accumulators, before, after, out, expires };
+        let is_said = *emits == Emits::Changes;
+        let mut emission = Emission {
+            results,
+            accumulators,
+            before,
+            after,
+            out: is_said.then_some(&mut *out),
+            expires,
+            bundle: bundle.as_mut(),
+        };
         if !*in_place {
             for (index, group) in equal.of().iter().enumerate() {
                 if let Some(held) = held.get_mut(*group as usize) {
                     let Held { group, texts, is_gone, said } = held;
                     *is_gone = emission.fold(&taken(index), (group, texts), said)?;
                 }
+            }
+            if let Some(bundle) = bundle {
+                bundle.emit(expires, out);
             }
             self.release(states)?;
             return Ok(end);
@@ -433,6 +474,9 @@ impl RowFunction for Aggregate {
             }
         })?;
         failed.map_or(Ok(()), Err)?;
+        if let Some(bundle) = bundle {
+            bundle.emit(expires, out);
+        }
         // One that a later row has begun anew is there.
         for index in gone.iter() {
             states.read(*groups, keys, *index, group)?;

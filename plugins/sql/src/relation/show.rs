@@ -42,20 +42,24 @@ impl Rel {
             for (above, step) in steps.iter().rev().enumerate() {
                 line(f, depth + above)?;
                 write!(f, "{}", StepShown(step))?;
-                self.end(f, whole)?;
+                self.end(f, whole, above == 0)?;
             }
             return input.show(f, depth + steps.len(), whole);
         }
         line(f, depth)?;
         self.head(f)?;
-        self.end(f, whole)?;
+        self.end(f, whole, true)?;
         self.inputs().into_iter().try_for_each(|input| input.show(f, depth + 1, whole))
     }
 
-    /// Ends a line of the operator.
-    fn end(&self, f: &mut fmt::Formatter<'_>, whole: bool) -> fmt::Result {
+    /// Ends a line of the operator, `whole` with what it says and keeps; the columns of its `last` line are those
+    /// of its rows.
+    fn end(&self, f: &mut fmt::Formatter<'_>, whole: bool, last: bool) -> fmt::Result {
         if whole {
             write!(f, ", changelogMode={}", self.changelog_mode())?;
+            if last {
+                self.show_upsert_keys(f)?;
+            }
             if let Some(state) = self.state() {
                 write!(f, ", state=[{state}]")?;
             }
@@ -131,7 +135,7 @@ impl Rel {
                 write!(f, " {frame} [{}] {said}", calls.join(", "))
             }
             Self::Final { .. } => write!(f, "Final"),
-            Self::Living { rows, .. } => rows.head(f),
+            Self::Living { rows, .. } | Self::Upserts { rows } => rows.head(f),
         }
     }
 }

@@ -17,7 +17,7 @@ impl Rel {
             Self::Scan { .. } | Self::Values { .. } | Self::Steps { .. } | Self::Union(_) => {
                 return None;
             }
-            Self::Living { rows, .. } => return rows.title(),
+            Self::Living { rows, .. } | Self::Upserts { rows } => return rows.title(),
             Self::Final { input } => return input.title(),
             Self::Aggregate { input, keys, calls } => groups("Aggregate", input, *keys, calls),
             Self::Windows { input, keys, window, zone, calls, .. } => {

@@ -27,6 +27,13 @@ const ZONE: &str = "table.local-time-zone";
 /// Checks a value: the error says what the setting takes.
 type Check = fn(&str) -> Result<(), String>;
 
+/// Whether an aggregate says together what several rows change.
+const BUNDLED: &str = "table.exec.mini-batch.enabled";
+/// How long it may wait for them: it never does.
+const LATENCY: &str = "table.exec.mini-batch.allow-latency";
+/// How many they are at most.
+const BUNDLE: &str = "table.exec.mini-batch.size";
+
 /// The keys that can be set.
 const KEYS: &[(&str, Check)] = &[
     (MODE, |value| mode(value).map(drop)),
@@ -38,14 +45,14 @@ const KEYS: &[(&str, Check)] = &[
     (TTL, |value| parse_duration(value).map(drop)),
     (IDLE, |value| parse_duration(value).map(drop)),
     (ZONE, |zone| Zone::parse(zone).map(drop)),
+    (BUNDLED, |value| truth(value).map(drop)),
+    (LATENCY, |value| parse_duration(value).map(drop)),
+    (BUNDLE, |rows| whole(rows).map(drop)),
 ];
 
 /// Settings of Flink's that say how rows are computed, and nothing of which are left: they are taken, and mean
 /// nothing.
 const PLANNING: &[&str] = &[
-    "table.exec.mini-batch.allow-latency",
-    "table.exec.mini-batch.enabled",
-    "table.exec.mini-batch.size",
     "table.optimizer.agg-phase-strategy",
     "table.optimizer.distinct-agg.split.enabled",
     "table.optimizer.join-reorder-enabled",
@@ -55,12 +62,18 @@ const PLANNING: &[&str] = &[
 
 /// Keys of Flink's that are missing, and what there is instead.
 const MISSING: &[(&str, &str)] = &[
+    ("table.exec.sink.upsert-materialize", CONFLICT),
+    ("table.exec.sink.require-on-conflict", CONFLICT),
     ("table.exec.emit.early-fire.enabled", EMIT),
     ("table.exec.emit.early-fire.delay", EMIT),
     ("table.exec.emit.late-fire.enabled", EMIT),
     ("table.exec.emit.late-fire.delay", EMIT),
     ("table.exec.emit.allow-lateness", EMIT),
 ];
+
+/// Each INSERT says it for itself.
+const CONFLICT: &str = "where rows of a query may have one primary key of a table, write ON CONFLICT DO DEDUPLICATE \
+                        behind the query: of these the last one is written then";
 
 /// Flink takes them for windows in GROUP BY only.
 const EMIT: &str = "a window is said once, when it has ended: for groups that are said with each row GROUP BY \
@@ -109,6 +122,13 @@ impl Settings {
         let idle = self.0.get(IDLE).and_then(|value| parse_duration(value).ok());
         let idle = idle.and_then(|millis| u64::try_from(millis).ok()).filter(|millis| *millis > 0);
         Running { mode, life: life.filter(|millis| *millis > 0), idle }
+    }
+
+    /// How many rows an aggregate takes at most before it says what they have changed; `None`: it says so with each.
+    pub(super) fn bundle(&self) -> Option<usize> {
+        let is_on = self.0.get(BUNDLED).is_some_and(|value| truth(value) == Ok(true));
+        let rows = self.0.get(BUNDLE).and_then(|value| whole(value).ok()).filter(|rows| *rows > 0);
+        is_on.then(|| rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(usize::MAX))
     }
 
     /// The time zone of the session; `None` for UTC.
@@ -170,6 +190,15 @@ pub(super) fn mode(value: &str) -> Result<Mode, String> {
         "batch" => Ok(Mode::Batch),
         _ => Err("takes 'streaming' or 'batch'".into()),
     }
+}
+
+fn truth(value: &str) -> Result<bool, String> {
+    value.trim().to_lowercase().parse().map_err(|_| "takes 'true' or 'false'".into())
+}
+
+/// Of Flink's default, -1, as many as there are.
+fn whole(value: &str) -> Result<i64, String> {
+    value.trim().parse().map_err(|_| "takes a whole number".into())
 }
 
 fn parallelism(value: &str) -> Result<u32, String> {

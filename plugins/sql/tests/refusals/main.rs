@@ -2,6 +2,7 @@
 
 mod missing;
 mod subqueries;
+mod upserts;
 
 use millstream_dataflow::Environment;
 use millstream_sql::script;

@@ -20,6 +20,8 @@ pub struct Changes {
     parts: [Arc<RowLayout>; 2],
     bytes: Vec<u8>,
     changes: Vec<Change>,
+    /// Whether rows that are updated are not said as they were.
+    upserts: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +37,12 @@ pub struct Part(usize, usize);
 impl Changes {
     /// None, of rows whose parts are of these layouts.
     pub(super) fn new(parts: [Arc<RowLayout>; 2]) -> Self {
-        Self { parts, bytes: Vec::new(), changes: Vec::new() }
+        Self { parts, bytes: Vec::new(), changes: Vec::new(), upserts: false }
+    }
+
+    /// Whether rows as they were before an update are left away.
+    pub(super) fn upserts(&mut self, upserts: bool) {
+        self.upserts = upserts;
     }
 
     /// Keeps a row's bytes until all changes are written, to be part of any number of them.
@@ -52,7 +59,9 @@ impl Changes {
 
     /// Emits a row of these parts.
     pub fn emit(&mut self, kind: RowKind, first: Part, second: Part) {
-        self.changes.push(Change { kind, parts: [first, second] });
+        if !(self.upserts && kind == RowKind::UpdateBefore) {
+            self.changes.push(Change { kind, parts: [first, second] });
+        }
     }
 
     /// Whether it is time to write what was emitted.
