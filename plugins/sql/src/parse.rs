@@ -3,6 +3,7 @@
 mod dialect;
 mod function;
 mod hint;
+pub(crate) mod json;
 mod like;
 mod nested;
 mod statement;

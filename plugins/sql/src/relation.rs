@@ -27,7 +27,7 @@ pub(crate) use timed::Timed;
 pub(crate) use upsert::UpsertKey;
 pub(crate) use window::{Watermark, WindowSpec, WindowTime};
 
-use crate::{calc::Step, parse::CreateTable, time::Zone, types::Type};
+use crate::{calc::Step, function::UserCall, parse::CreateTable, time::Zone, types::Type};
 
 /// The name of the column with the rank.
 pub(crate) const RANK: &str = "$rank";
@@ -141,6 +141,8 @@ pub(crate) struct AggregateCall {
     pub(crate) separator: String,
     /// With LAG and LEAD: the column with the value where there is no such row.
     pub(crate) default: Option<usize>,
+    /// With a function of a user: which it is, and its columns; `argument` is there with DISTINCT only.
+    pub(crate) user: Option<UserCall<usize>>,
     /// The type of the result.
     pub(crate) output: Type,
     /// What the column is called.
@@ -174,6 +176,8 @@ pub(crate) enum AggregateFunction {
     Place(Place),
     /// How far they are spread; of whole numbers it is one, cut towards zero.
     Spread(Spread),
+    /// What a function of a user makes of them, also of NULLs that it takes.
+    User,
 }
 
 /// A measure of how far values are from their mean.
@@ -199,6 +203,7 @@ impl AggregateFunction {
             Self::List => "LISTAGG",
             Self::Single => "SINGLE_VALUE",
             Self::Place(place) => place.name(),
+            Self::User => "USER",
             Self::Spread(Spread { root: true, sample: true }) => "STDDEV_SAMP",
             Self::Spread(Spread { root: true, sample: false }) => "STDDEV_POP",
             Self::Spread(Spread { root: false, sample: true }) => "VAR_SAMP",

@@ -1,5 +1,6 @@
 //! The real binary on real files.
 
+mod aggregate_functions;
 mod batch;
 mod branches;
 mod changed;

@@ -445,6 +445,9 @@ impl Scope<'_> {
         if let Some(bound) = self.grouping(&name, function, part)? {
             return Ok(bound);
         }
+        if let Some(bound) = self.json(&name, function, part)? {
+            return Ok(bound);
+        }
         if is_group_window(&name) {
             let message = format!("the window {name} may stand in GROUP BY and FROM, but not here");
             return Err(SqlError::at(part, message));

@@ -81,8 +81,7 @@ impl Groups {
             .iter()
             .enumerate()
             .map(|(i, call)| {
-                let argument =
-                    call.argument.iter().map(|of| Expr::Column(columns.add(of, "argument")));
+                let argument = call.arguments().map(|of| Expr::Column(columns.add(of, "argument")));
                 let arguments = argument.collect();
                 let filter = call.filter.as_ref();
                 let filter = filter.map(|of| Box::new(Expr::Column(columns.add(of, "filter"))));

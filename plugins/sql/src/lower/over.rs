@@ -72,6 +72,7 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
             default: call.default.as_ref().map(at).transpose()?,
             output: call.output.clone(),
             name: call.name.clone(),
+            user: None,
         })
     });
     let calls = calls.collect::<Result<_, SqlError>>()?;

@@ -197,7 +197,8 @@ pub(super) fn call(
 ) -> AggregateCall {
     let output = Type { kind: Kind::BigInt, nullable: true };
     let (filter, default, separator, name) = (None, None, String::new(), "n".into());
-    AggregateCall { function, argument, filter, distinct, separator, default, output, name }
+    let user = None;
+    AggregateCall { function, argument, filter, distinct, separator, default, output, name, user }
 }
 
 /// Groups of the first column, with these calls.

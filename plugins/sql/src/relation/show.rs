@@ -9,7 +9,7 @@ use super::{
     AggregateCall, AggregateFunction, JoinKind, OrderKey, Place, Rel, Watermark, WindowTime,
     timed::in_zone,
 };
-use crate::calc::Step;
+use crate::{calc::Step, function::UserCall};
 
 /// The tree, an operator a line, what it reads indented below.
 impl fmt::Display for Rel {
@@ -170,6 +170,9 @@ impl Columns {
 
     /// What a call makes, whatever it is called.
     pub(super) fn made(&self, call: &AggregateCall) -> String {
+        if let Some(user) = &call.user {
+            return self.of_user(user, call);
+        }
         let argument = call.argument.map_or("*", |argument| self.name(argument));
         let distinct = if call.distinct { "DISTINCT " } else { "" };
         let filter =
@@ -189,6 +192,14 @@ impl Columns {
             _ => String::new(),
         };
         format!("{}({distinct}{argument}{separator}){filter}", call.function)
+    }
+
+    /// A call of a function of a user.
+    fn of_user(&self, user: &UserCall<usize>, call: &AggregateCall) -> String {
+        let distinct = if call.distinct { "DISTINCT " } else { "" };
+        let filter =
+            call.filter.map(|column| format!(" FILTER {}", self.name(column))).unwrap_or_default();
+        format!("{}({distinct}{}){filter}", user.function.name(), self.list(&user.arguments))
     }
 
     pub(super) fn order(&self, key: &OrderKey) -> String {

@@ -1,5 +1,6 @@
 //! What a script is refused for, word for word.
 
+mod json;
 mod missing;
 mod subqueries;
 mod upserts;

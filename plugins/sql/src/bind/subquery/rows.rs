@@ -185,12 +185,12 @@ impl Binder<'_> {
             return Ok(Rows::Any(Inner { relation, items, correlated, distinct }));
         }
         let mut used: Vec<&Expr> = items.iter().map(|item| &item.expr).collect();
-        used.extend(aggregates.iter().flat_map(|call| call.argument.iter().chain(&call.filter)));
+        used.extend(aggregates.iter().flat_map(|call| call.arguments().chain(&call.filter)));
         used.extend(having.iter().map(|(having, _)| having));
         let Linked { plan, keys, renamed } = Linked::of(relation.plan, correlated, &used, around)?;
         items.iter_mut().for_each(|item| renamed.apply(&mut item.expr));
         for call in &mut aggregates {
-            call.argument.iter_mut().chain(&mut call.filter).for_each(|part| renamed.apply(part));
+            call.parts().for_each(|part| renamed.apply(part));
         }
         let own: Vec<Expr> = keys.iter().map(|key| key.own.clone()).collect();
         let mut by = own.clone();
