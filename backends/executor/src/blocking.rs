@@ -7,8 +7,8 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    task::{Wake, Waker},
-    thread::{self, JoinHandle, Thread},
+    task::Waker,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,7 @@ use millstream_dataflow::{
 use millstream_exchange::event::{Event, Purpose};
 use millstream_memory::{Buffer, LocalPool, Segment};
 
+pub use crate::doorbell::Doorbell;
 use crate::{Outcome, park::Unparker, worker::panic_message};
 
 /// A source whose calls may block.
@@ -96,22 +97,11 @@ pub trait BlockingSink: Send {
     }
 }
 
-/// Wakes a thread that waits for a channel or a pool.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
 /// The waker of this thread.
 fn this_thread() -> Waker {
-    Waker::from(Arc::new(Unpark(thread::current())))
+    let doorbell = Doorbell::default();
+    doorbell.connect(thread::current());
+    doorbell.waker()
 }
 
 /// Starts a thread that reads `source` into `channel`.
@@ -417,38 +407,6 @@ fn take_steps(
         }
     }
     any
-}
-
-/// Wakes a thread that does not exist yet: the wakers of its channels are made first.
-#[derive(Clone, Debug, Default)]
-pub struct Doorbell(Arc<std::sync::OnceLock<Thread>>);
-
-impl Doorbell {
-    /// What rings it.
-    pub fn waker(&self) -> Waker {
-        Waker::from(Arc::new(Ring(self.clone())))
-    }
-
-    /// The thread that is woken from now on.
-    pub fn connect(&self, thread: Thread) {
-        // Whoever rang before the bell was connected was not heard, so it rings once now.
-        let _ = self.0.set(thread.clone());
-        thread.unpark();
-    }
-}
-
-struct Ring(Doorbell);
-
-impl Wake for Ring {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if let Some(thread) = self.0.0.get() {
-            thread.unpark();
-        }
-    }
 }
 
 fn report(name: &str, outcome: &Outcome, result: thread::Result<Result<(), TaskError>>) {

@@ -17,6 +17,7 @@ pub mod blocking;
 mod clock;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod doorbell;
 mod executor;
 mod inbox;
 mod inline;

@@ -10,7 +10,9 @@ use std::{
 
 use millstream_dataflow::{TaskError, task::TaskPoll};
 
-use crate::{Clock, Outcome, Poll, ReadySet, inbox::Inbox, outcome::Member, park::Parker};
+use crate::{
+    Clock, Outcome, Poll, ReadySet, doorbell::Polling, inbox::Inbox, outcome::Member, park::Parker,
+};
 
 /// How long a worker looks for work before it sleeps, in microseconds. Waking a sleeping thread
 /// takes several of them, so this is what a page costs that arrives while the worker is idle.
@@ -231,6 +233,7 @@ impl Worker {
         let begin = self.rest.clock.now();
         // A panic of an operator ends its job, not the process: other jobs live on.
         let polled = catch_unwind(AssertUnwindSafe(|| {
+            let _polling = Polling::begin();
             slot.task.poll(begin.as_micros() as u64, &slot.waker)
         }));
         let end = self.rest.clock.now();

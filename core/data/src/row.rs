@@ -42,6 +42,7 @@ mod cells;
 mod error;
 mod list;
 mod page;
+mod run;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -53,6 +54,7 @@ pub use cells::{Row, RowMut};
 pub use error::RowError;
 pub use list::RowList;
 pub use page::{PageRow, PageRows, put_cells, scatter};
+pub use run::put_rows_run;
 pub use typed::{RowReader, RowValue, RowWriter};
 
 use crate::{

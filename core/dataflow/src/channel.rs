@@ -4,7 +4,8 @@
 //! connection moves elements from one to the other as far as credit allows; tasks do not know.
 //!
 //! The receiver is woken at every push: its waker sets a bit, which costs less than asking whether
-//! it sleeps. The sender is woken only when it found the ring full and said so.
+//! it sleeps. The sender is woken only when it found the ring full and said so, and then when half of its
+//! pages have been read: not to put one more there, and to sleep again.
 
 use alloc::sync::Arc;
 use core::{
@@ -38,6 +39,9 @@ pub const CHANNEL_CAPACITY: usize = 16;
 
 /// Full pages that wait in a subpartition before its producer is held back, as in Flink.
 pub const PAGES_PER_SUBPARTITION_MAX: usize = 10;
+
+/// A sender that waits for room is woken when no more elements than these are left.
+const LEFT_WHEN_WOKEN: usize = PAGES_PER_SUBPARTITION_MAX / 2;
 
 /// A channel whose receiver is woken through `receiver`.
 pub fn channel(receiver: Waker) -> (Sender, Receiver) {
@@ -112,8 +116,8 @@ impl Sender {
         self.ring.is_abandoned()
     }
 
-    /// Asks to be woken when the receiver takes an element. Look once more for room afterwards: the
-    /// receiver may have been faster.
+    /// Asks to be woken when the receiver has taken elements, so that at most half as many pages are left as there
+    /// may be. Look once more for room afterwards: the receiver may have been faster.
     pub fn notify_room(&self, waker: &Waker) {
         self.shared.room.register(waker);
     }
@@ -158,7 +162,9 @@ impl Receiver {
     /// Takes the next element.
     pub fn pop(&mut self) -> Option<Element> {
         let element = self.ring.pop()?;
-        self.shared.room.wake();
+        if self.ring.len() <= LEFT_WHEN_WOKEN {
+            self.shared.room.wake();
+        }
         Some(element)
     }
 

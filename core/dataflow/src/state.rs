@@ -267,6 +267,16 @@ impl KeyedState {
         }
     }
 
+    /// Sets the value of a key.
+    pub(crate) fn set(
+        &mut self,
+        state: StateId,
+        key: &millstream_state::Key<'_>,
+        value: &[u8],
+    ) -> Result<(), TaskError> {
+        self.change(|store, _| store.put(state, &key.batch(), Column::Same(value)))
+    }
+
     /// Sets the value that every key group has in a namespace, or removes it.
     pub(crate) fn mark(
         &mut self,
@@ -277,10 +287,10 @@ impl KeyedState {
         for group in self.groups() {
             let key = self.group_key(group);
             let key = key.within(namespace);
-            self.change(|store, _| match value {
-                Some(value) => store.put(state, &key.batch(), Column::Same(value)),
-                None => store.remove(state, &key.batch()),
-            })?;
+            match value {
+                Some(value) => self.set(state, &key, value)?,
+                None => self.change(|store, _| store.remove(state, &key.batch()))?,
+            }
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The events.
 
-use std::fmt::Write;
+use std::{f64::consts::LOG2_10, fmt::Write};
 
 use millstream_sdk::generated::Random;
 
@@ -252,5 +252,6 @@ fn active_person(newest: u64, random: &mut Random) -> u64 {
 
 /// From one to a million, in cents; every order of magnitude is as likely.
 fn price(random: &mut Random) -> i64 {
-    (10f64.powf(random.unit() * 6.0) * 100.0).round() as i64
+    // A power of two takes half as long to compute as one of ten.
+    ((random.unit() * 6.0 * LOG2_10).exp2() * 100.0).round() as i64
 }

@@ -13,6 +13,7 @@ mod group;
 mod grouping;
 mod hint;
 mod interval;
+mod json;
 mod literal;
 mod nested;
 mod node;

@@ -96,7 +96,9 @@ impl Calculation {
         rows: usize,
         marks: &mut Marks,
     ) -> Result<(), DataFusionError> {
-        let Some((cells, Watermark { time, mark })) = &self.watermark else { return Ok(()) };
+        let Some((cells, Watermark { time, mark, .. })) = &self.watermark else {
+            return Ok(());
+        };
         let batch = cells.batch(arrays, rows)?;
         let times = |of: &Arc<dyn PhysicalExpr>| of.evaluate(&batch)?.into_array(rows);
         let (times, all) = (times(time)?, times(mark)?);
@@ -216,7 +218,21 @@ pub(crate) struct CalculationChain {
 
 impl CalculationChain {
     pub(crate) fn new(calculation: Arc<Calculation>, writers: Vec<RunWriter>) -> Self {
-        Self { calculation, marks: Marks::default(), writers }
+        let idle = calculation.watermark.as_ref().and_then(|(_, watermark)| watermark.idle);
+        let marks = Marks::default();
+        let marks = match idle {
+            Some(millis) => marks.idle_after(millis),
+            None => marks,
+        };
+        Self { calculation, marks, writers }
+    }
+
+    /// Passes a signal on to those who go by event time.
+    fn tell(&mut self, signal: Signal, context: &mut Context<'_>) {
+        let outputs = self.calculation.outputs.iter().zip(&mut self.writers);
+        for (_, writer) in outputs.filter(|(output, _)| output.timed) {
+            writer.signal(signal, context);
+        }
     }
 
     /// Calculates with the rows from `start` on, and writes what comes out; gives the row to go on with.
@@ -412,9 +428,14 @@ impl Chain for CalculationChain {
             return start;
         }
         let calculation = Arc::clone(&self.calculation);
+        self.marks.called(context);
+        if let Some(active) = self.marks.came(context) {
+            self.tell(active, context);
+        }
         let next = with_arrays(page, &calculation.leaves, |arrays| {
             self.calculate(page, arrays, start, context)
         });
+        self.marks.taken(context);
         next.unwrap_or_else(|error| {
             context.fail(error);
             start
@@ -426,6 +447,10 @@ impl Chain for CalculationChain {
     }
 
     fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
+        self.marks.called(context);
+        if let Some(before) = self.marks.before(signal, context) {
+            self.tell(before, context);
+        }
         let Self { calculation, marks, writers } = self;
         let in_time = match &calculation.watermark {
             Some(_) => marks.signal(signal),

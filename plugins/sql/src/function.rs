@@ -15,7 +15,7 @@ mod digest;
 mod edit;
 mod encoding;
 mod extract;
-mod json;
+pub(crate) mod json;
 mod map;
 mod math;
 mod nested;
@@ -27,6 +27,7 @@ mod text;
 mod time;
 mod url;
 mod user;
+mod zoned;
 
 use std::{
     borrow::Cow,
@@ -49,7 +50,9 @@ pub(crate) use extract::extract;
 pub(crate) use nested::{field, in_order, item};
 pub(crate) use pattern::similar;
 pub(crate) use time::PROCTIME;
-pub(crate) use user::{Functions, UserFunction, of_user};
+pub(crate) use user::{
+    AggregateCaller, Functions, Given, UserAggregate, UserCall, UserFunction, of_user,
+};
 
 use crate::{
     bind::Bound,
@@ -112,6 +115,9 @@ const MISSING_AGGREGATES: &[&str] = &["COLLECT", "ARRAY_AGG"];
 
 /// Whether this is the name of a function of many rows.
 pub(crate) fn is_aggregate(name: &str) -> bool {
+    if let Some(user) = of_user(name) {
+        return user.is_aggregate();
+    }
     AGGREGATES.iter().any(|(known, _)| *known == name) || MISSING_AGGREGATES.contains(&name)
 }
 
@@ -121,6 +127,11 @@ pub(crate) fn names() -> Vec<String> {
     let others = AGGREGATES.iter().chain(WITH_UNITS).map(|(name, _)| *name);
     let names = of_one_row.chain(others);
     names.map(str::to_lowercase).collect()
+}
+
+/// How a function of one row is called, by its name in capitals.
+pub(crate) fn doc(name: &str) -> Option<&'static str> {
+    all().find(|function| function.names.contains(&name)).map(|function| function.doc)
 }
 
 /// Calls a function by its name, in capitals.

@@ -49,7 +49,7 @@ use crate::{
 pub(crate) fn relation(
     query: &bind::Relation,
     fields: &[(&str, &Type)],
-    Running { mode, life }: Running,
+    Running { mode, life, idle }: Running,
 ) -> Result<Rel, SqlError> {
     let field = |(name, data_type): &(&str, &Type)| {
         data_type.field(name).ok_or_else(|| {
@@ -60,7 +60,8 @@ pub(crate) fn relation(
         })
     };
     let fields = fields.iter().map(field).collect::<Result<Vec<_>, _>>()?;
-    let rel = lower(&optimize(&query.plan)?, Asked { rank: true, time: false, mode, life })?;
+    let asked = Asked { rank: true, time: false, mode, life, idle };
+    let rel = lower(&optimize(&query.plan)?, asked)?;
     let rel = rel.map_or_else(|| values::no_rows(&fields), Ok)?;
     let row_kinds = rel.updates().is_some();
     Ok(rel.with_schema(Schema { fields, row_kinds }))
@@ -81,6 +82,8 @@ pub(crate) struct Running {
     pub(crate) mode: Mode,
     /// How long state is kept after it was last written, in milliseconds; `None` for ever.
     pub(crate) life: Option<i64>,
+    /// After how many milliseconds without a row a subtask of a table no longer holds the watermark back.
+    pub(crate) idle: Option<u64>,
 }
 
 /// What the operators above ask of rows.
@@ -93,6 +96,8 @@ struct Asked {
     mode: Mode,
     /// How long what is kept lives, if nothing else is said of an operator.
     life: Option<i64>,
+    /// See [`Running`].
+    idle: Option<u64>,
 }
 
 impl Asked {
@@ -115,7 +120,8 @@ fn lower(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
 fn operator(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
     match plan {
         LogicalPlan::TableScan(scan) => {
-            let rows = self::scan(scan, asked.time && asked.mode == Mode::Streaming)?;
+            let time = asked.time && asked.mode == Mode::Streaming;
+            let rows = self::scan(scan, time.then_some(asked.idle))?;
             match (asked.mode, rows.updates()) {
                 (Mode::Batch, Some(cause)) => Err(SqlError::new(format!(
                     "batch mode reads tables of rows that only come, but this is {cause}"
@@ -185,8 +191,8 @@ fn mentions(expression: &Expr, name: &str) -> bool {
     expression.column_refs().iter().any(|column| column.name == name)
 }
 
-/// The cells of a table; with its watermark if event time is asked for.
-fn scan(scan: &TableScan, time: bool) -> Result<Rel, SqlError> {
+/// The cells of a table; with its watermark if event time is asked for, and when the table is idle then.
+fn scan(scan: &TableScan, time: Option<Option<u64>>) -> Result<Rel, SqlError> {
     let source = scan_of(&*scan.source)
         .ok_or_else(|| SqlError::new("a scan of something that is no table"))?;
     let table = &source.table;
@@ -194,11 +200,11 @@ fn scan(scan: &TableScan, time: bool) -> Result<Rel, SqlError> {
     let all: Vec<usize> = (0..source.paths.len()).collect();
     let mut read = scan.projection.as_ref().unwrap_or(&all).clone();
     let width = read.len();
-    let needed = if time { Needed::of(source)? } else { None };
+    let needed = if time.is_some() { Needed::of(source)? } else { None };
     if let Some(needed) = &needed {
         needed.read(source, &mut read);
     }
-    let watermark = needed.map(|needed| needed.over(source, &read)).transpose()?;
+    let watermark = needed.map(|needed| needed.over(source, &read, time.flatten())).transpose()?;
     let paths: Vec<_> = read.iter().filter_map(|at| source.paths.get(*at).cloned()).collect();
     let leaves = scan::leaves(table, &table::pruned(table, &paths), &paths)?;
     let fields = leaves.into_iter().map(|leaf| {

@@ -6,6 +6,7 @@
 mod accumulator;
 mod aggregate;
 mod arrival;
+mod bundle;
 mod distinct;
 mod earliest;
 #[cfg(test)]
@@ -18,8 +19,10 @@ mod pairs;
 mod place;
 mod set_operation;
 mod sliding;
+mod texts;
 mod timed;
 mod top_n;
+mod users;
 mod value_set;
 mod values;
 mod windows;
@@ -30,7 +33,10 @@ use datafusion_physical_expr::{PhysicalExpr, expressions::lit};
 use millstream_data::{page::ValidPage, row::RowLayout, types::Schema};
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{RowBuffer, RowSessions, RowStates, RowTime, RowWindow, RowWindows, Until},
+    operator::rows::{
+        RowBuffer, RowSessions, RowStates, RowTime, RowWindow, RowWindows, RowsAtOnce, Until,
+        WindowClock,
+    },
     stream::RowStream,
 };
 use millstream_state::window::{Cumulating, Sliding, Tumbling, WindowError};
@@ -45,41 +51,54 @@ pub(crate) use values::values;
 
 use crate::{
     error::SqlError,
-    relation::{AggregateCall, JoinKind, Life, SetOperation, WindowSpec, WindowTime},
+    relation::{AggregateCall, JoinKind, Life, Said, SetOperation, WindowSpec, WindowTime},
+    time::Zone,
 };
 
 /// Rows that are taken at once, so that the misses of their keys overlap.
 const BATCH: usize = 256;
 
+/// How rows are said that change.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Changing {
+    /// When the input has ended; else as they change.
+    pub(crate) once: bool,
+    /// What is kept is forgotten so many milliseconds after it was written; `None`: never.
+    pub(crate) life: Option<i64>,
+    /// Without what they were before an update.
+    pub(crate) upserts: bool,
+    /// Of so many rows at most, if they are at hand, an aggregate says together what they change.
+    pub(crate) bundle: Option<usize>,
+}
+
 /// The rows of [`Rel::Aggregate`](crate::relation::Rel::Aggregate), of `schema`; those that are left when the
-/// input has ended, if it is to be done `once`. Groups are forgotten so many milliseconds after their last row, if
-/// they are.
+/// input has ended, if it is to be done once. Groups are forgotten some time after their last row, if they are.
 pub(crate) fn aggregate(
     input: RowStream,
     groups: (usize, &[AggregateCall]),
     schema: Schema,
-    (once, life): (bool, Option<i64>),
+    how: Changing,
 ) -> Result<RowStream, SqlError> {
-    let emits = if once { Emits::Last } else { Emits::Changes };
-    self::groups(input, groups, (emits, life), schema)
+    let emits = if how.once { Emits::Last } else { Emits::Changes };
+    self::groups(input, groups, (emits, how), schema)
 }
 
 /// The rows that are left of a changelog when it has ended.
 pub(crate) fn left(input: RowStream, schema: Schema) -> Result<RowStream, SqlError> {
-    groups(input, (schema.fields.len(), &[]), (Emits::Rows, None), schema)
+    groups(input, (schema.fields.len(), &[]), (Emits::Rows, Changing::default()), schema)
 }
 
 fn groups(
     input: RowStream,
     (keys, calls): (usize, &[AggregateCall]),
-    (emits, life): (Emits, Option<i64>),
+    (emits, how): (Emits, Changing),
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
     let plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
     let columns: Vec<usize> = (0..keys).collect();
     let made = move |states: &mut RowStates, _: &_| {
-        states.expire_after(life);
-        aggregate::Aggregate::open(&plan, emits, states)
+        states.expire_after(how.life);
+        aggregate::Aggregate::open(&plan, (emits, how), states)
     };
     Ok(input.key_by(&columns).function("aggregate", schema, made))
 }
@@ -126,28 +145,28 @@ pub(crate) fn set_operation(
 }
 
 /// The rows of [`Rel::TopN`](crate::relation::Rel::TopN), of `schema`; those that are left when the input has
-/// ended, if it is to be done `once`.
+/// ended, if it is to be done once.
 pub(crate) fn top_n(
     input: RowStream,
     partition: &[usize],
     order: Order<'_>,
     schema: Schema,
-    (once, life): (bool, Option<i64>),
+    how: Changing,
 ) -> Result<RowStream, SqlError> {
     let plan = top_n::Ranking::new(input.schema(), partition, order)?;
     let rows = input.key_by(partition);
     if plan.is_small() {
         let made = move |states: &mut RowStates, _: &_| {
-            states.expire_after(life);
-            top_n::TopN::open(&plan, once, states)
+            states.expire_after(how.life);
+            top_n::TopN::open(&plan, how, states)
         };
         return Ok(rows.function("top-n", schema, made));
     }
     let made = move |states: &mut RowStates, _: &_| {
-        states.expire_after(life);
-        top_n::OrderedTopN::open(&plan, states)
+        states.expire_after(how.life);
+        top_n::OrderedTopN::open(&plan, how, states)
     };
-    match once {
+    match how.once {
         true => left(rows.function("top-n", schema.clone().with_row_kinds(), made), schema),
         false => Ok(rows.function("top-n", schema, made)),
     }
@@ -170,18 +189,34 @@ pub(crate) fn earliest(
     })
 }
 
-/// The rows of [`Rel::Over`](crate::relation::Rel::Over), of `schema`.
+/// The rows of [`Rel::Over`](crate::relation::Rel::Over), of `schema`. What is around the last row of a partition
+/// is forgotten so many milliseconds after it, if it is.
 pub(crate) fn over(
     input: RowStream,
     partition: &[usize],
-    around: Around<'_>,
+    (around, life): (Around<'_>, Option<i64>),
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
-    let until = around.time.map_or(Until::End, Until::Time);
+    let said = around.said;
     let plan = over::Overing::new(input.schema(), &around, &schema)?;
     let (rows, columns) = (input.schema().clone(), partition.to_vec());
-    Ok(input.key_by(partition).function("over", schema, move |states, _| {
+    let divided = input.key_by(partition);
+    let until = match said {
+        Said::AtTheEnd => Until::End,
+        Said::ByWatermark(time) => Until::Time(time),
+        Said::AtOnce => {
+            return Ok(divided.function("over", schema, move |states, _| {
+                RowsAtOnce::open(&rows, &columns, states, |keys, states| {
+                    states.expire_after(life);
+                    over::Over::open(&plan, keys, states)
+                })
+            }));
+        }
+    };
+    Ok(divided.function("over", schema, move |states, _| {
         RowBuffer::open(&rows, &columns, until, states, |keys, states| {
+            // Rows that wait for the watermark do not expire.
+            states.expire_after(life);
             over::Over::open(&plan, keys, states)
         })
     }))
@@ -191,7 +226,7 @@ pub(crate) fn over(
 pub(crate) fn windows(
     input: RowStream,
     keys: usize,
-    (time, window): (WindowTime, WindowSpec),
+    (time, window, zone): (WindowTime, WindowSpec, Option<Zone>),
     calls: &[AggregateCall],
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
@@ -200,28 +235,37 @@ pub(crate) fn windows(
     let (rows, columns): (_, Vec<usize>) = (input.schema().clone(), (0..keys).collect());
     let divided = input.key_by(&columns);
     if let WindowSpec::Session { gap } = window {
-        let WindowTime::Event(time) = time else {
-            return Err(SqlError::new("sessions of processing time are not supported yet"));
-        };
+        let time = row_time(time);
         return Ok(divided.function("sessions", schema, move |states, _| {
+            states.go_by(clock(zone));
             let fold = fold.clone();
             RowSessions::open(&rows, &columns, (time, gap), fold, states)
         }));
     }
     let windows = row_window(time, window)?;
     Ok(divided.function("windows", schema, move |states, _| {
+        states.go_by(clock(zone));
         let fold = fold.clone();
         RowWindows::open(&rows, &columns, windows.clone(), fold, states)
     }))
 }
 
+/// The clock of windows in a time zone.
+fn clock(zone: Option<Zone>) -> WindowClock {
+    zone.map_or_else(WindowClock::default, Zone::clock)
+}
+
+fn row_time(time: WindowTime) -> RowTime {
+    match time {
+        WindowTime::Event(column) => RowTime::Column(column),
+        WindowTime::Processing => RowTime::Processing,
+    }
+}
+
 /// Windows that do not depend on what rows there are.
 fn row_window(time: WindowTime, window: WindowSpec) -> Result<RowWindow, SqlError> {
     let wrong = |error: WindowError| SqlError::new(error.to_string());
-    let of = match time {
-        WindowTime::Event(column) => RowTime::Column(column),
-        WindowTime::Processing => RowTime::Processing,
-    };
+    let of = row_time(time);
     Ok(match window {
         WindowSpec::Tumble { size, offset } => {
             RowWindow::Tumbling(of, Tumbling::of(size).map_err(wrong)?.offset(offset))

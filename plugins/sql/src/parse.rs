@@ -3,6 +3,7 @@
 mod dialect;
 mod function;
 mod hint;
+pub(crate) mod json;
 mod like;
 mod nested;
 mod statement;
@@ -86,7 +87,7 @@ pub enum StatementKind {
         /// Nothing happens if it is not there.
         if_exists: bool,
     },
-    /// `INSERT INTO name [(columns)] query`
+    /// `INSERT INTO name [(columns)] query [ON CONFLICT DO …]`
     Insert {
         /// The table.
         table: Ident,
@@ -96,6 +97,8 @@ pub enum StatementKind {
         columns: Vec<Ident>,
         /// The rows.
         query: Box<Query>,
+        /// `ON CONFLICT DO DEDUPLICATE`: of rows with the same primary key the last one is written.
+        last: bool,
     },
     /// A query whose rows are the result.
     Query(Box<Query>),
@@ -256,7 +259,9 @@ fn insert(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
         Token::LParen if !is_query => names(parser)?,
         _ => Vec::new(),
     };
-    Ok(StatementKind::Insert { table, options, columns, query: query(parser)? })
+    let query = query(parser)?;
+    let last = statement::keeps_last(parser)?;
+    Ok(StatementKind::Insert { table, options, columns, query, last })
 }
 
 pub(super) fn query(parser: &mut Parser<'_>) -> Result<Box<Query>, SqlError> {

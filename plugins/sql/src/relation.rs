@@ -8,6 +8,7 @@ mod set_operation;
 mod show;
 mod timed;
 mod title;
+mod upsert;
 mod window;
 
 use std::sync::Arc;
@@ -18,14 +19,15 @@ use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use millstream_data::types::{DataType, Field, Schema};
 
 pub(crate) use living::Life;
-pub(crate) use over::{Edge, Frame};
+pub(crate) use over::{Edge, Frame, Said};
 pub(crate) use place::Place;
 pub(crate) use set_operation::SetOperation;
 pub(crate) use show::Explained;
 pub(crate) use timed::Timed;
+pub(crate) use upsert::UpsertKey;
 pub(crate) use window::{Watermark, WindowSpec, WindowTime};
 
-use crate::{calc::Step, parse::CreateTable, types::Type};
+use crate::{calc::Step, function::UserCall, parse::CreateTable, time::Zone, types::Type};
 
 /// The name of the column with the rank.
 pub(crate) const RANK: &str = "$rank";
@@ -72,6 +74,8 @@ pub(crate) enum Rel {
         keys: usize,
         time: WindowTime,
         window: WindowSpec,
+        /// Of the window's bounds, if they are not of UTC.
+        zone: Option<Zone>,
         calls: Vec<AggregateCall>,
     },
     /// Rows of two inputs that match: their keys are equal and not NULL. What is made of them, and of those
@@ -108,9 +112,7 @@ pub(crate) enum Rel {
         input: Box<Self>,
         partition: Vec<usize>,
         order: Vec<OrderKey>,
-        /// The column with the event time that is the order: rows are said when the watermark has reached
-        /// theirs. `None`: all are said when the input has ended.
-        time: Option<usize>,
+        said: Said,
         frame: Frame,
         /// Without FILTER.
         calls: Vec<AggregateCall>,
@@ -119,6 +121,8 @@ pub(crate) enum Rel {
     Final { input: Box<Self> },
     /// The rows of an operator whose state expires.
     Living { rows: Box<Self>, life: Life },
+    /// The rows of an aggregate or a Top-N, whose updates are said without the rows as they were.
+    Upserts { rows: Box<Self> },
     /// Rows of an operator that goes by event time.
     Timed(Box<Timed>),
 }
@@ -137,6 +141,8 @@ pub(crate) struct AggregateCall {
     pub(crate) separator: String,
     /// With LAG and LEAD: the column with the value where there is no such row.
     pub(crate) default: Option<usize>,
+    /// With a function of a user: which it is, and its columns; `argument` is there with DISTINCT only.
+    pub(crate) user: Option<UserCall<usize>>,
     /// The type of the result.
     pub(crate) output: Type,
     /// What the column is called.
@@ -164,10 +170,14 @@ pub(crate) enum AggregateFunction {
     Last,
     /// Their texts one behind the other, with the call's separator between each two.
     List,
+    /// The one that there is, of a subquery that is a value: a second row is an error of the job.
+    Single,
     /// Where the row is among the others, with OVER only.
     Place(Place),
     /// How far they are spread; of whole numbers it is one, cut towards zero.
     Spread(Spread),
+    /// What a function of a user makes of them, also of NULLs that it takes.
+    User,
 }
 
 /// A measure of how far values are from their mean.
@@ -191,7 +201,9 @@ impl AggregateFunction {
             Self::First => "FIRST_VALUE",
             Self::Last => "LAST_VALUE",
             Self::List => "LISTAGG",
+            Self::Single => "SINGLE_VALUE",
             Self::Place(place) => place.name(),
+            Self::User => "USER",
             Self::Spread(Spread { root: true, sample: true }) => "STDDEV_SAMP",
             Self::Spread(Spread { root: true, sample: false }) => "STDDEV_POP",
             Self::Spread(Spread { root: false, sample: true }) => "VAR_SAMP",
@@ -306,7 +318,7 @@ impl Rel {
                 fields
             }
             Self::Earliest { input, .. } | Self::Final { input } => input.schema().fields,
-            Self::Living { rows, .. } => rows.schema().fields,
+            Self::Living { rows, .. } | Self::Upserts { rows } => rows.schema().fields,
         };
         let schema = Schema::new(fields);
         if self.has_kinds() { schema.with_row_kinds() } else { schema }
@@ -336,7 +348,7 @@ impl Rel {
             | Self::Final { input } => vec![input],
             Self::Join { left, right, .. } => vec![left, right],
             Self::Timed(timed) => timed.inputs(),
-            Self::Living { rows, .. } => rows.inputs(),
+            Self::Living { rows, .. } | Self::Upserts { rows } => rows.inputs(),
         }
     }
 
@@ -354,14 +366,14 @@ impl Rel {
             | Self::Final { .. }
             | Self::Timed(_) => None,
             Self::Steps { input, .. } => input.updates(),
-            Self::Living { rows, .. } => rows.updates(),
+            Self::Living { rows, .. } | Self::Upserts { rows } => rows.updates(),
             Self::Union(inputs) => inputs.iter().find_map(Self::updates),
             Self::Aggregate { keys: 0, .. } => Some("an aggregate function without GROUP BY"),
             Self::Aggregate { calls, .. } if calls.is_empty() => Some("DISTINCT or GROUP BY"),
             Self::Aggregate { .. } => Some("GROUP BY"),
             Self::Join { left, right, kind, .. } => match kind {
                 JoinKind::Inner | JoinKind::Semi => left.updates().or_else(|| right.updates()),
-                JoinKind::Left => Some("LEFT JOIN"),
+                JoinKind::Left => Some("LEFT JOIN or a subquery"),
                 JoinKind::Right => Some("RIGHT JOIN"),
                 JoinKind::Full => Some("FULL JOIN"),
                 JoinKind::Anti => Some("NOT EXISTS or NOT IN"),

@@ -3,6 +3,7 @@
 mod create;
 mod settings;
 mod show;
+mod sink;
 
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ use crate::{
     lower::{Mode, Running, Streams, check_written, connector, relation},
     parse::{CreateTable, Statement, StatementKind, parse},
     relation::{Explained, Rel},
+    time::Session,
     types::Type,
 };
 
@@ -51,7 +53,9 @@ pub(crate) fn build_in(
         jobs.push((sink.transpose()?, relation));
         Ok(())
     })?;
-    let mut streams = Streams::new(env, jobs.iter().map(|(_, relation)| relation));
+    let jobs = sink::together(jobs);
+    let mut streams =
+        Streams::new(env, jobs.iter().map(|(_, relation)| relation), settings.bundle());
     for (sink, relation) in &jobs {
         let rows = streams.stream(relation)?;
         match sink {
@@ -101,7 +105,9 @@ fn each_in(
     let mut jobs = 0;
     let statements = parse(script)?;
     // The last word counts, wherever it stands.
-    let mode = Settings::of(&statements).running(default);
+    let all = Settings::of(&statements);
+    let mode = all.running(default);
+    let _session = Session::in_zone(all.zone());
     for statement in statements {
         let span = statement.span;
         let _known = catalog.functions.known();
@@ -124,7 +130,7 @@ fn each_in(
                 }
                 let planned = create::table_as(&mut catalog, *table, &order, &query)
                     .and_then(|(name, columns)| {
-                        insert(&catalog, (&name, &[]), (&columns, &query), mode)
+                        insert(&catalog, (&name, &[], false), (&columns, &query), mode)
                     })
                     .and_then(|(table, planned)| job(Some(&table), planned));
                 planned.map_err(|error| error.or_at(span))?;
@@ -149,8 +155,9 @@ fn each_in(
                 catalog.remove(&name, view, if_exists)?;
                 continue;
             }
-            StatementKind::Insert { table, options, columns, query } => {
-                let planned = insert(&catalog, (&table, &options), (&columns, &query), mode)
+            StatementKind::Insert { table, options, columns, query, last } => {
+                let into = (&table, &options[..], last);
+                let planned = insert(&catalog, into, (&columns, &query), mode)
                     .and_then(|(table, planned)| job(Some(&table), planned));
                 planned.map_err(|error| error.or_at(span))?;
                 jobs += 1;
@@ -192,10 +199,10 @@ fn sorted(running: Running) -> Sorted {
     }
 }
 
-/// The table that an INSERT writes, and what makes the rows.
+/// The table that an INSERT writes, and what makes the rows: of those with the same key the `last`, if it says so.
 fn insert(
     catalog: &Catalog,
-    (table, options): (&Ident, &[(String, String)]),
+    (table, options, last): (&Ident, &[(String, String)], bool),
     (columns, query): (&[Ident], &Query),
     mode: Running,
 ) -> Result<(CreateTable, Rel), SqlError> {
@@ -203,8 +210,8 @@ fn insert(
     let bound = Binder::new(catalog).sorting(sorted(mode)).insert(&table, columns, query)?;
     let planned = relation(&bound, &table.physical(), mode)?;
     check_written(&table)?;
-    takes(&table, &planned)?;
-    Ok((table, planned))
+    let taken = sink::taken(&table, planned, last)?;
+    Ok((table, taken))
 }
 
 /// The row of EXPLAIN: the trees of some statements, with a line between them.
@@ -212,8 +219,8 @@ fn explained(catalog: &Catalog, statements: &[Statement], mode: Running) -> Resu
     let mut trees = Vec::new();
     for Statement { kind, span } in statements {
         let planned = match kind {
-            StatementKind::Insert { table, options, columns, query } => {
-                insert(catalog, (table, options), (columns, query), mode)
+            StatementKind::Insert { table, options, columns, query, last } => {
+                insert(catalog, (table, options, *last), (columns, query), mode)
                     .map(|(table, rows)| (Some(table.name.value), rows))
             }
             StatementKind::Query(query) => {
@@ -226,28 +233,6 @@ fn explained(catalog: &Catalog, statements: &[Statement], mode: Running) -> Resu
         trees.push(Explained { sink: sink.as_deref(), rows: &rows }.to_string());
     }
     show::text(&trees.join("\n"))
-}
-
-/// Checks that a table takes what a query does to its rows.
-fn takes(table: &CreateTable, rows: &Rel) -> Result<(), SqlError> {
-    let Some(cause) = rows.updates() else { return Ok(()) };
-    let (name, options) = table.connector()?;
-    let format = options.iter().find(|(key, _)| key == "format").map(|(_, value)| value.as_str());
-    let updated = matches!(name, "print" | "blackhole")
-        || matches!(format, Some("changelog-json" | "debezium-json"));
-    if updated {
-        return Ok(());
-    }
-    let how = match format {
-        Some(format) => format!("format '{format}'"),
-        None => format!("connector '{name}'"),
-    };
-    Err(SqlError::new(format!(
-        "the table `{}` only takes new rows ({how}), but the query updates and deletes rows, because of \
-         {cause}: use a format that takes these, 'changelog-json' or 'debezium-json', or the connector \
-         'print' or 'blackhole'",
-        table.name.value
-    )))
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 mod duration;
 mod lenient;
+mod zone;
 
 pub(crate) use duration::parse_duration;
 use millstream_data::calendar::{date_of_days, day_of_year, days_of_date};
+pub(crate) use zone::{Session, Zone};
 
 /// Microseconds of a day.
 pub(crate) const DAY: i64 = 86_400_000_000;

@@ -174,7 +174,8 @@ fn versions_are_asked_for_in_time() {
         ),
         (
             "(SELECT *, PROCTIME() AS now FROM a) p JOIN r FOR SYSTEM_TIME AS OF p.now ON p.k = r.k",
-            "a temporal join of processing time is not supported, as in Flink: use event time",
+            "a temporal join of processing time is not supported, as in Flink, and no connector looks rows up: use \
+             event time, or leave FOR SYSTEM_TIME out, so that rows are joined with those that come later, too",
         ),
         (
             "a RIGHT JOIN r FOR SYSTEM_TIME AS OF a.ts ON a.k = r.k",

@@ -317,15 +317,21 @@ fn wrong_windows_are_refused() {
             "there is no column `window_start`",
         ),
         (
-            "CREATE TABLE l (ts TIMESTAMP_LTZ(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen'); \
+            "CREATE TABLE l (ts TIMESTAMP_LTZ(6), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen'); \
              SELECT 1 FROM l GROUP BY TUMBLE(ts, INTERVAL '1' DAY)",
-            "TUMBLE of a time that is TIMESTAMP_LTZ(3) is not supported yet: use TIMESTAMP(3) (line 5",
+            "TUMBLE of a time that is TIMESTAMP_LTZ(6) is not supported: use TIMESTAMP(3) or TIMESTAMP_LTZ(3) (line 5",
+        ),
+        (
+            "CREATE TABLE l (ts TIMESTAMP_LTZ(3), WATERMARK FOR ts AS CAST(ts AS TIMESTAMP(3))) WITH ('connector' = \
+             'datagen'); SELECT 1 FROM l GROUP BY TUMBLE(ts, INTERVAL '1' DAY)",
+            "the event time `ts` is TIMESTAMP_LTZ(3) and its watermark TIMESTAMP(3): both must be TIMESTAMP(3), or both \
+             TIMESTAMP_LTZ(3), use CAST (line 5",
         ),
         (
             "CREATE TABLE l (ts TIMESTAMP(3), WATERMARK FOR ts AS 'x') WITH ('connector' = 'datagen'); \
              SELECT 1 FROM l GROUP BY TUMBLE(ts, INTERVAL '1' DAY)",
-            "the event time `ts` is TIMESTAMP(3) and its watermark CHAR(1): both must be TIMESTAMP(3), use CAST \
-             (line 5",
+            "the event time `ts` is TIMESTAMP(3) and its watermark CHAR(1): both must be TIMESTAMP(3), or both \
+             TIMESTAMP_LTZ(3), use CAST (line 5",
         ),
     ] {
         let found = refused(query);
@@ -485,21 +491,92 @@ fn windows_that_are_missing_are_named() {
             "SELECT TUMBLE_PROCTIME(ts, INTERVAL '1' DAY) FROM t GROUP BY TUMBLE(ts, INTERVAL '1' DAY)".into(),
             "TUMBLE_PROCTIME is not supported yet (line 5, column 8)",
         ),
-        (
-            "SELECT COUNT(*) FROM (SELECT k, PROCTIME() AS p FROM t) GROUP BY SESSION(p, INTERVAL '1' DAY)".into(),
-            "SESSION of processing time is not supported yet: use event time (line 5",
-        ),
-        (
-            "SELECT MAX(n) FROM (SELECT COUNT(*) AS n, window_start, window_end FROM TABLE(TUMBLE(TABLE p, \
-             DESCRIPTOR(now), INTERVAL '1' DAY)) GROUP BY k, window_start, window_end) \
-             GROUP BY window_start, window_end"
-                .into(),
-            "the window TUMBLE is of processing time: grouping what was made of such windows again is not supported",
-        ),
     ] {
         let found = refused(&query);
         assert!(found.starts_with(expected), "{query}: {found}");
     }
+}
+
+/// As in Flink, groups of the same windows are updated: their rows come when these have ended.
+#[test]
+fn groups_of_windows_of_processing_time_are_grouped() {
+    let groups = "SELECT k, COUNT(*) AS n, window_start, window_end, window_time FROM TABLE(TUMBLE(TABLE p, \
+                  DESCRIPTOR(now), INTERVAL '1' SECOND)) GROUP BY k, window_start, window_end, window_time";
+    check(
+        &format!("SELECT MAX(n) FROM ({groups}) GROUP BY window_start, window_end"),
+        &[
+            "Project [$agg0 AS EXPR$0]",
+            "Aggregate by [window_start, window_end] [MAX(n) AS $agg0]",
+            "Project [window_start, window_end, $agg0 AS n]",
+            "Project [k, window_start, window_end, CAST(window_end - 1000) AS window_time, $agg0]",
+            "Windows TUMBLE 1000 ms of PROCTIME() by [k] [COUNT(*) AS $agg0]",
+            "Project [k]",
+            "Project [k, PROCTIME() AS now]",
+            "Scan t [k]",
+        ],
+    );
+    check(
+        &format!(
+            "CREATE VIEW g AS SELECT n, window_time AS wt FROM ({groups}); SELECT MAX(n) FROM TABLE(TUMBLE(TABLE g, \
+             DESCRIPTOR(wt), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end"
+        ),
+        &[
+            "Project [$agg0 AS EXPR$0]",
+            "Windows TUMBLE 60000 ms of PROCTIME() by [] [MAX(n) AS $agg0]",
+            "Project [$agg0 AS n]",
+            "Project [k, window_start, window_end, CAST(window_end - 1000) AS window_time, $agg0]",
+            "Windows TUMBLE 1000 ms of PROCTIME() by [k] [COUNT(*) AS $agg0]",
+            "Project [k]",
+            "Project [k, PROCTIME() AS now]",
+            "Scan t [k]",
+        ],
+    );
+}
+
+#[test]
+fn sessions_may_be_of_processing_time() {
+    let plan = [
+        "Project [k, $agg0 AS n]",
+        "Windows SESSION 5000 ms of PROCTIME() by [k] [COUNT(*) AS $agg0]",
+        "Project [k]",
+        "Project [k, PROCTIME() AS now]",
+        "Scan t [k]",
+    ];
+    check(
+        "SELECT k, COUNT(*) AS n FROM TABLE(SESSION(TABLE p PARTITION BY k, DESCRIPTOR(now), INTERVAL '5' SECOND)) \
+         GROUP BY k, window_start, window_end",
+        &plan,
+    );
+    check("SELECT k, COUNT(*) AS n FROM p GROUP BY k, SESSION(now, INTERVAL '5' SECOND)", &plan);
+}
+
+#[test]
+fn a_table_may_be_idle() {
+    check(
+        "SET 'table.exec.source.idle-timeout' = '3 s'; SELECT TUMBLE_END(ts, INTERVAL '5' SECOND) FROM t GROUP BY \
+         TUMBLE(ts, INTERVAL '5' SECOND)",
+        &[
+            "Project [window_end AS EXPR$0]",
+            "Windows TUMBLE 5000 ms of ts by [] []",
+            "Scan t [ts] watermark ts of ts, idle after 3000 ms",
+        ],
+    );
+}
+
+/// Windows of instants say whose clocks they go by.
+#[test]
+fn windows_of_instants_are_of_a_time_zone() {
+    check(
+        "SET 'table.local-time-zone' = 'Asia/Shanghai'; CREATE TABLE l (k INT, ts TIMESTAMP_LTZ(3), WATERMARK FOR ts \
+         AS ts) WITH ('connector' = 'datagen'); SELECT window_start, MAX(k) FROM TABLE(TUMBLE(TABLE l, \
+         DESCRIPTOR(ts), INTERVAL '1' DAY)) GROUP BY window_start, window_end",
+        &[
+            "Project [window_start, $agg0 AS EXPR$1]",
+            "Windows TUMBLE 86400000 ms of ts in Asia/Shanghai by [] [MAX(k) AS $agg0]",
+            "Project [ts, k]",
+            "Scan l [k, ts] watermark ts of ts",
+        ],
+    );
 }
 
 /// Nothing asks for the watermark of the table.

@@ -4,6 +4,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::{
     fmt,
     ops::{DerefMut, Range},
+    str,
 };
 
 use super::{
@@ -144,6 +145,15 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
     pub fn put_str(&mut self, column: usize, value: &str) -> Result<(), Full> {
         assert_eq!(self.shape.columns[column].kind, ColumnKind::String, "column {column}");
         self.put_view(column, value.as_bytes())
+    }
+
+    /// Writes text of a valid row, which is UTF-8. Should it not be, the cell says so: text of a page always is.
+    #[inline]
+    pub(crate) fn put_text(&mut self, column: usize, value: &[u8]) -> Result<(), Full> {
+        assert_eq!(self.shape.columns[column].kind, ColumnKind::String, "column {column}");
+        // Most is ASCII, which is found out many bytes at a time.
+        let is_text = value.is_ascii() || str::from_utf8(value).is_ok();
+        self.put_view(column, if is_text { value } else { "\u{FFFD}".as_bytes() })
     }
 
     /// Writes a byte string.

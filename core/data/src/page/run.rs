@@ -59,14 +59,27 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
         self.buffer[at..at + cells.len()].copy_from_slice(cells);
     }
 
+    /// Writes `rows` cells of fixed width, little-endian.
+    pub fn put_fixed_each<const W: usize>(
+        &mut self,
+        column: usize,
+        rows: usize,
+        cell: impl Fn(usize) -> [u8; W],
+    ) {
+        assert_eq!(self.shape.columns[column].kind, ColumnKind::Fixed(W as u16), "column {column}");
+        self.check_run(column, rows);
+        let at = self.layout.slots[column].data as usize + self.rows() * W;
+        let cells = self.buffer[at..at + rows * W].as_chunks_mut().0;
+        cells.iter_mut().enumerate().for_each(|(row, place)| *place = cell(row));
+    }
+
     /// Writes `rows` cells of one bit.
     pub fn put_bits_run(&mut self, column: usize, rows: usize, bit: impl Fn(usize) -> bool) {
         assert_eq!(self.shape.columns[column].kind, ColumnKind::Bit, "column {column}");
         self.check_run(column, rows);
+        let begin = self.layout.slots[column].data as usize;
         let first = self.rows();
-        let slot = self.layout.slots[column];
-        let mut cells = self.cells();
-        (0..rows).for_each(|row| cells.put_bit(slot, first + row, bit(row)));
+        set_bits(&mut self.buffer[begin..], first, rows, bit);
     }
 
     /// Writes `rows` texts or byte strings.
@@ -102,14 +115,13 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
         let first = self.rows();
         let slot = self.layout.slots[column];
         let width = physical.kind.width();
-        let mut cells = self.cells();
-        for row in 0..rows {
-            let valid = valid(row);
-            cells.put_valid(slot, first + row, valid);
-            if !valid && width > 0 {
-                let at = slot.data as usize + (first + row) * width;
-                cells.bytes[at..at + width].fill(0);
-            }
+        let (bits, data) = (slot.validity as usize, slot.data as usize);
+        if set_bits(&mut self.buffer[bits..], first, rows, &valid) || width == 0 {
+            return;
+        }
+        for row in (0..rows).filter(|row| !valid(*row)) {
+            let at = data + (first + row) * width;
+            self.buffer[at..at + width].fill(0);
         }
     }
 
@@ -168,6 +180,23 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
         let room = (self.capacity - self.rows) as usize;
         assert!(domain == 0 && rows <= room, "column {column}: the page has room for the run");
     }
+}
+
+/// Sets `rows` bits from bit `first` on, eight at a time where they are a byte; whether all are set then.
+fn set_bits(bytes: &mut [u8], first: usize, rows: usize, bit: impl Fn(usize) -> bool) -> bool {
+    let (mut row, mut all) = (0, true);
+    while row < rows {
+        let at = first + row;
+        let count = if at.is_multiple_of(8) { 8.min(rows - row) } else { 1 };
+        let mut made = 0;
+        (0..count).for_each(|i| made |= u8::from(bit(row + i)) << i);
+        let mask = u8::MAX >> (8 - count);
+        all &= made == mask;
+        let place = &mut bytes[at / 8];
+        *place = *place & !(mask << (at % 8)) | made << (at % 8);
+        row += count;
+    }
+    all
 }
 
 /// The bytes of the heap that a text or byte string takes.

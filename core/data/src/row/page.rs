@@ -1,7 +1,7 @@
 //! From a page to rows, and back.
 
 use alloc::vec::Vec;
-use core::{ops::DerefMut, str};
+use core::ops::DerefMut;
 
 use super::{Row, RowError, RowLayout, cells::place_slot, list};
 use crate::{
@@ -331,9 +331,7 @@ pub fn put_cells<B: DerefMut<Target = [u8]>>(
             ColumnKind::Fixed(8) => page.put_fixed::<8>(target, row.fixed(index)),
             ColumnKind::Fixed(_) => page.put_fixed::<16>(target, row.fixed(index)),
             ColumnKind::String => {
-                // Text of a valid row is UTF-8, as that of a valid page.
-                let text = str::from_utf8(row.variable(index)).unwrap_or("\u{FFFD}");
-                page.put_str(target, text)?;
+                page.put_text(target, row.variable(index))?;
             }
             ColumnKind::Bytes => page.put_bytes(target, row.variable(index))?,
             ColumnKind::Group => page.put_group(target),

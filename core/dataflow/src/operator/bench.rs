@@ -282,15 +282,21 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
         self.take().into_iter().filter_map(row).collect()
     }
 
-    /// Freezes the state, and gives what was frozen; `meanwhile` is called before each chunk is read.
-    pub(crate) fn snapshot(&mut self, mut meanwhile: impl FnMut(&mut Self)) -> Vec<u8> {
+    /// Freezes the state, and gives what was frozen, without watermarks and descriptions; `meanwhile` is called
+    /// before each chunk is read.
+    pub(crate) fn snapshot(&mut self, meanwhile: impl FnMut(&mut Self)) -> Vec<u8> {
+        without_watermarks(&self.frozen(meanwhile))
+    }
+
+    /// The same with all that is frozen.
+    pub(crate) fn frozen(&mut self, mut meanwhile: impl FnMut(&mut Self)) -> Vec<u8> {
         self.chain.begin_snapshot(Purpose::Savepoint).unwrap();
         let mut chunks = Vec::new();
         meanwhile(self);
         while self.chain.next_chunk(&mut chunks).expect("a part of the state") {
             meanwhile(self);
         }
-        without_watermarks(&chunks)
+        chunks
     }
 
     pub(crate) fn restore(&mut self, chunks: &[u8]) {

@@ -5,11 +5,13 @@
 //! written once it has returned: it never has to stop in the middle of a row.
 
 mod assign;
+mod at_once;
 mod buffer;
 mod changes;
 mod interval;
 mod keys;
 mod living;
+mod local;
 mod marks;
 mod ordered;
 mod sessions;
@@ -29,10 +31,12 @@ use millstream_exchange::event::Purpose;
 use millstream_state::time::WATERMARK_MAX;
 
 pub use assign::RowAssignment;
+pub use at_once::RowsAtOnce;
 pub use buffer::{RowBuffer, RowReplay, Until};
 pub use changes::{Changes, Part};
 pub use interval::{RowInterval, RowIntervalJoin};
 pub use keys::{EntryKeys, EqualKeys, RowKeys};
+pub use local::{LocalTime, WindowClock};
 pub use marks::Marks;
 pub use sessions::RowSessions;
 pub use states::{ENTRY_BYTES_MAX, Entries, Lists, Maps, RowStates, Values};
@@ -76,7 +80,8 @@ pub trait RowFunction: Send + 'static {
         Ok(true)
     }
 
-    /// The processing time at which it wants to [advance](Self::advance), in milliseconds, if it does.
+    /// The processing time at which it wants to [advance](Self::advance), in milliseconds of the
+    /// [clock](RowStates::go_by) of its states, if it does.
     fn due(&self) -> Option<i64> {
         None
     }
@@ -85,6 +90,12 @@ pub trait RowFunction: Send + 'static {
     /// have passed may still be emitted.
     fn holds_back(&self) -> i64 {
         0
+    }
+
+    /// Whether its rows are known by a key, so that one that is updated is said as it is now, and not as it was:
+    /// no UPDATE_BEFORE is written.
+    fn upserts(&self) -> bool {
+        false
     }
 
     /// The states were put back, before the first row.
@@ -110,7 +121,8 @@ pub struct RowFunctionChain<F> {
 impl<F: RowFunction> RowFunctionChain<F> {
     /// The chain of `function`, whose states these are.
     pub fn new(function: F, states: RowStates, writer: RunWriter) -> Self {
-        let out = Changes::new(function.parts());
+        let mut out = Changes::new(function.parts());
+        out.upserts(function.upserts());
         Self { function, states, out, written: 0, writer }
     }
 
@@ -135,7 +147,7 @@ impl<F: RowFunction> RowFunctionChain<F> {
     /// Asks to be told when the function's time has come.
     fn ask(&self, context: &mut Context<'_>) {
         if let Some(due) = self.function.due() {
-            context.wake_at(due);
+            context.wake_at(self.states.clock.ended(due));
         }
     }
 
@@ -162,7 +174,7 @@ impl<F: RowFunction> Chain for RowFunctionChain<F> {
         context: &mut Context<'_>,
     ) -> usize {
         let mut row = start;
-        self.states.state.time = context.time();
+        self.states.state.time = self.states.clock.at(context.time());
         while self.write(context) && !context.is_blocked() && row < page.rows() {
             let Self { function, states, out, .. } = self;
             match function.take(input, page, row, states, out) {
@@ -182,16 +194,16 @@ impl<F: RowFunction> Chain for RowFunctionChain<F> {
         if !self.write(context) {
             return false;
         }
-        let state = &mut self.states.state;
-        state.time = context.time();
+        let RowStates { state, clock, .. } = &mut self.states;
+        state.time = clock.reached(context.time());
         let advances = match signal {
             Signal::Watermark(time) => {
-                state.watermark = state.watermark.max(time);
+                state.watermark = state.watermark.max(clock.passed(time));
                 true
             }
             Signal::Time(time) => {
-                state.time = time;
-                self.function.due().is_some_and(|due| due <= time)
+                state.time = clock.reached(time);
+                self.function.due().is_some_and(|due| due <= state.time)
             }
             _ => false,
         };

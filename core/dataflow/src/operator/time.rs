@@ -9,7 +9,7 @@ use millstream_state::time::{Bounded, WATERMARK_MAX, WATERMARK_MIN};
 
 use super::{Operator, Row, Stage, stateless::opaque};
 use crate::chain::{Context, OpenInfo, Signal, TaskError};
-use idle::Watch;
+pub(in crate::operator) use idle::Watch;
 pub use idle::WithIdleness;
 
 /// How the watermark follows from rows and their times. Each split of a source has a clone of its own.

@@ -179,7 +179,7 @@ impl Timers {
     }
 
     /// A time that no timer is before; `None` if there is none.
-    fn first(&self) -> Option<i64> {
+    pub(crate) fn first(&self) -> Option<i64> {
         self.groups.first().map(|(time, _)| *time)
     }
 

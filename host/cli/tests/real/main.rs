@@ -1,5 +1,6 @@
 //! The real binary on real files.
 
+mod aggregate_functions;
 mod batch;
 mod branches;
 mod changed;
@@ -26,4 +27,5 @@ mod several;
 mod sorted;
 mod sql;
 mod statements;
+mod upserts;
 mod wide;

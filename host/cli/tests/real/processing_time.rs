@@ -1,6 +1,6 @@
 //! Windows that end by the clock: what comes of them is not known beforehand, but what it has to be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     program::{Scratch, millstream, stderr, stdout},
@@ -51,6 +51,74 @@ fn windows_end_while_rows_still_come() {
         // The rows come in one and a half seconds, which are longer on a machine that is busy.
         let windows = check(&stdout(&output), 100, 6000);
         assert!(windows > 5, "{engine:?}: {windows} windows have ended");
+    }
+}
+
+/// Sessions of a key are as long as the gap at least, and apart; so are the groups of them that are left.
+#[test]
+fn sessions_end_while_rows_still_come() {
+    library();
+    let scratch = Scratch::new("processing-time-sessions");
+    for window in [
+        "FROM TABLE(SESSION(TABLE timed PARTITION BY k, DESCRIPTOR(now), INTERVAL '0.02' SECOND)) GROUP BY k, \
+         window_start, window_end",
+        "FROM timed GROUP BY k, SESSION(now, INTERVAL '0.02' SECOND)",
+    ] {
+        let (start, end) = match window.contains("TABLE") {
+            true => ("window_start", "window_end"),
+            false => (
+                "SESSION_START(now, INTERVAL '0.02' SECOND)",
+                "SESSION_END(now, INTERVAL '0.02' SECOND)",
+            ),
+        };
+        let text = format!(
+            "CREATE TABLE numbers (k INT) WITH ('connector' = 'datagen', 'number-of-rows' = '200',
+                'rows-per-second' = '200', 'fields.k.min' = '1', 'fields.k.max' = '5');
+            CREATE VIEW timed AS SELECT k, PROCTIME() AS now FROM numbers;
+            SELECT k, COUNT(*) AS n, {start} AS s, {end} AS e {window};"
+        );
+        let file = scratch.file("job.sql", text.as_bytes());
+        let output = millstream(&["run", &file, "--output", "csv", "--parallelism", "2"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let (mut ends, mut counted, mut sessions) = (BTreeMap::new(), 0, 0);
+        for row in stdout(&output).lines().skip(1) {
+            let cells: Vec<&str> = row.split(',').collect();
+            let [key, count, start, end] = cells[..] else { panic!("{row}") };
+            // Sessions of a key come in their order.
+            let before = ends.insert(key.to_owned(), millis(end));
+            let is_apart = before.is_none_or(|before| millis(start) >= before);
+            // Across midnight times of day begin anew.
+            assert!(is_apart || millis(start) < 60_000, "{row}");
+            assert!((millis(end) - millis(start)).rem_euclid(86_400_000) >= 20, "{row}");
+            counted += count.parse::<i64>().expect("a count");
+            sessions += 1;
+        }
+        assert!(sessions > 5 && counted <= 200, "{sessions} sessions of {counted} rows");
+    }
+}
+
+/// Groups of windows that have ended are grouped by these again, and updated as they come.
+#[test]
+fn groups_of_windows_are_grouped() {
+    library();
+    let scratch = Scratch::new("processing-time-groups");
+    let text = "
+        CREATE TABLE numbers (k INT) WITH ('connector' = 'datagen', 'number-of-rows' = '3000',
+            'rows-per-second' = '3000', 'fields.k.min' = '1', 'fields.k.max' = '5');
+        CREATE VIEW timed AS SELECT k, PROCTIME() AS now FROM numbers;
+        SELECT COUNT(*) AS k, SUM(n) AS n, window_start, window_end FROM (
+            SELECT k, COUNT(*) AS n, window_start, window_end
+            FROM TABLE(TUMBLE(TABLE timed, DESCRIPTOR(now), INTERVAL '0.1' SECOND))
+            GROUP BY k, window_start, window_end)
+        GROUP BY window_start, window_end;";
+    let file = scratch.file("job.sql", text.as_bytes());
+    let output = millstream(&["run", &file, "--output", "csv", "--parallelism", "2"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let windows = check(&stdout(&output), 100, 3000);
+    assert!(windows > 3, "{windows} windows have ended");
+    for row in stdout(&output).lines().skip(1) {
+        let keys: u32 = row.split(',').next().expect("a cell").parse().expect("a number");
+        assert!((1..=5).contains(&keys), "{row}");
     }
 }
 

@@ -17,6 +17,31 @@ fn printed(scratch: &Scratch, text: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn a_subquery_that_is_a_value_has_one_row() {
+    library();
+    let scratch = Scratch::new("statements-single");
+    for (condition, second, fails) in [
+        ("", "2, CAST(NULL AS INT)", true),
+        ("WHERE k = a", "1, 5", true),
+        ("WHERE k = a", "3, 5", false),
+        ("WHERE k < 3", "3, 5", false),
+    ] {
+        let text = format!(
+            "SELECT a, (SELECT v FROM (VALUES (1, 1), ({second})) AS u (k, v) {condition}) AS s FROM (VALUES (1), \
+             (2)) AS t (a)"
+        );
+        let file = scratch.file("job.sql", text.as_bytes());
+        for mode in ["streaming", "batch"] {
+            let output = millstream(&["run", &file, "--mode", mode]);
+            let said = stderr(&output);
+            assert_eq!(output.status.success(), !fails, "{condition} {mode}: {said}");
+            let expected = "a subquery that is a value has more than one row: aggregate them";
+            assert_eq!(said.contains(expected), fails, "{condition} {mode}: {said}");
+        }
+    }
+}
+
+#[test]
 fn rows_of_the_script_are_rows_like_others() {
     library();
     let scratch = Scratch::new("statements-values");
@@ -77,8 +102,8 @@ fn what_statements_show_is_a_result() {
         (
             explain,
             "csv",
-            "result\n\"Project [price, $agg0 AS n], changelogMode=[I,UB,UA]\n  Aggregate by [price] [COUNT(*) AS \
-             $agg0], changelogMode=[I,UB,UA], state=[accumulators by [price]]\n    Scan bid [price], \
+            "result\n\"Project [price, $agg0 AS n], changelogMode=[I,UB,UA], upsertKeys=[[price]]\n  Aggregate by [price] [COUNT(*) AS \
+             $agg0], changelogMode=[I,UB,UA], upsertKeys=[[price]], state=[accumulators by [price]]\n    Scan bid [price], \
              changelogMode=[I]\n\"\n",
         ),
         (

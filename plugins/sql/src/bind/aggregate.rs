@@ -1,6 +1,6 @@
 //! Calls of functions of many rows: aggregate functions, and ROW_NUMBER.
 
-use std::any::Any;
+use std::{any::Any, sync::Arc};
 
 use arrow::datatypes::DataType as Arrow;
 use datafusion_common::{Column as PlanColumn, DataFusionError, ScalarValue};
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     error::{Place, SqlError},
+    function::{UserAggregate, UserCall},
     relation::{AggregateFunction, RANK},
     types::{Kind, MAX_PRECISION, STRING, Type},
 };
@@ -54,6 +55,38 @@ pub(super) struct Call {
     /// What is between the values of LISTAGG.
     separator: String,
     output: Type,
+    /// A function of a user, and its arguments, which are not in `argument`.
+    user: Option<UserCall<Expr>>,
+}
+
+impl Call {
+    /// A call of nothing but a function.
+    pub(super) fn plain(function: AggregateFunction, argument: Option<Expr>, output: Type) -> Self {
+        let separator = String::new();
+        Self { function, argument, filter: None, distinct: false, separator, output, user: None }
+    }
+
+    /// A call of a function of a user.
+    pub(super) fn of_user(
+        user: UserCall<Expr>,
+        filter: Option<Expr>,
+        distinct: bool,
+        output: Type,
+    ) -> Self {
+        let call = Self::plain(AggregateFunction::User, None, output);
+        Self { filter, distinct, user: Some(user), ..call }
+    }
+
+    /// What it is about.
+    pub(super) fn arguments(&self) -> impl Iterator<Item = &Expr> {
+        self.argument.iter().chain(self.user.iter().flat_map(|user| &user.arguments))
+    }
+
+    /// All that it is about, its filter, too.
+    pub(super) fn parts(&mut self) -> impl Iterator<Item = &mut Expr> {
+        let arguments = self.user.iter_mut().flat_map(|user| &mut user.arguments);
+        self.argument.iter_mut().chain(arguments).chain(&mut self.filter)
+    }
 }
 
 /// What a call is about.
@@ -95,6 +128,9 @@ impl Calls {
         }
     }
 
+    /// How columns are called that have what a subquery says of groups.
+    pub(super) const VALUE: &str = "$above";
+
     /// The name of the column with the results of the call at `index`.
     pub(super) fn name(index: usize) -> String {
         format!("$agg{index}")
@@ -104,11 +140,11 @@ impl Calls {
     pub(super) fn stands_for_one(column: &PlanColumn, aggregates: usize) -> bool {
         let is_one = |i| Self::name(i) == column.name;
         let is_other = [RANK, SET].contains(&column.name.as_str());
-        let is_over = || column.name.starts_with(OVER);
+        let is_over = || column.name.starts_with(OVER) || column.name.starts_with(Self::VALUE);
         column.relation.is_none() && (is_other || is_over() || (0..aggregates).any(is_one))
     }
 
-    fn add(&mut self, call: Call) -> Bound {
+    pub(super) fn add(&mut self, call: Call) -> Bound {
         let data_type = call.output.clone();
         let same = self.aggregates.iter().position(|other| *other == call);
         let index = same.unwrap_or_else(|| {
@@ -172,7 +208,7 @@ impl Scope<'_> {
         let distinct =
             distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
         let argument = argument.map(|argument| argument.expr);
-        let call = Call { function, argument, filter, distinct, separator, output };
+        let call = Call { function, argument, filter, distinct, separator, output, user: None };
         Ok(calls.borrow_mut().add(call))
     }
 
@@ -343,17 +379,19 @@ pub(crate) struct Aggregate {
     /// What is between the values of LISTAGG.
     pub(crate) separator: String,
     pub(crate) output: Type,
+    pub(crate) user: Option<Arc<UserAggregate>>,
     signature: Signature,
 }
 
 impl Aggregate {
     pub(super) fn of(call: &Call) -> Self {
-        let signature = match call.argument {
-            None => Signature::nullary(Volatility::Immutable),
-            Some(_) => Signature::any(1, Volatility::Immutable),
+        let signature = match call.arguments().count() {
+            0 => Signature::nullary(Volatility::Immutable),
+            count => Signature::any(count, Volatility::Immutable),
         };
-        let Call { function, separator, output, .. } = call.clone();
-        Self { function, separator, output, signature }
+        let Call { function, separator, output, user, .. } = call.clone();
+        let user = user.map(|user| user.function);
+        Self { function, separator, output, user, signature }
     }
 
     /// That of a plan.
@@ -364,7 +402,7 @@ impl Aggregate {
 
 impl AggregateUDFImpl for Aggregate {
     fn name(&self) -> &str {
-        self.function.name()
+        self.user.as_ref().map_or(self.function.name(), |user| user.name())
     }
 
     fn signature(&self) -> &Signature {

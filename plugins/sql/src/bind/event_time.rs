@@ -68,8 +68,13 @@ pub(super) fn is_event_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
     }
 }
 
-/// Whether a column of a plan that was just bound is `PROCTIME()`, passed on as it is.
+/// Whether a column of a plan that was just bound is `PROCTIME()`, or the last moment of a window of it, passed on as
+/// it is.
 pub(super) fn is_processing_time(plan: &LogicalPlan, column: &PlanColumn) -> bool {
+    if let Some((bounds, origin)) = window_of(plan, column) {
+        let processing = origin.windowed().is_some_and(|window| window.processing);
+        return bounds == Bounds::Time && processing;
+    }
     let Some(at) = plan.schema().maybe_index_of_column(column) else { return false };
     match plan {
         LogicalPlan::Projection(projection) => {
@@ -80,7 +85,7 @@ pub(super) fn is_processing_time(plan: &LogicalPlan, column: &PlanColumn) -> boo
             }
         }
         LogicalPlan::Filter(filter) => is_processing_time(&filter.input, column),
-        _ => false,
+        other => Over::in_plan(other).is_some_and(|over| is_processing_time(&over.input, column)),
     }
 }
 
@@ -111,11 +116,14 @@ impl EventTime {
         let rows = scan(table)?;
         let time = rows.column(None, &watermark.column)?.bound();
         let mark = rows.bind(&watermark.expression)?;
-        let (Kind::Timestamp(_), Kind::Timestamp(_)) = (&time.data_type.kind, &mark.data_type.kind)
+        let ((Kind::Timestamp(_), Kind::Timestamp(_))
+        | (Kind::TimestampLtz(_), Kind::TimestampLtz(_))) =
+            (&time.data_type.kind, &mark.data_type.kind)
         else {
             let (time, mark) = (&time.data_type.kind, &mark.data_type.kind);
             let message = format!(
-                "the event time `{}` is {time} and its watermark {mark}: both must be TIMESTAMP(3), use CAST",
+                "the event time `{}` is {time} and its watermark {mark}: both must be \
+                 TIMESTAMP(3), or both TIMESTAMP_LTZ(3), use CAST",
                 watermark.column.value
             );
             return Err(SqlError::at(&watermark.expression, message));

@@ -160,8 +160,11 @@ impl Scope<'_> {
             Sql::Ceil { expr, field } => self.rounded("CEIL", expr, field, expression),
             Sql::Floor { expr, field } => self.rounded("FLOOR", expr, field, expression),
             Sql::Function(function) => self.function(function, expression),
-            Sql::InSubquery { .. } => Err(misplaced(expression, "IN")),
-            Sql::Exists { .. } => Err(misplaced(expression, "EXISTS")),
+            Sql::Subquery(_)
+            | Sql::InSubquery { .. }
+            | Sql::Exists { .. }
+            | Sql::AnyOp { .. }
+            | Sql::AllOp { .. } => Err(misplaced(expression)),
             other => Err(unsupported(other)),
         }
     }
@@ -442,6 +445,9 @@ impl Scope<'_> {
         if let Some(bound) = self.grouping(&name, function, part)? {
             return Ok(bound);
         }
+        if let Some(bound) = self.json(&name, function, part)? {
+            return Ok(bound);
+        }
         if is_group_window(&name) {
             let message = format!("the window {name} may stand in GROUP BY and FROM, but not here");
             return Err(SqlError::at(part, message));
@@ -504,7 +510,7 @@ fn with_backslash(pattern: &str, escape: Option<char>) -> String {
     made
 }
 
-fn boolean(expr: Expr, nullable: bool) -> Bound {
+pub(super) fn boolean(expr: Expr, nullable: bool) -> Bound {
     Bound { expr, data_type: Type { kind: Kind::Boolean, nullable } }
 }
 

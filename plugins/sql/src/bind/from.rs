@@ -13,6 +13,7 @@ use super::{
     interval::by_time,
     planning, scan,
     select::unsupported,
+    subquery::has_subquery,
     temporal::as_of,
     unnest,
     using::{Common, Matching},
@@ -45,9 +46,17 @@ impl Binder<'_> {
                     relation = self.as_of(relation, join, time)?;
                     continue;
                 }
-                let right = self.factor(&join.relation)?;
-                let (kind, matching) = parts(join)?;
-                relation = relation.joined(right, kind, matching, &join.relation)?;
+                let mut right = self.factor(&join.relation)?;
+                let (kind, mut matching) = parts(join)?;
+                let lifted;
+                if let Matching::On(condition) = matching
+                    && has_subquery(condition)
+                {
+                    (lifted, [relation, right]) =
+                        self.values_of_sides(condition, [relation, right])?;
+                    matching = Matching::On(&lifted);
+                }
+                relation = relation.joined(right, kind, matching, &join.relation)?.without_values();
                 let second = name_of(&join.relation);
                 relation = self.lives.join([first.take().as_deref(), second.as_deref()], relation);
             }

@@ -81,8 +81,7 @@ impl Groups {
             .iter()
             .enumerate()
             .map(|(i, call)| {
-                let argument =
-                    call.argument.iter().map(|of| Expr::Column(columns.add(of, "argument")));
+                let argument = call.arguments().map(|of| Expr::Column(columns.add(of, "argument")));
                 let arguments = argument.collect();
                 let filter = call.filter.as_ref();
                 let filter = filter.map(|of| Box::new(Expr::Column(columns.add(of, "filter"))));
@@ -109,6 +108,12 @@ impl Groups {
     /// The groups that a plan makes, which has these columns for keys.
     pub(super) fn of_plan(plan: LogicalPlan, keys: Vec<(Expr, PlanColumn)>, calls: usize) -> Self {
         Self { plan: Arc::new(plan), keys, calls }
+    }
+
+    /// The same for what is asked of no other keys than these.
+    pub(super) fn only(&self, keys: &[Expr]) -> Self {
+        let known = self.keys.iter().filter(|(key, _)| keys.contains(key)).cloned();
+        Self { plan: Arc::clone(&self.plan), keys: known.collect(), calls: self.calls }
     }
 
     /// An expression over the rows as one over their groups.

@@ -102,7 +102,7 @@ impl Grouping {
     }
 
     /// Whether all groups are of the same keys.
-    fn is_one_set(&self) -> bool {
+    pub(super) fn is_one_set(&self) -> bool {
         self.sets.len() == 1
     }
 

@@ -8,7 +8,7 @@ use arrow::{
 };
 use datafusion_common::{Column as PlanColumn, DataFusionError, ScalarValue};
 use datafusion_expr::{
-    Between, BinaryExpr, ColumnarValue, Expr, Join, JoinType, LogicalPlan, Operator,
+    Between, BinaryExpr, ColumnarValue, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator,
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
     expr::ScalarFunction,
     lit,
@@ -67,8 +67,8 @@ impl ScalarUDFImpl for Within {
 }
 
 impl Within {
-    fn call(bounds: [i64; 2], times: [PlanColumn; 2]) -> Expr {
-        let time = Arrow::Timestamp(TimeUnit::Microsecond, None);
+    /// Of times of this type.
+    fn call(bounds: [i64; 2], times: [PlanColumn; 2], time: Arrow) -> Expr {
         let signature = Signature::exact(vec![time; 2], Volatility::Immutable);
         let function = Arc::new(ScalarUDF::new_from_impl(Self { bounds, signature }));
         let times = times.map(Expr::Column).to_vec();
@@ -148,7 +148,10 @@ fn bounded(conditions: &mut [&mut Vec<Expr>], sides: [&LogicalPlan; 2]) -> Optio
             Comparison::of(condition, sides).is_none_or(|comparison| comparison.times != *times)
         });
     }
-    Some(Within::call(bounds, times.clone()))
+    let [left, _] = sides;
+    let time = Expr::Column(times[0].clone()).get_type(left.schema());
+    let time = time.unwrap_or(Arrow::Timestamp(TimeUnit::Microsecond, None));
+    Some(Within::call(bounds, times.clone(), time))
 }
 
 impl Comparison {

@@ -15,7 +15,7 @@ use sqlparser::{
 use super::{
     Bound, Relation,
     aggregate::{Argument, Order},
-    event_time::is_event_time,
+    event_time::{is_event_time, is_processing_time},
     expression::Scope,
     group::{Groups, with_columns},
     node::{all_but, compared_by_identity, of_input},
@@ -81,6 +81,8 @@ pub(crate) struct Over {
     pub(crate) calls: Vec<OverCall>,
     /// Whether the order is that of event time.
     pub(crate) timed: bool,
+    /// Whether it is that of processing time.
+    pub(crate) processing: bool,
     /// Where it stands in the script.
     pub(crate) span: Span,
     schema: DFSchemaRef,
@@ -307,7 +309,8 @@ impl Over {
         let results = results.collect::<Vec<_>>().into();
         let results = DFSchema::from_unqualified_fields(results, HashMap::new())?;
         let schema = Arc::new(input.schema().join(&results)?);
-        Ok(Self { input, partition, order, frame, calls, timed, span, schema })
+        let processing = is_by(&input, &order, is_processing_time);
+        Ok(Self { input, partition, order, frame, calls, timed, processing, span, schema })
     }
 
     /// That of a plan, if it begins with one.
@@ -375,7 +378,8 @@ impl UserDefinedLogicalNodeCore for Over {
         let [input] = <[LogicalPlan; 1]>::try_from(inputs)
             .map_err(|_| DataFusionError::Plan("OVER has one input".into()))?;
         let (input, of) = (Arc::new(input), (partition, order));
-        Self::new(input, of, self.frame, calls, (self.timed, self.span))
+        let node = Self::new(input, of, self.frame, calls, (self.timed, self.span))?;
+        Ok(Self { processing: self.processing, ..node })
     }
 
     fn necessary_children_exprs(&self, output: &[usize]) -> Option<Vec<Vec<usize>>> {
@@ -385,8 +389,17 @@ impl UserDefinedLogicalNodeCore for Over {
 
 /// Whether an order of the rows of a plan is that of their event time.
 fn is_by_event_time(plan: &LogicalPlan, order: &[Order]) -> bool {
+    is_by(plan, order, is_event_time)
+}
+
+/// Whether an order of the rows of a plan is that of a time of theirs.
+fn is_by(
+    plan: &LogicalPlan,
+    order: &[Order],
+    is_time: fn(&LogicalPlan, &PlanColumn) -> bool,
+) -> bool {
     match order {
-        [Order { expr: Expr::Column(time), descending: false, .. }] => is_event_time(plan, time),
+        [Order { expr: Expr::Column(time), descending: false, .. }] => is_time(plan, time),
         _ => false,
     }
 }

@@ -21,6 +21,7 @@ use super::{
     hint::Lives,
     order::{SortKey, Sorted, Sorting},
     planning,
+    subquery::{Clauses, is_value},
 };
 use crate::{
     error::{Place, SqlError},
@@ -113,7 +114,9 @@ impl Binder<'_> {
         if let Some(selection) = &select.selection {
             (relation, _) = self.selected(relation, selection, None)?;
         }
-        let (relation, mut grouping, window) = relation.keys(&select.group_by)?;
+        let mut clauses = Clauses::of(select, order);
+        relation = self.values_of_rows(&mut clauses, relation)?;
+        let (mut relation, mut grouping, window) = relation.keys(&clauses.select.group_by)?;
         let mut calls = Calls::new(!grouping.is_empty(), window);
         calls.grouping = grouping.clone();
         for NamedWindowDefinition(name, window) in &select.named_window {
@@ -127,6 +130,8 @@ impl Binder<'_> {
             }
         }
         let calls = RefCell::new(calls);
+        let values = self.values_of_groups(&mut clauses, &mut relation, &calls)?;
+        let (select, order) = (&*clauses.select, &*clauses.order);
         let scope = Scope { relation: &relation, calls: Some(&calls), around: None };
         let mut having = match &select.having {
             Some(having) => Some((scope.condition(having, "HAVING")?, having.place())),
@@ -149,7 +154,6 @@ impl Binder<'_> {
         if let Some(time) = window.and_then(|window| window.time()) {
             grouping.add(vec![vec![time]]).map_err(SqlError::new)?;
         }
-        let mut relation = relation;
         if !grouping.is_empty() || !aggregates.is_empty() || having.is_some() {
             let groups = grouping.groups(relation.plan, &aggregates)?;
             for item in &mut items {
@@ -161,8 +165,13 @@ impl Binder<'_> {
             }
             ranked = ranked.map(|ranked| ranked.of(&groups)).transpose()?;
             overs = overs.into_iter().map(|call| call.of(&groups)).collect::<Result<_, _>>()?;
+            let values = values.into_iter().map(|value| value.of(&groups, select.place()));
+            let values = values.collect::<Result<Vec<_>, _>>()?;
             relation = Relation { plan: groups.plan, columns: Vec::new() };
             relation = lives.groups(select, relation);
+            for value in values {
+                relation = value.attached(relation)?;
+            }
         }
         if let Some((condition, _)) = having {
             relation = relation.filtered(condition)?;
@@ -345,6 +354,7 @@ fn names(relation: &Relation) -> String {
 fn name_of(expression: &sqlparser::ast::Expr) -> Option<String> {
     match expression {
         sqlparser::ast::Expr::Identifier(name) => Some(name.value.clone()),
+        named if is_value(named) => None,
         sqlparser::ast::Expr::CompoundIdentifier(names) => names.last().map(|n| n.value.clone()),
         sqlparser::ast::Expr::Nested(inner) => name_of(inner),
         _ => None,

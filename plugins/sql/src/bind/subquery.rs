@@ -1,16 +1,27 @@
-//! Conditions with subqueries, IN and EXISTS: joins that keep the rows with a match, or those without.
+//! Subqueries in expressions. Conditions of WHERE, IN and EXISTS, are joins that keep the rows with a match, or those
+//! without; elsewhere they are [values](value) of the rows around.
 
-use std::{cell::RefCell, sync::Arc};
+mod lift;
+mod one;
+mod parts;
+mod rows;
+mod value;
+
+use std::sync::Arc;
 
 use datafusion_expr::{
-    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, lit,
+    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, lit,
     utils::{conjunction, split_conjunction, split_conjunction_owned},
 };
-use sqlparser::ast::{self, BinaryOperator, Query, Select, SelectItem, SetExpr, UnaryOperator};
+use sqlparser::ast::{self, BinaryOperator, Query, UnaryOperator};
+
+pub(super) use lift::{Clauses, is_value};
+pub(super) use parts::has_subquery;
+use rows::{Inner, Rows};
+use value::Compared;
 
 use super::{
     Binder, Bound, Relation,
-    aggregate::Calls,
     expression::{Scope, pair},
     interval, planning,
 };
@@ -19,7 +30,7 @@ use crate::error::{Place, SqlError};
 /// A condition that is about a subquery.
 struct Matching<'a> {
     /// What is looked for among the subquery's rows, with IN.
-    wanted: Option<&'a ast::Expr>,
+    wanted: Vec<&'a ast::Expr>,
     subquery: &'a Query,
     negated: bool,
 }
@@ -31,33 +42,27 @@ impl<'a> Matching<'a> {
             ast::Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
                 Self::of(expr).map(|found| Self { negated: !found.negated, ..found })
             }
-            ast::Expr::InSubquery { expr, subquery, negated } => {
-                Some(Self { wanted: Some(expr), subquery, negated: *negated })
-            }
             ast::Expr::Exists { subquery, negated } => {
-                Some(Self { wanted: None, subquery, negated: *negated })
+                Some(Self { wanted: Vec::new(), subquery, negated: *negated })
             }
-            _ => None,
+            other => {
+                let Compared { wanted, operator, all, query, .. } = Compared::of(other)?;
+                let negated = match (operator, all) {
+                    (Operator::Eq, false) => false,
+                    (Operator::NotEq, true) => true,
+                    _ => return None,
+                };
+                let wanted = fields(wanted).unwrap_or_else(|| vec![wanted]);
+                // What is wanted is joined before it is looked for.
+                let is_plain = !wanted.iter().any(|part| has_subquery(part));
+                is_plain.then_some(Self { wanted, subquery: query, negated })
+            }
         }
     }
 
     fn name(&self) -> &'static str {
-        match (self.wanted.is_some(), self.negated) {
-            (true, false) => "IN",
-            (true, true) => "NOT IN",
-            (false, false) => "EXISTS",
-            (false, true) => "NOT EXISTS",
-        }
+        if self.negated { "NOT IN" } else { "IN" }
     }
-}
-
-/// The rows of a subquery, and what it says of them and the rows around it.
-struct Inner {
-    relation: Relation,
-    /// Its column, if it is asked for, which is one of single rows.
-    item: Option<Bound>,
-    /// Conditions of WHERE about the rows around it, too.
-    correlated: Vec<Expr>,
 }
 
 impl Binder<'_> {
@@ -71,13 +76,13 @@ impl Binder<'_> {
     ) -> Result<(Relation, Vec<Expr>), SqlError> {
         let mut parts = Vec::new();
         conjuncts(condition, &mut parts);
-        let has_subqueries = parts.iter().any(|part| Matching::of(part).is_some());
+        let has_subqueries = parts.iter().any(|part| has_subquery(part));
         if !has_subqueries && around.is_none() {
             parts = vec![condition];
         }
         let (mut selected, mut correlated) = (relation, Vec::new());
         let (with, without): (Vec<_>, Vec<_>) =
-            parts.into_iter().partition(|part| Matching::of(part).is_some());
+            parts.into_iter().partition(|part| has_subquery(part));
         let mut own = Vec::new();
         for part in without {
             let rows = Scope { relation: &selected, calls: None, around };
@@ -93,137 +98,96 @@ impl Binder<'_> {
         if let Some(own) = conjunction(own) {
             selected = selected.filtered(own)?;
         }
-        for found in with.into_iter().filter_map(Matching::of) {
-            selected = self.matched(selected, &found)?;
+        for part in with {
+            let matched = match Matching::of(part) {
+                Some(found) => self.matched(&selected, &found)?,
+                None => None,
+            };
+            selected = match matched {
+                Some(matched) => matched,
+                None => self.with_values(selected, part, around, &mut correlated)?,
+            };
         }
         Ok((selected, correlated))
     }
 
-    /// The rows that have a match among those of a subquery, or have none.
-    fn matched(&mut self, rows: Relation, found: &Matching<'_>) -> Result<Relation, SqlError> {
-        let Inner { relation: inner, item, mut correlated } = self.inner(found, &rows)?;
-        let wanted = found.wanted.map(|wanted| Ok((rows.bind(wanted)?, wanted))).transpose()?;
-        if let (Some((wanted, part)), Some(item)) = (wanted, item) {
+    /// The rows for which a condition is true in which subqueries are values.
+    fn with_values(
+        &mut self,
+        rows: Relation,
+        condition: &ast::Expr,
+        around: Option<&Relation>,
+        correlated: &mut Vec<Expr>,
+    ) -> Result<Relation, SqlError> {
+        let mut condition = condition.clone();
+        let rows = self.values_of(&mut condition, rows)?;
+        let scope = Scope { relation: &rows, calls: None, around };
+        let bound = scope.condition(&condition, "WHERE")?;
+        let schema = rows.plan.schema();
+        if bound.column_refs().into_iter().all(|column| schema.has_column(column)) {
+            return Ok(rows.filtered(bound)?.without_values());
+        }
+        correlated.push(bound);
+        Ok(rows.without_values())
+    }
+
+    /// The rows that have a match among those of a subquery, or have none; `None` if it has one row for each.
+    fn matched(
+        &mut self,
+        rows: &Relation,
+        found: &Matching<'_>,
+    ) -> Result<Option<Relation>, SqlError> {
+        let asks = !found.wanted.is_empty();
+        let inner = self.rows_of(found.subquery, asks, rows)?;
+        let inner = match asks {
+            true => inner.of_columns(found.wanted.len(), found.name(), found.subquery)?,
+            false => inner,
+        };
+        let Rows::Any(Inner { relation: inner, items, mut correlated, .. }) = inner else {
+            return Ok(None);
+        };
+        for (part, item) in found.wanted.iter().zip(items) {
+            let wanted = rows.bind(part)?;
+            let may_be_null = |bound: &Bound, plan: &LogicalPlan| {
+                bound.data_type.nullable && !never_null(plan, &bound.expr)
+            };
+            let nulls = [may_be_null(&wanted, &rows.plan), may_be_null(&item, &inner.plan)];
+            let (wanted, item) = pair(wanted, item, part)?;
+            let mut matching = wanted.expr.clone().eq(item.expr.clone());
             if found.negated {
-                for (bound, plan) in [(&wanted, &rows.plan), (&item, &inner.plan)] {
-                    if bound.data_type.nullable && !never_null(plan, &bound.expr) {
-                        return Err(SqlError::at(part, NULLS));
+                // It is not known whether they are equal, and so whether there is none.
+                for (may_be_null, side) in nulls.into_iter().zip([wanted, item]) {
+                    if may_be_null {
+                        matching = matching.or(side.expr.is_null());
                     }
                 }
             }
-            let (wanted, item) = pair(wanted, item, part)?;
-            correlated.push(wanted.expr.eq(item.expr));
+            correlated.push(matching);
         }
         if correlated.is_empty() {
             // A plan has a condition.
             correlated.push(lit(true));
         }
         let kind = if found.negated { JoinType::LeftAnti } else { JoinType::LeftSemi };
-        let plan = LogicalPlanBuilder::from(rows.plan)
+        let plan = LogicalPlanBuilder::from(Arc::clone(&rows.plan))
             .join_on(inner.plan.as_ref().clone(), kind, correlated)
             .and_then(LogicalPlanBuilder::build)
             .map_err(|error| planning(&error))?;
-        Ok(Relation { plan: Arc::new(plan), columns: rows.columns })
-    }
-
-    /// The rows of a subquery, whose columns are called otherwise than those around it. If it cannot stand by
-    /// itself it is about these.
-    fn inner(&mut self, found: &Matching<'_>, around: &Relation) -> Result<Inner, SqlError> {
-        let (named, views) = (self.named.len(), self.views.len());
-        let simple = simple(found.subquery);
-        let alone = match (simple, found.wanted) {
-            // Nobody asks for its columns.
-            (Some(_), None) => None,
-            _ => Some(self.query(found.subquery)),
-        };
-        match (alone, simple) {
-            (Some(Ok(relation)), _) => {
-                let relation = relation.apart(around)?;
-                let item = match (&relation.columns[..], found.wanted) {
-                    (_, None) => None,
-                    ([column], Some(_)) => Some(column.bound()),
-                    (columns, Some(_)) => {
-                        let (name, columns) = (found.name(), columns.len());
-                        let message =
-                            format!("{name} takes a subquery of one column, not of {columns}");
-                        return Err(SqlError::at(found.subquery, message));
-                    }
-                };
-                Ok(Inner { relation, item, correlated: Vec::new() })
-            }
-            (Some(Err(error)), None) => Err(error),
-            (_, Some(select)) => {
-                self.named.truncate(named);
-                self.views.truncate(views);
-                self.correlated(select, found, around)
-            }
-            (None, None) => Err(SqlError::at(found.subquery, "the subquery has no rows")),
-        }
-    }
-
-    /// The rows of a subquery that is about those around it, in WHERE only.
-    fn correlated(
-        &mut self,
-        select: &Select,
-        found: &Matching<'_>,
-        around: &Relation,
-    ) -> Result<Inner, SqlError> {
-        let relation = self.from(&select.from)?.apart(around)?;
-        let (relation, correlated) = match &select.selection {
-            Some(condition) => self.selected(relation, condition, Some(around))?,
-            None => (relation, Vec::new()),
-        };
-        let calls = RefCell::new(Calls::new(false, None));
-        let rows = Scope { relation: &relation, calls: Some(&calls), around: Some(around) };
-        let mut items = Vec::new();
-        for item in &select.projection {
-            match item {
-                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-                    items.push(rows.bind(expr)?);
-                }
-                _ if found.wanted.is_none() => {}
-                other => return Err(SqlError::at(other, "IN takes a subquery of one column")),
-            }
-        }
-        let calls = calls.into_inner();
-        if !calls.aggregates.is_empty() || calls.ranked.is_some() || !calls.overs.is_empty() {
-            let message = format!(
-                "{} of a subquery that aggregates rows and is about the rows around it is not supported yet",
-                found.name()
-            );
-            return Err(SqlError::at(found.subquery, message));
-        }
-        let item = match (items.pop(), found.wanted) {
-            (_, None) => None,
-            (Some(item), Some(_)) if items.is_empty() => Some(item),
-            _ => return Err(SqlError::at(found.subquery, "IN takes a subquery of one column")),
-        };
-        Ok(Inner { relation, item, correlated })
+        Ok(Some(Relation { plan: Arc::new(plan), columns: rows.columns.clone() }))
     }
 }
 
-/// With NULL among the subquery's rows NOT IN is true for no row at all, whatever its key.
-const NULLS: &str = "NOT IN is supported where neither side can be NULL: use NOT EXISTS, or add a condition \
-                     such as `x IS NOT NULL` on both sides";
-
-/// The SELECT that a query is, if it has neither groups nor anything around it.
-fn simple(query: &Query) -> Option<&Select> {
-    let plain = query.with.is_none()
-        && query.order_by.is_none()
-        && query.limit_clause.is_none()
-        && query.fetch.is_none();
-    match &*query.body {
-        SetExpr::Query(inner) if plain => simple(inner),
-        SetExpr::Select(select) if plain => {
-            let no_keys = matches!(
-                &select.group_by,
-                ast::GroupByExpr::Expressions(keys, modifiers) if keys.is_empty() && modifiers.is_empty()
-            );
-            let no_more = select.having.is_none()
-                && select.qualify.is_none()
-                && select.named_window.is_empty()
-                && select.lateral_views.is_empty();
-            (no_keys && no_more && !select.from.is_empty()).then_some(&**select)
+/// The fields of a row that is written as such.
+fn fields(expression: &ast::Expr) -> Option<Vec<&ast::Expr>> {
+    match expression {
+        ast::Expr::Tuple(fields) => Some(fields.iter().collect()),
+        ast::Expr::Function(row) if row.name.to_string().eq_ignore_ascii_case("ROW") => {
+            let ast::FunctionArguments::List(list) = &row.args else { return None };
+            let field = |argument| match argument {
+                &ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ref field)) => Some(field),
+                _ => None,
+            };
+            list.args.iter().map(field).collect()
         }
         _ => None,
     }
@@ -265,10 +229,9 @@ fn never_null(plan: &LogicalPlan, expression: &Expr) -> bool {
 }
 
 /// An error for a subquery where none may stand.
-pub(super) fn misplaced(part: &ast::Expr, name: &str) -> SqlError {
-    let message = format!(
-        "{name} of a subquery is supported in WHERE, as a condition by itself or beside others with AND, but \
-         not here"
-    );
-    SqlError::at(&part.place(), message)
+pub(super) fn misplaced(part: &ast::Expr) -> SqlError {
+    SqlError::at(
+        &part.place(),
+        "a subquery may stand in SELECT, WHERE, ON, GROUP BY, HAVING and ORDER BY, but not here",
+    )
 }

@@ -222,7 +222,8 @@ impl Relation {
         let message = match &bound {
             Expr::Column(column) if is_event_time(&self.plan, column) => return Ok(bound),
             Expr::Column(column) if is_processing_time(&self.plan, column) => {
-                "a temporal join of processing time is not supported, as in Flink: use event time"
+                "a temporal join of processing time is not supported, as in Flink, and no connector looks rows up: use \
+                 event time, or leave FOR SYSTEM_TIME out, so that rows are joined with those that come later, too"
                     .into()
             }
             _ => format!(

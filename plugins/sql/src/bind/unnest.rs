@@ -214,8 +214,9 @@ impl<'a> Call<'a> {
             Made::List(list) => left.bind(list),
             Made::Function(function, _) if !function.is_table() => {
                 let name = function.name();
+                let what = if function.is_aggregate() { "an aggregate" } else { "a scalar" };
                 let message = format!(
-                    "{name} is a scalar function, which stands for a value: it cannot stand in FROM"
+                    "{name} is {what} function, which stands for a value: it cannot stand in FROM"
                 );
                 Err(SqlError::at(self.part, message))
             }

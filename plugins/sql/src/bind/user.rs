@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments};
+use sqlparser::ast::{self, DuplicateTreatment, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 use super::{
     Bound,
+    aggregate::Call,
     expression::{Scope, unsupported},
 };
-use crate::{error::SqlError, function::UserFunction};
+use crate::{
+    error::SqlError,
+    function::{UserCall, UserFunction},
+};
 
 impl Scope<'_> {
     /// A call that stands for a value.
@@ -24,6 +28,9 @@ impl Scope<'_> {
                 "{name} is a table function: it may stand in FROM, LATERAL TABLE({name}(…)), but not here"
             );
             return Err(SqlError::at(part, message));
+        }
+        if user.is_aggregate() {
+            return self.aggregate_of_user(user, function, part);
         }
         if function.over.is_some() || function.filter.is_some() {
             let message =
@@ -41,6 +48,49 @@ impl Scope<'_> {
         };
         let arguments = self.arguments_of_user(arguments)?;
         user.call(arguments).map_err(|message| SqlError::at(part, message))
+    }
+
+    /// A call of a function of all rows of a group.
+    fn aggregate_of_user(
+        &self,
+        user: &Arc<UserFunction>,
+        function: &ast::Function,
+        part: &ast::Expr,
+    ) -> Result<Bound, SqlError> {
+        let name = user.name();
+        let refused = |what: &str| Err(SqlError::at(part, format!("{name} {what}")));
+        if function.over.is_some() {
+            return refused("is a function of a user, which is not supported with OVER yet");
+        }
+        if function.null_treatment.is_some() || !function.within_group.is_empty() {
+            return refused("with IGNORE NULLS or WITHIN GROUP is not supported yet");
+        }
+        let Some(calls) = self.calls else {
+            return refused(
+                "is an aggregate function: it may stand in SELECT and HAVING, but not here, nor in another one",
+            );
+        };
+        let (arguments, distinct) = match &function.args {
+            FunctionArguments::List(list) if list.clauses.is_empty() => {
+                let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+                (&list.args[..], distinct)
+            }
+            FunctionArguments::None => (&[][..], false),
+            _ => return Err(unsupported(part)),
+        };
+        if distinct && arguments.len() != 1 {
+            return refused("with DISTINCT takes one argument");
+        }
+        // What is aggregated are values of single rows.
+        let rows = Scope { calls: None, ..*self };
+        let arguments = rows.arguments_of_user(arguments)?;
+        let filter = function.filter.as_deref();
+        let filter = filter.map(|condition| rows.condition(condition, "FILTER")).transpose()?;
+        let (UserCall { function, arguments }, output) =
+            user.aggregate(arguments).map_err(|message| SqlError::at(part, message))?;
+        let arguments = arguments.into_iter().map(|argument| argument.expr).collect();
+        let call = Call::of_user(UserCall { function, arguments }, filter, distinct, output);
+        Ok(calls.borrow_mut().add(call))
     }
 
     /// What a call is given.

@@ -12,7 +12,9 @@ use std::{
 
 use arrow::datatypes::{DataType as Arrow, Field, TimeUnit};
 use datafusion_common::{Column as PlanColumn, DFSchema, DFSchemaRef, DataFusionError};
-use datafusion_expr::{Aggregate, Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion_expr::{
+    Aggregate, Expr, ExprSchemable, Extension, LogicalPlan, UserDefinedLogicalNodeCore,
+};
 use sqlparser::tokenizer::Span;
 
 pub(super) use group::{GroupWindow, is_group_window};
@@ -26,6 +28,8 @@ use super::{
 use crate::{
     error::SqlError,
     relation::{WINDOW, WindowSpec},
+    time::Zone,
+    types::Kind,
 };
 
 /// Gives each row the windows that it is in, with three columns more: [`WINDOW`]. Rows of several
@@ -63,7 +67,7 @@ impl Windowed {
             }
             name
         });
-        let schema = schema(&input, &names)?;
+        let schema = schema(&input, &time, &names)?;
         Ok(Self { input, time, processing, spec, partition, names, span, schema })
     }
 
@@ -90,6 +94,22 @@ impl Windowed {
         expression.column_refs().iter().any(|column| self.names.contains(&column.name))
     }
 
+    /// Whether its time is an instant, so that its bounds are what clocks show.
+    fn is_local(&self) -> bool {
+        let time = self.time.get_type(self.input.schema());
+        matches!(time, Ok(Arrow::Timestamp(_, Some(_))))
+    }
+
+    /// The type of its last moment.
+    pub(crate) fn time_kind(&self) -> Kind {
+        if self.is_local() { Kind::TimestampLtz(3) } else { Kind::Timestamp(3) }
+    }
+
+    /// The time zone of its bounds; `None` if they are of UTC, or of no place.
+    pub(crate) fn zone(&self) -> Option<Zone> {
+        Zone::of_session().filter(|_| self.is_local())
+    }
+
     /// An error about the window.
     pub(crate) fn refused(&self, message: &str) -> SqlError {
         SqlError::spanned(self.span, format!("the window {} {message}", self.spec.name()))
@@ -100,11 +120,18 @@ impl Windowed {
     }
 }
 
-/// The columns of the input, and those that are added.
-fn schema(input: &LogicalPlan, names: &[String; 3]) -> Result<DFSchemaRef, DataFusionError> {
-    let time = Arrow::Timestamp(TimeUnit::Microsecond, None);
+/// The columns of the input, and those that are added: bounds are local times, the last moment is of the type
+/// of the time.
+fn schema(
+    input: &LogicalPlan,
+    time: &Expr,
+    names: &[String; 3],
+) -> Result<DFSchemaRef, DataFusionError> {
+    let (bound, moment) =
+        (Arrow::Timestamp(TimeUnit::Microsecond, None), time.get_type(input.schema())?);
+    let types = [bound.clone(), bound, moment];
     let added: Vec<Field> =
-        names.iter().map(|name| Field::new(name, time.clone(), false)).collect();
+        names.iter().zip(types).map(|(name, of)| Field::new(name, of, false)).collect();
     let added = DFSchema::from_unqualified_fields(added.into(), HashMap::new())?;
     Ok(Arc::new(input.schema().join(&added)?))
 }
@@ -154,13 +181,19 @@ impl UserDefinedLogicalNodeCore for Windowed {
             .next()
             .ok_or_else(|| DataFusionError::Plan("a window has a time".into()))?;
         let partition = self.partition.as_ref().map(|_| expressions.collect());
-        let schema = schema(&input, &self.names)?;
+        let schema = schema(&input, &time, &self.names)?;
         Ok(Self { input: Arc::new(input), time, partition, schema, ..self.clone() })
     }
 
     fn necessary_children_exprs(&self, output: &[usize]) -> Option<Vec<Vec<usize>>> {
         Some(vec![of_input(output, self.input.schema())])
     }
+}
+
+/// The types of the columns that a plan, which begins with windows, adds.
+fn bound_kinds(plan: &LogicalPlan) -> [Kind; 3] {
+    let moment = Windowed::in_plan(plan).map(Windowed::time_kind);
+    [Kind::Timestamp(3), Kind::Timestamp(3), moment.unwrap_or(Kind::Timestamp(3))]
 }
 
 /// What a column says of the window that a row is in.

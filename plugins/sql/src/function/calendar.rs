@@ -14,10 +14,11 @@ use super::{
     Function,
     arguments::{Rows, constant_text, count, integer, text},
     of, prepared,
+    zoned::offset,
 };
 use crate::{
     bind::{Bound, widen},
-    time::{DAY, Pattern, parse_date, parse_timestamp},
+    time::{DAY, Pattern, Zone, parse_date, parse_timestamp},
     types::{Kind, Type},
 };
 
@@ -140,9 +141,18 @@ fn add_months(micros: i64, added: i64) -> i64 {
 /// # Errors
 /// If it is no time.
 pub(crate) fn rounded(time: Bound, unit: &str, up: bool) -> Result<Bound, String> {
-    let key = unit.to_owned();
+    let zone = Zone::of_session().filter(|_| matches!(time.data_type.kind, Kind::TimestampLtz(_)));
+    let key = match zone {
+        Some(zone) => format!("{unit} of {zone}"),
+        None => unit.to_owned(),
+    };
     let unit = Unit::of(unit)?;
-    let round = move |micros| if up { unit.ceil(micros) } else { unit.floor(micros) };
+    let round = move |micros: i64| {
+        // Clocks are taken to have been in front of UTC as far as they are now, as in Flink.
+        let ahead = offset(zone, micros);
+        let local = micros.saturating_add(ahead);
+        (if up { unit.ceil(local) } else { unit.floor(local) }).saturating_sub(ahead)
+    };
     let (name, result) = (if up { "CEIL" } else { "FLOOR" }, time.data_type.clone());
     let kind = result.kind.clone();
     if !kind.is_timestamp() && kind != Kind::Date {

@@ -20,7 +20,7 @@ use arrow::{
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::Expr;
 
-use super::{arithmetic::decimal_rescaled, nested, prepared};
+use super::{arithmetic::decimal_rescaled, nested, prepared, zoned::cast_in_zone};
 use crate::{
     bind::Bound,
     time,
@@ -29,6 +29,9 @@ use crate::{
 
 /// A value as one of another type; the caller knows that there is such a cast.
 pub(crate) fn cast(bound: Bound, to: &Kind, try_cast: bool) -> Bound {
+    if let Some(cast) = cast_in_zone(&bound, to, try_cast) {
+        return cast;
+    }
     let Bound { expr, data_type } = bound;
     let from = data_type.kind.clone();
     if from.same_values(to) {
@@ -142,7 +145,7 @@ pub(super) fn convert(
             let made = times.unary::<_, TimestampMicrosecondType>(cut);
             Arc::new(made.with_data_type(to.arrow()))
         }
-        // The time zone is UTC: local times are times.
+        // Instants of another time zone than UTC are local times here.
         (Kind::TimestampLtz(_), Kind::Date) => {
             let times = array.as_primitive::<TimestampMicrosecondType>();
             let day = |micros: i64| micros.div_euclid(time::DAY) as i32;

@@ -17,10 +17,11 @@ use super::{
     calendar, of, prepared,
     text::makes_text,
     volatile,
+    zoned::offset,
 };
 use crate::{
     bind::Bound,
-    time::{DAY, Pattern},
+    time::{DAY, Pattern, Zone},
     types::{Kind, STRING, Type},
 };
 
@@ -32,8 +33,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         names: &["LOCALTIMESTAMP"],
         doc: "LOCALTIMESTAMP",
         bind: |name, arguments| {
-            clock(name, &arguments, Kind::Timestamp(3), |micros, rows| {
-                Arc::new(TimestampMicrosecondArray::from_value(micros, rows))
+            clock(name, &arguments, Kind::Timestamp(3), |Now { local, .. }, rows| {
+                Arc::new(TimestampMicrosecondArray::from_value(local, rows))
             })
         },
     },
@@ -41,8 +42,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         names: &["CURRENT_DATE"],
         doc: "CURRENT_DATE",
         bind: |name, arguments| {
-            clock(name, &arguments, Kind::Date, |micros, rows| {
-                Arc::new(Date32Array::from_value(micros.div_euclid(DAY) as i32, rows))
+            clock(name, &arguments, Kind::Date, |Now { local, .. }, rows| {
+                Arc::new(Date32Array::from_value(local.div_euclid(DAY) as i32, rows))
             })
         },
     },
@@ -74,29 +75,37 @@ fn micros_now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 1000) * 1000
 }
 
+/// What the clock says: the time, and what clocks of the session show; in microseconds since 1970.
+#[derive(Clone, Copy)]
+struct Now {
+    micros: i64,
+    local: i64,
+}
+
 /// What the clock says, the same for all rows of a page.
 fn clock(
     name: &'static str,
     arguments: &[Bound],
     kind: Kind,
-    make: fn(i64, usize) -> ArrayRef,
+    make: fn(Now, usize) -> ArrayRef,
 ) -> Result<Bound, String> {
     count(arguments, 0..=0)?;
-    let result = Type::required(kind);
+    let (result, zone) = (Type::required(kind), Zone::of_session());
     Ok(volatile(name, String::new(), Vec::new(), result, move |_, rows| {
-        Ok(make(micros_now(), rows))
+        let micros = micros_now();
+        Ok(make(Now { micros, local: micros + offset(zone, micros) }, rows))
     }))
 }
 
 pub(super) fn now(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
-    clock(name, &arguments, Kind::TimestampLtz(3), |micros, rows| {
+    clock(name, &arguments, Kind::TimestampLtz(3), |Now { micros, .. }, rows| {
         Arc::new(TimestampMicrosecondArray::from_value(micros, rows).with_timezone("UTC"))
     })
 }
 
 fn time_of_day(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
-    clock(name, &arguments, Kind::Time(0), |micros, rows| {
-        let millis = (micros.rem_euclid(DAY) / 1000) as i32;
+    clock(name, &arguments, Kind::Time(0), |Now { local, .. }, rows| {
+        let millis = (local.rem_euclid(DAY) / 1000) as i32;
         Arc::new(Time32MillisecondArray::from_value(millis, rows))
     })
 }
@@ -119,18 +128,20 @@ pub(super) fn usual() -> Result<Pattern, String> {
 fn unix_timestamp(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
     count(&arguments, 0..=2)?;
     if arguments.is_empty() {
-        return clock(name, &arguments, Kind::BigInt, |micros, rows| {
+        return clock(name, &arguments, Kind::BigInt, |Now { micros, .. }, rows| {
             Arc::new(Int64Array::from_value(micros.div_euclid(1_000_000), rows))
         });
     }
     let (key, pattern) = pattern(arguments.get(1))?;
+    let zone = Zone::of_session();
     let arguments = arguments.into_iter().take(1).map(text).collect::<Result<Vec<_>, _>>()?;
     let result = of(Kind::BigInt, &arguments);
     Ok(prepared(name, key, arguments, result, move |arrays, rows| {
         let values = Rows::new(arrays);
         let seconds = |row| {
             let micros = pattern.read_leniently(values.text(0, row)?);
-            Some(micros.map_or(i64::MIN, |micros| micros / 1_000_000))
+            let instant = |local| zone.map_or(local, |zone| zone.instant(local));
+            Some(micros.map_or(i64::MIN, |local| instant(local) / 1_000_000))
         };
         Ok(Arc::new((0..rows).map(seconds).collect::<Int64Array>()) as ArrayRef)
     }))
@@ -139,11 +150,13 @@ fn unix_timestamp(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, St
 fn from_unixtime(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
     count(&arguments, 1..=2)?;
     let (key, pattern) = pattern(arguments.get(1))?;
+    let zone = Zone::of_session();
     let arguments = arguments.into_iter().take(1).map(integer).collect::<Result<Vec<_>, _>>()?;
     let result = of(STRING, &arguments);
     Ok(makes_text(name, key, arguments, result, move |rows, row| {
         let mut made = String::new();
-        pattern.format(rows.integer(0, row)?.saturating_mul(1_000_000), &mut made);
+        let micros = rows.integer(0, row)?.saturating_mul(1_000_000);
+        pattern.format(micros.saturating_add(offset(zone, micros)), &mut made);
         Some(made.into())
     }))
 }

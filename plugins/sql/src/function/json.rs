@@ -1,42 +1,56 @@
 //! Functions of texts in JSON.
 
+mod made;
+mod query;
+
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, StringViewArray};
+use arrow::array::StringViewArray;
 use serde_json::Value;
+
+pub(crate) use made::made;
+pub(crate) use query::{Instead, IsJson, Query, Returns, Wrapper, is_json, queried};
 
 use super::{
     Function,
     arguments::{Rows, constant_text, count, text},
     of, prepared,
 };
-use crate::{
-    bind::Bound,
-    types::{Kind, STRING, Type},
-};
+use crate::{bind::Bound, types::STRING};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         names: &["JSON_VALUE"],
-        doc: "JSON_VALUE(text, path), the path a constant as in 'lax $.a.b[0]'",
-        bind: |name, arguments| {
-            queried(name, arguments, |found| match found? {
-                Value::String(text) => Some(text.clone()),
-                Value::Null | Value::Array(_) | Value::Object(_) => None,
-                scalar => Some(scalar.to_string()),
-            })
-        },
+        doc: "JSON_VALUE(text, path [RETURNING type] [… ON EMPTY] [… ON ERROR]), the path a constant as in 'lax $.a.b[0]'",
+        bind: |_, arguments| queried(arguments, Query::new(Returns::Text)),
     },
     Function {
         names: &["JSON_QUERY"],
-        doc: "JSON_QUERY(text, path), an object or array",
-        bind: |name, arguments| {
-            queried(name, arguments, |found| {
-                found.filter(|found| found.is_object() || found.is_array()).map(Value::to_string)
-            })
+        doc: "JSON_QUERY(text, path [WITH [CONDITIONAL] ARRAY WRAPPER] [… ON EMPTY] [… ON ERROR]), an object or array",
+        bind: |_, arguments| queried(arguments, Query::new(Returns::Json)),
+    },
+    Function {
+        names: &["JSON_EXISTS"],
+        doc: "JSON_EXISTS(text, path [… ON ERROR])",
+        bind: |_, arguments| queried(arguments, Query::new(Returns::Exists)),
+    },
+    Function {
+        names: &["JSON_ARRAY"],
+        doc: "JSON_ARRAY(value, … [NULL ON NULL])",
+        bind: |_, arguments| {
+            let raw = vec![false; arguments.len()];
+            made(false, arguments, raw, true)
         },
     },
-    Function { names: &["JSON_EXISTS"], doc: "JSON_EXISTS(text, path)", bind: exists },
+    Function {
+        names: &["JSON_OBJECT"],
+        doc: "JSON_OBJECT([KEY] key VALUE value, … [ABSENT ON NULL])",
+        bind: |_, arguments| {
+            let raw = vec![false; arguments.len()];
+            made(true, arguments, raw, false)
+        },
+    },
+    Function { names: &["JSON_STRING"], doc: "JSON_STRING(value)", bind: made::string },
     Function {
         names: &["JSON_QUOTE"],
         doc: "JSON_QUOTE(text)",
@@ -60,8 +74,14 @@ enum Step {
     Element(usize),
 }
 
-/// The steps of a path: `lax $.a.b[0]`, `strict $['a']`. Both modes find the same; an error is NULL or FALSE.
-fn path(argument: &Bound) -> Result<(String, Vec<Step>), String> {
+/// A path: what is not there is nothing if it is lax, else an error.
+struct Path {
+    lax: bool,
+    steps: Vec<Step>,
+}
+
+/// A path and its text: `lax $.a.b[0]`, `strict $['a']`; without a word it is strict.
+fn path(argument: &Bound) -> Result<(String, Path), String> {
     let given = constant_text(argument).ok_or("the path is a constant")?.to_owned();
     let wrong = || format!("the path '{given}' is not supported: it is like 'lax $.a.b[0]'");
     let text = given.trim();
@@ -89,7 +109,7 @@ fn path(argument: &Bound) -> Result<(String, Vec<Step>), String> {
         });
         rest = behind;
     }
-    Ok((given, steps))
+    Ok((given.clone(), Path { lax: text.starts_with("lax"), steps }))
 }
 
 fn find<'a>(value: &'a Value, steps: &[Step]) -> Option<&'a Value> {
@@ -97,42 +117,6 @@ fn find<'a>(value: &'a Value, steps: &[Step]) -> Option<&'a Value> {
         Step::Member(name) => value.as_object()?.get(name),
         Step::Element(at) => value.as_array()?.get(*at),
     })
-}
-
-/// What is made of what is found at a path.
-fn queried(
-    name: &'static str,
-    arguments: Vec<Bound>,
-    say: impl Fn(Option<&Value>) -> Option<String> + Send + Sync + 'static,
-) -> Result<Bound, String> {
-    count(&arguments, 2..=2)?;
-    let (key, steps) = path(&arguments[1])?;
-    let document = text(arguments.into_iter().next().ok_or("it takes a text")?)?;
-    Ok(prepared(name, key, vec![document], Type::nullable(STRING), move |arrays, rows| {
-        let texts = Rows::new(arrays);
-        let found = (0..rows).map(|row| {
-            let value: Value = serde_json::from_str(texts.text(0, row)?).ok()?;
-            say(find(&value, &steps))
-        });
-        Ok(Arc::new(found.collect::<StringViewArray>()))
-    }))
-}
-
-fn exists(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
-    count(&arguments, 2..=2)?;
-    let (key, steps) = path(&arguments[1])?;
-    let document = text(arguments.into_iter().next().ok_or("it takes a text")?)?;
-    let result = Type::nullable(Kind::Boolean);
-    Ok(prepared(name, key, vec![document], result, move |arrays, rows| {
-        let texts = Rows::new(arrays);
-        let found = (0..rows).map(|row| {
-            let value = serde_json::from_str::<Value>(texts.text(0, row)?);
-            let there =
-                value.is_ok_and(|value| find(&value, &steps).is_some_and(|at| !at.is_null()));
-            Some(there)
-        });
-        Ok(Arc::new(found.collect::<BooleanArray>()))
-    }))
 }
 
 fn of_text(
@@ -155,6 +139,7 @@ fn quoted(text: &str) -> String {
     let mut made = String::with_capacity(text.len() + 2);
     for c in Value::from(text).to_string().chars() {
         match c.is_ascii() {
+            true if c == '/' => made.push_str("\\/"),
             true => made.push(c),
             false => {
                 for unit in c.encode_utf16(&mut [0; 2]) {

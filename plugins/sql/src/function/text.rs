@@ -297,7 +297,13 @@ fn split_index(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, Strin
         if text.is_empty() || separator.is_empty() {
             return (index == 0 && !text.is_empty()).then_some(text.into());
         }
-        text.split(separator).nth(index).map(Cow::Borrowed)
+        let mut characters = separator.chars();
+        let part = match (characters.next(), characters.next()) {
+            // One character is found by what a text has of it, without looking at the separator first.
+            (Some(one), None) => text.split(one).nth(index),
+            _ => text.split(separator).nth(index),
+        };
+        part.map(Cow::Borrowed)
     }))
 }
 

@@ -16,6 +16,7 @@ use super::{
     extract::week,
     of, prepared,
     text::makes_text,
+    zoned::local,
 };
 use crate::{
     bind::{Bound, widen},
@@ -74,6 +75,7 @@ pub(super) fn part(
     part: fn(i64) -> i64,
 ) -> Result<Bound, String> {
     count(&arguments, 1..=1)?;
+    let arguments: Vec<Bound> = arguments.into_iter().map(local).collect();
     let kind = arguments[0].data_type.kind.clone();
     if !matches!(kind, Kind::Timestamp(_) | Kind::TimestampLtz(_) | Kind::Date | Kind::Time(_)) {
         return Err(format!("{kind} was found where a time was expected"));
@@ -98,7 +100,7 @@ fn date_format(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, Strin
     count(&arguments, 2..=2)?;
     let pattern = constant_text(&arguments[1]).ok_or("the pattern must be a constant text")?;
     let (key, pattern) = (format!("'{pattern}'"), Pattern::parse(pattern)?);
-    let mut arguments: Vec<Bound> = arguments.into_iter().take(1).collect();
+    let mut arguments: Vec<Bound> = arguments.into_iter().take(1).map(local).collect();
     let kind = arguments[0].data_type.kind.clone();
     arguments = match kind {
         Kind::Timestamp(_) | Kind::TimestampLtz(_) => arguments,

@@ -1,5 +1,6 @@
 //! Functions of users: CREATE FUNCTION takes them from plugins.
 
+mod aggregate;
 mod library;
 mod open;
 mod page;
@@ -12,6 +13,7 @@ use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, sync::Arc};
 use millstream_loader::{FunctionInfo, FunctionKind, Registry};
 use sqlparser::ast::Ident;
 
+pub(crate) use aggregate::{AggregateCaller, Given, UserAggregate, UserCall};
 use library::Libraries;
 use signature::Signature;
 
@@ -52,6 +54,8 @@ pub(crate) struct UserFunction {
     origin: String,
     kind: FunctionKind,
     deterministic: bool,
+    /// Whether an aggregate function takes rows back.
+    retracts: bool,
     signatures: Vec<Signature>,
     registry: Arc<Registry>,
 }
@@ -161,19 +165,14 @@ impl UserFunction {
             };
             return Err(format!("{of} no function `{function}`{there}"));
         };
-        let FunctionInfo { kind, deterministic, .. } = *info;
-        if kind == FunctionKind::Aggregate {
-            return Err(format!(
-                "`{function}` is an aggregate function, which queries cannot call yet: scalar and table \
-                 functions run"
-            ));
-        }
+        let FunctionInfo { kind, deterministic, retracts, .. } = *info;
         Ok(Self {
             name: name.to_owned(),
             function: function.to_owned(),
             origin: format!("{function} of {} ({})", plugin.name, plugin.origin),
             kind,
             deterministic,
+            retracts,
             signatures: Signature::all(function, info)?,
             registry: Arc::clone(registry),
         })
@@ -197,6 +196,11 @@ impl UserFunction {
     /// Whether it makes several rows of one.
     pub(crate) fn is_table(&self) -> bool {
         self.kind == FunctionKind::Table
+    }
+
+    /// Whether it makes one row of those of a group.
+    pub(crate) fn is_aggregate(&self) -> bool {
+        self.kind == FunctionKind::Aggregate
     }
 
     /// The values of a call for each row: of a table function a list of rows.

@@ -10,6 +10,7 @@ use super::{Asked, column, lower, mentions, physical, project};
 use crate::{
     bind,
     error::SqlError,
+    function::UserCall,
     relation::{AggregateCall, RANK, Rel},
 };
 
@@ -23,12 +24,26 @@ pub(super) fn aggregate(aggregate: &Aggregate, asked: Asked) -> Result<Option<Re
     let calls = calls.collect::<Result<Vec<_>, _>>()?;
     let rank = columns.iter().any(|column| mentions(column, RANK));
     let Some(input) = lower(&aggregate.input, Asked { rank, ..asked })? else { return Ok(None) };
+    calls.iter().try_for_each(|call| takes_back(call, &input))?;
     if columns.is_empty() {
         // Rows without columns are no rows.
         columns.push(Expr::Literal(ScalarValue::Boolean(Some(true)), None));
     }
     let input = arranged(input, &columns, aggregate.input.schema())?;
     Ok(Some(Rel::Aggregate { input: Box::new(input), keys, calls }))
+}
+
+/// Refuses a function of a user that cannot take rows back over rows that are.
+fn takes_back(call: &AggregateCall, input: &Rel) -> Result<(), SqlError> {
+    let user = call.user.as_ref().filter(|user| !user.function.retracts());
+    match user.zip(input.updates()) {
+        None => Ok(()),
+        Some((user, cause)) => Err(SqlError::new(format!(
+            "{} cannot take rows back, so that it cannot be called for rows that are updated, because of {cause}: \
+             give the function a `retract`, and say that it RETRACTS",
+            user.function.name()
+        ))),
+    }
 }
 
 /// A call of a plan; what it is about is added to the columns that it needs.
@@ -52,15 +67,18 @@ pub(super) fn call(
             columns.len() - 1
         })
     };
+    let arguments: Vec<usize> = args.into_iter().map(&mut at).collect();
+    let is_column = function.user.is_none() || distinct;
     Ok(AggregateCall {
         function: function.function,
-        argument: args.into_iter().next().map(&mut at),
+        argument: arguments.first().copied().filter(|_| is_column),
         filter: filter.map(|filter| at(*filter)),
         distinct,
         separator: function.separator.clone(),
         default: None,
         output: function.output.clone(),
         name: name.to_owned(),
+        user: function.user.clone().map(|function| UserCall { function, arguments }),
     })
 }
 

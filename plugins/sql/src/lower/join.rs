@@ -40,6 +40,7 @@ pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
             None => rest.push(condition),
         }
     }
+    let zone = windows.as_ref().and_then(|windows| windows.zone);
     let windows = windows.filter(|_| left.updates().is_none() && right.updates().is_none());
     if let Some(windows) = &windows {
         // The end says which window it is. If there is no other key it divides the rows, too.
@@ -63,7 +64,7 @@ pub(super) fn join(join: &Join, asked: Asked) -> Result<Option<Rel>, SqlError> {
     let Inputs { rows: [left, right], keys, times, .. } = inputs.clone();
     let joined = match (within, times) {
         (None, Some(ends)) => {
-            let timed = Timed::WindowJoin { left, right, keys, kind, condition, ends };
+            let timed = Timed::WindowJoin { left, right, keys, kind, condition, ends, zone };
             Rel::Timed(Box::new(timed))
         }
         (Some((bounds, _)), Some(times)) => {
@@ -284,6 +285,11 @@ fn keyed(input: Rel, keys: &[Expr], schema: &DFSchema) -> Result<(Rel, Vec<usize
                 columns.len() - 1
             }
         });
+    }
+    if columns.is_empty() {
+        // Rows without columns are no rows.
+        let row = Arc::new(Literal::new(ScalarValue::Boolean(Some(true))));
+        columns.push(("$row".to_owned(), row));
     }
     let input = match columns.len() > width {
         true => project(input, columns, schema.as_arrow())?,

@@ -8,7 +8,7 @@ use super::{Asked, Mode, column, lower};
 use crate::{
     bind::{Order, Over},
     error::SqlError,
-    relation::{AggregateCall, AggregateFunction, Edge, Frame, OrderKey, Place, Rel},
+    relation::{AggregateCall, AggregateFunction, Edge, Frame, OrderKey, Place, Rel, Said},
 };
 
 /// The rows with what is computed of those around each.
@@ -17,7 +17,8 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
     if streaming {
         refuse(over)?;
     }
-    let Some(input) = lower(&over.input, Asked { time: true, ..asked.all() })? else {
+    let time = asked.time || !over.processing;
+    let Some(input) = lower(&over.input, Asked { time, ..asked.all() })? else {
         return Ok(None);
     };
     if let Some(cause) = input.updates() {
@@ -47,10 +48,16 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
         .collect::<Result<_, SqlError>>()?;
     let is_time = |key: &OrderKey| {
         let field = input.schema().fields.into_iter().nth(key.column);
-        field.is_some_and(|field| matches!(field.data_type, DataType::Timestamp { .. }))
+        field.is_some_and(|field| {
+            matches!(field.data_type, DataType::Timestamp { .. } | DataType::TimestampLtz { .. })
+        })
     };
     check(over.span, over.frame, &order, order.iter().all(is_time))?;
-    let time = order.first().filter(|_| streaming).map(|key| key.column);
+    let said = match order.first() {
+        Some(key) if streaming && over.timed => Said::ByWatermark(key.column),
+        _ if streaming => Said::AtOnce,
+        _ => Said::AtTheEnd,
+    };
     let calls = over.calls.iter().map(|call| {
         Ok(AggregateCall {
             function: if streaming {
@@ -65,11 +72,12 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
             default: call.default.as_ref().map(at).transpose()?,
             output: call.output.clone(),
             name: call.name.clone(),
+            user: None,
         })
     });
     let calls = calls.collect::<Result<_, SqlError>>()?;
     let input = Box::new(input);
-    Ok(Some(Rel::Over { input, partition, order, time, frame: over.frame, calls }))
+    Ok(Some(Rel::Over { input, partition, order, said, frame: over.frame, calls }))
 }
 
 /// A function of rows that come in order, of which nobody knows how many follow. As in Flink, rows of one time have
@@ -91,11 +99,16 @@ fn as_it_comes(function: AggregateFunction, span: Span) -> Result<AggregateFunct
 }
 
 /// Refuses what has no result before the input has ended.
-fn refuse(Over { order, frame, timed, span, .. }: &Over) -> Result<(), SqlError> {
+fn refuse(Over { order, frame, timed, processing, span, .. }: &Over) -> Result<(), SqlError> {
     let message = match (&order[..], frame) {
         ([], _) => "needs ORDER BY, by the event time of a table",
-        (_, _) if !timed => {
-            "is in the order of the event time of a table, ascending, and of nothing else"
+        (_, _) if !timed && !processing => {
+            "is in the order of the event time of a table, ascending, and of nothing else, or in that of PROCTIME()"
+        }
+        (_, Frame { rows: false, start: Edge::By(..=-1 | 1..), end: Edge::By(0) })
+            if *processing =>
+        {
+            "goes by rows where it is in the order of PROCTIME(): RANGE with an interval is of event time"
         }
         (_, Frame { end: Edge::By(0), .. }) => return Ok(()),
         _ => "ends at the row itself, with CURRENT ROW",

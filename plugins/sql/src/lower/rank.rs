@@ -24,13 +24,13 @@ use crate::{
 pub(super) fn top_n(rows: &RowNumber, asked: Asked) -> Result<Option<Rel>, SqlError> {
     let Some(limit) = rows.limit else {
         let over = row_number(rows)?;
-        if asked.mode == Mode::Batch || over.timed {
+        if asked.mode == Mode::Batch || over.timed || over.processing {
             return over::over(&over, asked);
         }
         return Err(SqlError::spanned(
             rows.span,
             "ROW_NUMBER of all rows is not supported: keep the first ones of each partition, with `WHERE rn \
-             <= 10` for instance in the query around this one, or order them by the event time of a table",
+             <= 10` for instance in the query around this one, or order them by the event time of a table, or by PROCTIME()",
         ));
     };
     let bounds = ranked_window(rows);
@@ -60,13 +60,14 @@ pub(super) fn top_n(rows: &RowNumber, asked: Asked) -> Result<Option<Rel>, SqlEr
         let earliest = Rel::Earliest { input: Box::new(input), partition, time: *time };
         return if rank { with_first_rank(earliest).map(Some) } else { Ok(Some(earliest)) };
     }
-    if let (Some(bounds), None) = (bounds, input.updates()) {
+    if let (Some((bounds, zone)), None) = (bounds, input.updates()) {
         let bound = |column: &PlanColumn| at(&Expr::Column(column.clone()));
         let [start, end] = bounds;
         let bounds = [bound(start)?, bound(end)?];
         let partition = partition.into_iter().filter(|key| !bounds.contains(key)).collect();
         let latest = rows.latest && limit == 1;
-        let first = Timed::WindowTopN { input, partition, bounds, order, limit, rank, latest };
+        let first =
+            Timed::WindowTopN { input, partition, bounds, zone, order, limit, rank, latest };
         return Ok(Some(Rel::Timed(Box::new(first))));
     }
     // Flink keeps the last row by event time in another way than the first one of an order.

@@ -10,7 +10,7 @@ use super::scan::{Reader, SharedScan, calculate, cells};
 use crate::{
     calc::{Calculation, Output},
     error::SqlError,
-    operator,
+    operator::{self, Changing},
     relation::{Life, Rel, Timed},
 };
 
@@ -23,15 +23,20 @@ pub(crate) struct Streams<'a> {
     shared: Vec<Rel>,
     /// Those of them that are there, and the rows of scans.
     made: Vec<(Rel, RowStream)>,
+    /// How many rows aggregates say together, if they do.
+    bundle: Option<usize>,
 }
 
 impl<'a> Streams<'a> {
-    /// Looks for what these relations have in common.
+    /// Looks for what these relations have in common. Aggregates say together what so many rows change, if they are
+    /// at hand.
     pub(crate) fn new<'r>(
         env: &'a Environment,
         relations: impl IntoIterator<Item = &'r Rel>,
+        bundle: Option<usize>,
     ) -> Self {
-        let mut streams = Self { env, scans: Vec::new(), shared: Vec::new(), made: Vec::new() };
+        let (scans, shared, made) = (Vec::new(), Vec::new(), Vec::new());
+        let mut streams = Self { env, scans, shared, made, bundle };
         let mut seen = Vec::new();
         relations.into_iter().for_each(|relation| streams.look(relation, &mut seen));
         streams
@@ -71,6 +76,17 @@ impl<'a> Streams<'a> {
         }
         let rows = match relation {
             Rel::Living { rows, life } => self.operator(rows, *life)?,
+            Rel::Upserts { rows } => {
+                let (rows, life) = match &**rows {
+                    Rel::Living { rows, life } => (&**rows, life[0]),
+                    rows => (rows, None),
+                };
+                self.changing(
+                    rows,
+                    relation.schema(),
+                    Changing { life, upserts: true, ..Changing::default() },
+                )?
+            }
             relation => self.operator(relation, [None, None])?,
         };
         let rows = match relation.title() {
@@ -123,24 +139,27 @@ impl<'a> Streams<'a> {
                 whole.ok_or_else(|| SqlError::new("the query has no rows: nothing is read"))
             }
             Rel::Aggregate { .. } | Rel::TopN { .. } => {
-                self.changing(relation, schema, (false, life[0]))
+                self.changing(relation, schema, Changing { life: life[0], ..Changing::default() })
             }
-            Rel::Living { .. } => Err(SqlError::new("state that lives twice")),
+            Rel::Living { .. } | Rel::Upserts { .. } => {
+                Err(SqlError::new("state that lives twice"))
+            }
             Rel::Earliest { input, partition, time } => {
                 Ok(operator::earliest(self.stream(input)?, partition, (*time, life[0]), schema))
             }
-            Rel::Over { input, partition, order, time, frame, calls } => {
-                let over = operator::Around { order, time: *time, frame: *frame, calls };
-                operator::over(self.stream(input)?, partition, over, schema)
+            Rel::Over { input, partition, order, said, frame, calls } => {
+                let over = operator::Around { order, said: *said, frame: *frame, calls };
+                operator::over(self.stream(input)?, partition, (over, life[0]), schema)
             }
             Rel::Final { input } => match &**input {
                 Rel::Aggregate { .. } | Rel::TopN { .. } => {
-                    self.changing(input, schema, (true, None))
+                    self.changing(input, schema, Changing { once: true, ..Changing::default() })
                 }
                 input => operator::left(self.stream(input)?, schema),
             },
-            Rel::Windows { input, keys, time, window, calls } => {
-                operator::windows(self.stream(input)?, *keys, (*time, *window), calls, schema)
+            Rel::Windows { input, keys, time, window, zone, calls } => {
+                let window = (*time, *window, *zone);
+                operator::windows(self.stream(input)?, *keys, window, calls, schema)
             }
             Rel::Join { left, right, keys, kind, condition } => {
                 let both = [self.stream(left)?, self.stream(right)?];
@@ -157,22 +176,22 @@ impl<'a> Streams<'a> {
         }
     }
 
-    /// The rows of an operator that updates what it has said, and whose state lives so long; `once` those that
-    /// are left when its input has ended.
+    /// The rows of an operator that updates what it has said.
     fn changing(
         &mut self,
         relation: &Rel,
         schema: Schema,
-        (once, life): (bool, Option<i64>),
+        how: Changing,
     ) -> Result<RowStream, SqlError> {
         match relation {
             Rel::Aggregate { input, keys, calls } => {
-                operator::aggregate(self.stream(input)?, (*keys, calls), schema, (once, life))
+                let how = Changing { bundle: self.bundle, ..how };
+                operator::aggregate(self.stream(input)?, (*keys, calls), schema, how)
             }
             Rel::TopN { input, partition, order, limit, rank, latest } => {
                 let (limit, rank, latest) = (*limit, *rank, *latest);
                 let order = operator::Order { order, limit, rank, latest };
-                operator::top_n(self.stream(input)?, partition, order, schema, (once, life))
+                operator::top_n(self.stream(input)?, partition, order, schema, how)
             }
             _ => Err(SqlError::new("an operator that never updates is asked for its last rows")),
         }
@@ -192,18 +211,18 @@ impl<'a> Streams<'a> {
                 let joined = operator::Versions { keys, kind, condition, times };
                 operator::temporal_join(both, joined, schema)
             }
-            Timed::Assign { input, time, window, .. } => {
-                operator::assign(self.stream(input)?, *time, *window, schema)
+            Timed::Assign { input, time, window, zone, .. } => {
+                operator::assign(self.stream(input)?, *time, (*window, *zone), schema)
             }
-            Timed::WindowJoin { left, right, keys, kind, condition, ends } => {
+            Timed::WindowJoin { left, right, keys, kind, condition, ends, zone } => {
                 let both = [self.stream(left)?, self.stream(right)?];
-                let joined = (keys.as_slice(), *kind, condition.as_ref(), *ends);
+                let joined = (keys.as_slice(), *kind, condition.as_ref(), (*ends, *zone));
                 operator::window_join(both, joined, schema)
             }
-            Timed::WindowTopN { input, partition, bounds, order, limit, rank, latest } => {
+            Timed::WindowTopN { input, partition, bounds, zone, order, limit, rank, latest } => {
                 let (limit, rank, latest) = (*limit, *rank, *latest);
                 let order = operator::Order { order, limit, rank, latest };
-                let by = (partition.as_slice(), *bounds);
+                let by = (partition.as_slice(), *bounds, *zone);
                 operator::window_top_n(self.stream(input)?, by, order, schema)
             }
         }

@@ -37,7 +37,12 @@ impl Needed {
     }
 
     /// The same over the cells that are `read`.
-    pub(super) fn over(self, source: &ScanSource, read: &[usize]) -> Result<Watermark, SqlError> {
+    pub(super) fn over(
+        self,
+        source: &ScanSource,
+        read: &[usize],
+        idle: Option<u64>,
+    ) -> Result<Watermark, SqlError> {
         let all = datafusion_expr::TableSource::schema(source);
         let fields = read.iter().filter_map(|at| all.fields().get(*at).cloned());
         let schema = ArrowSchema::new(fields.collect::<Vec<_>>());
@@ -45,6 +50,6 @@ impl Needed {
         let schema = DFSchema::try_from_qualified_schema(table, &schema);
         let schema = schema.map_err(|error| planning(&error))?;
         let EventTime { time, mark } = self.0;
-        Ok(Watermark { time: physical(&time, &schema)?, mark: physical(&mark, &schema)? })
+        Ok(Watermark { time: physical(&time, &schema)?, mark: physical(&mark, &schema)?, idle })
     }
 }

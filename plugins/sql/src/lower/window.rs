@@ -20,9 +20,11 @@ use super::{
     column, filtered, lower, physical, planning, project,
 };
 use crate::{
-    bind::{Bounds, GroupedWindow, Origin, Windowed},
+    bind::{Bound, Bounds, GroupedWindow, Origin, Windowed},
     error::SqlError,
+    function::cast,
     relation::{Rel, Timed, WindowSpec, WindowTime},
+    types::{Kind, Type},
 };
 
 /// The rows of `aggregate`, whose groups are those of windows.
@@ -65,8 +67,8 @@ pub(super) fn rows(windowed: &Windowed, asked: Asked) -> Result<Option<Rel>, Sql
     unchanging(windowed, &input)?;
     let time = column(&windowed.time, windowed.input.schema())
         .ok_or_else(|| windowed.refused("is of a time that is no column"))?;
-    let (window, names) = (windowed.spec, windowed.names().clone());
-    Ok(Some(Rel::Timed(Box::new(Timed::Assign { input, time, window, names }))))
+    let (window, zone, names) = (windowed.spec, windowed.zone(), windowed.names().clone());
+    Ok(Some(Rel::Timed(Box::new(Timed::Assign { input, time, window, zone, names }))))
 }
 
 /// Refuses rows that are a changelog.
@@ -132,7 +134,8 @@ fn assigned(
         input = filtered(input, &condition, schema)?;
     }
     let input = Box::new(arranged(input, &columns, schema)?);
-    let rows = Rel::Windows { input, keys, time, window: windowed.spec, calls };
+    let (window, zone) = (windowed.spec, windowed.zone());
+    let rows = Rel::Windows { input, keys, time, window, zone, calls };
     let rows = named(rows, keys, aggregate, grouped)?;
     match conjunction(between.above) {
         Some(condition) => filtered(rows, &condition, &aggregate.schema).map(Some),
@@ -146,10 +149,9 @@ fn attached(
     grouped: &GroupedWindow<'_>,
     asked: Asked,
 ) -> Result<Option<Rel>, SqlError> {
-    if let Some(windowed) = grouped.origin.windowed().filter(|windowed| windowed.processing) {
-        return Err(windowed.refused(
-            "is of processing time: grouping what was made of such windows again is not supported yet",
-        ));
+    // Nothing says when the last row of such a window has come: groups are updated, as in Flink.
+    if grouped.origin.windowed().is_some_and(|windowed| windowed.processing) {
+        return super::aggregate::aggregate(aggregate, asked);
     }
     let of = aggregate.group_expr.iter().zip(&grouped.keys);
     let mut columns: Vec<Expr> =
@@ -177,7 +179,8 @@ fn attached(
     let input = Box::new(arranged(input, &columns, aggregate.input.schema())?);
     let window = WindowSpec::Attached { start, end };
     let time = WindowTime::Event(end);
-    let rows = Rel::Windows { input, keys, time, window, calls };
+    let zone = grouped.origin.windowed().and_then(Windowed::zone);
+    let rows = Rel::Windows { input, keys, time, window, zone, calls };
     named(rows, keys, aggregate, grouped).map(Some)
 }
 
@@ -213,7 +216,10 @@ fn named(
         columns.push(match bounds {
             Some(Bounds::Start) => own(start),
             Some(Bounds::End) => own(end),
-            Some(Bounds::Time) => last_moment(&own(end), &arrays)?,
+            Some(Bounds::Time) => {
+                let kind = grouped.origin.windowed().map(Windowed::time_kind);
+                last_moment(&own(end), kind.unwrap_or(Kind::Timestamp(3)), &arrays)?
+            }
             None => own(key.next().unwrap_or(keys)),
         });
     }
@@ -222,9 +228,10 @@ fn named(
     project(rows, names.zip(columns).collect(), &arrays)
 }
 
-/// The last millisecond before the end of a window.
+/// The last millisecond before the end of a window, of this type.
 fn last_moment(
     end: &Arc<dyn PhysicalExpr>,
+    kind: Kind,
     arrays: &ArrowSchema,
 ) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
     let schema = DFSchema::try_from(arrays.clone()).map_err(|error| planning(&error))?;
@@ -234,7 +241,9 @@ fn last_moment(
     let millisecond = Expr::Literal(ScalarValue::DurationMicrosecond(Some(1000)), None);
     let end = Expr::Column(datafusion_common::Column::new_unqualified(end.name()));
     let last = BinaryExpr::new(Box::new(end), Operator::Minus, Box::new(millisecond));
-    physical(&Expr::BinaryExpr(last), &schema)
+    let data_type = Type::required(Kind::Timestamp(3));
+    let last = Bound { expr: Expr::BinaryExpr(last), data_type };
+    physical(&cast(last, &kind, false).expr, &schema)
 }
 
 /// What is between an aggregate and the windows that it groups by, over the columns of the latter.

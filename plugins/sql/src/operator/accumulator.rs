@@ -1,6 +1,12 @@
 //! What a call of an aggregate function keeps of the rows of a group.
 
-use millstream_data::{order::Cells, row::RowWriter, types::DataType};
+use std::sync::Arc;
+
+use millstream_data::{
+    order::Cells,
+    row::{RowLayout, RowWriter},
+    types::DataType,
+};
 
 use super::listed;
 use crate::{
@@ -77,6 +83,15 @@ pub(super) struct Accumulator {
     slot: usize,
     /// If it keeps a text, or a list of them: the number of it.
     pub(super) text: Option<usize>,
+    user: Option<OfUser>,
+}
+
+/// What is known here of a function of a user.
+#[derive(Clone, Debug)]
+struct OfUser {
+    /// Columns that must have values for a row to count.
+    strict: Vec<usize>,
+    results: Arc<RowLayout>,
 }
 
 impl Accumulator {
@@ -89,7 +104,7 @@ impl Accumulator {
         number: usize,
         texts: &mut usize,
     ) -> Result<Self, SqlError> {
-        use AggregateFunction::{Avg, First, Last, List, Max, Min, Spread, Sum};
+        use AggregateFunction::{Avg, First, Last, List, Max, Min, Single, Spread, Sum};
         let unsupported =
             || SqlError::new(format!("`{}` of this type is not supported yet", call.name));
         let cell = match argument {
@@ -105,7 +120,7 @@ impl Accumulator {
         if cell != Cell::Text && call.function == List {
             return Err(unsupported());
         }
-        let keeps = matches!(call.function, Min | Max | First | Last | List);
+        let keeps = matches!(call.function, Min | Max | First | Last | Single | List);
         let text = (cell == Cell::Text && keeps).then(|| {
             *texts += 1;
             *texts - 1
@@ -125,7 +140,20 @@ impl Accumulator {
             scales: [scale(argument) as i32, scale(Some(result)) as i32],
             slot: 8 + number * SLOT,
             text,
+            user: None,
         })
+    }
+
+    /// The same for a function of a user, which keeps its texts from `text` on; `strict` are columns that must not
+    /// be NULL.
+    pub(super) fn of_user(self, results: RowLayout, strict: Vec<usize>, text: usize) -> Self {
+        let user = OfUser { strict, results: Arc::new(results) };
+        Self { argument: None, text: Some(text), user: Some(user), ..self }
+    }
+
+    /// Whether there is one row at most.
+    pub(super) fn is_single(&self) -> bool {
+        self.function == AggregateFunction::Single
     }
 
     /// Whether it keeps a text.
@@ -136,7 +164,9 @@ impl Accumulator {
     /// Whether a row counts: its filter is TRUE, and it has a value.
     pub(super) fn counts(&self, row: &impl Cells) -> bool {
         let is_true = |column: usize| !row.is_null(column) && row.fixed::<1>(column) != [0];
-        self.filter.is_none_or(is_true) && self.argument.is_none_or(|column| !row.is_null(column))
+        let strict = self.user.iter().flat_map(|user| &user.strict);
+        self.filter.is_none_or(is_true)
+            && self.argument.iter().chain(strict).all(|column| !row.is_null(*column))
     }
 
     /// Adds the value of a row that [counts](Self::counts), or takes it back.
@@ -205,7 +235,7 @@ impl Accumulator {
         match self.function {
             AggregateFunction::Min => order.is_lt(),
             AggregateFunction::Max => order.is_gt(),
-            function => function == AggregateFunction::Last,
+            function => matches!(function, AggregateFunction::Last | AggregateFunction::Single),
         }
     }
 
@@ -213,7 +243,7 @@ impl Accumulator {
         let replaces = match self.function {
             AggregateFunction::Min => value < &kept[..],
             AggregateFunction::Max => value > &kept[..],
-            function => function == AggregateFunction::Last,
+            function => matches!(function, AggregateFunction::Last | AggregateFunction::Single),
         };
         if is_first || replaces {
             kept.clear();
@@ -255,14 +285,14 @@ impl Accumulator {
         (other, other_texts): (&[u8], &[Vec<u8>]),
     ) {
         use AggregateFunction::{
-            Avg, Count, CountAll, First, Last, List, Max, Min, Place, Spread, Sum,
+            Avg, Count, CountAll, First, Last, List, Max, Min, Place, Single, Spread, Sum, User,
         };
         let ((kept, count), (found, more)) = (self.kept(fixed), self.kept(other));
         if more == 0 {
             return;
         }
         let kept = match self.function {
-            CountAll | Count | Place(_) => kept,
+            CountAll | Count | Place(_) | User => kept,
             Sum | Avg => match self.cell {
                 Cell::Single | Cell::Double => Bits::of_double(kept.double() + found.double()),
                 _ => Bits(kept.0.wrapping_add(found.0)),
@@ -276,7 +306,7 @@ impl Accumulator {
                 }
                 kept
             }
-            Min | Max | First | Last => match self.text {
+            Min | Max | First | Last | Single => match self.text {
                 Some(text) => {
                     if let (Some(kept), Some(found)) = (texts.get_mut(text), other_texts.get(text))
                     {
@@ -345,6 +375,14 @@ impl Accumulator {
         let (kept, count) = self.kept(fixed);
         if matches!(self.function, CountAll | Count) {
             return out.put_fixed(count.to_le_bytes());
+        }
+        if let Some(user) = &self.user {
+            let said = self.text.and_then(|text| texts.get(text + 1));
+            return match user.results.trusted(said.map_or(&[][..], Vec::as_slice)) {
+                Ok(result) => out.copy(&result, 0),
+                // Nothing was said of a group that is gone.
+                Err(_) => out.leave_empty(),
+            };
         }
         if count == 0 {
             return out.leave_empty();

@@ -13,11 +13,14 @@ use millstream_dataflow::{
 };
 
 use super::{
-    BATCH,
+    BATCH, Changing,
     accumulator::{Accumulator, SLOT},
+    bundle::{BUNDLE, Bundle, emit},
     distinct::{Counts, Distinct},
     extremes::{Extreme, Extremes, Replaced},
     in_place, is_retraction, never_came,
+    texts::{pack, unpack},
+    users::{self, Hand, User, Users},
 };
 use crate::{
     error::SqlError,
@@ -37,6 +40,8 @@ pub(super) struct Aggregation {
     pub(super) distinct: Vec<(usize, Vec<usize>)>,
     /// Calls whose values are kept, because they may go again: of MIN and MAX, FIRST_VALUE and LAST_VALUE.
     extremes: Vec<Extreme>,
+    /// Calls of functions of users.
+    pub(super) users: Vec<User>,
     pub(super) texts: usize,
     /// The columns of results.
     pub(super) results: Schema,
@@ -51,12 +56,18 @@ impl Aggregation {
     ) -> Result<Self, SqlError> {
         let (mut accumulators, mut texts) = (Vec::new(), 0);
         let mut distinct: Vec<(usize, Vec<usize>)> = Vec::new();
-        let mut extremes = Vec::new();
+        let (mut extremes, mut users) = (Vec::new(), Vec::new());
         let results: Vec<_> = output.fields.iter().skip(keys).cloned().collect();
         for (number, (call, result)) in calls.iter().zip(&results).enumerate() {
             let argument = call.argument.and_then(|column| input.fields.get(column));
             let argument = argument.map(|field| &field.data_type);
-            let made = Accumulator::new(call, argument, &result.data_type, number, &mut texts)?;
+            let mut made = Accumulator::new(call, argument, &result.data_type, number, &mut texts)?;
+            if let Some(user) = &call.user {
+                let (layout, strict) = (user.function.results(), User::strict(user, input));
+                made = made.of_user(RowLayout::new(layout), strict, texts);
+                users.push(User::new(user, number, texts)?);
+                texts += users::TEXTS;
+            }
             accumulators.push(made);
             let changes =
                 |function| matches!(function, AggregateFunction::Min | AggregateFunction::Max);
@@ -78,6 +89,7 @@ impl Aggregation {
             accumulators: Arc::new(accumulators),
             distinct,
             extremes,
+            users,
             texts,
             results: Schema::new(results),
         })
@@ -110,10 +122,16 @@ pub(super) struct Aggregate {
     in_place: bool,
     distinct: Vec<Distinct>,
     extremes: Extremes,
+    users: Users,
     emits: Emits,
     /// Whether groups expire: a row of one that has may be taken back later. As in Flink, a group is also said
     /// when nothing of it has changed, so that those who read it keep it, too.
     expires: bool,
+    upserts: bool,
+    /// Rows that are taken at once, at most.
+    batch: usize,
+    /// What they change, if that is said together.
+    bundle: Option<Bundle>,
     /// The key group that is to be emitted next, once the input has ended.
     next: u32,
     scratch: Scratch,
@@ -135,11 +153,18 @@ struct Scratch {
 
 /// A group at hand.
 #[derive(Debug, Default)]
-struct Held {
+pub(super) struct Held {
     group: Vec<u8>,
-    texts: Vec<Vec<u8>>,
+    pub(super) texts: Vec<Vec<u8>>,
     is_gone: bool,
     said: Option<Said>,
+}
+
+impl Held {
+    /// How many rows it has.
+    pub(super) fn rows(&self) -> i64 {
+        self.group.first_chunk().map_or(0, |rows| i64::from_le_bytes(*rows))
+    }
 }
 
 /// What the rows at hand have made known of a group, its key in front: the next change takes that back, and it
@@ -149,7 +174,7 @@ type Said = [Part; 2];
 impl Aggregate {
     pub(super) fn open(
         plan: &Aggregation,
-        emits: Emits,
+        (emits, how): (Emits, Changing),
         states: &mut RowStates,
     ) -> Result<Self, TaskError> {
         let keys = states.keys(&plan.input, &plan.keys, true);
@@ -170,8 +195,12 @@ impl Aggregate {
             in_place,
             distinct,
             extremes,
+            users: Users::open(plan),
             emits,
             expires: states.expire(),
+            upserts: how.upserts,
+            batch: how.bundle.map_or(BATCH, |rows| rows.clamp(1, BUNDLE)),
+            bundle: how.bundle.map(|_| Bundle::default()),
             next: states.groups().start,
             scratch,
         })
@@ -198,11 +227,10 @@ impl Aggregate {
         distinct.iter_mut().try_for_each(|column| column.look(page, keys, states, &mut counts))
     }
 
-    /// Reads the groups of the keys at hand, each once.
+    /// Reads the groups of the keys at hand, whose equal ones were found, each once.
     fn hold(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
         let Self { plan, keys, groups, scratch, .. } = self;
         let Scratch { empty, equal, held, .. } = scratch;
-        keys.find_equal(equal);
         held.resize_with(equal.firsts().len().max(held.len()), Held::default);
         for (first, Held { group, texts, is_gone, said }) in equal.firsts().iter().zip(held) {
             (*is_gone, *said) = (false, None);
@@ -217,6 +245,18 @@ impl Aggregate {
         Ok(())
     }
 
+    /// Lets functions of users take the rows at hand.
+    fn call_users(&mut self, page: &ValidPage<'_>, rows: &PageRows<'_>) -> Result<(), TaskError> {
+        if self.plan.users.is_empty() {
+            return Ok(());
+        }
+        let Scratch { counts, equal, held, .. } = &mut self.scratch;
+        let (numbers, said) = (self.keys.rows(), self.emits == Emits::Changes);
+        let hand = Hand { page, rows, numbers, groups: equal.of(), counts, said };
+        let held = held.get_mut(..equal.firsts().len()).unwrap_or_default();
+        self.users.look(&hand, held)
+    }
+
     /// Emits the groups of a key group, which are removed.
     fn emit_last(
         &mut self,
@@ -224,11 +264,11 @@ impl Aggregate {
         states: &mut RowStates,
         out: &mut Changes,
     ) -> Result<(), TaskError> {
-        let Self { plan, keys, results, groups, emits, scratch, .. } = self;
+        let Self { plan, keys, results, groups, emits, users, scratch, .. } = self;
         let mut said = Ok(());
         states.drain(*groups, group, keys, |key, value| {
             if said.is_ok() {
-                said = say(plan, results, (key, value), *emits, scratch, out);
+                said = say((plan, users), results, (key, value), *emits, scratch, out);
             }
         })?;
         said
@@ -237,14 +277,14 @@ impl Aggregate {
     /// Emits the one group that there is without keys, also if it is of no rows. It stays, so that it is not
     /// emitted again when the job goes on from here.
     fn emit_whole(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<(), TaskError> {
-        let Self { plan, keys, results, groups, emits, scratch, .. } = self;
+        let Self { plan, keys, results, groups, emits, users, scratch, .. } = self;
         keys.take_whole();
         let mut group = Vec::new();
         if !states.read(*groups, keys, 0, &mut group)? {
             group = empty(plan, 0);
         }
         if group.first_chunk() != Some(&SAID.to_le_bytes()) {
-            say(plan, results, (keys.row(0), &group), *emits, scratch, out)?;
+            say((plan, users), results, (keys.row(0), &group), *emits, scratch, out)?;
         }
         states.put(*groups, keys, 0, &empty(plan, SAID))
     }
@@ -269,6 +309,10 @@ fn wrong(error: &dyn std::fmt::Display) -> TaskError {
     TaskError::new(format!("a page of an aggregation: {error}"))
 }
 
+/// What is wrong with a second row of a subquery that is a value.
+const SECOND: &str = "a subquery that is a value has more than one row: aggregate them, with MAX for instance, or add \
+                      a condition that only one of them meets";
+
 /// Where changes of a group are made known.
 struct Emission<'a> {
     results: &'a RowLayout,
@@ -279,6 +323,8 @@ struct Emission<'a> {
     out: Option<&'a mut Changes>,
     /// Whether groups expire.
     expires: bool,
+    /// Where changes are until they are said together, if they are.
+    bundle: Option<&'a mut Bundle>,
 }
 
 /// What a row does to its group.
@@ -288,7 +334,12 @@ struct Taken<'a> {
     /// For each call, whether the row counts.
     counts: &'a [bool],
     replaced: Replaced<'a>,
+    /// Its number among the rows at hand.
+    index: usize,
+    users: &'a Users,
     key: &'a [u8],
+    /// The number of its group among those at hand, if anybody asks for it.
+    group: usize,
 }
 
 impl Emission<'_> {
@@ -309,6 +360,9 @@ impl Emission<'_> {
             // A row of a group that has expired goes, and says nothing.
             return if self.expires { Ok(true) } else { Err(never_came("aggregation")) };
         }
+        if after > 1 && self.accumulators.iter().any(Accumulator::is_single) {
+            return Err(TaskError::new(SECOND));
+        }
         *rows = after.to_le_bytes();
         let known = said.take();
         if before > 0 && self.out.is_some() && known.is_none() {
@@ -323,6 +377,7 @@ impl Emission<'_> {
                 }
             }
         }
+        taken.users.keep(taken.index, texts);
         if after == 0 {
             // A row that follows at once begins the group anew: sums of floats may not be quite zero.
             fixed.fill(0);
@@ -338,16 +393,13 @@ impl Emission<'_> {
             return Ok(false);
         }
         let key = known.map_or_else(|| out.keep(taken.key), |[key, _]| key);
-        if before > 0 {
-            let kind = if after > 0 { RowKind::UpdateBefore } else { RowKind::Delete };
-            let results = known.map_or_else(|| out.keep(self.before), |[_, results]| results);
-            out.emit(kind, key, results);
-        }
-        if after > 0 {
-            let kind = if before > 0 { RowKind::UpdateAfter } else { RowKind::Insert };
-            let results = out.keep(self.after);
-            out.emit(kind, key, results);
-            *said = Some([key, results]);
+        let was = (before > 0)
+            .then(|| known.map_or_else(|| out.keep(self.before), |[_, results]| results));
+        let is = (after > 0).then(|| out.keep(self.after));
+        *said = is.map(|results| [key, results]);
+        match &mut self.bundle {
+            Some(bundle) => bundle.change(taken.group, key, (was, is)),
+            None => emit(key, (was, is), out),
         }
         Ok(after == 0)
     }
@@ -369,6 +421,10 @@ impl RowFunction for Aggregate {
         [Arc::clone(&self.key_layout), Arc::clone(&self.results)]
     }
 
+    fn upserts(&self) -> bool {
+        self.upserts
+    }
+
     fn take(
         &mut self,
         _input: u16,
@@ -377,16 +433,22 @@ impl RowFunction for Aggregate {
         states: &mut RowStates,
         out: &mut Changes,
     ) -> Result<usize, TaskError> {
-        let end = self.keys.take(page, start, BATCH)?;
+        let end = self.keys.take(page, start, self.batch)?;
         let layout = Arc::clone(&self.layout);
         let rows = PageRows::new(&layout, page).map_err(|error| wrong(&error))?;
         self.look(page, &rows, states)?;
+        if !self.in_place || self.bundle.is_some() {
+            self.keys.find_equal(&mut self.scratch.equal);
+        }
+        if let Some(bundle) = &mut self.bundle {
+            bundle.clear(self.scratch.equal.firsts().len());
+        }
         if !self.in_place {
             self.hold(states)?;
+            self.call_users(page, &rows)?;
         }
-        let Self {
-            plan, keys, results, groups, in_place, extremes, emits, expires, scratch, ..
-        } = self;
+        let Self { plan, keys, results, groups, in_place, extremes, emits, users, .. } = self;
+        let Self { expires, bundle, scratch, .. } = self;
         let expires = *expires;
         let Scratch { empty, group, before, after, counts, gone, equal, held } = scratch;
         let accumulators = &plan.accumulators[..];
@@ -396,16 +458,37 @@ impl RowFunction for Aggregate {
             let counts = counts.get(index * calls..(index + 1) * calls).unwrap_or(&[]);
             let retract = is_retraction(page, row);
             let replaced = extremes.of_row(index, calls);
-            Taken { row: rows.at(row), retract, counts, replaced, key: keys.row(index) }
+            let group = equal.of().get(index).map_or(0, |group| *group as usize);
+            Taken {
+                row: rows.at(row),
+                retract,
+                counts,
+                replaced,
+                index,
+                users,
+                key: keys.row(index),
+                group,
+            }
         };
-        let out = (*emits == Emits::Changes).then_some(out);
-        let mut emission = Emission { results, accumulators, before, after, out, expires };
+        let is_said = *emits == Emits::Changes;
+        let mut emission = Emission {
+            results,
+            accumulators,
+            before,
+            after,
+            out: is_said.then_some(&mut *out),
+            expires,
+            bundle: bundle.as_mut(),
+        };
         if !*in_place {
             for (index, group) in equal.of().iter().enumerate() {
                 if let Some(held) = held.get_mut(*group as usize) {
                     let Held { group, texts, is_gone, said } = held;
                     *is_gone = emission.fold(&taken(index), (group, texts), said)?;
                 }
+            }
+            if let Some(bundle) = bundle {
+                bundle.emit(expires, out);
             }
             self.release(states)?;
             return Ok(end);
@@ -426,6 +509,9 @@ impl RowFunction for Aggregate {
             }
         })?;
         failed.map_or(Ok(()), Err)?;
+        if let Some(bundle) = bundle {
+            bundle.emit(expires, out);
+        }
         // One that a later row has begun anew is there.
         for index in gone.iter() {
             states.read(*groups, keys, *index, group)?;
@@ -460,7 +546,7 @@ impl RowFunction for Aggregate {
 
 /// Emits a group.
 fn say(
-    plan: &Aggregation,
+    (plan, users): (&Aggregation, &mut Users),
     results: &RowLayout,
     (key, value): (&[u8], &[u8]),
     emits: Emits,
@@ -472,6 +558,7 @@ fn say(
     group.extend_from_slice(value);
     let mut texts = vec![Vec::new(); plan.texts];
     unpack(group, empty.len(), &mut texts)?;
+    users.finish(&mut texts)?;
     after.clear();
     finish(results, &plan.accumulators, (group, &texts), after);
     let (key, result) = (out.keep(key), out.keep(after));
@@ -487,32 +574,4 @@ fn empty(plan: &Aggregation, rows: i64) -> Vec<u8> {
     group.resize(8 + plan.accumulators.len() * SLOT, 0);
     pack(&vec![Vec::new(); plan.texts], &mut group);
     group
-}
-
-/// Puts the texts behind the fixed part of a group.
-pub(super) fn pack(texts: &[Vec<u8>], group: &mut Vec<u8>) {
-    for text in texts {
-        group.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        group.extend_from_slice(text);
-    }
-}
-
-/// Takes the texts off a group.
-pub(super) fn unpack(
-    group: &mut Vec<u8>,
-    fixed: usize,
-    texts: &mut [Vec<u8>],
-) -> Result<(), TaskError> {
-    let mut rest = group.get(fixed..).unwrap_or(&[]);
-    for text in texts.iter_mut() {
-        let split = rest.split_first_chunk().and_then(|(length, behind)| {
-            behind.split_at_checked(u32::from_le_bytes(*length) as usize)
-        });
-        let (found, behind) = split.ok_or_else(|| wrong(&"a group is cut off"))?;
-        text.clear();
-        text.extend_from_slice(found);
-        rest = behind;
-    }
-    group.truncate(fixed);
-    Ok(())
 }

@@ -12,11 +12,11 @@ use millstream_dataflow::{
 use super::{aggregate::Aggregation, is_retraction, never_came};
 
 /// A column of which different values are told apart, and how often each group has each of them: a count for each
-/// call.
+/// call, or, if no row is ever taken back, a byte that says whether there is one.
 pub(super) struct Distinct {
     layout: RowLayout,
     calls: Vec<usize>,
-    /// Whether rows are taken back: those that are not need not be counted, only the first one.
+    /// Whether rows are taken back.
     retracts: bool,
     /// Whether values expire, and may be taken back later.
     expires: bool,
@@ -29,6 +29,9 @@ pub(super) struct Distinct {
     counted: Vec<u8>,
     gone: Vec<usize>,
 }
+
+/// Bytes of a count.
+const COUNT: usize = 8;
 
 /// Whether each row counts, for each call.
 pub(super) struct Counts<'a> {
@@ -54,14 +57,15 @@ impl Distinct {
         let open = |(number, (column, calls)): (usize, &(usize, Vec<usize>))| {
             let layout = RowLayout::projected(&plan.input, &[*column], true);
             let width = layout.is_fixed().then(|| layout.fixed_bytes());
-            let zero = vec![0; 8 * calls.len()];
+            let retracts = plan.input.row_kinds;
+            let zero = vec![0; if retracts { COUNT } else { 1 } * calls.len()];
             let name = format!("distinct {number}");
             let (entries, names) = states.entries(&name, keys, width, zero.len())?;
             let large = states.maps(&format!("{name}, large"), keys, zero.len())?;
             Ok(Self {
                 layout,
                 calls: calls.clone(),
-                retracts: plan.input.row_kinds,
+                retracts,
                 expires: states.expire(),
                 entries,
                 large,
@@ -153,7 +157,17 @@ impl Decision<'_> {
         counts: &mut [bool],
     ) -> Result<bool, TaskError> {
         let mut changed = false;
-        for (call, times) in self.calls.iter().zip(counted.as_chunks_mut::<8>().0) {
+        if !self.retracts {
+            for (call, seen) in self.calls.iter().zip(counted) {
+                let counts = counts.get_mut(*call).filter(|counts| **counts);
+                if let Some(counts) = counts {
+                    *counts = std::mem::replace(seen, 1) == 0;
+                    changed |= *counts;
+                }
+            }
+            return Ok(changed);
+        }
+        for (call, times) in self.calls.iter().zip(counted.as_chunks_mut::<COUNT>().0) {
             let Some(counts) = counts.get_mut(*call).filter(|counts| **counts) else { continue };
             let before = i64::from_le_bytes(*times);
             let after = if retract { before - 1 } else { before + 1 };
@@ -165,10 +179,8 @@ impl Decision<'_> {
                 return Err(never_came("aggregation"));
             }
             *counts = if retract { after == 0 } else { before == 0 };
-            if *counts || self.retracts {
-                *times = after.to_le_bytes();
-                changed = true;
-            }
+            *times = after.to_le_bytes();
+            changed = true;
         }
         Ok(changed)
     }

@@ -10,16 +10,20 @@ use millstream_data::{
 use millstream_dataflow::{
     Chain, ChainIo, Context, Lease, OpenInfo, TaskError,
     chain::{OutputInfo, PageInfo, StateMemory},
-    operator::rows::{RowFunction, RowFunctionChain, RowStates},
+    operator::rows::{RowFunction, RowFunctionChain, RowStates, RowsAtOnce},
     writer::run::{Division, RunWriter},
 };
 use millstream_exchange::event::Event;
 use millstream_memory::{ManagedMemory, Segment, managed::Owner};
 use millstream_segments::HeapArena;
 
-use super::{aggregate, always, join, pairs::Condition, set_operation, top_n};
+use super::{
+    Around, Changing, aggregate, always, join, over, pairs::Condition, set_operation, top_n,
+};
 use crate::{
-    relation::{AggregateCall, AggregateFunction, JoinKind, OrderKey, SetOperation},
+    relation::{
+        AggregateCall, AggregateFunction, Edge, Frame, JoinKind, OrderKey, Said, SetOperation,
+    },
     types::{Kind, Type},
 };
 
@@ -28,7 +32,7 @@ const SEGMENT: usize = 64 << 10;
 const LIFE: i64 = 100;
 
 /// A row that comes or goes.
-type Change = (RowKind, Vec<Option<i64>>);
+pub(super) type Change = (RowKind, Vec<Option<i64>>);
 
 struct Memory(ManagedMemory, Owner);
 
@@ -93,7 +97,7 @@ impl ChainIo for Pages {
 }
 
 /// An operator on rows of numbers.
-struct Bench {
+pub(super) struct Bench {
     input: Schema,
     output: Schema,
     chain: Box<dyn Chain>,
@@ -102,13 +106,13 @@ struct Bench {
 }
 
 /// So many columns of numbers.
-fn numbers(columns: usize) -> Schema {
+pub(super) fn numbers(columns: usize) -> Schema {
     let field = |at| Field::new(format!("c{at}"), DataType::Int64).nullable();
     Schema::new((0..columns).map(field).collect()).with_row_kinds()
 }
 
 impl Bench {
-    fn new<F: RowFunction>(
+    pub(super) fn new<F: RowFunction>(
         [input, output]: [usize; 2],
         open: impl FnOnce(&mut RowStates) -> Result<F, TaskError>,
     ) -> Self {
@@ -133,7 +137,12 @@ impl Bench {
     }
 
     /// What comes out when rows come and go at a time.
-    fn at(&mut self, time: i64, side: u16, changes: &[(RowKind, &[i64])]) -> Vec<Change> {
+    pub(super) fn at(
+        &mut self,
+        time: i64,
+        side: u16,
+        changes: &[(RowKind, &[i64])],
+    ) -> Vec<Change> {
         self.time.set(time);
         let shape = Arc::new(Shape::new(&self.input));
         let layout = Arc::new(Layout::fitted(&shape, SEGMENT, 0).unwrap());
@@ -177,22 +186,28 @@ impl Bench {
 
 use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
 
-fn said(kind: RowKind, cells: &[i64]) -> Change {
+pub(super) fn said(kind: RowKind, cells: &[i64]) -> Change {
     (kind, cells.iter().map(|cell| Some(*cell)).collect())
 }
 
-fn call(function: AggregateFunction, argument: Option<usize>, distinct: bool) -> AggregateCall {
+pub(super) fn call(
+    function: AggregateFunction,
+    argument: Option<usize>,
+    distinct: bool,
+) -> AggregateCall {
     let output = Type { kind: Kind::BigInt, nullable: true };
     let (filter, default, separator, name) = (None, None, String::new(), "n".into());
-    AggregateCall { function, argument, filter, distinct, separator, default, output, name }
+    let user = None;
+    AggregateCall { function, argument, filter, distinct, separator, default, output, name, user }
 }
 
 /// Groups of the first column, with these calls.
 fn groups(calls: &[AggregateCall]) -> Bench {
+    let how = Changing::default();
     let width = 1 + calls.len();
     let plan = aggregate::Aggregation::new(&numbers(2), 1, calls, &numbers(width)).unwrap();
     Bench::new([2, width], |states| {
-        aggregate::Aggregate::open(&plan, aggregate::Emits::Changes, states)
+        aggregate::Aggregate::open(&plan, (aggregate::Emits::Changes, how), states)
     })
 }
 
@@ -285,14 +300,15 @@ fn a_row_that_had_a_match_is_not_said_without_one_later() {
 }
 
 fn ranked(limit: u64, changes: bool) -> Bench {
+    let how = Changing::default();
     let mut input = numbers(2);
     input.row_kinds = changes;
     let order = [OrderKey { column: 1, descending: false, nulls_first: true }];
     let order = top_n::Order { order: &order, limit, rank: false, latest: false };
     let plan = top_n::Ranking::new(&input, &[0], order).unwrap();
     let mut bench = match plan.is_small() {
-        true => Bench::new([2, 2], |states| top_n::TopN::open(&plan, false, states)),
-        false => Bench::new([2, 2], |states| top_n::OrderedTopN::open(&plan, states)),
+        true => Bench::new([2, 2], |states| top_n::TopN::open(&plan, how, states)),
+        false => Bench::new([2, 2], |states| top_n::OrderedTopN::open(&plan, how, states)),
     };
     bench.input.row_kinds = changes;
     bench
@@ -320,6 +336,34 @@ fn a_partition_of_first_rows_begins_anew() {
     bench.at(0, 0, &[(Insert, &[1, 5])]);
     assert_eq!(bench.at(99, 0, &[(Insert, &[1, 6])]), []);
     assert_eq!(bench.at(100, 0, &[(Insert, &[1, 6])]), [said(Insert, &[1, 6])]);
+}
+
+/// The sum of the second column over rows that came before, from this edge on.
+fn around(start: Edge) -> Bench {
+    let frame = Frame { rows: true, start, end: Edge::By(0) };
+    let calls = [call(AggregateFunction::Sum, Some(1), false)];
+    let around = Around { order: &[], said: Said::AtOnce, frame, calls: &calls };
+    let plan = over::Overing::new(&numbers(2), &around, &numbers(3)).unwrap();
+    Bench::new([2, 3], |states| {
+        RowsAtOnce::open(&numbers(2), &[0], states, |keys, states| {
+            over::Over::open(&plan, keys, states)
+        })
+    })
+}
+
+/// What is around the next row, be it accumulators or rows.
+#[test]
+fn what_is_around_the_last_row_expires() {
+    for start in [Edge::Start, Edge::By(-2)] {
+        let mut bench = around(start);
+        let rows = [(Insert, &[1, 5][..]), (Insert, &[2, 7]), (Insert, &[1, 6])];
+        let sums = [said(Insert, &[1, 5, 5]), said(Insert, &[2, 7, 7]), said(Insert, &[1, 6, 11])];
+        assert_eq!(bench.at(0, 0, &rows), sums);
+        assert_eq!(bench.at(99, 0, &[(Insert, &[1, 1])]), [said(Insert, &[1, 1, 12])]);
+        assert_eq!(bench.at(150, 0, &[(Insert, &[2, 1])]), [said(Insert, &[2, 1, 1])]);
+        assert_eq!(bench.at(198, 0, &[(Insert, &[1, 0])]).len(), 1);
+        assert_eq!(bench.at(298, 0, &[(Insert, &[1, 3])]), [said(Insert, &[1, 3, 3])]);
+    }
 }
 
 #[test]

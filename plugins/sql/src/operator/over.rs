@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::SqlError,
-    relation::{AggregateCall, AggregateFunction, Edge, Frame, OrderKey},
+    relation::{AggregateCall, AggregateFunction, Edge, Frame, OrderKey, Said},
 };
 
 /// Bytes of what a call keeps, without texts.
@@ -32,7 +32,7 @@ pub(super) const FIXED: usize = 8 + SLOT;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Around<'a> {
     pub(crate) order: &'a [OrderKey],
-    pub(crate) time: Option<usize>,
+    pub(crate) said: Said,
     pub(crate) frame: Frame,
     pub(crate) calls: &'a [AggregateCall],
 }
@@ -87,7 +87,7 @@ pub(super) struct Overing {
     /// The time that distances are in, if they are.
     measure: Option<usize>,
     nulls_first: bool,
-    /// Whether rows come in order of time; else all of a partition come together.
+    /// Whether rows come in order of event time, or are said as they come; else all of a partition come together.
     timed: bool,
     frame: Frame,
     calls: Vec<Planned>,
@@ -112,7 +112,7 @@ impl Overing {
             order: Arc::new(row_order(input, around.order)?),
             measure: measure.map(|key| key.column),
             nulls_first: measure.is_some_and(|key| key.nulls_first),
-            timed: around.time.is_some(),
+            timed: around.said != Said::AtTheEnd,
             frame: around.frame,
             calls: calls.collect::<Result<_, SqlError>>()?,
             results: Schema::new(results),

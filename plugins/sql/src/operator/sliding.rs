@@ -10,9 +10,9 @@ use millstream_dataflow::TaskError;
 
 use super::{
     accumulator::Accumulator,
-    aggregate::{pack, unpack},
     over::{FIXED, wrong},
     place,
+    texts::{pack, unpack},
 };
 use crate::relation::AggregateFunction;
 

@@ -17,6 +17,7 @@ use millstream_dataflow::{
 };
 
 use super::{
+    clock,
     pairs::{Condition, damaged},
     row_window,
     top_n::{Order, RankFold, Ranking},
@@ -24,6 +25,7 @@ use super::{
 use crate::{
     error::SqlError,
     relation::{JoinKind, WindowSpec, WindowTime},
+    time::Zone,
 };
 
 /// A condition of pairs of rows, as the engine asks for it.
@@ -120,12 +122,13 @@ pub(crate) fn temporal_join(
 pub(crate) fn assign(
     input: RowStream,
     time: usize,
-    window: WindowSpec,
+    (window, zone): (WindowSpec, Option<Zone>),
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
     let windows = row_window(WindowTime::Event(time), window)?;
     let rows = input.schema().clone();
     Ok(input.chain("assign windows", schema, move |_, writer| {
+        let time = (time, clock(zone));
         Ok(Box::new(RowAssignment::new(&rows, time, windows.clone(), writer)))
     }))
 }
@@ -133,7 +136,7 @@ pub(crate) fn assign(
 /// The rows of [`Timed::WindowJoin`](crate::relation::Timed::WindowJoin), of `schema`.
 pub(crate) fn window_join(
     [left, right]: [RowStream; 2],
-    (keys, kind, condition, ends): Matching<'_>,
+    (keys, kind, condition, (ends, zone)): Matching<'_>,
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
     let (first, second): (Vec<usize>, Vec<usize>) = keys.iter().copied().unzip();
@@ -147,17 +150,19 @@ pub(crate) fn window_join(
     };
     let plan = RowWindowMatch { inputs, keys: [first, second], ends, matches };
     Ok(both.function("window join", schema, move |states, _| {
+        states.go_by(clock(zone));
         RowWindowJoin::open(&plan, pairs.clone(), states)
     }))
 }
 
-/// Columns that are equal, of which kind a join is, what is true beside, and where its windows end.
-type Matching<'a> = (&'a [(usize, usize)], JoinKind, Option<&'a Arc<dyn PhysicalExpr>>, [usize; 2]);
+/// Columns that are equal, of which kind a join is, what is true beside, and where its windows end, by which clock.
+type Matching<'a> =
+    (&'a [(usize, usize)], JoinKind, Option<&'a Arc<dyn PhysicalExpr>>, ([usize; 2], Option<Zone>));
 
 /// The rows of [`Timed::WindowTopN`](crate::relation::Timed::WindowTopN), of `schema`.
 pub(crate) fn window_top_n(
     input: RowStream,
-    (partition, [start, end]): (&[usize], [usize; 2]),
+    (partition, [start, end], zone): (&[usize], [usize; 2], Option<Zone>),
     order: Order<'_>,
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
@@ -166,6 +171,7 @@ pub(crate) fn window_top_n(
     plan.check_small()?;
     let columns = partition.to_vec();
     Ok(input.key_by(partition).function("window top-n", schema, move |states, _| {
+        states.go_by(clock(zone));
         let (windows, fold) = (RowWindow::Attached(start, end), RankFold::new(&plan));
         RowWindows::open(&rows, &columns, windows, fold, states)
     }))

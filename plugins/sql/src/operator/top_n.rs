@@ -19,7 +19,7 @@ use millstream_dataflow::{
 pub(super) use ordered::OrderedTopN;
 pub(super) use window::RankFold;
 
-use super::BATCH;
+use super::{BATCH, Changing};
 use crate::{error::SqlError, relation::OrderKey};
 
 /// Rows that are kept of a partition at most: all of them are one value of the state.
@@ -124,6 +124,7 @@ pub(super) struct TopN {
     first: Values,
     /// Whether rows are emitted when the input has ended; else each change is when it comes.
     once: bool,
+    upserts: bool,
     /// The key group that is to be emitted next then.
     next: u32,
     /// What is kept of the partition at hand.
@@ -135,7 +136,7 @@ pub(super) struct TopN {
 impl TopN {
     pub(super) fn open(
         plan: &Ranking,
-        once: bool,
+        Changing { once, upserts, .. }: Changing,
         states: &mut RowStates,
     ) -> Result<Self, TaskError> {
         let keys = states.keys(&plan.input, &plan.partition, true);
@@ -148,6 +149,7 @@ impl TopN {
             keys,
             first,
             once,
+            upserts,
             next: states.groups().start,
             kept: Vec::new(),
             sort_key: Vec::new(),
@@ -186,6 +188,10 @@ fn kept(bytes: &[u8]) -> impl Iterator<Item = Kept<'_>> {
 impl RowFunction for TopN {
     fn parts(&self) -> [Arc<RowLayout>; 2] {
         [Arc::clone(&self.layout), Arc::clone(&self.rank)]
+    }
+
+    fn upserts(&self) -> bool {
+        self.upserts
     }
 
     fn take(

@@ -15,7 +15,9 @@ use millstream_state::window::Window;
 
 use super::{
     accumulator::{Accumulator, SLOT},
-    aggregate::{Aggregation, pack, unpack},
+    aggregate::Aggregation,
+    texts::{pack, unpack},
+    users::{User, counted},
     value_set::{CALLS_MAX, ValueSet},
 };
 use crate::error::SqlError;
@@ -30,6 +32,7 @@ pub(super) struct WindowFold {
     plan: Aggregation,
     /// Of each column with DISTINCT, and the calls that are about it.
     sets: Vec<(ValueSet, Vec<usize>)>,
+    users: Vec<User>,
     /// For each call whether it counts all rows with a value.
     counts_all: Vec<bool>,
     layout: Arc<RowLayout>,
@@ -46,6 +49,13 @@ pub(super) struct WindowFold {
 
 impl WindowFold {
     pub(super) fn new(plan: &Aggregation) -> Result<Self, SqlError> {
+        let of_user = |call: &usize| plan.users.iter().find(|user| user.is_call(*call));
+        if let Some(user) = plan.distinct.iter().flat_map(|(_, calls)| calls).find_map(of_user) {
+            return Err(SqlError::new(format!(
+                "{} is a function of a user, which is not supported with DISTINCT within windows yet",
+                user.name()
+            )));
+        }
         let sets = plan.distinct.iter().map(|(column, calls)| {
             let field = plan.input.fields.get(*column);
             let set = field.and_then(|field| ValueSet::of(*column, &field.data_type));
@@ -76,6 +86,7 @@ impl WindowFold {
             other: (Vec::new(), texts.clone()),
             texts,
             sets,
+            users: plan.users.clone(),
             plan: plan.clone(),
         })
     }
@@ -141,12 +152,15 @@ impl RowFold for WindowFold {
         new: &mut Vec<u8>,
     ) -> Result<(), TaskError> {
         self.read(kept)?;
-        let Self { plan, sets, counts_all, group, texts, value, .. } = self;
+        let Self { plan, sets, users, counts_all, group, texts, value, .. } = self;
         let row = rows.at(row);
         for (call, counts) in plan.accumulators.iter().zip(counts_all) {
             if *counts && call.counts(&row) {
                 call.add(&row, false, group, texts);
             }
+        }
+        for user in counted(users, &plan.accumulators, &row) {
+            user.add_one(&row, texts)?;
         }
         for (number, (values, calls)) in sets.iter().enumerate() {
             let calls = Calls { all: &plan.accumulators, of: calls };
@@ -169,7 +183,9 @@ impl RowFold for WindowFold {
         mem::swap(&mut self.group, &mut self.other.0);
         mem::swap(&mut self.texts, &mut self.other.1);
         self.read(Some(kept))?;
-        let Self { plan, sets, counts_all, group, texts, other: (other, other_texts), .. } = self;
+        let Self { plan, sets, users, counts_all, group, texts, .. } = self;
+        let (other, other_texts) = &self.other;
+        users.iter_mut().try_for_each(|user| user.merge(texts, other_texts))?;
         for (call, counts) in plan.accumulators.iter().zip(counts_all) {
             if *counts {
                 call.merge((group, texts), (other, other_texts));
@@ -200,7 +216,8 @@ impl RowFold for WindowFold {
         out: &mut Changes,
     ) -> Result<(), TaskError> {
         self.read(Some(kept))?;
-        let Self { plan, results, group, texts, row: result, .. } = self;
+        let Self { plan, users, results, group, texts, row: result, .. } = self;
+        users.iter_mut().try_for_each(|user| user.finish(texts))?;
         result.clear();
         results.write(result, |row| {
             plan.accumulators.iter().for_each(|call| call.finish(group, texts, row));

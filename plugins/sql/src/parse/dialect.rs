@@ -1,6 +1,12 @@
 //! How Flink writes names, numbers and texts.
 
-use sqlparser::dialect::Dialect;
+use sqlparser::{
+    ast::Expr,
+    dialect::Dialect,
+    parser::{Parser, ParserError},
+};
+
+use super::json;
 
 /// Flink's dialect: names in backticks, texts in single quotes without escapes.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +47,19 @@ impl Dialect for FlinkDialect {
 
     fn supports_comment_optimizer_hint(&self) -> bool {
         true
+    }
+
+    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        json::call(parser)
+    }
+
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        expression: &Expr,
+        _precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        json::is_json(parser, expression)
     }
 
     fn require_interval_qualifier(&self) -> bool {

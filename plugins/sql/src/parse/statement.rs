@@ -1,4 +1,5 @@
-//! Statements about a script and its tables: `EXPLAIN`, `SHOW`, `DESCRIBE`, `SET` and `RESET`.
+//! Statements about a script and its tables: `EXPLAIN`, `SHOW`, `DESCRIBE`, `SET` and `RESET`; and what an
+//! INSERT says of conflicts.
 
 use sqlparser::{
     ast::Ident,
@@ -94,6 +95,28 @@ fn inserts(parser: &mut Parser<'_>, set: Span) -> Result<Vec<Statement>, SqlErro
     match statements.is_empty() {
         true => Err(SqlError::spanned(set, "the statement set has no INSERT")),
         false => Ok(statements),
+    }
+}
+
+/// `ON CONFLICT DO DEDUPLICATE`, if it is there.
+pub(super) fn keeps_last(parser: &mut Parser<'_>) -> Result<bool, SqlError> {
+    if !take_words(parser, &["ON", "CONFLICT"]) {
+        return Ok(false);
+    }
+    expect_words(parser, &["DO"])?;
+    let what = parser.peek_token();
+    for missing in ["NOTHING", "ERROR"] {
+        if is_words(parser, &[missing]) {
+            let message = format!(
+                "ON CONFLICT DO {missing} is not supported yet: ON CONFLICT DO DEDUPLICATE writes the last of the \
+                 rows with one key"
+            );
+            return Err(SqlError::spanned(what.span, message));
+        }
+    }
+    match take_words(parser, &["DEDUPLICATE"]) {
+        true => Ok(true),
+        false => Err(unexpected(&what, "DEDUPLICATE")),
     }
 }
 

@@ -2,29 +2,38 @@
 
 use std::fmt;
 
-use super::{AggregateCall, Edge, JoinKind, Rel, WindowSpec, WindowTime, living, show::Columns};
+use super::{
+    AggregateCall, Edge, JoinKind, Rel, Said, WindowSpec, WindowTime, living, show::Columns,
+};
 
 /// The kinds of rows that may come, beside new ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ChangelogMode {
-    /// Rows are updated: each is said as it was and as it is now.
+    /// Rows are updated: each is said as it is now.
     updates: bool,
+    /// And as it was.
+    before: bool,
     /// Rows are deleted.
     deletes: bool,
 }
 
 impl ChangelogMode {
     fn or(self, other: Self) -> Self {
-        let Self { updates, deletes } = self;
-        Self { updates: updates || other.updates, deletes: deletes || other.deletes }
+        let Self { updates, before, deletes } = self;
+        Self {
+            updates: updates || other.updates,
+            before: before || other.before,
+            deletes: deletes || other.deletes,
+        }
     }
 }
 
-/// As in Flink's plans: `[I,UB,UA,D]`.
+/// As in Flink's plans: `[I,UB,UA,D]`, or `[I,UA,D]`.
 impl fmt::Display for ChangelogMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let updates = if self.updates { ",UB,UA" } else { "" };
-        write!(f, "[I{updates}{}]", if self.deletes { ",D" } else { "" })
+        let before = if self.before { ",UB" } else { "" };
+        let updates = if self.updates { ",UA" } else { "" };
+        write!(f, "[I{before}{updates}{}]", if self.deletes { ",D" } else { "" })
     }
 }
 
@@ -38,7 +47,7 @@ impl Rel {
         match self {
             Self::Scan { table, .. } => {
                 let changes = table.is_changelog();
-                ChangelogMode { updates: changes, deletes: changes }
+                ChangelogMode { updates: changes, before: changes, deletes: changes }
             }
             Self::Values { .. }
             | Self::Windows { .. }
@@ -50,25 +59,26 @@ impl Rel {
                 inputs()
             }
             Self::Living { rows, .. } => rows.changelog_mode(),
+            Self::Upserts { rows } => ChangelogMode { before: false, ..rows.changelog_mode() },
             // Rows come and go, one by one.
             Self::SetOperation { .. } => {
-                ChangelogMode { updates: false, deletes: self.updates().is_some() }
+                ChangelogMode { deletes: self.updates().is_some(), ..ChangelogMode::default() }
             }
             // A row without a match goes when there is one.
             Self::Join { .. } => {
-                ChangelogMode { updates: false, deletes: self.updates().is_some() }
+                ChangelogMode { deletes: self.updates().is_some(), ..ChangelogMode::default() }
             }
             // A group is gone when all of its rows were taken back.
             Self::Aggregate { .. } => {
                 let deletes = inputs() != ChangelogMode::default();
-                ChangelogMode { updates: true, deletes }
+                ChangelogMode { updates: true, before: true, deletes }
             }
             // Without ranks one row leaves when another comes; a rank only gets another row.
             Self::TopN { rank, limit, .. } => {
                 let updates = (*rank || *limit == 1) && self.updates().is_some();
                 let changes = inputs() != ChangelogMode::default();
                 let deletes = changes || (!updates && self.updates().is_some());
-                ChangelogMode { updates, deletes }
+                ChangelogMode { updates, before: updates, deletes }
             }
         }
     }
@@ -124,6 +134,7 @@ impl Rel {
                 format!("left rows by [{a}], {right} by [{b}]")
             }
             Self::Timed(timed) => return timed.state(),
+            Self::Upserts { rows } => return rows.state(),
             Self::Living { rows, life } => {
                 return rows.state().map(|state| state + &living::shown(rows, *life));
             }
@@ -145,14 +156,16 @@ impl Rel {
                 let by = Columns(input.schema()).list(partition);
                 format!("rows by [{by}], until the watermark passes them, and which have been said")
             }
-            Self::Over { input, partition, time, frame, .. } => {
+            Self::Over { input, partition, said, frame, .. } => {
                 let by = Columns(input.schema()).list(partition);
-                match (time, frame.start) {
-                    (None, _) => format!("rows by [{by}], until the input has ended"),
-                    (Some(_), Edge::Start) => {
+                match (said, frame.start) {
+                    (Said::AtOnce, Edge::Start) => format!("accumulators by [{by}]"),
+                    (Said::AtOnce, _) => format!("rows by [{by}], those around the last"),
+                    (Said::AtTheEnd, _) => format!("rows by [{by}], until the input has ended"),
+                    (Said::ByWatermark(_), Edge::Start) => {
                         format!("rows by [{by}], until the watermark passes them, and accumulators")
                     }
-                    (Some(_), _) => {
+                    (Said::ByWatermark(_), _) => {
                         format!(
                             "rows by [{by}], until the watermark passes them, and those around the last"
                         )

@@ -1,6 +1,6 @@
 //! State that expires.
 
-use super::Rel;
+use super::{Edge, Rel, Said};
 
 /// How long an operator keeps what it keeps of each of its inputs after it was last written, in milliseconds of
 /// processing time. `None`: for ever.
@@ -20,7 +20,12 @@ impl Rel {
             Self::Union(inputs) => {
                 Self::Union(inputs.into_iter().map(|input| input.living(life)).collect())
             }
-            // Windows, joins by time and OVER keep rows as long as event time asks for.
+            // Windows, joins by time and OVER with an interval keep rows as long as event time asks for.
+            rows @ Self::Over { frame, said, .. }
+                if said != Said::AtTheEnd && (frame.rows || frame.start == Edge::Start) =>
+            {
+                Self::Living { rows: Box::new(rows), life }
+            }
             rows @ (Self::Aggregate { .. }
             | Self::Join { .. }
             | Self::SetOperation { .. }

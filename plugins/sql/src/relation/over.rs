@@ -12,6 +12,27 @@ pub(crate) struct Frame {
     pub(crate) end: Edge,
 }
 
+/// When the rows of OVER are said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// All when the input has ended.
+    AtTheEnd,
+    /// When the watermark has reached the event time in this column, which is the order.
+    ByWatermark(usize),
+    /// Each as it comes: the order is that of processing time.
+    AtOnce,
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AtTheEnd => "at the end",
+            Self::ByWatermark(_) => "by watermark",
+            Self::AtOnce => "at once",
+        })
+    }
+}
+
 /// The first row around a row, or the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Hash)]
 pub(crate) enum Edge {

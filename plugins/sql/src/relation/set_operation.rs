@@ -31,6 +31,11 @@ impl SetOperation {
         matches!(self, Self::Except | Self::ExceptAll)
     }
 
+    /// Whether each row is there once at most.
+    pub(crate) fn is_set(self) -> bool {
+        matches!(self, Self::Intersect | Self::Except)
+    }
+
     /// What a query calls it.
     pub(crate) fn name(self) -> &'static str {
         match self {

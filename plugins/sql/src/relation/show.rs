@@ -7,8 +7,9 @@ use millstream_data::types::Schema;
 
 use super::{
     AggregateCall, AggregateFunction, JoinKind, OrderKey, Place, Rel, Watermark, WindowTime,
+    timed::in_zone,
 };
-use crate::calc::Step;
+use crate::{calc::Step, function::UserCall};
 
 /// The tree, an operator a line, what it reads indented below.
 impl fmt::Display for Rel {
@@ -41,20 +42,24 @@ impl Rel {
             for (above, step) in steps.iter().rev().enumerate() {
                 line(f, depth + above)?;
                 write!(f, "{}", StepShown(step))?;
-                self.end(f, whole)?;
+                self.end(f, whole, above == 0)?;
             }
             return input.show(f, depth + steps.len(), whole);
         }
         line(f, depth)?;
         self.head(f)?;
-        self.end(f, whole)?;
+        self.end(f, whole, true)?;
         self.inputs().into_iter().try_for_each(|input| input.show(f, depth + 1, whole))
     }
 
-    /// Ends a line of the operator.
-    fn end(&self, f: &mut fmt::Formatter<'_>, whole: bool) -> fmt::Result {
+    /// Ends a line of the operator, `whole` with what it says and keeps; the columns of its `last` line are those
+    /// of its rows.
+    fn end(&self, f: &mut fmt::Formatter<'_>, whole: bool, last: bool) -> fmt::Result {
         if whole {
             write!(f, ", changelogMode={}", self.changelog_mode())?;
+            if last {
+                self.show_upsert_keys(f)?;
+            }
             if let Some(state) = self.state() {
                 write!(f, ", state=[{state}]")?;
             }
@@ -70,8 +75,12 @@ impl Rel {
                 write!(f, "Scan {} [{}]", table.name.value, paths.join(", "))?;
                 match watermark {
                     None => Ok(()),
-                    Some(Watermark { time, mark }) => {
-                        write!(f, " watermark {} of {}", Sql(&**mark), Sql(&**time))
+                    Some(Watermark { time, mark, idle }) => {
+                        write!(f, " watermark {} of {}", Sql(&**mark), Sql(&**time))?;
+                        match idle {
+                            None => Ok(()),
+                            Some(millis) => write!(f, ", idle after {millis} ms"),
+                        }
                     }
                 }
             }
@@ -85,13 +94,15 @@ impl Rel {
             Self::Aggregate { input, keys, calls } => {
                 write!(f, "Aggregate {}", Columns(input.schema()).groups(*keys, calls))
             }
-            Self::Windows { input, keys, time, window, calls } => {
+            Self::Windows { input, keys, time, window, zone, calls } => {
                 let columns = Columns(input.schema());
                 let time = match time {
                     WindowTime::Event(column) => columns.name(*column),
                     WindowTime::Processing => "PROCTIME()",
                 };
-                write!(f, "Windows {window} of {time} {}", columns.groups(*keys, calls))
+                write!(f, "Windows {window} of {time}")?;
+                in_zone(f, *zone)?;
+                write!(f, " {}", columns.groups(*keys, calls))
             }
             Self::Join { left, right, keys, kind, condition } => {
                 let (a, b) = (Columns(left.schema()), Columns(right.schema()));
@@ -116,16 +127,15 @@ impl Rel {
                 let columns = Columns(input.schema());
                 write!(f, "Earliest by [{}] of {}", columns.list(partition), columns.name(*time))
             }
-            Self::Over { input, partition, order, time, frame, calls } => {
+            Self::Over { input, partition, order, said, frame, calls } => {
                 let columns = Columns(input.schema());
                 let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
                 let calls: Vec<String> = calls.iter().map(|call| columns.call(call)).collect();
                 write!(f, "Over by [{}] order [{}]", columns.list(partition), order.join(", "))?;
-                write!(f, " {frame} [{}]", calls.join(", "))?;
-                write!(f, "{}", if time.is_some() { " by watermark" } else { " at the end" })
+                write!(f, " {frame} [{}] {said}", calls.join(", "))
             }
             Self::Final { .. } => write!(f, "Final"),
-            Self::Living { rows, .. } => rows.head(f),
+            Self::Living { rows, .. } | Self::Upserts { rows } => rows.head(f),
         }
     }
 }
@@ -160,6 +170,9 @@ impl Columns {
 
     /// What a call makes, whatever it is called.
     pub(super) fn made(&self, call: &AggregateCall) -> String {
+        if let Some(user) = &call.user {
+            return self.of_user(user, call);
+        }
         let argument = call.argument.map_or("*", |argument| self.name(argument));
         let distinct = if call.distinct { "DISTINCT " } else { "" };
         let filter =
@@ -179,6 +192,14 @@ impl Columns {
             _ => String::new(),
         };
         format!("{}({distinct}{argument}{separator}){filter}", call.function)
+    }
+
+    /// A call of a function of a user.
+    fn of_user(&self, user: &UserCall<usize>, call: &AggregateCall) -> String {
+        let distinct = if call.distinct { "DISTINCT " } else { "" };
+        let filter =
+            call.filter.map(|column| format!(" FILTER {}", self.name(column))).unwrap_or_default();
+        format!("{}({distinct}{}){filter}", user.function.name(), self.list(&user.arguments))
     }
 
     pub(super) fn order(&self, key: &OrderKey) -> String {

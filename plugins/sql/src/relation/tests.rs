@@ -1,7 +1,8 @@
 use super::*;
 use crate::{Catalog, bind::Binder, lower, parse};
 
-const STREAMING: lower::Running = lower::Running { mode: lower::Mode::Streaming, life: None };
+const STREAMING: lower::Running =
+    lower::Running { mode: lower::Mode::Streaming, life: None, idle: None };
 
 /// What makes the rows of a query over small tables.
 fn relation(query: &str) -> Rel {
@@ -166,7 +167,7 @@ fn changelogs_begin_where_rows_are_updated() {
         ("SELECT COUNT(*) FROM b GROUP BY y", Some("GROUP BY")),
         ("SELECT COUNT(*) FROM b", Some("an aggregate function without GROUP BY")),
         ("SELECT DISTINCT y FROM b", Some("DISTINCT or GROUP BY")),
-        ("SELECT a.id FROM a LEFT JOIN b ON a.id = b.id", Some("LEFT JOIN")),
+        ("SELECT a.id FROM a LEFT JOIN b ON a.id = b.id", Some("LEFT JOIN or a subquery")),
         ("SELECT id FROM a WHERE id IN (SELECT id FROM b)", None),
         ("SELECT id FROM a WHERE id NOT IN (SELECT id FROM b)", Some("NOT EXISTS or NOT IN")),
         (top, Some("ROW_NUMBER or LIMIT")),

@@ -9,6 +9,7 @@ use super::{
     JoinKind, OrderKey, RANK, Rel, WindowSpec, joined,
     show::{Columns, Sql},
 };
+use crate::time::Zone;
 
 /// The rows of an operator, which are only ever added.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +44,14 @@ pub(crate) enum Timed {
     },
     /// Rows with the windows that they are in: when theirs begins and ends, and the last moment, in columns of
     /// these names. Those of several windows are there several times.
-    Assign { input: Rel, time: usize, window: WindowSpec, names: [String; 3] },
+    Assign {
+        input: Rel,
+        time: usize,
+        window: WindowSpec,
+        /// Of the bounds, if they are not of UTC.
+        zone: Option<Zone>,
+        names: [String; 3],
+    },
     /// Rows of two inputs that match and are in the same window, as those of [`Rel::Join`], when it has ended.
     WindowJoin {
         left: Rel,
@@ -54,6 +62,8 @@ pub(crate) enum Timed {
         condition: Option<Arc<dyn PhysicalExpr>>,
         /// The columns with the end of the window of the left, and of the right.
         ends: [usize; 2],
+        /// Of the bounds, if they are not of UTC.
+        zone: Option<Zone>,
     },
     /// As [`Rel::TopN`], of each partition and window, when it has ended.
     WindowTopN {
@@ -61,6 +71,8 @@ pub(crate) enum Timed {
         partition: Vec<usize>,
         /// The columns with the begin and the end of the window.
         bounds: [usize; 2],
+        /// Of the bounds, if they are not of UTC.
+        zone: Option<Zone>,
         order: Vec<OrderKey>,
         limit: u64,
         rank: bool,
@@ -76,10 +88,15 @@ impl Timed {
             | Self::TemporalJoin { left, right, kind, .. } => joined(left, right, *kind),
             Self::WindowJoin { left, kind, .. } if !kind.has_pairs() => left.schema().fields,
             Self::WindowJoin { left, right, kind, .. } => joined(left, right, *kind),
-            Self::Assign { input, names, .. } => {
+            Self::Assign { input, time, names, .. } => {
                 let mut fields = input.schema().fields;
-                let time = DataType::Timestamp { precision: 3 };
-                fields.extend(names.iter().map(|name| Field::new(name, time.clone())));
+                let bound = DataType::Timestamp { precision: 3 };
+                let moment = match fields.get(*time).map(|field| &field.data_type) {
+                    Some(DataType::TimestampLtz { .. }) => DataType::TimestampLtz { precision: 3 },
+                    _ => bound.clone(),
+                };
+                let types = [bound.clone(), bound, moment];
+                fields.extend(names.iter().zip(types).map(|(name, of)| Field::new(name, of)));
                 fields
             }
             Self::WindowTopN { input, rank, .. } => {
@@ -155,25 +172,54 @@ impl Timed {
                 write!(f, " {} as of {}", b.name(*second), a.name(*first))?;
                 condition_shown(f, condition.as_ref())
             }
-            Self::Assign { input, time, window, .. } => {
-                write!(f, "Assign {window} of {}", Columns(input.schema()).name(*time))
+            Self::Assign { input, time, window, zone, .. } => {
+                write!(f, "Assign {window} of {}", Columns(input.schema()).name(*time))?;
+                in_zone(f, *zone)
             }
-            Self::WindowJoin { left, right, keys, kind, condition, ends: [first, second] } => {
+            Self::WindowJoin {
+                left,
+                right,
+                keys,
+                kind,
+                condition,
+                ends: [first, second],
+                zone,
+            } => {
                 let (a, b) = (Columns(left.schema()), Columns(right.schema()));
                 let keys = keys.iter().map(|(l, r)| format!("{} = {}", a.name(*l), b.name(*r)));
                 write!(f, "Window{kind} [{}]", keys.collect::<Vec<_>>().join(", "))?;
                 write!(f, " at {} = {}", a.name(*first), b.name(*second))?;
+                in_zone(f, *zone)?;
                 condition_shown(f, condition.as_ref())
             }
-            Self::WindowTopN { input, partition, bounds: [_, end], order, limit, rank, latest } => {
+            Self::WindowTopN {
+                input,
+                partition,
+                bounds: [_, end],
+                zone,
+                order,
+                limit,
+                rank,
+                latest,
+            } => {
                 let columns = Columns(input.schema());
                 let order: Vec<String> = order.iter().map(|key| columns.order(key)).collect();
                 write!(f, "WindowTopN {limit} by [{}]", columns.list(partition))?;
-                write!(f, " at {} order [{}]", columns.name(*end), order.join(", "))?;
+                write!(f, " at {}", columns.name(*end))?;
+                in_zone(f, *zone)?;
+                write!(f, " order [{}]", order.join(", "))?;
                 write!(f, "{}", if *rank { " with rank" } else { "" })?;
                 write!(f, "{}", if *latest { ", the latest of equals" } else { "" })
             }
         }
+    }
+}
+
+/// Says whose clocks windows are of.
+pub(super) fn in_zone(f: &mut impl fmt::Write, zone: Option<Zone>) -> fmt::Result {
+    match zone {
+        None => Ok(()),
+        Some(zone) => write!(f, " in {zone}"),
     }
 }
 

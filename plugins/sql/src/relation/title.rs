@@ -4,7 +4,7 @@ use std::fmt;
 
 use millstream_data::hash::{self, SEED};
 
-use super::{AggregateCall, Rel, show::Columns};
+use super::{AggregateCall, Rel, show::Columns, timed::in_zone};
 
 /// Characters of a title, but for what stands for those that are cut off.
 const TITLE_MAX: usize = 80;
@@ -17,11 +17,14 @@ impl Rel {
             Self::Scan { .. } | Self::Values { .. } | Self::Steps { .. } | Self::Union(_) => {
                 return None;
             }
-            Self::Living { rows, .. } => return rows.title(),
+            Self::Living { rows, .. } | Self::Upserts { rows } => return rows.title(),
             Self::Final { input } => return input.title(),
             Self::Aggregate { input, keys, calls } => groups("Aggregate", input, *keys, calls),
-            Self::Windows { input, keys, window, calls, .. } => {
-                groups(&format!("Windows {window}"), input, *keys, calls)
+            Self::Windows { input, keys, window, zone, calls, .. } => {
+                let mut of = format!("Windows {window}");
+                // Writing to a String never fails.
+                let _ = in_zone(&mut of, *zone);
+                groups(&of, input, *keys, calls)
             }
             Self::Over { input, partition, frame, calls, .. } => {
                 let columns = Columns(input.schema());

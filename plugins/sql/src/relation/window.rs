@@ -70,10 +70,12 @@ pub(crate) struct Watermark {
     /// What WATERMARK FOR says of a row, a timestamp of the same type: no row up to it is expected
     /// any more. NULL says nothing.
     pub(crate) mark: Arc<dyn PhysicalExpr>,
+    /// After how many milliseconds without a row a subtask no longer holds others back.
+    pub(crate) idle: Option<u64>,
 }
 
 impl PartialEq for Watermark {
     fn eq(&self, other: &Self) -> bool {
-        *self.time == *other.time && *self.mark == *other.mark
+        *self.time == *other.time && *self.mark == *other.mark && self.idle == other.idle
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     error::{SqlError, suggestion},
     lower::{Mode, Running},
     parse::{Statement, StatementKind},
-    time::parse_duration,
+    time::{Zone, parse_duration},
 };
 
 /// What concerns Flink's own client only: it means nothing here.
@@ -19,9 +19,20 @@ const PARALLELISM: &str = "parallelism.default";
 const NAME: &str = "pipeline.name";
 /// How long state is kept after it was last written.
 const TTL: &str = "table.exec.state.ttl";
+/// After which time without rows a subtask of a table no longer holds the watermark back.
+const IDLE: &str = "table.exec.source.idle-timeout";
+/// Whose clocks TIMESTAMP_LTZ is shown by.
+const ZONE: &str = "table.local-time-zone";
 
 /// Checks a value: the error says what the setting takes.
 type Check = fn(&str) -> Result<(), String>;
+
+/// Whether an aggregate says together what several rows change.
+const BUNDLED: &str = "table.exec.mini-batch.enabled";
+/// How long it may wait for them: it never does.
+const LATENCY: &str = "table.exec.mini-batch.allow-latency";
+/// How many they are at most.
+const BUNDLE: &str = "table.exec.mini-batch.size";
 
 /// The keys that can be set.
 const KEYS: &[(&str, Check)] = &[
@@ -32,24 +43,42 @@ const KEYS: &[(&str, Check)] = &[
         false => Ok(()),
     }),
     (TTL, |value| parse_duration(value).map(drop)),
-    ("table.local-time-zone", |zone| match zone.to_uppercase().as_str() {
-        "UTC" => Ok(()),
-        _ => Err("takes 'UTC' only: there are no other time zones yet".into()),
-    }),
+    (IDLE, |value| parse_duration(value).map(drop)),
+    (ZONE, |zone| Zone::parse(zone).map(drop)),
+    (BUNDLED, |value| truth(value).map(drop)),
+    (LATENCY, |value| parse_duration(value).map(drop)),
+    (BUNDLE, |rows| whole(rows).map(drop)),
 ];
 
 /// Settings of Flink's that say how rows are computed, and nothing of which are left: they are taken, and mean
 /// nothing.
 const PLANNING: &[&str] = &[
-    "table.exec.mini-batch.allow-latency",
-    "table.exec.mini-batch.enabled",
-    "table.exec.mini-batch.size",
     "table.optimizer.agg-phase-strategy",
     "table.optimizer.distinct-agg.split.enabled",
     "table.optimizer.join-reorder-enabled",
     "table.optimizer.reuse-source-enabled",
     "table.optimizer.reuse-sub-plan-enabled",
 ];
+
+/// Keys of Flink's that are missing, and what there is instead.
+const MISSING: &[(&str, &str)] = &[
+    ("table.exec.sink.upsert-materialize", CONFLICT),
+    ("table.exec.sink.require-on-conflict", CONFLICT),
+    ("table.exec.emit.early-fire.enabled", EMIT),
+    ("table.exec.emit.early-fire.delay", EMIT),
+    ("table.exec.emit.late-fire.enabled", EMIT),
+    ("table.exec.emit.late-fire.delay", EMIT),
+    ("table.exec.emit.allow-lateness", EMIT),
+];
+
+/// Each INSERT says it for itself.
+const CONFLICT: &str = "where rows of a query may have one primary key of a table, write ON CONFLICT DO DEDUPLICATE \
+                        behind the query: of these the last one is written then";
+
+/// Flink takes them for windows in GROUP BY only.
+const EMIT: &str = "a window is said once, when it has ended: for groups that are said with each row GROUP BY \
+                    `FLOOR(ts TO MINUTE)` for instance, and for rows that come late let the watermark wait for them, \
+                    as in `WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE`";
 
 /// Keys of Flink's that are options of `millstream run`.
 const OPTIONS: &[(&str, &str)] = &[
@@ -90,7 +119,21 @@ impl Settings {
     pub(super) fn running(&self, default: Mode) -> Running {
         let mode = self.0.get(MODE).and_then(|value| mode(value).ok()).unwrap_or(default);
         let life = self.0.get(TTL).and_then(|value| parse_duration(value).ok());
-        Running { mode, life: life.filter(|millis| *millis > 0) }
+        let idle = self.0.get(IDLE).and_then(|value| parse_duration(value).ok());
+        let idle = idle.and_then(|millis| u64::try_from(millis).ok()).filter(|millis| *millis > 0);
+        Running { mode, life: life.filter(|millis| *millis > 0), idle }
+    }
+
+    /// How many rows an aggregate takes at most before it says what they have changed; `None`: it says so with each.
+    pub(super) fn bundle(&self) -> Option<usize> {
+        let is_on = self.0.get(BUNDLED).is_some_and(|value| truth(value) == Ok(true));
+        let rows = self.0.get(BUNDLE).and_then(|value| whole(value).ok()).filter(|rows| *rows > 0);
+        is_on.then(|| rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(usize::MAX))
+    }
+
+    /// The time zone of the session; `None` for UTC.
+    pub(super) fn zone(&self) -> Option<Zone> {
+        self.0.get(ZONE).and_then(|name| Zone::parse(name).ok()).flatten()
     }
 
     /// Takes a setting.
@@ -149,6 +192,15 @@ pub(super) fn mode(value: &str) -> Result<Mode, String> {
     }
 }
 
+fn truth(value: &str) -> Result<bool, String> {
+    value.trim().to_lowercase().parse().map_err(|_| "takes 'true' or 'false'".into())
+}
+
+/// Of Flink's default, -1, as many as there are.
+fn whole(value: &str) -> Result<i64, String> {
+    value.trim().parse().map_err(|_| "takes a whole number".into())
+}
+
 fn parallelism(value: &str) -> Result<u32, String> {
     let subtasks = value.trim().parse().ok().filter(|subtasks| *subtasks > 0);
     subtasks.ok_or_else(|| "takes a whole number from 1 on".into())
@@ -161,6 +213,9 @@ fn known(key: &str) -> Result<Check, SqlError> {
     }
     if PLANNING.contains(&key) {
         return Ok(|_| Ok(()));
+    }
+    if let Some((_, instead)) = MISSING.iter().find(|(name, _)| *name == key) {
+        return Err(SqlError::new(format!("'{key}' is not supported: {instead}")));
     }
     if let Some((_, option)) = OPTIONS.iter().find(|(name, _)| *name == key) {
         return Err(SqlError::new(format!(

@@ -4,6 +4,8 @@ use arrow::array::{Array, AsArray};
 
 use super::*;
 
+mod upserts;
+
 const TABLES: &str = "\
 CREATE TABLE bid (auction BIGINT NOT NULL, price DECIMAL(10, 2), `at` TIMESTAMP(3), r ROW<url STRING>, day AS \
 CAST(`at` AS DATE), WATERMARK FOR `at` AS `at` - INTERVAL '4' SECOND, PRIMARY KEY (price, auction) NOT ENFORCED) \
@@ -64,11 +66,11 @@ Project [auction AS a], changelogMode=[I]
              ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price) AS rn FROM bid) WHERE rn <= 3 GROUP BY d",
             "\
 Sink sink [n, d], changelogMode=[NONE]
-  Project [$agg0 AS n, d], changelogMode=[I,UB,UA,D]
-    Aggregate by [d] [COUNT(DISTINCT n) AS $agg0], changelogMode=[I,UB,UA,D], state=[accumulators by [d], \
+  Project [$agg0 AS n, d], changelogMode=[I,UB,UA,D], upsertKeys=[[d]]
+    Aggregate by [d] [COUNT(DISTINCT n) AS $agg0], changelogMode=[I,UB,UA,D], upsertKeys=[[d]], state=[accumulators by [d], \
              values of n by [d]]
       Project [day AS d, auction AS n], changelogMode=[I,D]
-        TopN 3 by [auction] order [price], changelogMode=[I,D], state=[the first 3 rows by [auction]]
+        TopN 3 by [auction] order [price], changelogMode=[I,D], upsertKeys=[[auction, price]], state=[the first 3 rows by [auction]]
           Project [auction, price, CAST(at) AS day], changelogMode=[I]
             Scan bid [auction, price, at], changelogMode=[I]
 ",
@@ -77,8 +79,9 @@ Sink sink [n, d], changelogMode=[NONE]
             "CHANGELOG_MODE SELECT l.auction, MAX(k.price) FROM bid l JOIN bid k ON l.auction = k.auction GROUP BY \
              l.auction",
             "\
-Project [auction, $agg0 AS EXPR$1], changelogMode=[I,UB,UA]
-  Aggregate by [auction] [MAX(price') AS $agg0], changelogMode=[I,UB,UA], state=[accumulators by [auction]]
+Project [auction, $agg0 AS EXPR$1], changelogMode=[I,UB,UA], upsertKeys=[[auction]]
+  Aggregate by [auction] [MAX(price') AS $agg0], changelogMode=[I,UB,UA], upsertKeys=[[auction]], \
+             state=[accumulators by [auction]]
     Project [auction, price'], changelogMode=[I]
       Join [auction = auction'], changelogMode=[I], state=[left rows by [auction], right rows by [auction']]
         Scan bid [auction], changelogMode=[I]
@@ -124,7 +127,7 @@ fn a_top_n_has_the_changes_that_its_rows_need() {
         ));
         let line = text.lines().find(|line| line.contains("TopN")).unwrap().to_owned();
         let (_, mode) = line.split_once("changelogMode=").unwrap();
-        mode.split_once(", state").unwrap().0.to_owned()
+        mode.split_once(']').unwrap().0.to_owned() + "]"
     };
     assert_eq!(mode("auction", 1), "[I,UB,UA]");
     assert_eq!(mode("auction", 2), "[I,D]");
@@ -396,9 +399,21 @@ fn what_cannot_be_set_is_named() {
             "the setting 'pipeline.name' takes a name that is not empty; it was given '' (line 4, column 1)",
         ),
         (
-            "SET 'table.local-time-zone' = 'Europe/Berlin'",
-            "the setting 'table.local-time-zone' takes 'UTC' only: there are no other time zones yet; it was given \
-             'Europe/Berlin' (line 4, column 1)",
+            "SET 'table.local-time-zone' = 'Berlin'",
+            "the setting 'table.local-time-zone' takes 'UTC', a region as 'Asia/Shanghai', or an offset as \
+             'GMT+08:00'; it was given 'Berlin' (line 4, column 1)",
+        ),
+        (
+            "SET 'table.exec.source.idle-timeout' = 'soon'",
+            "the setting 'table.exec.source.idle-timeout' takes a time, '1 h' or '36500 ms' for instance; it was \
+             given 'soon' (line 4, column 1)",
+        ),
+        (
+            "SET 'table.exec.emit.early-fire.enabled' = 'true'",
+            "'table.exec.emit.early-fire.enabled' is not supported: a window is said once, when it has ended: for \
+             groups that are said with each row GROUP BY `FLOOR(ts TO MINUTE)` for instance, and for rows that come \
+             late let the watermark wait for them, as in `WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE` (line 4, \
+             column 1)",
         ),
         (
             "SET 'execution.checkpointing.interval' = '10 s'",
@@ -410,9 +425,24 @@ fn what_cannot_be_set_is_named() {
             "there is no setting 'paralelism.default' here: did you mean `parallelism.default`? (line 4, column 1)",
         ),
         (
-            "RESET 'table.exec.source.idle-timeout'",
-            "there is no setting 'table.exec.source.idle-timeout' here: a script can set execution.runtime-mode, \
-             parallelism.default, pipeline.name, table.exec.state.ttl, table.local-time-zone (line 4, column 1)",
+            "RESET 'table.exec.source.idle'",
+            "there is no setting 'table.exec.source.idle' here: a script can set execution.runtime-mode, \
+             parallelism.default, pipeline.name, table.exec.state.ttl, table.exec.source.idle-timeout, \
+             table.local-time-zone, table.exec.mini-batch.enabled, table.exec.mini-batch.allow-latency, \
+             table.exec.mini-batch.size (line 4, column 1)",
+        ),
+        (
+            "SET 'table.exec.mini-batch.enabled' = 'on'",
+            "the setting 'table.exec.mini-batch.enabled' takes 'true' or 'false'; it was given 'on' (line 4, column 1)",
+        ),
+        (
+            "SET 'table.exec.mini-batch.size' = 'all'",
+            "the setting 'table.exec.mini-batch.size' takes a whole number; it was given 'all' (line 4, column 1)",
+        ),
+        (
+            "SET 'table.exec.mini-batch.allow-latency' = 'long'",
+            "the setting 'table.exec.mini-batch.allow-latency' takes a time, '1 h' or '36500 ms' for instance; it was \
+             given 'long' (line 4, column 1)",
         ),
         (
             "SET 'table.exec.state.ttl' = 'long'",

@@ -263,11 +263,140 @@ impl Aggregate for Total {
     }
 }
 
+/// `middle(number)`: takes rows back, and has no result without rows.
+struct Middle;
+
+impl Aggregate for Middle {
+    const NAME: &'static str = "middle";
+    const SUMMARY: &'static str = "The number in the middle, the less of two";
+    const RETRACTS: bool = true;
+    /// In order.
+    type Accumulator = Vec<i64>;
+
+    fn signatures() -> Vec<Signature> {
+        vec![Signature::new([number("number")]).returns(number("middle").nullable())]
+    }
+
+    fn open(_signature: usize) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    fn create(&self) -> Vec<i64> {
+        Vec::new()
+    }
+
+    fn add(
+        &mut self,
+        accumulators: &mut [Vec<i64>],
+        groups: &[u32],
+        arguments: &Arguments<'_>,
+    ) -> Result<(), Error> {
+        for (group, number) in groups.iter().zip(arguments.column(0).fixed::<i64>()) {
+            let numbers = &mut accumulators[*group as usize];
+            numbers.insert(numbers.partition_point(|other| other < number), *number);
+        }
+        Ok(())
+    }
+
+    fn retract(
+        &mut self,
+        accumulators: &mut [Vec<i64>],
+        groups: &[u32],
+        arguments: &Arguments<'_>,
+    ) -> Result<(), Error> {
+        for (group, number) in groups.iter().zip(arguments.column(0).fixed::<i64>()) {
+            let numbers = &mut accumulators[*group as usize];
+            let at = numbers.binary_search(number);
+            numbers.remove(at.map_err(|_| Error::new(format!("{number} is not there")))?);
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, into: &mut Vec<i64>, from: Vec<i64>) -> Result<(), Error> {
+        into.extend(from);
+        into.sort_unstable();
+        Ok(())
+    }
+
+    fn result(&mut self, numbers: &Vec<i64>, result: &mut Rows<'_>) -> Result<(), Full> {
+        match numbers.get(numbers.len().saturating_sub(1) / 2) {
+            Some(number) => result.put_fixed(0, number.to_le_bytes()),
+            None => result.put_null(0),
+        }
+        Ok(())
+    }
+}
+
+/// `tally(text, times)`: is asked about NULL, too, and gives a text.
+struct Tally;
+
+impl Aggregate for Tally {
+    const NAME: &'static str = "tally";
+    const SUMMARY: &'static str = "How many letters there are, and how many rows without a text";
+    const RETRACTS: bool = true;
+    type Accumulator = (i64, i64);
+
+    fn signatures() -> Vec<Signature> {
+        let times = Field::new("times", DataType::Int32);
+        vec![Signature::new([text("text").nullable(), times]).returns(text("tally"))]
+    }
+
+    fn open(_signature: usize) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    fn create(&self) -> (i64, i64) {
+        (0, 0)
+    }
+
+    fn add(
+        &mut self,
+        accumulators: &mut [(i64, i64)],
+        groups: &[u32],
+        arguments: &Arguments<'_>,
+    ) -> Result<(), Error> {
+        tally(accumulators, groups, arguments, 1);
+        Ok(())
+    }
+
+    fn retract(
+        &mut self,
+        accumulators: &mut [(i64, i64)],
+        groups: &[u32],
+        arguments: &Arguments<'_>,
+    ) -> Result<(), Error> {
+        tally(accumulators, groups, arguments, -1);
+        Ok(())
+    }
+
+    fn merge(&mut self, into: &mut (i64, i64), from: (i64, i64)) -> Result<(), Error> {
+        into.0 += from.0;
+        into.1 += from.1;
+        Ok(())
+    }
+
+    fn result(&mut self, (letters, nulls): &(i64, i64), result: &mut Rows<'_>) -> Result<(), Full> {
+        result.put_str(0, &format!("{letters} and {nulls}"))
+    }
+}
+
+fn tally(accumulators: &mut [(i64, i64)], groups: &[u32], arguments: &Arguments<'_>, sign: i64) {
+    let (texts, times) = (arguments.column(0), arguments.column(1).fixed::<i32>());
+    let (valid, texts) = (texts.validity(), texts.strings());
+    for (row, group) in groups.iter().enumerate() {
+        let (letters, nulls) = &mut accumulators[*group as usize];
+        match valid.is_valid(row) {
+            true => *letters += sign * texts.at(row).len() as i64 * i64::from(times[row]),
+            false => *nulls += sign,
+        }
+    }
+}
+
 millstream_sdk::plugin! {
     name: "sql-functions",
     summary: "Functions that tests call from SQL",
     scalars: [Shout, Whisper, OrZero, Tick],
-    aggregates: [Total],
+    aggregates: [Total, Middle, Tally],
     tables: [Words, Dice],
 }
 millstream_sdk::export!(plugin);

@@ -1,6 +1,9 @@
 //! What a script is refused for, word for word.
 
+mod json;
 mod missing;
+mod subqueries;
+mod upserts;
 
 use millstream_dataflow::Environment;
 use millstream_sql::script;
@@ -410,7 +413,10 @@ fn a_table_takes_updates_or_the_query_has_none() {
              a.price = b.m",
             "GROUP BY",
         ),
-        ("SELECT a.price FROM bid a LEFT JOIN bid b ON a.auction = b.auction", "LEFT JOIN"),
+        (
+            "SELECT a.price FROM bid a LEFT JOIN bid b ON a.auction = b.auction",
+            "LEFT JOIN or a subquery",
+        ),
         ("SELECT a.price FROM bid a RIGHT JOIN bid b ON a.auction = b.auction", "RIGHT JOIN"),
         ("SELECT a.price FROM bid a FULL JOIN bid b ON a.auction = b.auction", "FULL JOIN"),
         (

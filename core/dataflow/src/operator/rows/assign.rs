@@ -13,7 +13,7 @@ use millstream_data::{
 use millstream_state::time::WATERMARK_MIN;
 
 use super::{
-    Changes, RowWindow,
+    Changes, RowWindow, WindowClock,
     timed::{rows_of, time_in},
 };
 use crate::{
@@ -25,11 +25,12 @@ use crate::{
 const BATCH: usize = 256;
 
 /// Adds to each row when its window begins and when it ends, and the last millisecond before that, as three
-/// timestamps; a row of several windows is there several times.
+/// timestamps, the last of which is an instant; a row of several windows is there several times.
 pub struct RowAssignment {
     windows: RowWindow,
     /// The physical column with the event time, and the watermark: a row that is late comes behind it.
     time: usize,
+    clock: WindowClock,
     watermark: i64,
     layout: Arc<RowLayout>,
     bounds: Arc<RowLayout>,
@@ -40,13 +41,19 @@ pub struct RowAssignment {
 }
 
 impl RowAssignment {
-    /// The windows of rows of `input`, whose event time is in this physical column.
-    pub fn new(input: &Schema, time: usize, windows: RowWindow, writer: RunWriter) -> Self {
+    /// The windows of rows of `input`, whose event time is in this physical column, by a clock.
+    pub fn new(
+        input: &Schema,
+        (time, clock): (usize, WindowClock),
+        windows: RowWindow,
+        writer: RunWriter,
+    ) -> Self {
         let bound = |name| Field::new(name, DataType::Timestamp { precision: 3 });
         let bounds = Schema::new(vec![bound("start"), bound("end"), bound("time")]);
         let [layout, bounds] = [input, &bounds].map(|schema| Arc::new(RowLayout::new(schema)));
         let out = Changes::new([Arc::clone(&layout), Arc::clone(&bounds)]);
-        Self { windows, time, watermark: WATERMARK_MIN, layout, bounds, out, written: 0, writer }
+        let watermark = WATERMARK_MIN;
+        Self { windows, time, clock, watermark, layout, bounds, out, written: 0, writer }
     }
 
     /// Takes rows of a page from `start` on, up to the next late one; gives the row to go on with.
@@ -56,7 +63,7 @@ impl RowAssignment {
         start: usize,
         context: &mut Context<'_>,
     ) -> Result<usize, TaskError> {
-        let Self { windows, layout, bounds, out, .. } = self;
+        let Self { windows, clock, layout, bounds, out, .. } = self;
         let rows = rows_of(layout, page)?;
         let end = page.rows().min(start + BATCH);
         let (mut row, mut times) = (Vec::new(), Vec::new());
@@ -70,10 +77,10 @@ impl RowAssignment {
             row.clear();
             rows.gather(number, &mut row);
             let kept = out.keep(&row);
-            windows.each(&rows, number, context.time(), |window| {
+            windows.each(&rows, number, (context.time(), clock), |window| {
                 times.clear();
                 bounds.write(&mut times, |row| {
-                    for time in [window.start, window.end, window.max_time()] {
+                    for time in [window.start, window.end, clock.instant(window.max_time())] {
                         row.put_fixed(time.saturating_mul(1000).to_le_bytes());
                     }
                 });
@@ -165,7 +172,12 @@ mod tests {
         let windows = Sliding::of(10, 5).unwrap();
         let windows = RowWindow::Sliding(RowTime::Column(1), windows);
         let mut bench = Bench::<Row, InWindow>::of_chain(0, 1, |_, writer| {
-            Box::new(RowAssignment::new(&Row::schema(), 1, windows, writer))
+            Box::new(RowAssignment::new(
+                &Row::schema(),
+                (1, WindowClock::default()),
+                windows,
+                writer,
+            ))
         });
         bench.push(&[(1, 12_000)]);
         bench.watermark_waits(12);

@@ -5,7 +5,7 @@ use alloc::{sync::Arc, vec::Vec};
 use millstream_data::{
     hash::SEED,
     page::{RowBuilder, RowKind},
-    row::{Row, RowLayout, put_cells},
+    row::{Row, RowLayout, put_cells, put_rows_run},
 };
 use millstream_memory::Segment;
 
@@ -20,6 +20,8 @@ pub struct Changes {
     parts: [Arc<RowLayout>; 2],
     bytes: Vec<u8>,
     changes: Vec<Change>,
+    /// Whether rows that are updated are not said as they were.
+    upserts: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +37,12 @@ pub struct Part(usize, usize);
 impl Changes {
     /// None, of rows whose parts are of these layouts.
     pub(super) fn new(parts: [Arc<RowLayout>; 2]) -> Self {
-        Self { parts, bytes: Vec::new(), changes: Vec::new() }
+        Self { parts, bytes: Vec::new(), changes: Vec::new(), upserts: false }
+    }
+
+    /// Whether rows as they were before an update are left away.
+    pub(super) fn upserts(&mut self, upserts: bool) {
+        self.upserts = upserts;
     }
 
     /// Keeps a row's bytes until all changes are written, to be part of any number of them.
@@ -52,7 +59,9 @@ impl Changes {
 
     /// Emits a row of these parts.
     pub fn emit(&mut self, kind: RowKind, first: Part, second: Part) {
-        self.changes.push(Change { kind, parts: [first, second] });
+        if !(self.upserts && kind == RowKind::UpdateBefore) {
+            self.changes.push(Change { kind, parts: [first, second] });
+        }
     }
 
     /// Whether it is time to write what was emitted.
@@ -90,6 +99,9 @@ impl Run for Changes {
     }
 
     fn heap_bytes(&self, row: usize) -> usize {
+        if self.parts.iter().all(|part| part.is_fixed()) {
+            return 0;
+        }
         self.parts(row).map_or(0, |parts| parts.iter().map(Row::heap_bytes).sum())
     }
 
@@ -104,6 +116,18 @@ impl Run for Changes {
 
     fn write(&self, from: usize, rows: usize, page: &mut RowBuilder<Segment>) {
         let has_kinds = page.shape().has_row_kinds();
+        if !self.parts.iter().any(|part| part.has_lists()) {
+            let mut first = 0;
+            for (part, layout) in self.parts.iter().enumerate() {
+                let bytes = |row: usize| self.kept(self.changes[from + row].parts[part]);
+                put_rows_run(layout, first, rows, bytes, page);
+                first += layout.columns();
+            }
+            if has_kinds {
+                page.put_kinds_run(rows, |row| self.changes[from + row].kind);
+            }
+            return page.commit_run(rows);
+        }
         for row in from..from + rows {
             let Some([first, second]) = self.parts(row) else { continue };
             let put = put_cells(&first, 0, page);

@@ -10,7 +10,7 @@ use millstream_data::{
 };
 use millstream_state::window::{Lateness, Window};
 
-use super::{Changes, RowFold, RowFunction, RowKeys, RowStates, windows::event_time};
+use super::{Changes, RowFold, RowFunction, RowKeys, RowStates, RowTime};
 use crate::{
     chain::TaskError,
     operator::{
@@ -23,12 +23,12 @@ use crate::{
 /// Rows that are taken at once.
 const BATCH: usize = 256;
 
-/// Folds rows into the sessions of their keys, and emits each when the watermark has reached its last time.
+/// Folds rows into the sessions of their keys, and emits each when the watermark has reached its last time,
+/// or the clock its end.
 /// A row is dropped where the session that it would be part of has ended.
 pub struct RowSessions<F> {
     fold: F,
-    /// The column with the time, in microseconds.
-    time: usize,
+    time: RowTime,
     /// Milliseconds between a row and the end of a session that it is the last one of.
     gap: i64,
     keys: RowKeys,
@@ -46,7 +46,7 @@ impl<F: RowFold> RowSessions<F> {
     pub fn open(
         input: &Schema,
         keys: &[usize],
-        (time, gap): (usize, i64),
+        (time, gap): (RowTime, i64),
         fold: F,
         states: &mut RowStates,
     ) -> Result<Self, TaskError> {
@@ -75,17 +75,17 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
         states: &mut RowStates,
         _out: &mut Changes,
     ) -> Result<usize, TaskError> {
-        let Self { fold, time, gap, keys, kept, .. } = self;
-        let state = &mut states.state;
+        let Self { fold, time: of, gap, keys, kept, .. } = self;
+        let RowStates { state, clock, .. } = states;
         let end = keys.take(page, start, BATCH)?;
         let layout = Arc::clone(fold.layout());
         let rows = PageRows::new(&layout, page).map_err(|error| damaged("page", &error))?;
         for (index, row) in keys.rows().iter().enumerate() {
             let row = *row as usize;
-            let time = event_time(&rows, row, *time)?;
+            let time = of.of_row(&rows, row, (state.time, clock))?;
             let own = Window { start: time, end: time.saturating_add(*gap) };
-            let (key, watermark) = (keys.keys().at(index), state.watermark);
-            let Some(session) = kept.enter(state, &key, own, watermark)? else { continue };
+            let (key, passed) = (keys.keys().at(index), of.passed(state));
+            let Some(session) = kept.enter(state, &key, own, passed)? else { continue };
             kept.fold(state, &key, &session, |own, others| {
                 let mut all = own.into_iter().chain(others).map(|kept| kept.0);
                 let mut kept = all.next();
@@ -103,11 +103,11 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
     }
 
     fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
-        let Self { fold, kept, batch, timer, .. } = self;
+        let Self { fold, time, kept, batch, timer, .. } = self;
         let state = &mut states.state;
         loop {
-            let watermark = state.watermark;
-            if !kept.next_due(state, watermark, timer)? {
+            let passed = time.passed(state);
+            if !kept.next_due(state, passed, timer)? {
                 return Ok(true);
             }
             batch.clear();
@@ -129,7 +129,166 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
         }
     }
 
+    fn due(&self) -> Option<i64> {
+        let first = (self.time == RowTime::Processing).then(|| self.kept.first_end())?;
+        first.map(|time| time.saturating_add(1))
+    }
+
     fn restored(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
         self.kept.restored(&mut states.state)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use alloc::vec;
+
+    use millstream_data::{
+        page::RowKind,
+        row::RowLayout,
+        types::{DataType, Field},
+        value::Record,
+    };
+
+    use super::*;
+    use crate::operator::{
+        bench::Bench,
+        rows::{
+            WindowClock,
+            local::tests::{Autumn, HOUR},
+        },
+    };
+
+    /// A key, and a time in microseconds.
+    pub(in crate::operator::rows) type Row = (u64, i64);
+    /// A key, how many rows there were, and the bounds of their session or window.
+    pub(in crate::operator::rows) type Counted = (u64, u64, i64, i64);
+
+    /// Counts rows.
+    pub(in crate::operator::rows) struct Count {
+        layout: Arc<RowLayout>,
+        parts: [Arc<RowLayout>; 2],
+    }
+
+    impl Count {
+        pub(in crate::operator::rows) fn new() -> Self {
+            let key = Schema::new(vec![Field::new("key", DataType::UInt64)]);
+            let of = |name, data_type| Field::new(name, data_type);
+            let counted = Schema::new(vec![
+                of("rows", DataType::UInt64),
+                of("start", DataType::Int64),
+                of("end", DataType::Int64),
+            ]);
+            let parts = [key, counted].map(|schema| Arc::new(RowLayout::new(&schema)));
+            Self { layout: Arc::new(RowLayout::new(&Row::schema())), parts }
+        }
+    }
+
+    fn count(kept: &[u8]) -> u64 {
+        kept.try_into().map_or(0, u64::from_le_bytes)
+    }
+
+    impl RowFold for Count {
+        fn layout(&self) -> &Arc<RowLayout> {
+            &self.layout
+        }
+
+        fn parts(&self) -> [Arc<RowLayout>; 2] {
+            self.parts.clone()
+        }
+
+        fn width(&self) -> Option<usize> {
+            Some(8)
+        }
+
+        fn fold(
+            &mut self,
+            _rows: &PageRows<'_>,
+            _row: usize,
+            kept: Option<&[u8]>,
+            new: &mut Vec<u8>,
+        ) -> Result<(), TaskError> {
+            new.extend((count(kept.unwrap_or(&[])) + 1).to_le_bytes());
+            Ok(())
+        }
+
+        fn merge(&mut self, kept: &[u8], other: &[u8], new: &mut Vec<u8>) -> Result<(), TaskError> {
+            new.extend((count(kept) + count(other)).to_le_bytes());
+            Ok(())
+        }
+
+        fn finish(
+            &mut self,
+            key: &[u8],
+            window: Window,
+            kept: &[u8],
+            out: &mut Changes,
+        ) -> Result<(), TaskError> {
+            let mut counted = Vec::new();
+            self.parts[1].write(&mut counted, |row| {
+                row.put_fixed(count(kept).to_le_bytes());
+                row.put_fixed(window.start.to_le_bytes());
+                row.put_fixed(window.end.to_le_bytes());
+            });
+            let (key, counted) = (out.keep(key), out.keep(&counted));
+            out.emit(RowKind::Insert, key, counted);
+            Ok(())
+        }
+    }
+
+    fn bench(time: RowTime, clock: WindowClock) -> Bench<Row, Counted> {
+        Bench::of_rows(0, 1, |states| {
+            states.go_by(clock);
+            RowSessions::open(&Row::schema(), &[0], (time, 10), Count::new(), states).unwrap()
+        })
+    }
+
+    #[test]
+    fn sessions_of_processing_time_end_by_the_clock() {
+        let mut bench = bench(RowTime::Processing, WindowClock::default());
+        bench.pass(100);
+        bench.push(&[(1, 0), (2, 0), (1, 0)]);
+        bench.pass(105);
+        bench.push(&[(1, 0)]);
+        bench.pass(109);
+        assert_eq!(bench.rows(), []);
+        bench.pass(110);
+        assert_eq!(bench.rows(), [(2, 1, 100, 110)]);
+        // Sessions go on where they were put back.
+        let frozen = bench.snapshot(|_| {});
+        let mut restored = self::bench(RowTime::Processing, WindowClock::default());
+        restored.restore(&frozen);
+        for mut bench in [bench, restored] {
+            bench.stand_still_until(114);
+            bench.push(&[(1, 0)]);
+            bench.pass(123);
+            assert_eq!(bench.rows(), []);
+            bench.pass(200);
+            assert_eq!(bench.rows(), [(1, 4, 100, 124)]);
+        }
+    }
+
+    #[test]
+    fn a_row_that_comes_when_its_session_has_ended_begins_another_one() {
+        let mut bench = bench(RowTime::Processing, WindowClock::default());
+        bench.pass(100);
+        bench.push(&[(1, 0)]);
+        bench.stand_still_until(111);
+        bench.push(&[(1, 0)]);
+        bench.pass(121);
+        assert_eq!(bench.rows(), [(1, 1, 100, 110), (1, 1, 111, 121)]);
+    }
+
+    /// The hour from 9 on comes twice: what clocks show there has passed when it has come twice.
+    #[test]
+    fn sessions_of_instants_are_those_that_clocks_show() {
+        let clock = WindowClock::of(Arc::new(Autumn));
+        let mut bench = bench(RowTime::Column(1), clock);
+        bench.push(&[(1, 8 * HOUR * 1000), (2, (8 * HOUR - 100) * 1000)]);
+        bench.watermark(9 * HOUR - 1);
+        assert_eq!(bench.rows(), [(2, 1, 9 * HOUR - 100, 9 * HOUR - 90)]);
+        bench.push(&[(1, (9 * HOUR + 5) * 1000)]);
+        bench.watermark(9 * HOUR + 14);
+        assert_eq!(bench.rows(), [(1, 2, 9 * HOUR, 9 * HOUR + 15)]);
     }
 }

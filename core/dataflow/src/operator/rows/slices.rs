@@ -1,147 +1,347 @@
-//! Slices that several windows have in common: a row is folded into one, and what is kept of it is merged into
-//! its windows once, when no row can come for the slice any more.
+//! Slices that several windows have in common: a row is folded into one, and windows are merged from theirs.
 //!
-//! As in Flink's slicing window operators, with one difference: windows are merged as their slices end, and not
-//! when they end themselves, so that there is nothing left to do then but to emit.
+//! As in Flink's slicing window operators, but for how they are merged. When no row of a slice is expected any more,
+//! what is kept of its keys is taken out of the table and written as a **run** for each key group, in the order of
+//! keys. A window is then a merge of runs, one behind the other: nothing is looked up, and nothing is kept of it.
+//! Rows that come for the slice later, but not too late for all of its windows, make a further run of it.
 
-use alloc::vec::Vec;
+#[cfg(test)]
+mod tests;
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format, vec,
+    vec::Vec,
+};
+use core::{mem, ops::Range};
 
 use millstream_state::{
-    Column,
+    Kind, StateId, StateSpec,
+    description::Part,
+    list,
+    time::WATERMARK_MIN,
     window::{Tumbling, Window},
 };
 
 use super::{
-    RowKeys, RowStates,
+    Changes, RowKeys,
     windows::{RowFold, RowWindow},
 };
 use crate::{
     chain::TaskError,
     operator::window::panes::{Panes, Sweep},
-    state::{TIME, namespace},
+    state::{Contents, HASH, KeyedState, TIME, damaged, namespace, time_of},
 };
-
-/// Keys of a slice that are merged into their windows at once.
-const MERGED: usize = 256;
 
 /// The slices of windows that overlap.
 pub(super) struct Slices {
+    windows: RowWindow,
     /// The slices, as windows that do not.
     of: Tumbling,
-    pub(super) panes: Panes,
-    /// Keys of a slice that has ended, what is kept of each, and where that ends.
-    swept: RowKeys,
+    /// By key group and slice: elements that are a key in front of what is kept of it, in runs.
+    runs: StateId,
+    /// If windows end by the clock, by key group: up to where they were emitted. Else the watermark says so.
+    emitted: Option<StateId>,
+    /// For each key group of the subtask, when it was put back: windows that end up to here were emitted.
+    before: Vec<i64>,
+    first_group: u32,
+    /// Slices with runs: where they end, and where the last of their windows does.
+    ended: BTreeMap<i64, i64>,
+    /// Windows with rows: where they end and begin.
+    due: BTreeMap<i64, i64>,
+    /// Windows that end up to here were emitted, and key groups of the one that is being emitted that are left.
+    over: i64,
+    groups: Option<Range<u32>>,
+    /// The slice of the last row that was late, and where the last of its windows ends.
+    late: (Window, i64),
+    scratch: Scratch,
+}
+
+/// Space that is used again in each call.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// Entries of a run, a key in front of what is kept of it, and where they, and their keys, end.
+    entries: Vec<u8>,
+    ends: Vec<(Range<usize>, usize)>,
+    run: Vec<u8>,
+    runs: Vec<u8>,
+    merged: Vec<u8>,
     kept: Vec<u8>,
-    kept_ends: Vec<usize>,
-    /// Each of them with each window.
-    merged: RowKeys,
-    ends: Vec<u8>,
-    starts: Vec<i64>,
 }
 
 impl Slices {
-    /// Those of windows, if a row is in several of them.
-    pub(super) fn of(windows: &RowWindow) -> Option<Tumbling> {
-        let (length, begin) = match windows {
-            RowWindow::Sliding(_, windows) if windows.windows() > 1 => {
-                (windows.slice(), windows.begin())
-            }
-            RowWindow::Cumulating(_, windows) if windows.size() > windows.step() => {
-                (windows.step(), windows.begin())
-            }
-            _ => return None,
+    /// Those of windows, if a row is in several of them; else `None`.
+    pub(super) fn open(
+        windows: &RowWindow,
+        state: &mut KeyedState,
+    ) -> Result<Option<Self>, TaskError> {
+        let Some(of) = slices_of(windows) else { return Ok(None) };
+        let spec = |name: &str, kind, namespace, value| StateSpec {
+            name: name.into(),
+            kind,
+            key: Some(HASH),
+            namespace: Some(namespace),
+            value,
         };
-        Tumbling::of(length).ok().map(|slices| slices.offset(begin))
+        let runs = state.register(&spec("slice-runs", Kind::List, TIME, None))?;
+        let value = vec![Part::Opaque(None)];
+        let namespace = vec![Part::Time];
+        state.describe(runs, Contents { of_group: true, namespace, value, ..Contents::default() });
+        let mut emitted = None;
+        if windows.is_processing() {
+            let id = state.register(&spec("emitted", Kind::Value, 0, Some(TIME)))?;
+            let value = vec![Part::Time];
+            state.describe(id, Contents { of_group: true, value, ..Contents::default() });
+            emitted = Some(id);
+        }
+        let nowhere = Window { start: i64::MAX, end: i64::MIN };
+        Ok(Some(Self {
+            windows: windows.clone(),
+            of,
+            runs,
+            emitted,
+            before: Vec::new(),
+            first_group: state.groups().start,
+            ended: BTreeMap::new(),
+            due: BTreeMap::new(),
+            over: i64::MIN,
+            groups: None,
+            late: (nowhere, i64::MIN),
+            scratch: Scratch::default(),
+        }))
     }
 
-    pub(super) fn new(of: Tumbling, panes: Panes, keys: &RowKeys) -> Self {
-        let (swept, merged) = (keys.clone(), keys.clone());
-        let (kept, kept_ends, ends, starts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { of, panes, swept, kept, kept_ends, merged, ends, starts }
+    /// The slice of a time; `None` if all of its windows have ended at the watermark.
+    pub(super) fn assign(&mut self, time: i64, watermark: i64) -> Option<Window> {
+        let slice = self.of.assign(time);
+        if slice.max_time() > watermark {
+            return Some(slice);
+        }
+        if self.late.0 != slice {
+            self.late = (slice, self.last(slice));
+        }
+        (self.late.1.saturating_sub(1) > watermark).then_some(slice)
     }
 
-    /// The slice of a time.
-    pub(super) fn assign(&self, time: i64) -> Window {
-        self.of.assign(time)
+    /// Where the last window of a slice ends.
+    fn last(&self, slice: Window) -> i64 {
+        let mut last = i64::MIN;
+        self.windows.each_of(slice.start, |window| last = last.max(window.end));
+        last
     }
 
-    /// Merges all slices that are over by this time into their windows.
-    pub(super) fn merge_until<F: RowFold>(
+    /// A slice has a run.
+    fn enter(&mut self, end: i64) {
+        let slice = self.of.assign(end.saturating_sub(1));
+        let Self { windows, due, over, .. } = self;
+        windows.each_of(slice.start, |window| {
+            if window.end > *over {
+                due.insert(window.end, window.start);
+            }
+        });
+        self.ended.insert(end, self.last(slice));
+    }
+
+    /// Writes the runs of slices that have ended at a time, and emits windows that have; `false` if there are
+    /// more to emit.
+    pub(super) fn advance<F: RowFold>(
         &mut self,
         over: i64,
-        (windows, panes): (&RowWindow, &mut Panes),
+        (panes, batch): (&mut Panes, &mut RowKeys),
+        state: &mut KeyedState,
         fold: &mut F,
-        (batch, states): (&mut RowKeys, &mut RowStates),
-    ) -> Result<(), TaskError> {
-        while let Some(end) = self.panes.ends.first().copied()
+        out: &mut Changes,
+    ) -> Result<bool, TaskError> {
+        while let Some(end) = panes.ends.first().copied()
             && end <= over
         {
-            let slice = self.of.assign(end.saturating_sub(1));
-            let mut sweep = Sweep::begin(&states.state, end);
-            while !self.sweep(&mut sweep, batch, states)? {
-                self.merge(slice, (windows, &mut *panes), fold, states)?;
-            }
-            self.merge(slice, (windows, &mut *panes), fold, states)?;
-            self.panes.ends.remove(&end);
+            self.write(end, (&mut *panes, &mut *batch), state)?;
+            self.enter(end);
+            panes.ends.remove(&end);
         }
+        while let Some((end, start)) = self.due.first_key_value().map(|(end, start)| (*end, *start))
+            && end <= over
+        {
+            let window = Window { start, end };
+            let mut groups = self.groups.take().unwrap_or_else(|| state.groups());
+            while let Some(group) = groups.next() {
+                self.emit(group, window, state, fold, out)?;
+                if out.is_large() && !groups.is_empty() {
+                    self.groups = Some(groups);
+                    return Ok(false);
+                }
+            }
+            self.due.remove(&end);
+            self.ended.retain(|_, last| *last > end);
+            self.over = end;
+            if out.is_large() {
+                return Ok(false);
+            }
+        }
+        self.over = self.over.max(over);
+        Ok(true)
+    }
+
+    /// Takes a slice out of the table, and writes its runs.
+    fn write(
+        &mut self,
+        end: i64,
+        (panes, batch): (&mut Panes, &mut RowKeys),
+        state: &mut KeyedState,
+    ) -> Result<(), TaskError> {
+        let mut sweep = Sweep::begin(state, end);
+        self.scratch.clear();
+        loop {
+            let scratch = &mut self.scratch;
+            let taken = sweep.take(panes, state, batch, |key, kept| {
+                // The slice's own begin is in front.
+                scratch.push(key, kept.get(TIME..).unwrap_or(&[]));
+            })?;
+            match taken {
+                None => return Ok(()),
+                Some((_, false)) => {}
+                Some((group, true)) => self.write_run(group, end, state)?,
+            }
+        }
+    }
+
+    /// Writes a run of a key group behind those that its slice has.
+    fn write_run(&mut self, group: u32, end: i64, state: &mut KeyedState) -> Result<(), TaskError> {
+        let Scratch { entries, ends, run, .. } = &mut self.scratch;
+        let (owner, slice) = (state.group_key(group), namespace(end));
+        let key = owner.within(&slice);
+        state.read(self.runs, &key, run)?;
+        ends.sort_unstable_by(|(one, to), (other, until)| {
+            entries[one.start..*to].cmp(&entries[other.start..*until])
+        });
+        for (entry, _) in ends.iter() {
+            list::frame(&entries[entry.clone()], run);
+        }
+        state.set_list(self.runs, &key, run)?;
+        self.scratch.clear();
         Ok(())
     }
 
-    /// Takes some keys out of a slice; `true` if those were the last.
-    fn sweep(
+    /// Merges a window of a key group and emits it. Slices that it is the last window of are removed.
+    fn emit<F: RowFold>(
         &mut self,
-        sweep: &mut Sweep,
-        batch: &mut RowKeys,
-        states: &mut RowStates,
-    ) -> Result<bool, TaskError> {
-        let Self { panes, swept, kept: all, kept_ends, .. } = self;
-        swept.clear();
-        all.clear();
-        kept_ends.clear();
-        sweep.run(panes, &mut states.state, batch, true, |batch, index, kept| {
-            swept.push(batch.at(index), 0);
-            // The slice's own begin is in front.
-            all.extend_from_slice(kept.get(TIME..).unwrap_or(&[]));
-            kept_ends.push(all.len());
-            Ok(swept.len() < MERGED)
-        })
-    }
-
-    fn merge<F: RowFold>(
-        &mut self,
-        slice: Window,
-        (windows, panes): (&RowWindow, &mut Panes),
+        group: u32,
+        window: Window,
+        state: &mut KeyedState,
         fold: &mut F,
-        states: &mut RowStates,
+        out: &mut Changes,
     ) -> Result<(), TaskError> {
-        let Self { swept, kept: all, kept_ends, merged, ends, starts, .. } = self;
-        let mut failed = None;
-        starts.clear();
-        merged.clear();
-        ends.clear();
-        windows.each_of(slice.start, |window| {
-            for index in 0..swept.len() {
-                merged.push(swept.at(index), index as u32);
-                ends.extend(namespace(window.end));
-                starts.push(window.start);
-            }
-        });
-        let ends = Column::Fixed { width: TIME, bytes: ends };
-        panes.fold(&mut states.state, (*merged).as_ref(), ends, |number, kept, new| {
-            let index = merged.rows()[number] as usize;
-            let begin = index.checked_sub(1).map_or(0, |before| kept_ends[before]);
-            let more = &all[begin..kept_ends[index]];
-            new.extend(namespace(starts[number]));
-            match kept {
-                None => new.extend_from_slice(more),
-                Some(kept) => {
-                    let kept = kept.get(TIME..).unwrap_or(&[]);
-                    if let Err(error) = fold.merge(kept, more, new) {
-                        failed.get_or_insert(error);
-                    }
+        let Self { runs: id, emitted, before, first_group, ended, scratch, .. } = self;
+        let Scratch { run, runs, merged, kept, .. } = scratch;
+        let owner = state.group_key(group);
+        runs.clear();
+        let slices = window.start.saturating_add(1)..=window.end;
+        for (end, last) in ended.range(slices) {
+            let slice = namespace(*end);
+            let key = owner.within(&slice);
+            if state.read(*id, &key, run)? {
+                runs.extend_from_slice(run);
+                if *last <= window.end {
+                    state.set_list(*id, &key, &[])?;
                 }
             }
-        })?;
-        failed.map_or(Ok(()), Err)
+        }
+        let index = group.saturating_sub(*first_group) as usize;
+        if before.get(index).is_some_and(|before| window.end <= *before) {
+            return Ok(());
+        }
+        let mut entries = Vec::new();
+        for entry in list::elements(runs, None) {
+            let (key, of_key) = list::split_first(entry, None)
+                .ok_or_else(|| damaged("slice", &format!("an entry has {} bytes", entry.len())))?;
+            entries.push((key, of_key));
+        }
+        // Runs are in order, which this sort makes use of, and stay so within a key.
+        entries.sort_by_key(|(key, _)| *key);
+        for same in entries.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some(((key, first), others)) = same.split_first() else { continue };
+            let row = key.get(HASH..).unwrap_or(&[]);
+            if others.is_empty() {
+                fold.finish(row, window, first, out)?;
+                continue;
+            }
+            kept.clear();
+            kept.extend_from_slice(first);
+            for (_, other) in others {
+                merged.clear();
+                fold.merge(kept, other, merged)?;
+                mem::swap(kept, merged);
+            }
+            fold.finish(row, window, kept, out)?;
+        }
+        match *emitted {
+            Some(emitted) => {
+                let end = namespace(window.end);
+                state.set(emitted, &owner.within(&[]), &end)
+            }
+            None => Ok(()),
+        }
     }
+
+    /// When the next slice or window ends.
+    pub(super) fn next(&self, panes: &Panes) -> Option<i64> {
+        panes.ends.first().into_iter().chain(self.due.keys().next()).min().copied()
+    }
+
+    /// Finds out which slices have runs, after state was put back.
+    pub(super) fn restored(&mut self, state: &mut KeyedState) -> Result<(), TaskError> {
+        let mut ends = BTreeSet::new();
+        self.before.clear();
+        let mut bytes = Vec::new();
+        for group in state.groups() {
+            state.scan(self.runs, group, |entry| ends.extend(time_of(entry.namespace)))?;
+            let before = match self.emitted {
+                Some(emitted) => {
+                    let owner = state.group_key(group);
+                    let found = state.read(emitted, &owner.within(&[]), &mut bytes)?;
+                    match time_of(&bytes) {
+                        Some(end) if found => end,
+                        _ => i64::MIN,
+                    }
+                }
+                None => match state.restored_of(group) {
+                    WATERMARK_MIN => i64::MIN,
+                    watermark => watermark.saturating_add(1),
+                },
+            };
+            self.before.push(before);
+        }
+        ends.into_iter().for_each(|end| self.enter(end));
+        Ok(())
+    }
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.ends.clear();
+    }
+
+    /// Adds an entry.
+    fn push(&mut self, key: &[u8], kept: &[u8]) {
+        let begin = self.entries.len();
+        list::frame(key, &mut self.entries);
+        let key_end = self.entries.len();
+        self.entries.extend_from_slice(kept);
+        self.ends.push((begin..self.entries.len(), key_end));
+    }
+}
+
+/// The slices of windows, if a row is in several of them.
+fn slices_of(windows: &RowWindow) -> Option<Tumbling> {
+    let (length, begin) = match windows {
+        RowWindow::Sliding(_, windows) if windows.windows() > 1 => {
+            (windows.slice(), windows.begin())
+        }
+        RowWindow::Cumulating(_, windows) if windows.size() > windows.step() => {
+            (windows.step(), windows.begin())
+        }
+        _ => return None,
+    };
+    Tumbling::of(length).ok().map(|slices| slices.offset(begin))
 }

@@ -13,7 +13,7 @@ use millstream_state::{
 };
 
 use super::{
-    EntryKeys, RowKeys,
+    EntryKeys, RowKeys, WindowClock,
     living::{self, Living, stamp},
 };
 use crate::{
@@ -25,6 +25,8 @@ use crate::{
 #[derive(Debug)]
 pub struct RowStates {
     pub(super) state: KeyedState,
+    /// What its times are of: watermarks, and processing time.
+    pub(super) clock: WindowClock,
     /// How long states live that are added next; `None` for ever.
     pub(super) ttl: Option<Ttl>,
     /// Those that expire.
@@ -66,10 +68,17 @@ impl RowStates {
     pub fn open(info: &OpenInfo) -> Result<Self, TaskError> {
         Ok(Self {
             state: KeyedState::open(info)?,
+            clock: WindowClock::default(),
             ttl: None,
             living: Vec::new(),
             stamped: Vec::new(),
         })
+    }
+
+    /// The function goes by this clock: watermarks and processing time are what it shows. Of windows whose times
+    /// are instants.
+    pub fn go_by(&mut self, clock: WindowClock) {
+        self.clock = clock;
     }
 
     /// The keys that these columns of rows of `input` are, of the states that are added next. Without

@@ -10,10 +10,11 @@ use millstream_data::{
 use millstream_state::{
     Column,
     description::Part,
+    time::WATERMARK_MIN,
     window::{Cumulating, Sliding, Tumbling, Window},
 };
 
-use super::{Changes, RowFunction, RowKeys, RowStates, slices::Slices};
+use super::{Changes, RowFunction, RowKeys, RowStates, WindowClock, slices::Slices};
 use crate::{
     chain::TaskError,
     operator::window::panes::{Panes, Sweep},
@@ -68,11 +69,35 @@ pub trait RowFold: Send + 'static {
 /// The time of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowTime {
-    /// That in a column, in microseconds: windows end by the watermark.
+    /// That in a column, in microseconds: windows end by the watermark. It is an instant, which a
+    /// [clock](WindowClock) shows.
     Column(usize),
     /// That at which it comes: windows end by the clock. Those that have not ended when the input does are
     /// not emitted.
     Processing,
+}
+
+impl RowTime {
+    /// The last time that has passed, behind which no row comes on time.
+    pub(super) fn passed(self, state: &KeyedState) -> i64 {
+        match self {
+            Self::Column(_) => state.watermark,
+            Self::Processing => state.time.saturating_sub(1),
+        }
+    }
+
+    /// That of a row, as the clock shows it; `now` is the processing time.
+    pub(super) fn of_row(
+        self,
+        rows: &PageRows<'_>,
+        row: usize,
+        (now, clock): (i64, &WindowClock),
+    ) -> Result<i64, TaskError> {
+        match self {
+            Self::Column(column) => Ok(clock.at(event_time(rows, row, column)?)),
+            Self::Processing => Ok(now),
+        }
+    }
 }
 
 /// Which windows rows are in. Windows are in milliseconds.
@@ -100,12 +125,12 @@ pub(super) fn event_time(rows: &PageRows<'_>, row: usize, column: usize) -> Resu
 }
 
 impl RowWindow {
-    /// Calls `each` with the windows of a row; `now` is the processing time.
+    /// Calls `each` with the windows of a row; `now` is the processing time, and the clock that of its event time.
     pub(super) fn each(
         &self,
         rows: &PageRows<'_>,
         row: usize,
-        now: i64,
+        (now, clock): (i64, &WindowClock),
         mut each: impl FnMut(Window),
     ) -> Result<(), TaskError> {
         let in_column = |column: usize| event_time(rows, row, column);
@@ -113,7 +138,7 @@ impl RowWindow {
             Self::Attached(start, end) => {
                 each(Window { start: in_column(*start)?, end: in_column(*end)? });
             }
-            _ => self.each_of(self.time(rows, row, now)?, each),
+            _ => self.each_of(self.time(rows, row, (now, clock))?, each),
         }
         Ok(())
     }
@@ -129,10 +154,15 @@ impl RowWindow {
     }
 
     /// The time of a row that has one; else `now`, the processing time.
-    fn time(&self, rows: &PageRows<'_>, row: usize, now: i64) -> Result<i64, TaskError> {
+    fn time(
+        &self,
+        rows: &PageRows<'_>,
+        row: usize,
+        (now, clock): (i64, &WindowClock),
+    ) -> Result<i64, TaskError> {
         match self.of() {
-            Some(RowTime::Column(column)) => event_time(rows, row, column),
-            _ => Ok(now),
+            Some(of) => of.of_row(rows, row, (now, clock)),
+            None => Ok(now),
         }
     }
 
@@ -145,7 +175,7 @@ impl RowWindow {
     }
 
     /// Whether they end by the clock.
-    fn is_processing(&self) -> bool {
+    pub(super) fn is_processing(&self) -> bool {
         self.of() == Some(RowTime::Processing)
     }
 }
@@ -160,9 +190,9 @@ pub struct RowWindows<F> {
     batch: RowKeys,
     ends: Vec<u8>,
     starts: Vec<i64>,
+    /// What is kept of windows, or of the slices that they have in common, if they overlap.
     panes: Panes,
-    /// What the windows have in common, if they overlap, with a key for each row at hand and its slice.
-    slices: Option<(Slices, RowKeys)>,
+    slices: Option<Slices>,
     /// What is left of a window that is being emitted.
     sweep: Option<Sweep>,
 }
@@ -182,29 +212,13 @@ impl<F: RowFold> RowWindows<F> {
         let keys = states.keys(input, keys, true);
         // When a window begins is in front of what is kept of it.
         let width = fold.width().map(|width| TIME + width);
-        let mut panes = |name: &str| {
-            let panes = Panes::register(&mut states.state, name, keys.width(), width)?;
-            let kept = Part::Opaque(fold.width().map(|width| width as u32));
-            panes.describe(&mut states.state, vec![Part::Time, kept]);
-            Ok::<_, TaskError>(panes)
-        };
-        let of_windows = panes("windows")?;
-        let slices = match Slices::of(&windows) {
-            Some(of) => Some((Slices::new(of, panes("slices")?, &keys), keys.clone())),
-            None => None,
-        };
+        let slices = Slices::open(&windows, &mut states.state)?;
+        let name = if slices.is_some() { "slices" } else { "windows" };
+        let panes = Panes::register(&mut states.state, name, keys.width(), width)?;
+        let kept = Part::Opaque(fold.width().map(|width| width as u32));
+        panes.describe(&mut states.state, vec![Part::Time, kept]);
         let (ends, starts, batch) = (Vec::new(), Vec::new(), keys.clone());
-        Ok(Self {
-            fold,
-            windows,
-            keys,
-            batch,
-            ends,
-            starts,
-            panes: of_windows,
-            slices,
-            sweep: None,
-        })
+        Ok(Self { fold, windows, keys, batch, ends, starts, panes, slices, sweep: None })
     }
 }
 
@@ -222,47 +236,33 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
         _out: &mut Changes,
     ) -> Result<usize, TaskError> {
         let Self { fold, windows, keys, batch, ends, starts, panes, slices, .. } = self;
-        let state = &mut states.state;
+        let RowStates { state, clock, .. } = states;
         let end = keys.take(page, start, BATCH)?;
         let layout = Arc::clone(fold.layout());
         let rows = PageRows::new(&layout, page).map_err(|error| damaged("page", &error))?;
         batch.clear();
         ends.clear();
         starts.clear();
-        let (now, processing) = (state.time, windows.is_processing());
-        if let Some((slices, sliced)) = slices {
-            sliced.clear();
-            for (index, row) in keys.rows().iter().enumerate() {
-                let slice = slices.assign(windows.time(&rows, *row as usize, now)?);
-                // Otherwise it has been merged: the row goes to those of its windows that are left.
-                if processing || slice.max_time() > state.watermark_of(|| keys.hash(index)) {
-                    sliced.push(keys.at(index), *row);
-                    ends.extend(namespace(slice.end));
-                    starts.push(slice.start);
-                }
-            }
-            put(&mut slices.panes, state, (sliced, ends, starts), fold, &rows)?;
-            if sliced.len() == keys.len() {
-                return Ok(end);
-            }
-            ends.clear();
-            starts.clear();
-        }
-        let sliced = slices.as_ref().map(|(slices, _)| slices);
+        let (now, processing) = ((state.time, &*clock), windows.is_processing());
         for (index, row) in keys.rows().iter().enumerate() {
-            let watermark = state.watermark_of(|| keys.hash(index));
-            if let Some(slices) = sliced
-                && slices.assign(windows.time(&rows, *row as usize, now)?).max_time() > watermark
-            {
-                continue;
-            }
-            windows.each(&rows, *row as usize, now, |window| {
-                if processing || window.max_time() > watermark {
-                    batch.push(keys.at(index), *row);
-                    ends.extend(namespace(window.end));
-                    starts.push(window.start);
+            let watermark =
+                if processing { WATERMARK_MIN } else { state.watermark_of(|| keys.hash(index)) };
+            let mut push = |window: Window| {
+                batch.push(keys.at(index), *row);
+                ends.extend(namespace(window.end));
+                starts.push(window.start);
+            };
+            match slices {
+                Some(slices) => {
+                    let time = windows.time(&rows, *row as usize, now)?;
+                    slices.assign(time, watermark).into_iter().for_each(push);
                 }
-            })?;
+                None => windows.each(&rows, *row as usize, now, |window| {
+                    if window.max_time() > watermark {
+                        push(window);
+                    }
+                })?,
+            }
         }
         put(panes, state, (batch, ends, starts), fold, &rows)?;
         Ok(end)
@@ -274,10 +274,10 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
             true => states.state.time,
             false => states.state.watermark.saturating_add(1),
         };
-        if let Some((slices, _)) = slices {
-            slices.merge_until(over, (windows, &mut *panes), fold, (&mut *batch, &mut *states))?;
-        }
         let state = &mut states.state;
+        if let Some(slices) = slices {
+            return slices.advance(over, (panes, batch), state, fold, out);
+        }
         while let Some(end) = panes.ends.first().copied()
             && end <= over
         {
@@ -302,14 +302,16 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
     }
 
     fn due(&self) -> Option<i64> {
-        let slices = self.slices.as_ref().and_then(|(slices, _)| slices.panes.ends.first());
-        let ends = slices.into_iter().chain(self.panes.ends.first());
-        self.windows.is_processing().then(|| ends.min().copied())?
+        let next = match &self.slices {
+            Some(slices) => slices.next(&self.panes),
+            None => self.panes.ends.first().copied(),
+        };
+        next.filter(|_| self.windows.is_processing())
     }
 
     fn restored(&mut self, states: &mut RowStates) -> Result<(), TaskError> {
-        if let Some((slices, _)) = &mut self.slices {
-            slices.panes.restored(&mut states.state)?;
+        if let Some(slices) = &mut self.slices {
+            slices.restored(&mut states.state)?;
         }
         self.panes.restored(&mut states.state)
     }

@@ -50,25 +50,25 @@ impl<T: Value, W: WatermarkStrategy<T>> WatermarkStrategy<T> for WithIdleness<W>
 
 /// Watches for rows.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in crate::operator) struct Watch {
     timeout: u64,
     /// `None` before the first call.
     idleness: Option<Idleness>,
     /// When the last call began, and whether there was a row in it.
     called: u64,
     saw: bool,
-    pub(super) is_idle: bool,
+    pub(in crate::operator) is_idle: bool,
 }
 
 impl Watch {
-    pub(super) fn new(millis: u64) -> Self {
+    pub(in crate::operator) fn new(millis: u64) -> Self {
         let timeout = millis.saturating_mul(1000);
         Self { timeout, idleness: None, called: 0, saw: false, is_idle: false }
     }
 
     /// There is a row; `true` if the subtask was idle.
     #[inline(always)]
-    pub(super) fn row(&mut self, context: &mut Context<'_>) -> bool {
+    pub(in crate::operator) fn row(&mut self, context: &mut Context<'_>) -> bool {
         self.saw = true;
         self.is_idle && self.begin_anew(context)
     }
@@ -93,14 +93,14 @@ impl Watch {
     }
 
     /// No further row can be taken for now.
-    pub(super) fn blocked(&mut self, context: &Context<'_>) {
+    pub(in crate::operator) fn blocked(&mut self, context: &Context<'_>) {
         if let Some(idleness) = &mut self.idleness {
             idleness.blocked(context.now());
         }
     }
 
     /// A call begins, and rows can be taken.
-    pub(super) fn called(&mut self, context: &mut Context<'_>) {
+    pub(in crate::operator) fn called(&mut self, context: &mut Context<'_>) {
         let now = context.now();
         let timeout = self.timeout;
         let idleness = self.idleness.get_or_insert_with(|| Idleness::new(timeout, now));
@@ -113,7 +113,7 @@ impl Watch {
 
     /// Time went by; `true` if the subtask is idle from now on, which it is not while it has `more`. Asks to
     /// be told again.
-    pub(super) fn check(&mut self, more: bool, context: &mut Context<'_>) -> bool {
+    pub(in crate::operator) fn check(&mut self, more: bool, context: &mut Context<'_>) -> bool {
         let Some(idleness) = &mut self.idleness else { return false };
         let now = context.now();
         if more {

@@ -234,6 +234,32 @@ impl Sweep {
         }
     }
 
+    /// Takes the next keys of the pane out of it and calls `each` with them and their values; gives the group that
+    /// they are of, and whether they are its last. `None` if there are no more.
+    pub(in crate::operator) fn take<B: AsRef<KeyBuffer> + AsMut<KeyBuffer>>(
+        &mut self,
+        panes: &Panes,
+        state: &mut KeyedState,
+        batch: &mut B,
+        mut each: impl FnMut(&[u8], &[u8]),
+    ) -> Result<Option<(u32, bool)>, TaskError> {
+        if !self.fill(panes, state, batch.as_mut())? {
+            return Ok(None);
+        }
+        let group = self.group;
+        let namespace = namespace(self.end);
+        let keys = (*batch).as_ref().keys().within(Column::Same(&namespace));
+        let visited = state.read_each(panes.values, &keys, |index, value| {
+            if let Some(value) = value {
+                let row = if panes.initial.is_some() { value.get(1..) } else { Some(value) };
+                each((*batch).as_ref().at(index), row.unwrap_or(&[]));
+            }
+            Ok(true)
+        })?;
+        self.pass(panes, state, batch.as_mut(), visited, true)?;
+        Ok(group.map(|group| (group, self.group.is_none())))
+    }
+
     /// Goes past the first keys of a batch, whose values are removed if `remove` says so.
     pub(in crate::operator) fn pass(
         &mut self,

@@ -4,7 +4,7 @@ use datafusion_common::Column as PlanColumn;
 use datafusion_expr::Expr;
 use sqlparser::ast::{self, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
 
-use super::table::length;
+use super::{bound_kinds, table::length};
 use crate::{
     bind::{Bound, Relation, expression::Scope},
     error::{Place, SqlError},
@@ -26,6 +26,8 @@ pub(in crate::bind) struct GroupWindow {
     call: WindowCall,
     /// The columns with the start, the end and the last moment.
     columns: [PlanColumn; 3],
+    /// Of what types they are.
+    kinds: [Kind; 3],
     /// Whether the last moment is asked for.
     pub(in crate::bind) timed: bool,
 }
@@ -66,7 +68,8 @@ impl GroupWindow {
         let (call, time) = WindowCall::of(&relation, name, function, part)?;
         let time = relation.window_time(name, time)?;
         let (relation, columns) = relation.windowed(time, call.spec, None, part.place())?;
-        Ok((relation, Self { call, columns, timed: false }))
+        let kinds = bound_kinds(&relation.plan);
+        Ok((relation, Self { call, columns, kinds, timed: false }))
     }
 
     /// What rows are grouped by.
@@ -145,13 +148,14 @@ impl Scope<'_> {
             return Err(missing());
         }
         let [start, end, time] = &grouped.columns;
-        let column = match what {
-            "START" => start,
-            "END" => end,
-            _ => time,
+        let [start_kind, end_kind, time_kind] = grouped.kinds.clone();
+        let (column, kind) = match what {
+            "START" => (start, start_kind),
+            "END" => (end, end_kind),
+            _ => (time, time_kind),
         };
         let expr = Expr::Column(column.clone());
         grouped.timed |= what == "ROWTIME";
-        Ok(Some(Bound { expr, data_type: Type::required(Kind::Timestamp(3)) }))
+        Ok(Some(Bound { expr, data_type: Type::required(kind) }))
     }
 }

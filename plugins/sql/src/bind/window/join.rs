@@ -4,7 +4,7 @@ use datafusion_common::Column as PlanColumn;
 use datafusion_expr::{BinaryExpr, Expr, Join, Operator, utils::split_conjunction};
 
 use super::{Bounds, Origin, window_of};
-use crate::{bind::RowNumber, relation::WindowSpec};
+use crate::{bind::RowNumber, relation::WindowSpec, time::Zone};
 
 /// The windows that the rows of both sides of a join are in: begin and end are among the equalities.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(crate) struct JoinedWindows<'a> {
     pub(crate) ends: [&'a PlanColumn; 2],
     /// The columns with the begin.
     pub(crate) starts: [&'a PlanColumn; 2],
+    /// The time zone of the bounds, if they are not of UTC.
+    pub(crate) zone: Option<Zone>,
 }
 
 impl<'a> JoinedWindows<'a> {
@@ -46,14 +48,16 @@ impl<'a> JoinedWindows<'a> {
             let (left, right) = (left.windowed()?, right.windowed()?);
             let aligned = !matches!(left.spec, WindowSpec::Session { .. });
             let of_event_time = !left.processing && !right.processing;
-            (left.spec == right.spec && aligned && of_event_time)
-                .then_some(Self { ends: *ends, starts })
+            let alike = left.spec == right.spec && left.is_local() == right.is_local();
+            let zone = left.zone();
+            (alike && aligned && of_event_time).then_some(Self { ends: *ends, starts, zone })
         })
     }
 }
 
-/// What ranks rows of a window, if their partition is one of it: the columns with its begin and its end.
-pub(crate) fn ranked_window(rows: &RowNumber) -> Option<[&PlanColumn; 2]> {
+/// What ranks rows of a window, if their partition is one of it: the columns with its begin and its end, and the
+/// time zone of these, if that is not UTC.
+pub(crate) fn ranked_window(rows: &RowNumber) -> Option<([&PlanColumn; 2], Option<Zone>)> {
     let mut bounds = Vec::new();
     for key in &rows.partition {
         if let Expr::Column(column) = key
@@ -69,6 +73,6 @@ pub(crate) fn ranked_window(rows: &RowNumber) -> Option<[&PlanColumn; 2]> {
         let windowed = origin.windowed().filter(|windowed| !windowed.processing)?;
         let aligned = !matches!(windowed.spec, WindowSpec::Session { .. });
         let bounds = [of(Bounds::Start, *origin)?, of(Bounds::End, *origin)?];
-        aligned.then_some(bounds)
+        aligned.then_some((bounds, windowed.zone()))
     })
 }

@@ -9,7 +9,7 @@ use sqlparser::{
     tokenizer::Span,
 };
 
-use super::Windowed;
+use super::{Windowed, bound_kinds};
 use crate::{
     bind::{
         Binder, Bound, Cells, Column, Relation,
@@ -70,13 +70,15 @@ impl Binder<'_> {
         let time = arguments.time(&relation)?;
         let spec = arguments.spec(&relation)?;
         let (mut relation, added) = relation.windowed(time, spec, Some(partition), call.span)?;
-        let bounds = WINDOW.into_iter().zip(added).map(|(name, column)| Column {
-            table: None,
-            name: name.to_owned(),
-            cells: Cells::One(column),
-            data_type: Type::required(Kind::Timestamp(3)),
-            qualified: false,
-        });
+        let kinds = bound_kinds(&relation.plan);
+        let bounds =
+            WINDOW.into_iter().zip(added).zip(kinds).map(|((name, column), kind)| Column {
+                table: None,
+                name: name.to_owned(),
+                cells: Cells::One(column),
+                data_type: Type::required(kind),
+                qualified: false,
+            });
         relation.columns.extend(bounds);
         relation.columns.iter_mut().for_each(|column| column.table = None);
         Ok(relation)
@@ -108,10 +110,6 @@ impl Relation {
     ) -> Result<(Expr, bool), SqlError> {
         let Bound { expr, data_type } = self.bind(column)?;
         if matches!(&expr, Expr::Column(time) if is_processing_time(&self.plan, time)) {
-            if name == "SESSION" {
-                let message = "SESSION of processing time is not supported yet: use event time";
-                return Err(SqlError::at(column, message));
-            }
             return Ok((expr, true));
         }
         let is_time = matches!(&expr, Expr::Column(time) if is_event_time(&self.plan, time));
@@ -124,10 +122,12 @@ impl Relation {
             return Err(SqlError::at(column, message));
         }
         match data_type.kind {
-            Kind::Timestamp(0..=3) => Ok((expr, false)),
+            Kind::Timestamp(0..=3) | Kind::TimestampLtz(0..=3) => Ok((expr, false)),
             kind => Err(SqlError::at(
                 column,
-                format!("{name} of a time that is {kind} is not supported yet: use TIMESTAMP(3)"),
+                format!(
+                    "{name} of a time that is {kind} is not supported: use TIMESTAMP(3) or TIMESTAMP_LTZ(3)"
+                ),
             )),
         }
     }

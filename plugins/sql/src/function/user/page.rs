@@ -17,7 +17,7 @@ pub(super) const SEGMENT_BYTES: usize = 64 << 10;
 /// How pages are aligned, in bytes.
 const ALIGNMENT: usize = 64;
 /// Bytes of the largest page.
-const LARGEST_BYTES: usize = 1 << 31;
+pub(super) const LARGEST_BYTES: usize = 1 << 31;
 
 /// Memory for a page, which grows.
 #[derive(Debug, Default)]

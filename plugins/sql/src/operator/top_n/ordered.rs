@@ -1,7 +1,7 @@
 //! The first rows of each partition where they may be many, or change.
 //!
 //! All rows of a partition are kept, as entries of an ordered map: by their sort key, and those that are equal in it
-//! in the order in which they came. If rows only ever come, those behind the limit are dropped. A row behind the
+//! in the order in which they came, or the other way round. If rows only ever come, those behind the limit are dropped. A row behind the
 //! last of the first ones, whose entry is kept beside the map, costs an entry and no search.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use millstream_dataflow::{
 };
 
 use super::{Ranking, emit, number, put_kept};
-use crate::operator::{BATCH, is_retraction, never_came};
+use crate::operator::{BATCH, Changing, is_retraction, never_came};
 
 /// Bytes of the number behind each sort key.
 const NUMBER: usize = 8;
@@ -32,6 +32,7 @@ pub(in crate::operator) struct OrderedTopN {
     heads: Values,
     /// Whether rows expire.
     expires: bool,
+    upserts: bool,
     head: Head,
     scratch: Scratch,
 }
@@ -78,6 +79,7 @@ impl Head {
 impl OrderedTopN {
     pub(in crate::operator) fn open(
         plan: &Ranking,
+        Changing { upserts, .. }: Changing,
         states: &mut RowStates,
     ) -> Result<Self, TaskError> {
         let keys = states.keys(&plan.input, &plan.partition, true);
@@ -86,13 +88,17 @@ impl OrderedTopN {
         let [layout, rank] = plan.layouts();
         let (head, scratch) = (Head::default(), Scratch::default());
         let (plan, expires) = (plan.clone(), states.expire());
-        Ok(Self { plan, keys, layout, rank, rows, heads, expires, head, scratch })
+        Ok(Self { plan, keys, layout, rank, rows, heads, expires, upserts, head, scratch })
     }
 }
 
 impl RowFunction for OrderedTopN {
     fn parts(&self) -> [Arc<RowLayout>; 2] {
         [Arc::clone(&self.layout), Arc::clone(&self.rank)]
+    }
+
+    fn upserts(&self) -> bool {
+        self.upserts
     }
 
     fn take(
@@ -185,7 +191,9 @@ impl Partition<'_> {
     fn insert(&mut self, scratch: &mut Scratch) -> Result<bool, TaskError> {
         let Scratch { entry, row, first, other, .. } = scratch;
         let changes = self.plan.input.row_kinds;
-        entry.extend_from_slice(&self.head.next.to_be_bytes());
+        // Of equal rows the latest is first if its number is the least.
+        let place = if self.plan.latest { !self.head.next } else { self.head.next };
+        entry.extend_from_slice(&place.to_be_bytes());
         let is_full = self.is_full();
         let is_behind = self.head.rows > 0 && *entry > self.head.last;
         if is_full && is_behind && !changes {
@@ -242,7 +250,7 @@ impl Partition<'_> {
     /// A row goes, whose sort key is the entry.
     fn remove(&mut self, scratch: &mut Scratch) -> Result<(), TaskError> {
         let Scratch { entry, row, first, other, .. } = scratch;
-        let (mut found, key) = (false, entry.len());
+        let (mut found, key, latest) = (false, entry.len(), self.plan.latest);
         let Self { states, keys, index, map, .. } = self;
         states.scan(*map, keys, (*index, &entry.clone()), |at, value| {
             let same = at.len() == key + NUMBER && at.get(..key) == entry.get(..key);
@@ -251,7 +259,8 @@ impl Partition<'_> {
                 entry.extend_from_slice(at);
                 found = true;
             }
-            same && !found
+            // As in Flink, of those that are the same the one goes that came first.
+            same && (latest || !found)
         })?;
         if !found {
             return if self.expires { Ok(()) } else { Err(never_came("Top-N")) };

@@ -22,7 +22,8 @@ use crate::{
 /// Bytes of the namespace of an accumulator: the begin of a window.
 const BEGIN: usize = 8;
 
-/// The namespaces of timers: a session has ended, and the time for rows that are late has.
+/// The namespaces of timers: a session has ended, and the time for rows that are late has. Each session has a timer of
+/// each kind that is due then, or before: it does not move while the session grows.
 const ENDED: [u8; 1] = [0];
 const CLEANED: [u8; 1] = [1];
 
@@ -90,16 +91,14 @@ impl<V: RowValue + Record> Kept<V> {
         }
         self.known.extend_from_slice(sessions.windows());
         self.store(state, key)?;
-        for gone in &merged.gone {
-            self.delete_timers(state, key, gone)?;
+        // A session that grew has a timer of before, which asks for the next one when it is due: a row costs
+        // none.
+        let has_timer = |gone: &Window| gone.max_time() > watermark;
+        if !merged.gone.iter().any(has_timer) {
+            self.register_end(state, key, &merged.window, watermark)?;
         }
-        if merged.window.max_time() > watermark {
-            let ended = StateKey { namespace: &ENDED, ..*key };
-            self.timers.register(state, &ended, merged.window.max_time())?;
-        }
-        if self.keeps() {
-            let cleaned = StateKey { namespace: &CLEANED, ..*key };
-            self.timers.register(state, &cleaned, self.lateness.cleanup_time(&merged.window))?;
+        if merged.gone.is_empty() {
+            self.register_cleaning(state, key, &merged.window)?;
         }
         Ok(Some(merged))
     }
@@ -154,6 +153,11 @@ impl<V: RowValue + Record> Kept<V> {
         self.timers.next_due(state, watermark, timer)
     }
 
+    /// The last millisecond of the session that ends first, as far as it is known.
+    pub(in crate::operator) fn first_end(&self) -> Option<i64> {
+        self.timers.first()
+    }
+
     /// What a timer of a key says: the session that has ended, if one has. Those whose time for rows that
     /// are late has ended, too, are removed.
     pub(in crate::operator) fn ended(
@@ -164,13 +168,25 @@ impl<V: RowValue + Record> Kept<V> {
     ) -> Result<Option<Ended>, TaskError> {
         self.load(state, key)?;
         if timer.namespace() == ENDED {
-            let is = |(known, _): &&(Window, Window)| known.max_time() == timer.time;
-            let (keep, found) = (self.keeps(), self.known.iter().find(is).copied());
-            return Ok(found.map(|(window, state)| Ended { window, state, keep }));
+            let mut ended = None;
+            for index in 0..self.known.len() {
+                let (window, at) = self.known[index];
+                if window.max_time() == timer.time {
+                    ended = Some(Ended { window, state: at, keep: self.keeps() });
+                }
+                self.register_end(state, key, &window, timer.time)?;
+            }
+            return Ok(ended);
         }
         let lateness = self.lateness;
-        let cleaned = |(known, _): &&(Window, Window)| lateness.is_late(known, timer.time);
-        let cleaned: Vec<Window> = self.known.iter().filter(cleaned).map(|known| known.0).collect();
+        let mut cleaned = Vec::new();
+        for index in 0..self.known.len() {
+            let window = self.known[index].0;
+            match lateness.is_late(&window, timer.time) {
+                true => cleaned.push(window),
+                false => self.register_cleaning(state, key, &window)?,
+            }
+        }
         cleaned.into_iter().try_for_each(|window| self.remove(state, key, window))?;
         Ok(None)
     }
@@ -223,19 +239,33 @@ impl<V: RowValue + Record> Kept<V> {
         })
     }
 
-    fn delete_timers(
+    /// Asks for the end of a session, if it has not ended by `time`.
+    fn register_end(
         &mut self,
         state: &mut KeyedState,
         key: &StateKey<'_>,
-        gone: &Window,
+        window: &Window,
+        time: i64,
     ) -> Result<(), TaskError> {
-        let ended = StateKey { namespace: &ENDED, ..*key };
-        self.timers.delete(state, &ended, gone.max_time())?;
-        if self.keeps() {
-            let cleaned = StateKey { namespace: &CLEANED, ..*key };
-            self.timers.delete(state, &cleaned, self.lateness.cleanup_time(gone))?;
+        if window.max_time() <= time {
+            return Ok(());
         }
-        Ok(())
+        let ended = StateKey { namespace: &ENDED, ..*key };
+        self.timers.register(state, &ended, window.max_time())
+    }
+
+    /// Asks for the time at which a session that has ended is removed, if it stays until then.
+    fn register_cleaning(
+        &mut self,
+        state: &mut KeyedState,
+        key: &StateKey<'_>,
+        window: &Window,
+    ) -> Result<(), TaskError> {
+        if !self.keeps() {
+            return Ok(());
+        }
+        let cleaned = StateKey { namespace: &CLEANED, ..*key };
+        self.timers.register(state, &cleaned, self.lateness.cleanup_time(window))
     }
 }
 
