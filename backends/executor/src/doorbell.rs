@@ -46,29 +46,34 @@ impl Wake for Ring {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let is_later = HELD.with_borrow_mut(|held| match held {
-            Some(held) => later(held, &self.0),
-            None => false,
-        });
+        let is_later = HELD.with_borrow_mut(|held| held.is_polling && held.takes(&self.0));
         if !is_later {
             self.0.ring();
         }
     }
 }
 
-/// Whether a bell is rung later, with those that are `held`.
-fn later(held: &mut Vec<(Doorbell, u32)>, bell: &Doorbell) -> bool {
-    let Some((_, rings)) = held.iter_mut().find(|(other, _)| Arc::ptr_eq(&other.0, &bell.0)) else {
-        held.push((bell.clone(), 1));
-        return true;
-    };
-    *rings += 1;
-    *rings % RINGS != 0
+/// Bells that were rung in the poll at hand, and how often.
+struct Held {
+    is_polling: bool,
+    bells: Vec<(Doorbell, u32)>,
+}
+
+impl Held {
+    /// Whether a bell is rung later.
+    fn takes(&mut self, bell: &Doorbell) -> bool {
+        let known = self.bells.iter_mut().find(|(other, _)| Arc::ptr_eq(&other.0, &bell.0));
+        let Some((_, rings)) = known else {
+            self.bells.push((bell.clone(), 1));
+            return true;
+        };
+        *rings += 1;
+        *rings % RINGS != 0
+    }
 }
 
 thread_local! {
-    /// Bells that were rung in the poll at hand, and how often; `None` outside of polls.
-    static HELD: RefCell<Option<Vec<(Doorbell, u32)>>> = const { RefCell::new(None) };
+    static HELD: RefCell<Held> = const { RefCell::new(Held { is_polling: false, bells: Vec::new() }) };
 }
 
 /// A poll of a task, in which doorbells are held back.
@@ -77,15 +82,17 @@ pub(crate) struct Polling;
 impl Polling {
     /// Begins with no bells.
     pub(crate) fn begin() -> Self {
-        HELD.with_borrow_mut(|held| *held = Some(Vec::new()));
+        HELD.with_borrow_mut(|held| held.is_polling = true);
         Self
     }
 }
 
 impl Drop for Polling {
     fn drop(&mut self) {
-        let held = HELD.take().unwrap_or_default();
-        held.iter().for_each(|(bell, _)| bell.ring());
+        HELD.with_borrow_mut(|held| {
+            held.is_polling = false;
+            held.bells.drain(..).for_each(|(bell, _)| bell.ring());
+        });
     }
 }
 
@@ -121,7 +128,7 @@ mod tests {
         hears.recv().unwrap();
         let polling = Polling::begin();
         (1..RINGS).for_each(|_| waker.wake_by_ref());
-        assert!(HELD.with_borrow(|held| held.as_ref().is_some_and(|held| held.len() == 1)));
+        assert_eq!(HELD.with_borrow(|held| held.bells.len()), 1);
         assert_eq!(hears.try_recv(), Err(mpsc::TryRecvError::Empty));
         drop(polling);
         hears.recv().unwrap();

@@ -43,6 +43,7 @@ pub use error::PageError;
 pub use layout::{Layout, Slot, SlotCursor};
 pub use row::RowBuilder;
 pub use run::heap_bytes;
+pub(crate) use run::text;
 pub use shape::{ColumnKind, Physical, Shape};
 pub use sizing::{Demand, Shortage, Sizing};
 pub use valid::ValidPage;

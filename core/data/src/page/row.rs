@@ -4,12 +4,12 @@ use alloc::{sync::Arc, vec::Vec};
 use core::{
     fmt,
     ops::{DerefMut, Range},
-    str,
 };
 
 use super::{
     Cells, ColumnKind, Demand, Full, Layout, Physical, RowKind, Sealed, Shape, Shortage, Slot,
     VIEW_BYTES,
+    run::text,
     seal::{Lengths, clear_bitmaps, seal},
 };
 
@@ -147,13 +147,11 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
         self.put_view(column, value.as_bytes())
     }
 
-    /// Writes text of a valid row, which is UTF-8. Should it not be, the cell says so: text of a page always is.
+    /// Writes [text] of a valid row.
     #[inline]
     pub(crate) fn put_text(&mut self, column: usize, value: &[u8]) -> Result<(), Full> {
         assert_eq!(self.shape.columns[column].kind, ColumnKind::String, "column {column}");
-        // Most is ASCII, which is found out many bytes at a time.
-        let is_text = value.is_ascii() || str::from_utf8(value).is_ok();
-        self.put_view(column, if is_text { value } else { "\u{FFFD}".as_bytes() })
+        self.put_view(column, text(value))
     }
 
     /// Writes a byte string.

@@ -1,6 +1,9 @@
 //! Writing many rows at once, column by column: what vectorised expressions have made.
 
-use core::ops::{DerefMut, Range};
+use core::{
+    ops::{DerefMut, Range},
+    str,
+};
 
 use super::{Column, ColumnKind, INLINE_BYTES, RowBuilder, RowKind};
 
@@ -197,6 +200,14 @@ fn set_bits(bytes: &mut [u8], first: usize, rows: usize, bit: impl Fn(usize) -> 
         row += count;
     }
     all
+}
+
+/// Text of a valid row, which is UTF-8, for a page, where text always is: what is not is one character that says so.
+#[inline]
+pub(crate) fn text(value: &[u8]) -> &[u8] {
+    // Most is ASCII, which is found out many bytes at a time.
+    let is_text = value.is_ascii() || str::from_utf8(value).is_ok();
+    if is_text { value } else { "\u{FFFD}".as_bytes() }
 }
 
 /// The bytes of the heap that a text or byte string takes.

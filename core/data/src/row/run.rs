@@ -1,9 +1,9 @@
 //! Many rows into a page, column by column.
 
-use core::{ops::DerefMut, str};
+use core::ops::DerefMut;
 
 use super::{RowColumn, RowLayout, cells::place};
-use crate::page::{ColumnKind, RowBuilder};
+use crate::page::{ColumnKind, RowBuilder, text};
 
 /// Writes the cells of a run of `rows` rows without lists into the columns of a page that begin with number `first`;
 /// the bytes of row `i` are `bytes(i)`. The page has room for them
@@ -41,12 +41,9 @@ pub fn put_rows_run<'a, B: DerefMut<Target = [u8]>>(
             ColumnKind::Fixed(_) => {
                 page.put_fixed_each(target, rows, |row| cell::<16>(bytes(row), at));
             }
-            ColumnKind::String => page.put_views_run(target, rows, |row| {
-                // Text of a page is UTF-8, come what may. Most is ASCII, which is found out many bytes at a time.
-                let text = variable(bytes(row), column);
-                let is_text = text.is_ascii() || str::from_utf8(text).is_ok();
-                if is_text { text } else { "\u{FFFD}".as_bytes() }
-            }),
+            ColumnKind::String => {
+                page.put_views_run(target, rows, |row| text(variable(bytes(row), column)));
+            }
             ColumnKind::Bytes => {
                 page.put_views_run(target, rows, |row| variable(bytes(row), column));
             }

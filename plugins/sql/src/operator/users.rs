@@ -4,16 +4,12 @@ mod hand;
 
 use std::mem;
 
-use millstream_data::{
-    order::Cells,
-    row::RowLayout,
-    types::{DataType, Schema},
-};
+use millstream_data::{order::Cells, row::RowLayout, types::Schema};
 use millstream_dataflow::TaskError;
 
 pub(super) use hand::{Hand, Users};
 
-use super::accumulator::Accumulator;
+use super::{accumulator::Accumulator, value_set::width};
 use crate::{
     error::SqlError,
     function::{AggregateCaller, Given, UserCall},
@@ -184,22 +180,6 @@ impl User {
             *text = accumulator;
         }
     }
-}
-
-/// The bytes of a cell, or `None` for texts; `None` of all if it is nested.
-fn width(data_type: &DataType) -> Option<Option<usize>> {
-    Some(match data_type {
-        DataType::Boolean | DataType::Int8 => Some(1),
-        DataType::Int16 => Some(2),
-        DataType::Int32 | DataType::Date | DataType::Time | DataType::Float32 => Some(4),
-        DataType::Int64
-        | DataType::Float64
-        | DataType::Timestamp { .. }
-        | DataType::TimestampLtz { .. } => Some(8),
-        DataType::Decimal { .. } => Some(16),
-        DataType::String | DataType::Bytes => None,
-        _ => return None,
-    })
 }
 
 /// The calls for which a row counts.

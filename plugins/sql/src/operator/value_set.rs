@@ -38,18 +38,7 @@ impl Cells for Kept<'_> {
 impl ValueSet {
     /// That of a column; `None` if its type has no values that can be told apart here.
     pub(super) fn of(column: usize, data_type: &DataType) -> Option<Self> {
-        let width = match data_type {
-            DataType::Boolean | DataType::Int8 => Some(1),
-            DataType::Int16 => Some(2),
-            DataType::Int32 | DataType::Date | DataType::Time | DataType::Float32 => Some(4),
-            DataType::Int64
-            | DataType::Float64
-            | DataType::Timestamp { .. }
-            | DataType::TimestampLtz { .. } => Some(8),
-            DataType::Decimal { .. } => Some(16),
-            DataType::String | DataType::Bytes => None,
-            _ => return None,
-        };
+        let width = width(data_type)?;
         Some(Self { column, width })
     }
 
@@ -141,6 +130,22 @@ impl ValueSet {
             }
         }
     }
+}
+
+/// The bytes of a cell of this type, or `None` for texts; `None` of all if it is nested.
+pub(super) fn width(data_type: &DataType) -> Option<Option<usize>> {
+    Some(match data_type {
+        DataType::Boolean | DataType::Int8 => Some(1),
+        DataType::Int16 => Some(2),
+        DataType::Int32 | DataType::Date | DataType::Time | DataType::Float32 => Some(4),
+        DataType::Int64
+        | DataType::Float64
+        | DataType::Timestamp { .. }
+        | DataType::TimestampLtz { .. } => Some(8),
+        DataType::Decimal { .. } => Some(16),
+        DataType::String | DataType::Bytes => None,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -60,9 +60,9 @@ pub(super) struct Slices {
 /// Space that is used again in each call.
 #[derive(Debug, Default)]
 struct Scratch {
-    /// Entries of a run, a key in front of what is kept of it, and where they, and their keys, end.
+    /// Entries of a run, a key in front of what is kept of it, and where they, and their keys, are.
     entries: Vec<u8>,
-    ends: Vec<(Range<usize>, usize)>,
+    places: Vec<(Range<usize>, Range<usize>)>,
     run: Vec<u8>,
     runs: Vec<u8>,
     merged: Vec<u8>,
@@ -207,14 +207,14 @@ impl Slices {
 
     /// Writes a run of a key group behind those that its slice has.
     fn write_run(&mut self, group: u32, end: i64, state: &mut KeyedState) -> Result<(), TaskError> {
-        let Scratch { entries, ends, run, .. } = &mut self.scratch;
+        let Scratch { entries, places, run, .. } = &mut self.scratch;
         let (owner, slice) = (state.group_key(group), namespace(end));
         let key = owner.within(&slice);
         state.read(self.runs, &key, run)?;
-        ends.sort_unstable_by(|(one, to), (other, until)| {
-            entries[one.start..*to].cmp(&entries[other.start..*until])
+        places.sort_unstable_by(|(_, one), (_, other)| {
+            entries[one.clone()].cmp(&entries[other.clone()])
         });
-        for (entry, _) in ends.iter() {
+        for (entry, _) in places.iter() {
             list::frame(&entries[entry.clone()], run);
         }
         state.set_list(self.runs, &key, run)?;
@@ -319,7 +319,7 @@ impl Slices {
 impl Scratch {
     fn clear(&mut self) {
         self.entries.clear();
-        self.ends.clear();
+        self.places.clear();
     }
 
     /// Adds an entry.
@@ -328,7 +328,7 @@ impl Scratch {
         list::frame(key, &mut self.entries);
         let key_end = self.entries.len();
         self.entries.extend_from_slice(kept);
-        self.ends.push((begin..self.entries.len(), key_end));
+        self.places.push((begin..self.entries.len(), key_end - key.len()..key_end));
     }
 }
 
