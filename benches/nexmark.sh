@@ -5,11 +5,12 @@
 #
 # EVENTS is a file of events as JSON lines, in the form of host/cli/tests/nexmark/events.jsonl.gz; they must be
 # events of one run of the model: copies of the same events join with each other. If it is a number, so many are
-# made by the `nexmark` connector; beside them are then what Flink's generator took for as many events in another
+# made by the `nexmark` connector; beside them is then what Flink took for as many events of its own generator in another
 # run, on a machine of this kind. Options go to `millstream run`.
 # Needs `cargo build --release`, and GNU time for the peak. With FLINK=1 in the environment each query also runs on a
 # Flink 2.3 in a process of its own, with 4 GiB of heap and one subtask, which has run the query once before, over the
-# same events or over those of the file FIRST; needs Java 17 and `host/cli/tests/slt/flink.sh`, which brings it.
+# same events or over those of the file FIRST, or so many; events that are made are made there by a connector in Java,
+# and are the same. Needs Java 17 and `host/cli/tests/slt/flink.sh`, which brings it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case $1 in
@@ -31,7 +32,9 @@ seq 0 9999 | awk '{ print $1 ",v" $1 * 7919 % 10007 }' >"$scratch/side.csv"
 folder=host/cli/tests/nexmark/queries
 if [ "${FLINK:-0}" = 1 ]; then
   classes=$(host/cli/tests/slt/flink.sh)
-  javac -d target/flink/classes -cp "$classes" benches/peers/flink/Nexmark.java
+  javac -d target/flink/classes -cp "$classes" benches/peers/flink/*.java
+  mkdir -p target/flink/classes/META-INF/services
+  echo NexmarkFactory >target/flink/classes/META-INF/services/org.apache.flink.table.factories.Factory
 fi
 flink() {
   java -Xmx4g --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED \
@@ -57,14 +60,15 @@ for query in "${queries[@]}"; do
   { [ "$query" != q6 ] || echo "SET 'execution.runtime-mode' = 'batch';"; } >"$scratch/job.sql"
   { tables; cat "$folder/$query.sql"; } |
     sed -e "s#\${SINK}#'connector' = 'blackhole'#; s#\${SIDE}#$scratch/side.csv#" >>"$scratch/job.sql"
-  sed "s#'path' = '$events'#'path' = '${FIRST:-$events}'#" "$scratch/job.sql" >"$scratch/first.sql"
+  sed "s#'path' = '$events'#'path' = '${FIRST:-$events}'#; s#'events' = '$number'#'events' = '${FIRST:-$number}'#" \
+    "$scratch/job.sql" >"$scratch/first.sql"
   if /usr/bin/time -o "$scratch/time" -f '%U %S %e %M' \
     target/release/millstream run "$scratch/job.sql" --parallelism 1 "$@" >/dev/null 2>"$scratch/log"; then
     beside=
-    if [ -z "$events" ]; then
-      beside=$(of_another_run "$query")
-    elif [ "${FLINK:-0}" = 1 ]; then
+    if [ "${FLINK:-0}" = 1 ]; then
       beside=$(flink || true)
+    elif [ -z "$events" ]; then
+      beside=$(of_another_run "$query")
     fi
     echo "$(tail -n 1 "$scratch/time") $beside" | awk -v q="$query" '{
       printf "%-5s %6.2f %7.2f %8.0f", q, $1 + $2, $3, $4 / 1024
