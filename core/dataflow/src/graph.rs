@@ -29,6 +29,8 @@ pub struct StreamGraph {
     pub nodes: Vec<Node>,
     /// Who reads what from whom.
     pub edges: Vec<Edge>,
+    /// Options of the engine that the program asks for, by their keys, unless whoever runs it says otherwise.
+    pub settings: Vec<(String, String)>,
 }
 
 /// A part of a program that runs as tasks of its own.

@@ -1,6 +1,7 @@
 //! Running a script: its statements one after the other, into one program.
 
 mod create;
+mod engine;
 mod settings;
 mod show;
 mod sink;

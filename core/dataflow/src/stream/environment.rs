@@ -154,6 +154,16 @@ impl Environment {
         self.inner.borrow_mut().graph.name = name.into();
     }
 
+    /// Asks for an option of the engine, `checkpoint.interval` for instance, unless whoever runs the program says
+    /// otherwise; the last word on one counts. The binary knows them (`millstream config explain`), a runtime that a
+    /// program builds is configured by that program.
+    pub fn configure(&self, key: impl Into<String>, value: impl Into<String>) {
+        let (key, value) = (key.into(), value.into());
+        let settings = &mut self.inner.borrow_mut().graph.settings;
+        settings.retain(|(known, _)| *known != key);
+        settings.push((key, value));
+    }
+
     /// Gives what was written down so far so many subtasks, whatever the runtime's default is, but for what
     /// has a number of its own.
     pub fn set_parallelism(&self, subtasks: u32) {

@@ -170,8 +170,33 @@ fn a_script_sets_its_parallelism_and_its_name() {
     let said = stderr(&output);
     assert!(output.status.success() && stdout(&output) == "EXPR$0\n1\n", "{said}");
     assert!(said.contains("values (3/3)") && said.contains("ones: 0 rows read"), "{said}");
+}
+
+/// Whoever runs it has the last word, and a script that only says how often is told what is missing.
+#[test]
+fn a_script_sets_its_checkpoints_and_its_state() {
+    library();
+    let scratch = Scratch::new("statements-checkpoints");
+    let (asked, said) = (scratch.path("asked"), scratch.path("said"));
+    let text = format!(
+        "SET 'execution.checkpointing.interval' = '1min'; SET 'state.backend.type' = 'rocksdb';
+         SET 'execution.checkpointing.dir' = 'file://{asked}';
+         SELECT COUNT(*) AS n FROM (VALUES (1), (2)) AS t (a);"
+    );
+    let file = scratch.file("job.sql", text.as_bytes());
+    let has_checkpoint = |directory: &str| Path::new(directory).exists();
+    let output = millstream(&["run", &file, "--checkpoint-dir", &said]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!((has_checkpoint(&asked), has_checkpoint(&said)), (false, true));
+    for processes in ["1", "2"] {
+        let output = millstream(&["run", &file, "--processes", processes, "--restore", "none"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(stdout(&output), "n\n2\n");
+        assert!(has_checkpoint(&asked));
+        fs::remove_dir_all(&asked).expect("the checkpoints");
+    }
     let text = "SET 'execution.checkpointing.interval' = '1 s'; SELECT 1";
     let output = millstream(&["run", &scratch.file("job.sql", text.as_bytes())]);
-    let said = stderr(&output);
-    assert!(!output.status.success() && said.contains("--checkpoint-interval TIME"), "{said}");
+    let expected = "the job asks for checkpoints, which have no place: add --checkpoint-dir DIR";
+    assert!(output.status.success() && stderr(&output).contains(expected), "{}", stderr(&output));
 }

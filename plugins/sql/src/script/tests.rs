@@ -416,9 +416,9 @@ fn what_cannot_be_set_is_named() {
              column 1)",
         ),
         (
-            "SET 'execution.checkpointing.interval' = '10 s'",
-            "'execution.checkpointing.interval' is not set by a script: give `--checkpoint-interval TIME` to \
-             `millstream run` (line 4, column 1)",
+            "SET 'execution.checkpointing.mode' = 'TWICE'",
+            "the setting 'execution.checkpointing.mode' takes 'exactly-once' or 'at-least-once'; it was given 'TWICE' \
+             (line 4, column 1)",
         ),
         (
             "SET 'paralelism.default' = '2'",
@@ -427,7 +427,7 @@ fn what_cannot_be_set_is_named() {
         (
             "RESET 'table.exec.source.idle'",
             "there is no setting 'table.exec.source.idle' here: a script can set execution.runtime-mode, \
-             parallelism.default, pipeline.name, table.exec.state.ttl, table.exec.source.idle-timeout, \
+             parallelism.default, table.exec.resource.default-parallelism, pipeline.name, table.exec.state.ttl, table.exec.source.idle-timeout, \
              table.local-time-zone, table.exec.mini-batch.enabled, table.exec.mini-batch.allow-latency, \
              table.exec.mini-batch.size (line 4, column 1)",
         ),
