@@ -15,6 +15,7 @@ mod digest;
 mod edit;
 mod encoding;
 mod extract;
+mod gather;
 pub(crate) mod json;
 mod map;
 mod math;
@@ -47,6 +48,7 @@ pub(crate) use arithmetic::{Arithmetic, decimal, integer};
 pub(crate) use calendar::{WITH_UNITS, date_and_interval, rounded, with_unit};
 pub(crate) use cast::{cast, checked_cast};
 pub(crate) use extract::extract;
+pub(crate) use gather::{array_of_one, multiset_of_one};
 pub(crate) use nested::{field, in_order, item};
 pub(crate) use pattern::similar;
 pub(crate) use time::PROCTIME;
@@ -83,7 +85,12 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
 
 /// Functions of many rows, which plans know in another way: their names, and how they are called.
 pub(crate) const AGGREGATES: &[(&str, &str)] = &[
+    (
+        "ARRAY_AGG",
+        "ARRAY_AGG([DISTINCT] value [RESPECT NULLS | IGNORE NULLS]) [FILTER (WHERE condition)]",
+    ),
     ("AVG", "AVG([DISTINCT] number) [FILTER (WHERE condition)]"),
+    ("COLLECT", "COLLECT([DISTINCT] value) [FILTER (WHERE condition)], a multiset"),
     ("FIRST_VALUE", "FIRST_VALUE(value) [FILTER (WHERE condition)]"),
     ("LAST_VALUE", "LAST_VALUE(value) [FILTER (WHERE condition)]"),
     ("LISTAGG", "LISTAGG([DISTINCT] text [, separator]) [FILTER (WHERE condition)]"),
@@ -111,7 +118,8 @@ pub(crate) const AGGREGATES: &[(&str, &str)] = &[
 ];
 
 /// Those of Flink's that are missing.
-const MISSING_AGGREGATES: &[&str] = &["COLLECT", "ARRAY_AGG"];
+const MISSING_AGGREGATES: &[&str] =
+    &["APPROX_COUNT_DISTINCT", "JSON_ARRAYAGG", "JSON_OBJECTAGG", "PERCENTILE"];
 
 /// Whether this is the name of a function of many rows.
 pub(crate) fn is_aggregate(name: &str) -> bool {

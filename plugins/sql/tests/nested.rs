@@ -176,12 +176,18 @@ fn what_has_no_meaning_is_named() {
             "STR_TO_MAP: it does not take 2 arguments; it is called as STR_TO_MAP(text [, between entries, between key and value]) (line 3, column 8)",
         ),
         (
-            "SELECT COLLECT(n) FROM t",
-            "COLLECT is an aggregate function, which is not supported yet (line 3, column 8)",
+            "SELECT COLLECT(n IGNORE NULLS) FROM t",
+            "COLLECT gathers values in the order in which they come, without `IGNORE NULLS` (line 3, column 8)",
         ),
         (
-            "SELECT ARRAY_AGG(n) FROM t",
-            "ARRAY_AGG is an aggregate function, which is not supported yet (line 3, column 8)",
+            "SELECT ARRAY_AGG(n ORDER BY s) FROM t",
+            "ARRAY_AGG gathers values in the order in which they come, without `ORDER BY s` (line 3, column 8)",
+        ),
+        ("SELECT ARRAY_AGG(n, s) FROM t", "ARRAY_AGG takes one argument (line 3, column 8)"),
+        ("SELECT COLLECT(*) FROM t", "COLLECT takes one argument (line 3, column 8)"),
+        (
+            "SELECT ARRAY_AGG(NULL) FROM t",
+            "ARRAY_AGG: ARRAY<NULL> has values without a type: use CAST (line 3, column 8)",
         ),
         (
             "SELECT JSON_VALUE(s, s) FROM t",
