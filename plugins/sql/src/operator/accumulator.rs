@@ -81,7 +81,7 @@ pub(super) struct Accumulator {
     /// The powers of ten that a decimal is in, as argument and as result.
     scales: [i32; 2],
     /// What its values become, if that is an array or a multiset.
-    gathered: Option<Nested>,
+    gathered: Option<Arc<Nested>>,
     /// Where its slot is in the fixed part of the state.
     slot: usize,
     /// If it keeps a text, or a list of them: the number of it.
@@ -145,7 +145,8 @@ impl Accumulator {
             scale_up: scale(Some(result)).saturating_sub(scale(argument)),
             scales: [scale(argument) as i32, scale(Some(result)) as i32],
             gathered: Nested::of(&call.output.kind)
-                .filter(|_| matches!(call.function, Array | Multiset)),
+                .filter(|_| matches!(call.function, Array | Multiset))
+                .map(Arc::new),
             slot: 8 + number * SLOT,
             text,
             user: None,
