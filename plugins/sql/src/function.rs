@@ -3,6 +3,7 @@
 //! DataFusion's registry is empty here: each function says what it takes and gives by Flink's rules, and
 //! wraps a kernel of Arrow's where that is equal.
 
+mod address;
 mod analysis;
 mod arguments;
 mod arithmetic;
@@ -17,11 +18,13 @@ mod encoding;
 mod extract;
 mod gather;
 pub(crate) mod json;
+mod kind;
 mod map;
 mod math;
 mod nested;
 mod numeral;
 mod pattern;
+mod printf;
 mod random;
 mod rounding;
 mod text;
@@ -76,10 +79,12 @@ pub(crate) struct Function {
 pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
     let times = [time::FUNCTIONS, calendar::FUNCTIONS, clock::FUNCTIONS, random::FUNCTIONS];
     let numbers = [rounding::FUNCTIONS, analysis::FUNCTIONS, numeral::FUNCTIONS];
+    let others = [address::FUNCTIONS, kind::FUNCTIONS, printf::FUNCTIONS];
     let texts = [edit::FUNCTIONS, pattern::FUNCTIONS, digest::FUNCTIONS, encoding::FUNCTIONS];
     let families = [text::FUNCTIONS, math::FUNCTIONS, condition::FUNCTIONS, url::FUNCTIONS];
     let nested = [nested::FUNCTIONS, array::FUNCTIONS, map::FUNCTIONS, json::FUNCTIONS];
-    let all = families.into_iter().chain(times).chain(numbers).chain(texts).chain(nested);
+    let all =
+        families.into_iter().chain(times).chain(numbers).chain(texts).chain(nested).chain(others);
     all.flatten()
 }
 
