@@ -87,7 +87,7 @@ impl Pattern {
     ///
     /// # Errors
     /// If one only shows times.
-    pub(crate) fn to_read(self) -> Result<Self, String> {
+    pub(crate) fn reading(self) -> Result<Self, String> {
         let not_read = |part: &Part| match part {
             Part::Field(letter, _) => (!letters::is_read(*letter)).then_some(*letter),
             Part::Text(_) => None,

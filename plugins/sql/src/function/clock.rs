@@ -138,7 +138,7 @@ fn unix_timestamp(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, St
         });
     }
     let (key, pattern) = pattern(arguments.get(1))?;
-    let pattern = pattern.to_read()?;
+    let pattern = pattern.reading()?;
     let zone = Zone::of_session();
     let arguments = arguments.into_iter().take(1).map(text).collect::<Result<Vec<_>, _>>()?;
     let result = of(Kind::BigInt, &arguments);

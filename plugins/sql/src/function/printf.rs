@@ -197,7 +197,7 @@ fn show(how: &Value, bits: u32, array: &ArrayRef, row: usize, out: &mut String) 
         let number = numbers.value(row);
         let cut = number as u64 & (u64::MAX >> (64 - bits));
         match how.conversion {
-            'd' => return how.number(number < 0, number.unsigned_abs().to_string(), out),
+            'd' => how.number(number < 0, number.unsigned_abs().to_string(), out),
             'o' => how.padded(&format!("{cut:o}"), out),
             'X' => how.padded(&format!("{cut:X}"), out),
             _ => how.padded(&format!("{cut:x}"), out),

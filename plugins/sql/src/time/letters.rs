@@ -185,6 +185,6 @@ mod tests {
             assert_eq!(pattern.read_leniently(text), parse_timestamp("2024-02-03"), "{text}");
         }
         assert_eq!(pattern.read_leniently("Sun, 3 xyz 2024"), None);
-        assert!(Pattern::parse("yyyy Q").unwrap().to_read().is_err());
+        assert!(Pattern::parse("yyyy Q").unwrap().reading().is_err());
     }
 }
