@@ -488,8 +488,8 @@ fn windows_that_are_missing_are_named() {
             "TUMBLE takes the event time of its rows, which `ts` is not",
         ),
         (
-            "SELECT TUMBLE_PROCTIME(ts, INTERVAL '1' DAY) FROM t GROUP BY TUMBLE(ts, INTERVAL '1' DAY)".into(),
-            "TUMBLE_PROCTIME is not supported yet (line 5, column 8)",
+            "SELECT TUMBLE_PROCTIME(ts, INTERVAL '1' DAY) FROM t GROUP BY TUMBLE(ts, INTERVAL '2' DAY)".into(),
+            "TUMBLE_PROCTIME is about the window that rows are grouped by",
         ),
     ] {
         let found = refused(&query);
