@@ -41,6 +41,30 @@ fn a_subquery_that_is_a_value_has_one_row() {
     }
 }
 
+/// Which Flink documents, and refuses.
+#[test]
+fn the_first_rows_of_each_row_are_its_own() {
+    library();
+    let scratch = Scratch::new("statements-lateral");
+    let rows = "(VALUES (1, 10), (1, 30), (1, 20), (2, 5), (4, 7)) AS b (k, v)";
+    for (join, on, limit, expected) in [
+        (",", "", "LIMIT 2", "1,20 1,30 2,5"),
+        ("CROSS JOIN", "", "LIMIT 1 OFFSET 1", "1,20"),
+        ("LEFT JOIN", "ON TRUE", "LIMIT 1", "1,30 2,5 3,"),
+    ] {
+        let text = format!(
+            "SELECT a.k, t.v FROM (VALUES (1), (2), (3)) AS a (k) {join} LATERAL (SELECT v FROM {rows} WHERE b.k = a.k \
+             ORDER BY v DESC {limit}) AS t {on}"
+        );
+        for mode in ["streaming", "batch"] {
+            let printed = printed(&scratch, &text, &["--mode", mode]);
+            let mut rows: Vec<_> = printed.lines().skip(1).collect();
+            rows.sort_unstable();
+            assert_eq!(rows.join(" "), expected, "{text} {mode}");
+        }
+    }
+}
+
 #[test]
 fn rows_of_the_script_are_rows_like_others() {
     library();
