@@ -1,5 +1,6 @@
 //! Where event time comes from.
 
+mod aligned;
 mod idle;
 
 use core::{fmt, marker::PhantomData};
@@ -8,7 +9,11 @@ use millstream_data::Value;
 use millstream_state::time::{Bounded, WATERMARK_MAX, WATERMARK_MIN};
 
 use super::{Operator, Row, Stage, stateless::opaque};
-use crate::chain::{Context, OpenInfo, Signal, TaskError};
+use crate::{
+    chain::{Context, OpenInfo, Signal, TaskError},
+    graph::alignment::SourceAlignment,
+};
+pub use aligned::WithAlignment;
 pub(in crate::operator) use idle::Watch;
 pub use idle::WithIdleness;
 
@@ -23,6 +28,11 @@ pub trait WatermarkStrategy<T: Value>: Clone + Send + Sync + 'static {
     /// After how many milliseconds without a row a subtask counts as idle; `None` if it never does. See
     /// [`WithIdleness`].
     fn idle_after(&self) -> Option<u64> {
+        None
+    }
+
+    /// For which others its source waits, if for any. See [`WithAlignment`].
+    fn alignment(&self) -> Option<&SourceAlignment> {
         None
     }
 }
