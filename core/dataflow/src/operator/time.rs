@@ -6,6 +6,7 @@ mod idle;
 use core::{fmt, marker::PhantomData};
 
 use millstream_data::Value;
+use millstream_exchange::event::{Event, StreamStatus};
 use millstream_state::time::{Bounded, WATERMARK_MAX, WATERMARK_MIN};
 
 use super::{Operator, Row, Stage, stateless::opaque};
@@ -119,12 +120,14 @@ where
 
     fn attach<N: Stage<T>>(self, next: N, _info: &OpenInfo) -> Result<Self::Stage<N>, TaskError> {
         let current = self.strategy.clone();
+        let is_aligned = current.alignment().is_some();
         let watch = current.idle_after().map(Watch::new);
         Ok(AssignWatermarksStage {
             operator: self,
             current,
             said: WATERMARK_MIN,
             held: false,
+            is_aligned,
             watch,
             next,
         })
@@ -142,6 +145,8 @@ pub struct AssignWatermarksStage<W, F, T, N> {
     /// Splits are left that somebody has yet to begin. Nobody knows their times, so there is no
     /// watermark.
     held: bool,
+    /// Sources wait for one another, so that the runner wants to know the watermark.
+    is_aligned: bool,
     watch: Option<Watch>,
     next: N,
 }
@@ -152,12 +157,21 @@ where
     W: WatermarkStrategy<T>,
     N: Stage<T>,
 {
+    /// Tells the runner, if others wait for this source.
+    #[inline(always)]
+    fn tell(&self, event: Event, context: &mut Context<'_>) {
+        if self.is_aligned {
+            context.tell_time(event);
+        }
+    }
+
     /// Passes the watermark on, if it has risen. Not while the rows before it are kept back.
     #[inline(always)]
     fn say(&mut self, context: &mut Context<'_>) {
         let watermark = self.current.watermark();
         if watermark > self.said && !self.held && !context.is_blocked() {
             self.said = watermark;
+            self.tell(Event::Watermark(watermark), context);
             // What follows in a chain answers a signal at once.
             self.next.signal(Signal::Watermark(watermark), context);
         }
@@ -180,6 +194,7 @@ where
         if let Some(watch) = &mut self.watch
             && watch.row(context)
         {
+            self.tell(Event::Status(StreamStatus::Active), context);
             self.next.signal(Signal::Active, context);
         }
         self.next.push(row, context);
@@ -210,6 +225,7 @@ where
         match signal {
             // Time begins here: that of streams before counts only when they end.
             Signal::Watermark(WATERMARK_MAX) => {
+                self.tell(Event::Watermark(WATERMARK_MAX), context);
                 if self.watch.as_mut().is_some_and(|watch| core::mem::take(&mut watch.is_idle)) {
                     self.next.signal(Signal::Active, context);
                 }
@@ -231,6 +247,7 @@ where
                 if let Some(watch) = &mut self.watch
                     && watch.check(self.held, context)
                 {
+                    self.tell(Event::Status(StreamStatus::Idle), context);
                     self.next.signal(Signal::Idle, context);
                 }
                 self.next.signal(signal, context)

@@ -296,12 +296,12 @@ impl ChainIo for Outputs {
     }
 
     fn event(&mut self, output: u16, subpartition: u32, event: Event) {
-        let Some(partition) = self.partitions.get_mut(usize::from(output)) else { return };
         match event {
             Event::Watermark(time) => self.sent.watermark = self.sent.watermark.max(Some(time)),
             Event::Status(status) => self.sent.is_idle = Some(status == StreamStatus::Idle),
             _ => {}
         }
+        let Some(partition) = self.partitions.get_mut(usize::from(output)) else { return };
         match subpartition {
             ALL => partition.push_to_all(event),
             one => partition.push(one, Element::Event(event)),
