@@ -9,6 +9,7 @@ use core::{fmt, task::Waker};
 
 use millstream_data::page::ValidPage;
 use millstream_exchange::event::{Event, Purpose};
+pub use millstream_lsm::compression::{Codec, Levels};
 use millstream_memory::Segment;
 use millstream_storage::{BlockingStorage, FileId};
 
@@ -333,6 +334,8 @@ pub struct StateFiles {
     pub budget: u64,
     /// What they are for.
     pub purpose: FilesUse,
+    /// How new ones are compressed.
+    pub compression: Levels,
 }
 
 /// What the files of a chain's state are for.

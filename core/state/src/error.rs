@@ -103,7 +103,7 @@ impl fmt::Display for StateError {
             Self::BudgetTooSmall { given, needed } => write!(
                 f,
                 "state in files has {given} bytes of managed memory where it needs at least \
-                 {needed}; raise `memory.managed.size`, or lower `memory.segment.size`"
+                 {needed}; raise `memory.managed.size`, or lower `memory.segment-size`"
             ),
             Self::SnapshotFirst => f.write_str(
                 "a page has to be written to the snapshot before it changes; take the next chunk of \
