@@ -7,10 +7,13 @@ use crate::{
 
 /// Rows of the fast table, one for each millisecond of event time.
 const FAST: u64 = 60_000;
-/// How far it may be ahead, with what pages and channels hold.
+/// Rows of the slow one, three of which come in a millisecond.
+const SLOW: u64 = 3000;
+/// How far the fast one may be ahead, with what pages and channels hold.
 const AHEAD: u64 = 25_000;
 
-/// The most rows that the fast table was ahead of the slow one in what a job has printed.
+/// The most rows that the fast table was ahead of the slow one in what a job has printed, as long as that was not
+/// half done: behind its end nobody waits for it.
 fn lead(printed: &str) -> u64 {
     let (mut slow, mut most, mut fast) = (0u64, 0, 0);
     for row in printed.lines().filter(|row| row.starts_with("+I[")) {
@@ -22,12 +25,14 @@ fn lead(printed: &str) -> u64 {
             "slow" => slow = slow.max(number),
             _ => {
                 fast += 1;
-                most = most.max(number.saturating_sub(slow));
+                if slow < SLOW / 2 {
+                    most = most.max(number.saturating_sub(slow));
+                }
             }
         }
     }
     // The last window has one row.
-    assert_eq!((fast, slow), (FAST / 100 + 1, 1500), "all windows end");
+    assert_eq!((fast, slow), (FAST / 100 + 1, SLOW), "all windows end");
     most
 }
 
@@ -41,8 +46,8 @@ fn a_table_waits_for_the_slowest_of_its_group() {
              'datagen', 'number-of-rows' = '{FAST}', 'fields.n.kind' = 'sequence', 'fields.n.start' = '1', \
              'fields.n.end' = '{FAST}' {options});
              CREATE TABLE slow (n BIGINT, ts AS TO_TIMESTAMP_LTZ(n, 3), WATERMARK FOR ts AS ts) WITH ('connector' = \
-             'datagen', 'number-of-rows' = '1500', 'rows-per-second' = '3000', 'fields.n.kind' = 'sequence', \
-             'fields.n.start' = '1', 'fields.n.end' = '1500' {options});
+             'datagen', 'number-of-rows' = '{SLOW}', 'rows-per-second' = '3000', 'fields.n.kind' = 'sequence', \
+             'fields.n.start' = '1', 'fields.n.end' = '{SLOW}' {options});
              SELECT 'fast' AS name, MAX(n) AS n FROM TABLE(TUMBLE(TABLE fast, DESCRIPTOR(ts), INTERVAL '0.1' SECOND))
              GROUP BY window_start, window_end
              UNION ALL
