@@ -16,6 +16,9 @@ pub const MAX_DRIFT: &str = "scan.watermark.alignment.max-drift";
 /// See [`GROUP`].
 pub const UPDATE_INTERVAL: &str = "scan.watermark.alignment.update-interval";
 
+/// Options of a connector, in the order they were given.
+pub type Options = Vec<(String, String)>;
+
 /// How far the watermark of a source may be ahead of that of the last one of its group: a subtask that is
 /// further reads nothing until the others have come up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub struct SourceAlignment {
 
 impl SourceAlignment {
     /// As options of a source.
-    pub fn options(&self) -> Vec<(String, String)> {
+    pub fn options(&self) -> Options {
         let Self { group, max_drift, update_interval } = self;
         let options = [
             (GROUP, group.clone()),
@@ -44,9 +47,7 @@ impl SourceAlignment {
     ///
     /// # Errors
     /// A sentence, if a time is none.
-    pub fn take(
-        options: &[(String, String)],
-    ) -> Result<(Option<Self>, Vec<(String, String)>), String> {
+    pub fn take(options: &[(String, String)]) -> Result<(Option<Self>, Options), String> {
         let value = |wanted: &str| options.iter().find(|(key, _)| key == wanted);
         let time = |wanted: &str, default: u64| {
             let Some((key, text)) = value(wanted) else { return Ok(default) };
