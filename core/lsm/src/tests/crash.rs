@@ -110,7 +110,8 @@ fn opened(owned: Owned, first_file: u64, storage: MemoryStorage, manifests: &[&[
     let config = LsmConfig::new(BUDGET).slice_min(SLICE).first_file(FileId(first_file));
     // What was configured may be another after each restart.
     let config = config.compression(levels(first_file / FILES));
-    let config = if first_file / FILES % 2 == 0 { config.without_indexes() } else { config };
+    let config =
+        if (first_file / FILES).is_multiple_of(2) { config.without_indexes() } else { config };
     let lsm = LsmBackend::open(lease(BUDGET, SEGMENT), owned, contract::hash, config, manifests);
     let mut lsm = lsm.expect("its own manifest").with_compression(Arc::new(Zstd));
     for (number, spec) in specs().iter().enumerate() {
