@@ -5,6 +5,7 @@
 //! ([`chaining`]). The **execution graph** is the job graph with every subtask and every channel
 //! ([`execution`]).
 
+pub mod alignment;
 pub mod chaining;
 mod codec;
 pub mod execution;

@@ -239,6 +239,7 @@ impl Config {
                 "lsm" => StateBackend::Lsm,
                 _ => StateBackend::Memory,
             })
+            .state_compression(self.value("state.lsm.compression").parse().unwrap_or_default())
             .network_memory(self.network()?)
             .buffer_timeout(self.timeout("exchange.buffer-timeout"));
         if !self.value("checkpoint.dir").is_empty() {

@@ -563,6 +563,20 @@ fn a_table_may_be_idle() {
     );
 }
 
+/// What a table says of itself counts more than what is set for all.
+#[test]
+fn a_table_has_a_time_of_its_own_to_be_idle() {
+    check(
+        "SET 'table.exec.source.idle-timeout' = '3 s'; SELECT TUMBLE_END(ts, INTERVAL '5' SECOND) FROM t /*+ \
+         OPTIONS('scan.watermark.idle-timeout' = '5 s') */ GROUP BY TUMBLE(ts, INTERVAL '5' SECOND)",
+        &[
+            "Project [window_end AS EXPR$0]",
+            "Windows TUMBLE 5000 ms of ts by [] []",
+            "Scan t [ts] watermark ts of ts, idle after 5000 ms",
+        ],
+    );
+}
+
 /// Windows of instants say whose clocks they go by.
 #[test]
 fn windows_of_instants_are_of_a_time_zone() {

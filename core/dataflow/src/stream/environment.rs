@@ -8,7 +8,10 @@ use millstream_data::{Value, types::Schema, value::Record};
 use super::{Generated, Pages, Pipeline, Stream};
 use crate::{
     chain::{Chain, OpenInfo, TaskError},
-    graph::{ConnectorSpec, Edge, Node, NodeKind, Partitioning, StreamGraph, chaining::Strategy},
+    graph::{
+        ConnectorSpec, Edge, Node, NodeKind, Partitioning, StreamGraph, alignment::SourceAlignment,
+        chaining::Strategy,
+    },
     writer::{
         PartitionWriter, Partitioner,
         run::{CopyChain, Division, RunWriter},
@@ -226,6 +229,27 @@ impl Environment {
         if let Some(node) = self.inner.borrow_mut().graph.nodes.get_mut(node as usize) {
             node.name = name;
         }
+    }
+
+    /// Lets what these read wait for others: it has to be what a connector reads.
+    pub(super) fn align(&self, upstreams: &[Upstream], alignment: &SourceAlignment) {
+        let mut program = self.inner.borrow_mut();
+        for upstream in upstreams {
+            let node =
+                program.graph.nodes.get_mut(upstream.node as usize).map(|node| &mut node.kind);
+            match node {
+                Some(NodeKind::Source(spec)) => spec.options.extend(alignment.options()),
+                _ => panic!(
+                    "only what a connector reads waits for others: `WithAlignment` stands \
+                             right behind `source(..)`"
+                ),
+            }
+        }
+        assert!(
+            !upstreams.is_empty(),
+            "rows that are made do not wait: `WithAlignment` stands \
+                right behind `source(..)`"
+        );
     }
 
     /// Whether a node is a connector that reads.

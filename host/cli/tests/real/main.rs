@@ -1,6 +1,7 @@
 //! The real binary on real files.
 
 mod aggregate_functions;
+mod aligned;
 mod batch;
 mod branches;
 mod changed;

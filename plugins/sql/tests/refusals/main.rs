@@ -4,6 +4,7 @@ mod json;
 mod missing;
 mod subqueries;
 mod upserts;
+mod watermarks;
 
 use millstream_dataflow::Environment;
 use millstream_sql::script;
