@@ -40,8 +40,8 @@ const SEGMENT_BYTES: usize = 4096;
 const PAGES: usize = 256;
 /// Segments for state, in each process.
 const STATE: usize = 1024;
-/// Segments that the state of a subtask may take if it is in files.
-const STATE_FILED: usize = 52;
+/// Segments that the state of a subtask may take if it is in files: the fewest that are accepted.
+const STATE_FILED: usize = 60;
 /// Bytes for rows that find no room.
 const JUMBO_BYTES: u64 = 1 << 20;
 
