@@ -12,6 +12,7 @@ mod flights;
 mod forbidden;
 mod functions;
 mod hourly;
+mod idle;
 mod incremental;
 mod joins;
 mod killed;

@@ -126,9 +126,25 @@ fn what_statements_show_is_a_result() {
         (
             explain,
             "csv",
-            "result\n\"Project [price, $agg0 AS n], changelogMode=[I,UB,UA], upsertKeys=[[price]]\n  Aggregate by [price] [COUNT(*) AS \
-             $agg0], changelogMode=[I,UB,UA], upsertKeys=[[price]], state=[accumulators by [price]]\n    Scan bid [price], \
-             changelogMode=[I]\n\"\n",
+            "result\n\"== Logical Plan ==
+Projection: price AS price, $agg0 AS n
+  Aggregate: groupBy=[[price]], aggr=[[COUNT() AS $agg0]]
+    Projection: bid.price AS price
+      TableScan: bid
+
+== Physical Plan ==
+Project [price, $agg0 AS n], changelogMode=[I,UB,UA], upsertKeys=[[price]]
+  Aggregate by [price] [COUNT(*) AS $agg0], changelogMode=[I,UB,UA], upsertKeys=[[price]], state=[accumulators by [price]]
+    Scan bid [price], changelogMode=[I]
+
+== Job Graph ==
+1. Source bid [datagen]
+2. calculate <- 1 forward
+3. Aggregate by [price] [COUNT(*)] [state] <- 2 hash
+4. calculate <- 3 forward
+5. Result, 1 subtask <- 4 global
+\"
+",
         ),
         (
             "DESC bid",
