@@ -68,8 +68,9 @@ pub(crate) struct Rest {
     pub(crate) clock: Clock,
 }
 
-/// Whether it pays to look for work before sleeping: only if work often comes so soon. Where it comes
-/// later, as from a source that takes longer for a page, looking takes the processor from that source.
+/// Whether it pays to look for work before sleeping: only if work comes so soon at least every second time,
+/// since looking in vain costs more than waking. Where it comes later, as from a source that takes longer for a
+/// page, looking takes the processor from that source.
 #[derive(Debug)]
 pub(crate) struct Spin {
     longest: Duration,
@@ -79,7 +80,7 @@ pub(crate) struct Spin {
     skipped: Cell<u32>,
 }
 
-/// The score after work was found, and how often it may then not be.
+/// How much oftener work may have been found than not: then it may be missed so often in a row.
 const SPIN_SCORE_MAX: u32 = 8;
 /// Rests after which one with a score of 0 looks for work all the same.
 const SPIN_TRIES: u32 = 16;
@@ -104,7 +105,7 @@ impl Spin {
         }
         let score = self.score.get();
         self.skipped.set(0);
-        self.score.set(if found { SPIN_SCORE_MAX } else { score.saturating_sub(1) });
+        self.score.set(if found { SPIN_SCORE_MAX.min(score + 1) } else { score.saturating_sub(1) });
     }
 }
 
@@ -386,10 +387,13 @@ mod tests {
         (0..20).for_each(|_| spin.learn(LONGEST, false));
         spin.learn(LONGEST, true);
         assert_eq!(spin.time(), LONGEST);
-        // Now and then it does not: that is no reason to stop.
+        // Every second time it does not: that is no reason to stop.
         for round in 0..100 {
             spin.learn(LONGEST, round % 2 == 0);
             assert_eq!(spin.time(), LONGEST);
         }
+        // Two times of three is one.
+        (0..30).for_each(|round| spin.learn(LONGEST, round % 3 == 0));
+        assert_eq!(spin.time(), Duration::ZERO);
     }
 }

@@ -9,6 +9,7 @@ use core::{fmt, task::Waker};
 
 use millstream_data::page::ValidPage;
 use millstream_exchange::event::{Event, Purpose};
+pub use millstream_lsm::compression::{Codec, Levels};
 use millstream_memory::Segment;
 use millstream_storage::{BlockingStorage, FileId};
 
@@ -151,7 +152,8 @@ pub trait ChainIo {
     /// it to every one.
     fn submit(&mut self, output: u16, subpartition: u32, segment: Segment, page: PageInfo);
 
-    /// Sends an event behind what was submitted to a subpartition so far; with [`ALL`] to every one.
+    /// Sends an event behind what was submitted to a subpartition so far; with [`ALL`] to every one. What is sent
+    /// to [`NOBODY`] is for the runner itself.
     fn event(&mut self, output: u16, subpartition: u32, event: Event);
 
     /// Whether the chain may go on: every output has a segment to lend and room in its queues.
@@ -175,6 +177,9 @@ pub struct Lease {
 
 /// Stands for every subpartition of an output.
 pub const ALL: u32 = u32::MAX;
+
+/// Stands for no output: an event to it is read by the runner only.
+pub const NOBODY: u16 = u16::MAX;
 
 /// What the runner should know of a page beside its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,6 +287,11 @@ impl<'a> Context<'a> {
         self.io.event(output, subpartition, event);
     }
 
+    /// Tells the runner how far event time has come, before anybody downstream can know.
+    pub fn tell_time(&mut self, event: Event) {
+        self.io.event(NOBODY, ALL, event);
+    }
+
     /// See [`ChainIo::wants_flush`].
     pub fn wants_flush(&mut self, output: u16, subpartition: u32) -> bool {
         self.io.wants_flush(output, subpartition)
@@ -324,6 +334,8 @@ pub struct StateFiles {
     pub budget: u64,
     /// What they are for.
     pub purpose: FilesUse,
+    /// How new ones are compressed.
+    pub compression: Levels,
 }
 
 /// What the files of a chain's state are for.

@@ -5,6 +5,7 @@
 //! ([`chaining`]). The **execution graph** is the job graph with every subtask and every channel
 //! ([`execution`]).
 
+pub mod alignment;
 pub mod chaining;
 mod codec;
 pub mod execution;
@@ -29,6 +30,8 @@ pub struct StreamGraph {
     pub nodes: Vec<Node>,
     /// Who reads what from whom.
     pub edges: Vec<Edge>,
+    /// Options of the engine that the program asks for, by their keys, unless whoever runs it says otherwise.
+    pub settings: Vec<(String, String)>,
 }
 
 /// A part of a program that runs as tasks of its own.

@@ -34,7 +34,7 @@ pub use interval_join::IntervalJoinChain;
 pub use side::{EmitSide, ProcessSide, Split};
 pub use source::SourceChain;
 pub use stateless::{Emit, Filter, FlatMap, ForEach, Inspect, Map, Process};
-pub use time::{AssignWatermarks, Punctuated, WatermarkStrategy, WithIdleness};
+pub use time::{AssignWatermarks, Punctuated, WatermarkStrategy, WithAlignment, WithIdleness};
 
 use crate::chain::{Chain, Context, OpenInfo, Signal, TaskError};
 

@@ -168,6 +168,9 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
     /// `assign_watermarks(Bounded::new(minutes(30)), |flight| flight.departure.0)`. Directly behind a
     /// source the time of each split is its own, and there is no watermark before the last one has
     /// begun. Watermarks are exact: they take effect at the row that raises them.
+    ///
+    /// # Panics
+    /// If the strategy is [aligned](crate::operator::WithAlignment), and the stream is not what a connector reads.
     pub fn assign_watermarks<W, F>(
         self,
         strategy: W,
@@ -177,6 +180,9 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         W: WatermarkStrategy<T>,
         F: for<'a> Fn(Row<'a, T>) -> i64 + Clone + Send + Sync + 'static,
     {
+        if let Some(alignment) = strategy.alignment() {
+            self.env.align(&self.upstreams, alignment);
+        }
         self.then(AssignWatermarks::new(strategy, time))
     }
 

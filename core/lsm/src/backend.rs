@@ -23,7 +23,7 @@ use crate::{
     buffer::{Tables, WriteBuffer, other_kind, unknown},
     cache::{Cache, Wanted},
     compression::{Codec, Compression, Format},
-    config::{LsmConfig, Shares},
+    config::{HEADS_MIN, LsmConfig, Shares},
     name::Order,
     run::Run,
     schedule::Schedule,
@@ -106,7 +106,7 @@ impl<L: Lease> LsmBackend<L> {
     /// A backend without states for the key groups `owned`, whose keys have the hash `hash`.
     ///
     /// # Errors
-    /// [`StateError::OutOfBudget`] if the budget is below 16 segments.
+    /// [`StateError::BudgetTooSmall`] if the budget is below [the least](LsmConfig::least_budget).
     pub fn new(
         lease: L,
         owned: Owned,
@@ -114,7 +114,12 @@ impl<L: Lease> LsmBackend<L> {
         config: LsmConfig,
     ) -> Result<Self, StateError> {
         let shares = Shares::new(config.budget, lease.segment_size());
-        let too_small = || StateError::OutOfBudget { state: "all".into(), held: 0 };
+        let segment = lease.segment_size();
+        let too_small = || {
+            let needed = LsmConfig::least_budget(segment).max(config.budget + 1);
+            StateError::BudgetTooSmall { given: config.budget, needed }
+        };
+        shares.cache(HEADS_MIN).ok_or_else(too_small)?;
         let cache = shares.cache(0).ok_or_else(too_small)?;
         let budget = Budget::new(lease, config.budget, shares.buffers);
         if !budget.reserve(shares.scratch()) {
@@ -185,6 +190,7 @@ impl<L: Lease> LsmBackend<L> {
             files: self.stack.runs().len(),
             bytes: self.stack.runs().iter().map(|run| run.place.length).sum(),
             indexes: self.indexes,
+            paged: self.stack.runs().iter().filter(|run| run.index.is_paged()).count(),
             merged: self.merged,
         }
     }
@@ -221,6 +227,27 @@ impl<L: Lease> LsmBackend<L> {
     fn changes(&mut self) {
         self.gathered.get_mut().clear();
         *self.resume.get_mut() = None;
+    }
+
+    /// Takes bytes for what need not be in memory, from the cache, and leaves room for heads; `false` if there
+    /// are none to spare.
+    fn reserve_spare(&mut self, bytes: u64) -> bool {
+        self.shares.cache(self.indexes + bytes + HEADS_MIN).is_some() && self.reserve(bytes)
+    }
+
+    /// Takes bytes for the head of a run, which is in memory as long as the run is there.
+    fn reserve_head(&mut self, bytes: u64) -> Result<(), StateError> {
+        if self.reserve(bytes) {
+            return Ok(());
+        }
+        let given = self.config.budget;
+        // What is missing, rounded up to segments, if all else is as it is.
+        let missing = (1..).find(|count| {
+            let shares = Shares { total: given + count * self.shares.segment, ..self.shares };
+            shares.cache(self.indexes + bytes).is_some() || *count > bytes
+        });
+        let needed = given + missing.unwrap_or(1) * self.shares.segment;
+        Err(StateError::BudgetTooSmall { given, needed })
     }
 
     /// Takes bytes for indexes and filters, from the cache; `false` if it has none.
@@ -302,6 +329,8 @@ pub struct LsmMetrics {
     pub bytes: u64,
     /// Bytes of memory for their indexes and filters.
     pub indexes: u64,
+    /// Files whose indexes and filters are not in memory, but read page by page.
+    pub paged: usize,
     /// Entries that compaction has written.
     pub merged: u64,
 }

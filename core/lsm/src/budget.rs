@@ -173,6 +173,10 @@ impl<L: Lease> Staging<L> {
         self.max
     }
 
+    pub(crate) fn segment_size(&self) -> usize {
+        self.budget.segment_size()
+    }
+
     /// Segments that can be taken, if the budget has them.
     pub(crate) fn room(&self) -> usize {
         self.free.len() + (self.max - self.leased)

@@ -4,9 +4,17 @@
 //! is evicted follows the clock algorithm (Corbató, *A Paging Experiment with the Multics System*, 1968).
 //! Reading a block that is not there notes that it is wanted; nothing moves until the owner of the cache
 //! lets it, so what was read stays where it is.
+//!
+//! Pages of the index and the filter of a run that has them in its file are blocks, too, whose numbers are those
+//! behind the last block ([`cache::pages`](pages)).
 
-use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
-use core::cell::{Cell, RefCell};
+mod pages;
+
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec, vec::Vec};
+use core::{
+    cell::{Cell, RefCell},
+    ops::Range,
+};
 
 use millstream_memory::Segment;
 use millstream_state::{Lease, StateError};
@@ -34,8 +42,42 @@ struct Frame {
 #[derive(Debug)]
 struct Table {
     run: Arc<Run>,
-    /// By block: its frame.
-    frames: Box<[u32]>,
+    frames: Frames,
+}
+
+/// The frames of the blocks of a run.
+#[derive(Debug)]
+enum Frames {
+    /// By block.
+    All(Box<[u32]>),
+    /// Of those that are there, where a place for each would be too much.
+    Some(BTreeMap<u32, u32>),
+}
+
+impl Frames {
+    #[inline]
+    fn of(&self, block: u32) -> Option<u32> {
+        match self {
+            Self::All(frames) => frames.get(block as usize).copied(),
+            Self::Some(frames) => Some(frames.get(&block).copied().unwrap_or(NONE)),
+        }
+    }
+
+    fn set(&mut self, block: u32, to: u32) {
+        match self {
+            Self::All(frames) => {
+                if let Some(frame) = frames.get_mut(block as usize) {
+                    *frame = to;
+                }
+            }
+            Self::Some(frames) if to == NONE => {
+                frames.remove(&block);
+            }
+            Self::Some(frames) => {
+                frames.insert(block, to);
+            }
+        }
+    }
 }
 
 /// A block that is to be read.
@@ -43,6 +85,8 @@ struct Table {
 pub(crate) struct Wanted {
     pub(crate) run: Arc<Run>,
     pub(crate) block: u32,
+    /// Where it is in the file.
+    pub(crate) place: Range<u64>,
 }
 
 /// Blocks in memory.
@@ -58,7 +102,7 @@ pub(crate) struct Cache<L: Lease> {
     hand: usize,
     /// By number of the run.
     tables: Vec<Option<Table>>,
-    wanted: RefCell<Vec<(u32, u32)>>,
+    wanted: RefCell<Vec<(u32, u32, Range<u64>)>>,
     wanted_max: Cell<usize>,
     reading: usize,
 }
@@ -91,7 +135,10 @@ impl<L: Lease> Cache<L> {
         if self.tables.len() <= number {
             self.tables.resize_with(number + 1, || None);
         }
-        let frames = vec![NONE; run.index.ends.len()].into();
+        let frames = match run.index.is_paged() {
+            true => Frames::Some(BTreeMap::new()),
+            false => Frames::All(vec![NONE; run.index.blocks_in_all() as usize].into()),
+        };
         self.tables[number] = Some(Table { run: run.clone(), frames });
     }
 
@@ -100,10 +147,14 @@ impl<L: Lease> Cache<L> {
         let Some(table) = self.tables.get_mut(run.number as usize).and_then(Option::take) else {
             return;
         };
-        for frame in table.frames.iter().filter(|frame| **frame < READING) {
-            if let Some(known) = self.frames.get_mut(*frame as usize) {
+        let frames: Vec<u32> = match table.frames {
+            Frames::All(frames) => frames.into(),
+            Frames::Some(frames) => frames.into_values().collect(),
+        };
+        for frame in frames.into_iter().filter(|frame| *frame < READING) {
+            if let Some(known) = self.frames.get_mut(frame as usize) {
                 known.run = NONE;
-                self.free.push(*frame);
+                self.free.push(frame);
             }
         }
     }
@@ -115,7 +166,7 @@ impl<L: Lease> Cache<L> {
     }
 
     fn frame_of(&self, run: u32, block: u32) -> Option<u32> {
-        self.tables.get(run as usize)?.as_ref()?.frames.get(block as usize).copied()
+        self.tables.get(run as usize)?.as_ref()?.frames.of(block)
     }
 
     /// The bytes of a frame.
@@ -134,18 +185,25 @@ impl<L: Lease> Cache<L> {
     /// [`StateError::Waits`] if it is not there; then it is wanted.
     #[inline]
     pub(crate) fn block(&self, run: &Run, block: u32) -> Result<(u32, Block<'_>), StateError> {
+        let frame = self.used(run, block)?;
+        let block_of = Block::open(self.frame(frame));
+        block_of.map(|block| (frame, block)).map_err(|error| damaged(run, block, error))
+    }
+
+    /// The frame of a block or a page, which is used.
+    #[inline]
+    fn used(&self, run: &Run, block: u32) -> Result<u32, StateError> {
         let frame = self.frame_of(run.number, block).unwrap_or(NONE);
         if frame >= READING {
             if frame == NONE {
-                self.want(run.number, block);
+                self.want(run, block)?;
             }
             return Err(StateError::Waits);
         }
         if let Some(frame) = self.frames.get(frame as usize) {
             frame.was_used.set(true);
         }
-        let block_of = Block::open(self.frame(frame));
-        block_of.map(|block| (frame, block)).map_err(|error| damaged(run, block, error))
+        Ok(frame)
     }
 
     /// A block and its frame; if it is not there, those behind it are wanted, too.
@@ -161,8 +219,9 @@ impl<L: Lease> Cache<L> {
         if matches!(found, Err(StateError::Waits)) {
             let ahead = (self.blocks_max() / 16).min(7) as u32;
             for next in block + 1..=block + ahead {
-                if self.frame_of(run.number, next) == Some(NONE) {
-                    self.want(run.number, next);
+                let is_block = next < run.index.blocks_in_all();
+                if is_block && self.frame_of(run.number, next) == Some(NONE) {
+                    self.want(run, next)?;
                 }
             }
         }
@@ -171,12 +230,15 @@ impl<L: Lease> Cache<L> {
 
     /// Notes that a block is wanted, if it is not there.
     #[cold]
-    fn want(&self, run: u32, block: u32) {
+    fn want(&self, run: &Run, block: u32) -> Result<(), StateError> {
+        let place = self.place(run, block)?;
         let mut wanted = self.wanted.borrow_mut();
         // The first are read first; others are asked for again.
-        if wanted.len() < self.wanted_max.get() && !wanted.contains(&(run, block)) {
-            wanted.push((run, block));
+        let is_known = wanted.iter().any(|known| (known.0, known.1) == (run.number, block));
+        if wanted.len() < self.wanted_max.get() && !is_known {
+            wanted.push((run.number, block, place));
         }
+        Ok(())
     }
 
     /// Whether more blocks may be wanted while so many are being read.
@@ -193,7 +255,7 @@ impl<L: Lease> Cache<L> {
     /// [does not](Self::missed).
     pub(crate) fn next_wanted(&mut self) -> Option<Wanted> {
         // Never so many that one would evict another before it was used.
-        self.wanted_max.set((self.blocks_max() / 4).clamp(1, 256));
+        self.wanted_max.set((self.reads_max() / 4).clamp(1, 256));
         loop {
             if self.reading >= self.wanted_max.get() {
                 return None;
@@ -202,23 +264,15 @@ impl<L: Lease> Cache<L> {
             if wanted.is_empty() {
                 return None;
             }
-            let (run, block) = wanted.remove(0);
+            let (run, block, place) = wanted.remove(0);
             let table = self.tables.get_mut(run as usize).and_then(Option::as_mut);
             let Some(table) = table else { continue };
-            let Some(frame) = table.frames.get_mut(block as usize) else { continue };
-            if *frame == NONE {
-                *frame = READING;
+            if table.frames.of(block) == Some(NONE) {
+                table.frames.set(block, READING);
                 self.reading += 1;
-                return Some(Wanted { run: table.run.clone(), block });
+                return Some(Wanted { run: table.run.clone(), block, place });
             }
         }
-    }
-
-    /// Bytes of a block of a run that is there.
-    pub(crate) fn length_of(&self, run: u32, block: u32) -> usize {
-        let table = self.tables.get(run as usize).and_then(Option::as_ref);
-        let place = table.and_then(|table| table.run.index.place(block));
-        place.map_or(0, |place| (place.end - place.start) as usize)
     }
 
     /// A block that was being read was not.
@@ -229,8 +283,8 @@ impl<L: Lease> Cache<L> {
 
     fn set(&mut self, run: u32, block: u32, to: u32) {
         let table = self.tables.get_mut(run as usize).and_then(Option::as_mut);
-        if let Some(frame) = table.and_then(|table| table.frames.get_mut(block as usize)) {
-            *frame = to;
+        if let Some(table) = table {
+            table.frames.set(block, to);
         }
     }
 
@@ -241,17 +295,19 @@ impl<L: Lease> Cache<L> {
     /// is not one frame.
     pub(crate) fn insert(
         &mut self,
-        run: u32,
-        block: u32,
+        wanted: &Wanted,
         bytes: &[u8],
         zstd: Option<&dyn Compression>,
     ) -> Result<(), StateError> {
+        let (run, block) = (wanted.run.number, wanted.block);
         self.missed(run, block);
-        // The run may be gone meanwhile.
-        let Some(Some(table)) = self.tables.get(run as usize) else { return Ok(()) };
-        let run_of = table.run.clone();
-        let stored = Stored::check(run_of.index.format, bytes);
-        let stored = stored.map_err(|error| damaged(&run_of, block, error))?;
+        // The run may be gone meanwhile, or another may have its number.
+        let known = self.tables.get(run as usize).and_then(Option::as_ref);
+        if !known.is_some_and(|table| Arc::ptr_eq(&table.run, &wanted.run)) {
+            return Ok(());
+        }
+        let damaged = |error| damaged_at(&wanted.run, &wanted.place, error);
+        let stored = Stored::check(wanted.run.index.format, bytes).map_err(damaged)?;
         let length = stored.length();
         let Some(frame) = self.free_frame() else {
             let state = "cache of blocks".into();
@@ -264,7 +320,7 @@ impl<L: Lease> Cache<L> {
             && let Err(error) = stored.unpack(zstd, place)
         {
             self.free.push(frame);
-            return Err(damaged(&run_of, block, error));
+            return Err(damaged(error));
         }
         if let Some(known) = self.frames.get_mut(frame as usize) {
             let length = length as u16;
@@ -332,7 +388,14 @@ impl<L: Lease> Drop for Cache<L> {
 
 /// The error of a block that is not as it was written.
 pub(crate) fn damaged(run: &Run, block: u32, error: BlockError) -> StateError {
-    let place = run.index.place(block).unwrap_or(0..0);
+    let place = match run.index.is_paged() {
+        true => run.index.around(block),
+        false => run.index.place(block).unwrap_or(0..0),
+    };
+    damaged_at(run, &place, error)
+}
+
+fn damaged_at(run: &Run, place: &Range<u64>, error: BlockError) -> StateError {
     // What is wrong in a block that was compressed is somewhere in what is stored.
     let (file, offset) = (run.place.file.0, (place.start + error.at as u64).min(place.end));
     StateError::DamagedFile { file, offset, what: error.what }

@@ -24,6 +24,8 @@ pub(crate) struct RunCursor {
     state: u16,
     block: u32,
     end: u32,
+    /// Whether the block to begin with is known.
+    is_located: bool,
     /// The rank and name to begin at, as long as the cursor is not there.
     from: Option<(u64, Vec<u8>)>,
     cursor: BlockCursor,
@@ -41,13 +43,18 @@ impl RunCursor {
             first if first > rank => (first, &[][..]),
             _ => (rank, name),
         };
-        let block = run.index.locate(state, rank, name).unwrap_or(end);
         let (cursor, from) = (BlockCursor::default(), Some((rank, name.to_vec())));
         let (run, ranks) = (run.clone(), ranks.clone());
-        Self { run, ranks, order, state, block, end, from, cursor, has_entry: false, rank: 0 }
+        let (block, is_located, has_entry) = (end, false, false);
+        Self { run, ranks, order, state, block, end, is_located, from, cursor, has_entry, rank: 0 }
     }
 
     fn fill<L: Lease>(&mut self, cache: &Cache<L>) -> Result<bool, StateError> {
+        if let Some((rank, name)) = self.from.as_ref().filter(|_| !self.is_located) {
+            let block = cache.locate(&self.run, self.state, *rank, name)?;
+            self.block = block.unwrap_or(self.end);
+            self.is_located = true;
+        }
         loop {
             if self.block >= self.end {
                 return Ok(false);

@@ -12,6 +12,10 @@ const STAGING_MIN: u64 = 6;
 const STAGING_MAX: u64 = 64;
 /// Blocks of the cache at least.
 const CACHE_MIN: u64 = 16;
+/// Bytes that are left for heads of runs, when all that may be read on demand is.
+pub(crate) const HEADS_MIN: u64 = 32 << 10;
+/// What a run that is merged takes: a block that is unpacked, and a page of its index.
+const STREAM_BYTES: u64 = 2 * BLOCK_MAX as u64;
 /// Runs beyond the limit that stop writing until some are merged.
 const RUNS_BEYOND: usize = 4;
 /// Runs that are merged at once, at most.
@@ -21,7 +25,7 @@ const FAN_IN_MAX: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LsmConfig {
     /// Bytes of managed memory, for everything: write buffers, cache, indexes, filters, reading and
-    /// writing. At least 16 segments.
+    /// writing. [At least](Self::least_budget) what the size of segments asks for.
     pub budget: u64,
     /// Files are named by numbers from this one on, of which none was ever used in the storage.
     pub first_file: FileId,
@@ -35,6 +39,8 @@ pub struct LsmConfig {
     pub merges: bool,
     /// How new files are compressed. Others are read, however they are.
     pub compression: Levels,
+    /// Whether indexes and filters stay in memory where there is room; else they are read page by page, always.
+    pub holds_indexes: bool,
 }
 
 impl LsmConfig {
@@ -47,7 +53,18 @@ impl LsmConfig {
             slice_min: 4 << 20,
             merges: true,
             compression: Levels::default(),
+            holds_indexes: true,
         }
+    }
+
+    /// Bytes of the smallest budget that is accepted, with segments of so many.
+    pub fn least_budget(segment: usize) -> u64 {
+        let is_enough = |count: &u64| {
+            let budget = count * segment as u64;
+            Shares::new(budget, segment).cache(HEADS_MIN).is_some()
+        };
+        let count = (1..1 << 20).find(is_enough);
+        count.unwrap_or(1 << 20) * segment as u64
     }
 
     /// Names files from this number on.
@@ -66,6 +83,12 @@ impl LsmConfig {
     #[must_use]
     pub fn compression(self, compression: Levels) -> Self {
         Self { compression, ..self }
+    }
+
+    /// Reads indexes and filters page by page, even if there was room for them.
+    #[must_use]
+    pub fn without_indexes(self) -> Self {
+        Self { holds_indexes: false, ..self }
     }
 
     /// Leaves runs as they are, as a backend that only reads.
@@ -96,10 +119,11 @@ impl Shares {
         let segment = segment as u64;
         let segments = budget / segment;
         let room = (segments / 8).clamp(STAGING_MIN, STAGING_MAX) * segment - PACKER_BYTES;
-        // Besides a segment and a block for each run there are segments for two writers and for the cache.
-        let fan_in = room.saturating_sub(4 * segment) / (segment + BLOCK_MAX as u64);
+        // Besides a segment, a block and a page for each run there are segments for two writers and the cache.
+        let fan_in = room.saturating_sub(4 * segment) / (segment + STREAM_BYTES);
         let fan_in = (fan_in as usize).clamp(2, FAN_IN_MAX);
-        let staging = (room.saturating_sub((fan_in * BLOCK_MAX) as u64) / segment).max(STAGING_MIN);
+        let taken = fan_in as u64 * STREAM_BYTES;
+        let staging = (room.saturating_sub(taken) / segment).max(STAGING_MIN);
         let buffers = segments * 3 / 8 * segment;
         Self { total: budget, buffers, staging, fan_in, segment, zstd: 0 }
     }
@@ -118,14 +142,15 @@ impl Shares {
     }
 
     /// Runs beyond which they are merged whatever their sizes are, and beyond which nothing is written
-    /// before: a reader of all of them needs a block of each.
+    /// before: a reader of all of them needs a block of each. So many blocks are what the cache has for that.
     pub(crate) fn runs(&self, config: &LsmConfig, cache_blocks: usize) -> (usize, usize) {
         let max = config.runs_max.min(cache_blocks / 4 - RUNS_BEYOND.min(cache_blocks / 8)).max(1);
-        (max, max + RUNS_BEYOND)
+        (max, max + RUNS_BEYOND.min(cache_blocks / 2))
     }
 
-    /// Bytes for compressing and decompressing: a block of each run that is merged, besides what a packer has.
+    /// Bytes for compressing and decompressing, and for pages of indexes: a block and a page of each run that is
+    /// merged, besides what a packer has.
     pub(crate) fn scratch(&self) -> u64 {
-        (self.fan_in * BLOCK_MAX) as u64 + PACKER_BYTES + self.zstd
+        self.fan_in as u64 * STREAM_BYTES + PACKER_BYTES + self.zstd
     }
 }

@@ -12,6 +12,10 @@ const BITS_PER_KEY: u64 = 10;
 const PROBES: u32 = 6;
 /// Words of a block: a cache line.
 const WORDS: usize = 8;
+/// Lines of a filter in one page of a file.
+pub const LINES_OF_A_PAGE: usize = 63;
+/// Bytes of a line.
+pub const LINE: usize = 8 * WORDS;
 
 /// What a filter keeps of a key and namespace of a state.
 #[inline]
@@ -49,12 +53,22 @@ impl Filter {
         &self.words
     }
 
+    /// Appends a page of its lines, as they are in a file.
+    pub fn put_page(&self, page: u32, out: &mut Vec<u8>) {
+        let lines = self.words.chunks(LINES_OF_A_PAGE * WORDS).nth(page as usize).unwrap_or(&[]);
+        lines.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    }
+
+    /// How many lines it has.
+    pub fn lines(&self) -> u32 {
+        (self.words.len() / WORDS) as u32
+    }
+
     /// Where the block of a fingerprint begins, and the bits in it, nine for each probe.
     #[inline]
     fn place(&self, fingerprint: u64) -> (usize, u64) {
-        let blocks = (self.words.len() / WORDS) as u64;
-        let block = (u128::from(fingerprint) * u128::from(blocks)) >> 64;
-        (block as usize * WORDS, hash::word(fingerprint, hash::SEED))
+        let (line, bits) = place(fingerprint, (self.words.len() / WORDS) as u64);
+        (line as usize * WORDS, bits)
     }
 
     /// Adds a key.
@@ -80,6 +94,22 @@ impl Filter {
     }
 }
 
+/// The line of a fingerprint in a filter of so many, and its bits, for [`line_may_have`].
+#[inline]
+pub fn place(fingerprint: u64, lines: u64) -> (u64, u64) {
+    let line = (u128::from(fingerprint) * u128::from(lines)) >> 64;
+    (line as u64, hash::word(fingerprint, hash::SEED))
+}
+
+/// Whether a line has these bits: as [`may_have`](Filter::may_have), of bytes as they are in a file.
+#[inline]
+pub fn line_may_have(line: &[u8; LINE], bits: u64) -> bool {
+    (0..PROBES).all(|probe| {
+        let bit = (bits >> (9 * probe) & 511) as usize;
+        line[bit / 8] >> (bit % 8) & 1 == 1
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +126,12 @@ mod tests {
         let others = (0..10_000).filter(|number| filter.may_have(other_state(*number))).count();
         assert!(others < 250, "{others} of 10,000 pass");
         assert!(Filter::default().may_have(1));
+        for number in 0..20_000 {
+            let (line, bits) = place(print(number), u64::from(filter.lines()));
+            let words = filter.words().as_chunks::<WORDS>().0[line as usize];
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let line = bytes.first_chunk().expect("a line");
+            assert_eq!(line_may_have(line, bits), filter.may_have(print(number)), "{number}");
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Older values of the same keys are room on the disk that a merge gives back. How many there are is not
 //! known when a key is written, since most writes do not read; but the filters of the older runs are in
-//! memory, and a sixteenth of the keys is enough to ask for.
+//! memory, most of them, and a sixteenth of the keys is enough to ask for. Runs whose filters are not in memory
+//! are taken to have none of the keys.
 
 use alloc::vec::Vec;
 
@@ -25,6 +26,7 @@ pub(crate) struct Hiding {
 impl Hiding {
     /// Of about so many keys, in front of older runs.
     pub(crate) fn new(keys: u64, older: Vec<Part>) -> Self {
+        let older = older.into_iter().filter(|part| !part.run.index.is_paged()).collect();
         let mask = if keys > ALL { SAMPLE } else { 0 };
         Self { older, mask, asked: 0, found: 0 }
     }

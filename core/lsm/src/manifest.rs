@@ -5,8 +5,8 @@
 //! states u16 | layers u32 | states | layers | bottom | checksum u64
 //! state: kind u8 | widths u8 | key u32 | namespace u32 | value u32 | name u16 and bytes
 //! layer, bottom: runs u32 | runs
-//! run: file u64 | length u64 | checksum u64 | index at u64 | index bytes u32 | index checksum u64
-//!      hiding u16 | first rank u64 | end u64
+//! run: file u64 | length u64 | checksum u64 | index at u64 | index bytes u32 | head bytes u32
+//!      index checksum u64 | hiding u16 | first rank u64 | end u64
 //! ```
 //!
 //! A layer is runs of one age, side by side in the order of their ranks. The newest layer is first; what the
@@ -30,9 +30,11 @@ use crate::{
 };
 
 const MAGIC: [u8; 4] = *b"MSLM";
-const VERSION: u16 = 3;
-/// Manifests of this version list files whose blocks are not compressed, and are otherwise the same.
-const VERSION_BEFORE: u16 = 2;
+const VERSION: u16 = 4;
+/// Manifests before this version list files whose indexes have no pages, and say nothing of heads. Those of the
+/// oldest list files whose blocks are not compressed.
+const VERSION_WITH_HEADS: u16 = 4;
+const VERSION_OLDEST: u16 = 2;
 
 /// Which files are the state of a snapshot.
 #[derive(Clone, Debug)]
@@ -113,6 +115,7 @@ fn put_run(run: &RunFile, out: &mut Vec<u8>) {
         out.extend_from_slice(&number.to_le_bytes());
     }
     out.extend_from_slice(&run.index_bytes.to_le_bytes());
+    out.extend_from_slice(&run.head_bytes.to_le_bytes());
     out.extend_from_slice(&run.index_sum.to_le_bytes());
     out.extend_from_slice(&run.hiding.to_le_bytes());
     out.extend_from_slice(&run.first_rank.to_le_bytes());
@@ -124,7 +127,7 @@ fn read(bytes: &[u8]) -> Result<Manifest, IndexError> {
     let magic: [u8; 4] = reader.array()?;
     reader.check(magic == MAGIC, "no manifest begins like this")?;
     let version = reader.u16()?;
-    let is_known = [VERSION, VERSION_BEFORE].contains(&version);
+    let is_known = (VERSION_OLDEST..=VERSION).contains(&version);
     reader.check(is_known, "it has a version that this program does not read")?;
     let id = reader.u16()?;
     reader.check(id == hash::ID, "its keys have another hash")?;
@@ -156,15 +159,15 @@ fn read(bytes: &[u8]) -> Result<Manifest, IndexError> {
         manifest.states.push(StateSpec { name, kind, key, namespace, value });
     }
     for _ in 0..layers {
-        manifest.layers.push(read_runs(&mut reader)?);
+        manifest.layers.push(read_runs(&mut reader, version)?);
     }
-    manifest.bottom = read_runs(&mut reader)?;
+    manifest.bottom = read_runs(&mut reader, version)?;
     reader.check(reader.left() == 0, "there are bytes behind the last run")?;
     Ok(manifest)
 }
 
 /// Runs side by side.
-fn read_runs(reader: &mut Reader<'_>) -> Result<Vec<RunFile>, IndexError> {
+fn read_runs(reader: &mut Reader<'_>, version: u16) -> Result<Vec<RunFile>, IndexError> {
     let mut runs: Vec<RunFile> = Vec::new();
     for _ in 0..reader.u32()? {
         let run = RunFile {
@@ -173,14 +176,16 @@ fn read_runs(reader: &mut Reader<'_>) -> Result<Vec<RunFile>, IndexError> {
             checksum: reader.u64()?,
             index_at: reader.u64()?,
             index_bytes: reader.u32()?,
+            head_bytes: if version < VERSION_WITH_HEADS { 0 } else { reader.u32()? },
             index_sum: reader.u64()?,
             hiding: reader.u16()?,
             first_rank: reader.u64()?,
             end_rank: reader.u64()?,
         };
         let filter = run.index_at.checked_add(u64::from(run.index_bytes));
+        let filter = filter.and_then(|filter| filter.checked_add(run.head_bytes.into()));
         let filter = filter.and_then(|filter| run.length.checked_sub(filter));
-        let is_whole = filter.is_some_and(|filter| filter.is_multiple_of(8));
+        let is_whole = filter.is_some_and(|filter| run.head_bytes > 0 || filter.is_multiple_of(8));
         reader.check(is_whole, "a run ends before its index does")?;
         let is_beside = runs.last().is_none_or(|before| before.end_rank <= run.first_rank);
         let what = "the runs of a layer are not side by side";
@@ -230,6 +235,7 @@ mod tests {
             checksum: 2,
             index_at: 800,
             index_bytes: 40,
+            head_bytes: 24,
             index_sum: 3,
             hiding: 17,
             first_rank: 3 << 48,

@@ -1,6 +1,14 @@
 //! A sorted file: what is known of it without reading blocks.
 //!
 //! ```text
+//! blocks | pages of the index | pages of the filter | head
+//! ```
+//!
+//! The [head](encode_head) is always in memory, and says where blocks and [pages](Page) are. Index and
+//! filter are in memory, too, if the budget has room for them; else their pages are read when they are needed,
+//! like blocks. The head has a checksum in the [manifest](crate::manifest). Before there were pages, files were
+//!
+//! ```text
 //! blocks | index | words of the filter
 //! index: magic "MSLR" | format u16 | states u16 | blocks u32 | spans u32 | cleared u32 | entries u64
 //!        states: number u16 | blocks u32       blocks: end u64 | rank of the last entry u64
@@ -11,9 +19,11 @@
 //! rank with which the next block begins, with the name of that entry: so a search for one name ends in
 //! one block, even within a map that fills many. **Cleared** namespaces have nothing in older files. The
 //! format says how blocks are [stored](crate::compression::Format).
-//! Numbers are little-endian. Index and filter have a checksum in the [manifest](crate::manifest).
+//! Numbers are little-endian. Index and filter of files without pages have a checksum in the manifest.
 
 mod codec;
+mod head;
+mod pages;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +33,8 @@ use core::ops::Range;
 use millstream_storage::FileId;
 
 pub use codec::{IndexError, decode, encode};
+pub use head::{decode_head, encode_head};
+pub use pages::{IndexPage, Page, filter_page, filter_pages, line_at, put_page};
 
 use crate::{compression::Format, filter::Filter};
 
@@ -37,9 +49,11 @@ pub struct RunFile {
     pub checksum: u64,
     /// Where the index begins: bytes of all blocks.
     pub index_at: u64,
-    /// Bytes of the index.
+    /// Bytes of the index, or of its pages.
     pub index_bytes: u32,
-    /// The checksum of the index and the filter.
+    /// Bytes of the head, at the end of the file; none if the index has no pages.
+    pub head_bytes: u32,
+    /// The checksum of the head, or of the index and the filter.
     pub index_sum: u64,
     /// Of a thousand of its keys, how many had something in older files when it was written, about: what it
     /// hides of them is room on the disk that a merge gives back.
@@ -51,6 +65,11 @@ pub struct RunFile {
 }
 
 impl RunFile {
+    /// Where the head begins.
+    pub fn head_at(&self) -> u64 {
+        self.length.saturating_sub(self.head_bytes.into())
+    }
+
     /// The ranks that are seen.
     pub fn ranks(&self) -> Range<u64> {
         self.first_rank..self.end_rank
@@ -74,6 +93,12 @@ pub struct Index {
     pub cleared: Vec<(u16, Box<[u8]>)>,
     /// How many keys and namespaces it has, gone ones included.
     pub entries: u64,
+    /// What is known of the pages. Where it is a page's turn to be read, `ends`, `last` and `spans` are empty.
+    pub pages: Vec<Page>,
+    /// Lines of the filter, if it is in pages.
+    pub lines: u32,
+    /// Bytes in memory that the spans take.
+    pub span_bytes: u32,
 }
 
 /// A block whose last rank goes on in the next.
@@ -86,6 +111,17 @@ pub struct Span {
 }
 
 impl Index {
+    /// How many blocks there are.
+    pub fn blocks_in_all(&self) -> u32 {
+        self.sections.last().map_or(0, |section| section.1.end)
+    }
+
+    /// Whether its pages, and those of the filter, are read when they are needed.
+    #[inline]
+    pub fn is_paged(&self) -> bool {
+        !self.pages.is_empty()
+    }
+
     /// The blocks of a state.
     #[inline]
     pub fn section(&self, state: u16) -> Range<u32> {
@@ -141,6 +177,9 @@ impl Index {
 
     /// The blocks of a section that may have entries with one of these ranks.
     pub fn blocks(&self, section: &Range<u32>, ranks: &Range<u64>) -> Range<u32> {
+        if self.is_paged() {
+            return self.page_blocks(section, ranks);
+        }
         let last = self.last.get(section.start as usize..section.end as usize).unwrap_or(&[]);
         let first = last.partition_point(|last| *last < ranks.start) as u32;
         // The block whose last rank is not below the end may begin below it.
@@ -151,6 +190,9 @@ impl Index {
     /// Bytes of blocks of all states with these ranks, about.
     pub fn bytes_of(&self, ranks: &Range<u64>) -> u64 {
         let bytes = |(_, section): &(u16, Range<u32>)| {
+            if self.is_paged() {
+                return self.page_bytes(section, ranks);
+            }
             let blocks = self.blocks(section, ranks);
             let begin = self.place(blocks.start).map_or(0, |place| place.start);
             let end = blocks.end.checked_sub(1).and_then(|last| self.place(last));
@@ -159,12 +201,47 @@ impl Index {
         self.sections.iter().map(bytes).sum()
     }
 
-    /// Bytes in memory, about, with what a cache keeps for each block.
-    pub fn bytes(&self) -> u64 {
-        let names = self.spans.iter().map(|span| 32 + span.name.len()).sum::<usize>();
-        let cleared = self.cleared.iter().map(|cleared| 32 + cleared.1.len()).sum::<usize>();
-        (self.sections.len() * 16 + self.ends.len() * 20 + names + cleared) as u64
+    /// The last ranks of about so many blocks, or of all pages: how the keys are spread.
+    pub fn samples(&self, section: &Range<u32>, ranks: &Range<u64>, count: u32) -> Vec<(u64, u64)> {
+        if self.is_paged() {
+            let mut begin = section.start;
+            let pages = self.pages.iter().filter(|page| section.contains(&(page.end_block - 1)));
+            let weighed = pages.map(|page| {
+                let blocks = page.end_block - begin;
+                begin = page.end_block;
+                (page.last, u64::from(blocks))
+            });
+            return weighed.filter(|(last, _)| ranks.contains(last)).collect();
+        }
+        let step = (self.ends.len() as u32 / count).max(1);
+        let blocks = self.blocks(section, ranks).step_by(step as usize);
+        let last = |block: u32| self.last.get(block as usize).copied().unwrap_or(0);
+        blocks.map(|block| (last(block), u64::from(step))).collect()
     }
+
+    /// Bytes in memory, about, when all of it is there, with what a cache keeps for each block.
+    pub fn bytes(&self) -> u64 {
+        let cleared = self.cleared.iter().map(|cleared| 32 + cleared.1.len()).sum::<usize>();
+        let blocks = u64::from(self.blocks_in_all()) * 20;
+        (self.sections.len() * 16 + cleared) as u64 + blocks + u64::from(self.span_bytes)
+    }
+
+    /// Bytes in memory, about, of what is always there when pages are read as they are needed.
+    pub fn head_bytes(&self) -> u64 {
+        let cleared = self.cleared.iter().map(|cleared| 32 + cleared.1.len()).sum::<usize>();
+        let pages = self.pages.iter().map(|page| 48 + page.name.len()).sum::<usize>();
+        (self.sections.len() * 16 + cleared + pages) as u64
+    }
+
+    /// Leaves what is always in memory, if there are pages to read.
+    pub fn forget_pages(&mut self) {
+        (self.ends, self.last, self.spans) = (Vec::new(), Vec::new(), Vec::new());
+    }
+}
+
+/// Bytes in memory that a span takes whose name has so many.
+pub fn span_bytes(name: usize) -> u32 {
+    32 + name as u32
 }
 
 /// A sorted file, never changed. It is read by whoever has a reference to it, and deleted when nobody

@@ -293,12 +293,8 @@ fn cuts(slice: &Slice, pieces: u64) -> Vec<u64> {
     let mut samples = Vec::new();
     for part in &slice.parts {
         let index = &part.run.index;
-        let step = (index.ends.len() as u32 / SAMPLES).max(1);
         for (_, section) in &index.sections {
-            for block in index.blocks(section, &part.ranks).step_by(step as usize) {
-                let last = index.last.get(block as usize).copied().unwrap_or(0);
-                samples.push((last, u64::from(step)));
-            }
+            samples.extend(index.samples(section, &part.ranks, SAMPLES));
         }
     }
     samples.sort_unstable();

@@ -7,13 +7,13 @@ use millstream_memory::Segment;
 use millstream_state::{Lease, StateError};
 
 use crate::{
-    block::{BLOCK_MAX, Block, BlockCursor},
+    block::{BLOCK_MAX, Block, BlockCursor, BlockError},
     budget::Staging,
-    cache::damaged,
+    cache::{Cache, damaged},
     compression::{Compression, Stored},
     merge::Source,
     name::Order,
-    run::Run,
+    run::{IndexPage, Run},
     stack::Part,
     transfers::{Ticket, Transfers},
     writer::Entry,
@@ -53,6 +53,10 @@ pub(crate) struct Stream {
     zstd: Option<Arc<dyn Compression>>,
     /// The blocks that were asked for.
     asked: Option<Range<u32>>,
+    /// Of a run whose index is not in memory: the page of the block that is being read.
+    page: Vec<u8>,
+    /// Whether blocks in front of the first that is seen may be passed over.
+    is_beginning: bool,
     cursor: BlockCursor,
     /// Whether the cursor stands at an entry that was not taken, and its rank.
     has_entry: bool,
@@ -79,6 +83,8 @@ impl Stream {
             unpacked: Vec::new(),
             zstd,
             asked: None,
+            page: Vec::new(),
+            is_beginning: false,
             cursor: BlockCursor::default(),
             has_entry: false,
             rank: 0,
@@ -97,31 +103,73 @@ impl Stream {
         self.block = self.section.start;
         self.at = None;
         self.has_entry = false;
+        self.is_beginning = true;
         self.cursor.rewind();
     }
 
+    /// Where a block is, if that is known: that of the page at hand, if the index is not in memory.
+    fn place(&self, block: u32) -> Option<Range<u64>> {
+        match self.run.index.is_paged() {
+            true => IndexPage::open(&self.page).ok()?.place(block),
+            false => self.run.index.place(block),
+        }
+    }
+
+    /// Takes the page of the next block, if it is in the cache and needed.
+    fn turn_page<L: Lease>(&mut self, cache: &Cache<L>) -> Result<(), StateError> {
+        if !self.run.index.is_paged() || self.place(self.block).is_some() {
+            return Ok(());
+        }
+        let page = cache.index_page(&self.run, self.run.index.page_of(self.block))?;
+        if self.is_beginning {
+            let first = page.from_rank(self.ranks.start);
+            self.block = self.block.max(first).min(self.section.end);
+        }
+        if self.block < self.section.end && page.place(self.block).is_none() {
+            let what = "a page of an index does not tell of a block that it has";
+            return Err(damaged(&self.run, self.block, BlockError { at: 0, what }));
+        }
+        self.is_beginning = false;
+        self.page.clear();
+        // The bytes are those that `Shares` has set aside for each stream.
+        self.page.reserve_exact(BLOCK_MAX);
+        self.page.extend_from_slice(page.bytes());
+        Ok(())
+    }
+
     /// Asks for the next blocks if they are needed; whether nothing hinders that.
+    ///
+    /// # Errors
+    /// [`StateError::DamagedFile`].
     pub(crate) fn ask<L: Lease>(
         &mut self,
+        cache: &Cache<L>,
         staging: &mut Staging<L>,
         transfers: &mut Transfers,
-    ) -> bool {
+    ) -> Result<bool, StateError> {
         if self.asked.is_some() || self.has_entry || self.block >= self.section.end {
-            return true;
+            return Ok(true);
         }
         if self.window.as_ref().is_some_and(|window| window.blocks.contains(&self.block)) {
-            return true;
+            return Ok(true);
+        }
+        match self.turn_page(cache) {
+            Err(StateError::Waits) => return Ok(false),
+            turned => turned?,
+        }
+        if self.block >= self.section.end {
+            return Ok(true);
         }
         self.at = None;
         let segment = match self.window.take() {
             Some(window) => Some(window.segment),
             None => staging.take(),
         };
-        let Some(segment) = segment else { return false };
-        let begin = self.run.index.place(self.block).map_or(0, |place| place.start);
+        let Some(segment) = segment else { return Ok(false) };
+        let begin = self.place(self.block).map_or(0, |place| place.start);
         let (mut end, mut last) = (begin, self.block);
         while last < self.section.end
-            && let Some(place) = self.run.index.place(last)
+            && let Some(place) = self.place(last)
             && place.end - begin <= segment.len() as u64
         {
             (end, last) = (place.end, last + 1);
@@ -130,7 +178,7 @@ impl Stream {
         let ticket = Ticket::Stream { stream: self.number };
         let length = (end - begin) as usize;
         transfers.read(ticket, self.run.place.file, begin, length, segment);
-        true
+        Ok(true)
     }
 
     /// What was asked for has come.
@@ -160,8 +208,8 @@ impl Stream {
     /// Where in the window the block is, as it is stored.
     fn in_window(&self) -> Option<(&Window, Range<usize>)> {
         let window = self.window.as_ref().filter(|window| window.blocks.contains(&self.block))?;
-        let base = self.run.index.place(window.blocks.start)?.start;
-        let place = self.run.index.place(self.block)?;
+        let base = self.place(window.blocks.start)?.start;
+        let place = self.place(self.block)?;
         Some((window, (place.start - base) as usize..(place.end - base) as usize))
     }
 
@@ -207,7 +255,7 @@ impl Source for Stream {
                 true => {
                     let rank = self.order.rank_of(self.cursor.name());
                     let what = "an entry has a name that is none";
-                    let wrong = crate::block::BlockError { at: 0, what };
+                    let wrong = BlockError { at: 0, what };
                     self.rank = rank.ok_or_else(|| damaged(&self.run, self.block, wrong))?;
                     if self.rank >= self.ranks.end {
                         self.block = self.section.end;

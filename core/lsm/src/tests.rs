@@ -6,6 +6,7 @@ mod compressed;
 mod crash;
 mod maps;
 mod older;
+mod small;
 
 use std::{boxed::Box, sync::Arc, vec::Vec};
 
@@ -273,6 +274,16 @@ fn contract_with_many_slices() {
         let config = LsmConfig::new(bytes.min(8 << 20)).slice_min(4 << 10);
         let machine = Machine::with(owned, config, 4 << 10, storage);
         Machine { freeze_after: 200, ..machine }
+    });
+}
+
+#[test]
+fn contract_with_indexes_on_disk() {
+    contract::check(&|owned, bytes: u64| {
+        let storage = MemoryStorage::new().shuffled(owned.end.into());
+        let config = LsmConfig::new(bytes.min(8 << 20)).slice_min(4 << 10).without_indexes();
+        let machine = Machine::with(owned, config, 4 << 10, storage);
+        Machine { freeze_after: 20, ..machine }
     });
 }
 

@@ -14,7 +14,7 @@ use crate::{
     filter::{Filter, fingerprint},
     hiding::Hiding,
     name::{Order, split, whole},
-    run::{Index, RunFile, Span, encode},
+    run::{Index, Page, RunFile, Span, encode_head, filter_pages, put_page, span_bytes},
     sum::Sum,
     transfers::{Ticket, Transfers},
 };
@@ -64,16 +64,27 @@ pub(crate) struct Writer {
     filter: Filter,
     hiding: Hiding,
     sum: Sum,
-    index_sum: Sum,
+    index_sum: u64,
     index_at: u64,
     index_bytes: u32,
+    head_bytes: u32,
+    /// A page before it is stored.
+    page: Vec<u8>,
 }
 
 #[derive(Debug)]
 enum Phase {
     Blocks,
-    /// Index and filter: bytes of the index, and how many of both were written.
+    /// Pages of the index: the first block of the next one.
     Index {
+        block: u32,
+    },
+    /// Pages of the filter: the next one.
+    Filter {
+        page: u32,
+    },
+    /// The head, and how much of it was written.
+    Head {
         bytes: Vec<u8>,
         at: usize,
     },
@@ -118,9 +129,11 @@ impl Writer {
             filter,
             hiding,
             sum: Sum::default(),
-            index_sum: Sum::default(),
+            index_sum: 0,
             index_at: 0,
             index_bytes: 0,
+            head_bytes: 0,
+            page: Vec::new(),
         }
     }
 
@@ -186,6 +199,7 @@ impl Writer {
         }
         if self.block.is_empty() && !self.ended.is_empty() && entry.rank == self.last_rank {
             let block = self.index.ends.len() as u32 - 1;
+            self.index.span_bytes += span_bytes(self.ended.len());
             self.index.spans.push(Span { block, name: self.ended.as_slice().into() });
         }
         self.block.push(entry.name, entry.piece, entry.op, entry.value);
@@ -211,13 +225,7 @@ impl Writer {
         }
         let Press { packer, zstd } = press;
         let bytes = packer.pack(self.codec, zstd.as_deref(), self.block.finish());
-        if let Some(segment) = &mut self.segment
-            && let Some(place) = segment.get_mut(self.used..self.used + bytes.len())
-        {
-            place.copy_from_slice(bytes);
-        }
-        self.sum.add(bytes);
-        self.used += bytes.len();
+        put(&mut self.segment, &mut self.used, &mut self.sum, bytes);
         self.block.clear();
         self.index.ends.push(self.offset + self.used as u64);
         self.index.last.push(self.last_rank);
@@ -241,19 +249,23 @@ impl Writer {
         self.end_block(press);
         self.index_at = self.bytes();
         self.index.cleared = cleared;
-        let mut bytes = Vec::new();
-        encode(&self.index, &mut bytes);
-        self.index_bytes = bytes.len() as u32;
-        self.phase = Phase::Index { bytes, at: 0 };
+        self.index.lines = self.filter.lines();
+        self.phase = Phase::Index { block: 0 };
     }
 
     /// Goes on after [`finish`](Self::finish).
-    pub(crate) fn go_on<L: Lease>(&mut self, staging: &mut Staging<L>, transfers: &mut Transfers) {
-        while matches!(self.phase, Phase::Index { .. }) {
+    pub(crate) fn go_on<L: Lease>(
+        &mut self,
+        staging: &mut Staging<L>,
+        transfers: &mut Transfers,
+        press: &mut Press,
+    ) {
+        while matches!(self.phase, Phase::Index { .. } | Phase::Filter { .. } | Phase::Head { .. })
+        {
             if !self.is_ready(staging, transfers) {
                 return;
             }
-            self.write_index(transfers);
+            self.write_page(press, transfers);
         }
         if matches!(self.phase, Phase::Ending) && self.writes == 0 {
             let request = Request::Sync { file: self.file };
@@ -267,35 +279,44 @@ impl Writer {
         matches!(self.phase, Phase::Done)
     }
 
-    /// Fills the segment with the next bytes of the index and the filter.
-    fn write_index(&mut self, transfers: &mut Transfers) {
-        let (Phase::Index { bytes, at }, Some(segment)) = (&mut self.phase, &mut self.segment)
-        else {
-            return;
-        };
-        let room = segment.get_mut(self.used..).unwrap_or_default();
-        let begun = *at;
-        let mut filled = 0;
-        if let Some(rest) = bytes.get(begun..)
-            && !rest.is_empty()
-        {
-            filled = rest.len().min(room.len());
-            room[..filled].copy_from_slice(&rest[..filled]);
-            self.index_sum.add(&room[..filled]);
-        } else {
-            let words = self.filter.words().get((begun - bytes.len()) / 8..).unwrap_or(&[]);
-            for (word, place) in words.iter().zip(room.as_chunks_mut::<8>().0) {
-                *place = word.to_le_bytes();
-                filled += 8;
+    /// Puts the next page of the index or the filter, or a part of the head, into the segment.
+    fn write_page(&mut self, press: &mut Press, transfers: &mut Transfers) {
+        let Self { index, filter, page, segment, used, sum, .. } = self;
+        match &mut self.phase {
+            Phase::Index { block } if *block < index.blocks_in_all() => {
+                let known = put_page(index, *block, page);
+                let stored = press.packer.pack(Codec::Plain, None, page);
+                put(segment, used, sum, stored);
+                self.index_bytes += stored.len() as u32;
+                *block = known.end_block;
+                index.pages.push(Page { page_end: self.index_bytes, ..known });
             }
-            self.index_sum.add(&room[..filled]);
-        }
-        self.sum.add(&room[..filled]);
-        self.used += filled;
-        *at += filled;
-        if *at == bytes.len() + 8 * self.filter.words().len() {
-            self.phase = Phase::Ending;
-            self.flush(transfers);
+            Phase::Index { .. } => self.phase = Phase::Filter { page: 0 },
+            Phase::Filter { page: number } if *number < filter_pages(index.lines) => {
+                page.clear();
+                filter.put_page(*number, page);
+                put(segment, used, sum, press.packer.pack(Codec::Plain, None, page));
+                *number += 1;
+            }
+            Phase::Filter { .. } => {
+                let mut bytes = Vec::new();
+                encode_head(index, &mut bytes);
+                self.head_bytes = bytes.len() as u32;
+                self.index_sum = Sum::of(&bytes);
+                self.phase = Phase::Head { bytes, at: 0 };
+            }
+            Phase::Head { bytes, at } => {
+                let room = segment.as_ref().map_or(0, |segment| segment.len() - *used);
+                let rest = bytes.get(*at..).unwrap_or(&[]);
+                let part = rest.get(..room).unwrap_or(rest);
+                put(segment, used, sum, part);
+                *at += part.len();
+                if *at == bytes.len() {
+                    self.phase = Phase::Ending;
+                    self.flush(transfers);
+                }
+            }
+            Phase::Blocks | Phase::Ending | Phase::Syncing | Phase::Done => {}
         }
     }
 
@@ -317,11 +338,23 @@ impl Writer {
             checksum: self.sum.value(),
             index_at: self.index_at,
             index_bytes: self.index_bytes,
-            index_sum: self.index_sum.value(),
+            head_bytes: self.head_bytes,
+            index_sum: self.index_sum,
             hiding: self.hiding.per_mille(),
             first_rank: ranks.start,
             end_rank: ranks.end,
         };
         (place, self.index, self.filter)
     }
+}
+
+/// Puts bytes into a segment that has room for them.
+fn put(segment: &mut Option<Segment>, used: &mut usize, sum: &mut Sum, bytes: &[u8]) {
+    if let Some(segment) = segment
+        && let Some(place) = segment.get_mut(*used..*used + bytes.len())
+    {
+        place.copy_from_slice(bytes);
+    }
+    sum.add(bytes);
+    *used += bytes.len();
 }

@@ -17,6 +17,13 @@ pub enum StateError {
         /// Bytes that it and the other states of this owner hold.
         held: u64,
     },
+    /// The budget is below what the state needs at least, however much of it is in files.
+    BudgetTooSmall {
+        /// Bytes of the budget.
+        given: u64,
+        /// Bytes that it needs at least.
+        needed: u64,
+    },
     /// A page is part of the open snapshot and there is no memory to copy it: take the next chunk of
     /// the snapshot, which will be that page, and go on with the same key.
     SnapshotFirst,
@@ -92,6 +99,11 @@ impl fmt::Display for StateError {
                 "the state `{state}` cannot grow: {held} bytes of managed memory are in use and no \
                  more are free; use the backend `lsm` (`--state lsm`), or raise \
                  `memory.managed.size`"
+            ),
+            Self::BudgetTooSmall { given, needed } => write!(
+                f,
+                "state in files has {given} bytes of managed memory where it needs at least \
+                 {needed}; raise `memory.managed.size`, or lower `memory.segment-size`"
             ),
             Self::SnapshotFirst => f.write_str(
                 "a page has to be written to the snapshot before it changes; take the next chunk of \

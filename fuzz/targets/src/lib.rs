@@ -22,7 +22,7 @@ use millstream_dataflow::{StreamGraph, graph::decode_schema};
 use millstream_memory::view::{Input, SliceReader};
 pub use millstream_simulation::fuzz::{connection, event, frame, payload};
 pub use rows::{migration, page, snapshot};
-pub use sorted::{block, index, runs, stored};
+pub use sorted::{block, head, index, index_page, runs, stored};
 pub use state::{description, state};
 pub use text::{changes, csv, json};
 
@@ -61,6 +61,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "block", run: block, inputs: sorted::blocks },
     Target { name: "stored", run: stored, inputs: sorted::stored_blocks },
     Target { name: "index", run: index, inputs: sorted::indexes },
+    Target { name: "head", run: head, inputs: sorted::heads },
+    Target { name: "index_page", run: index_page, inputs: sorted::pages },
     Target { name: "runs", run: runs, inputs: sorted::manifests },
     Target { name: "migration", run: migration, inputs: inputs::pages },
 ];

@@ -1,4 +1,4 @@
-//! Sorted files of state: blocks, indexes and manifests.
+//! Sorted files of state: blocks, indexes, their pages, and manifests.
 
 use millstream_data::hash;
 use millstream_lsm::{
@@ -6,7 +6,9 @@ use millstream_lsm::{
     compression::{Codec, Format, Packer, Stored},
     manifest::Manifest,
     name::{self, Order},
-    run::{Index, RunFile, Span, decode, encode},
+    run::{
+        Index, IndexPage, Page, RunFile, Span, decode, decode_head, encode, encode_head, put_page,
+    },
     sum::Sum,
 };
 use millstream_state::{Kind, Owned, StateSpec};
@@ -91,6 +93,55 @@ pub fn index(data: &[u8]) {
     }
 }
 
+/// Bytes are no head of a file, or one that finds pages and is written as it was read.
+pub fn head(data: &[u8]) {
+    let Some((numbers, bytes)) = data.split_first_chunk::<6>() else { return };
+    let [index_at, index_bytes, filter] =
+        [0, 2, 4].map(|at| u16::from_le_bytes([numbers[at], numbers[at + 1]]));
+    let file = RunFile {
+        length: [index_at, index_bytes, filter].map(u64::from).iter().sum::<u64>()
+            + bytes.len() as u64,
+        index_at: index_at.into(),
+        index_bytes: index_bytes.into(),
+        head_bytes: bytes.len() as u32,
+        ..file()
+    };
+    let Ok(index) = decode_head(bytes, &file) else { return };
+    let mut again = Vec::new();
+    encode_head(&index, &mut again);
+    assert_eq!(again, bytes);
+    for (state, section) in index.sections.clone() {
+        for rank in index.pages.iter().flat_map(|page| [page.last, page.last.saturating_add(1)]) {
+            let found = index.page_for(state, rank, b"name");
+            let place = found.map(|page| index.page_place(page).expect("a page that was found"));
+            assert!(place.is_none_or(|place| place.end <= u64::from(index_bytes)));
+            let blocks = index.blocks(&section, &(0..rank));
+            assert!(section.start <= blocks.start && blocks.end <= section.end);
+        }
+    }
+    assert!(index.bytes_of(&(0..u64::MAX)) <= u64::from(index_at));
+}
+
+/// Bytes are no page of an index, or one that finds blocks. The checksum is of no interest.
+pub fn index_page(data: &[u8]) {
+    let Ok(page) = IndexPage::open(data) else { return };
+    let blocks = page.blocks();
+    for block in blocks.clone().take(300) {
+        let place = page.place(block);
+        assert!(place.is_none_or(|place| place.end - place.start <= BLOCK_MAX as u64));
+        page.goes_on(block);
+    }
+    for rank in [0, 5, u64::MAX] {
+        for found in [page.locate(rank, b"name"), page.from_rank(rank)] {
+            assert!((blocks.start..=blocks.end).contains(&found));
+        }
+    }
+    let mut index = Index::default();
+    if page.append_to(&mut index).is_some() {
+        assert_eq!(index.ends.len(), blocks.len());
+    }
+}
+
 /// Bytes are no list of runs, or one that is written as it was read. The checksum is mended.
 pub fn runs(data: &[u8]) {
     let _ = Manifest::decode(data);
@@ -141,8 +192,8 @@ pub(crate) fn stored_blocks() -> Vec<Vec<u8>> {
 }
 
 /// An index of two states.
-pub(crate) fn indexes() -> Vec<Vec<u8>> {
-    let index = Index {
+fn two_states() -> Index {
+    Index {
         format: Format::Tagged,
         sections: vec![(1, 0..2), (4, 2..5)],
         ends: vec![100, 200, 300, 400, 500],
@@ -150,10 +201,55 @@ pub(crate) fn indexes() -> Vec<Vec<u8>> {
         spans: vec![Span { block: 3, name: b"name"[..].into() }],
         cleared: vec![(1, b"window"[..].into())],
         entries: 77,
-    };
+        ..Index::default()
+    }
+}
+
+/// An index as it is in files without pages.
+pub(crate) fn indexes() -> Vec<Vec<u8>> {
+    let index = two_states();
     let mut bytes = 500u16.to_le_bytes().to_vec();
     encode(&index, &mut bytes);
     vec![bytes]
+}
+
+/// The pages of an index.
+pub(crate) fn pages() -> Vec<Vec<u8>> {
+    let index = two_states();
+    let page = |first: &u32| {
+        let mut bytes = Vec::new();
+        put_page(&index, *first, &mut bytes);
+        bytes
+    };
+    [0, 2, 3].iter().map(page).collect()
+}
+
+/// The head of a file with two pages and a filter of one line.
+pub(crate) fn heads() -> Vec<Vec<u8>> {
+    let mut index = Index { lines: 1, ..two_states() };
+    for (first, page_end) in [(0, 60), (2, 130)] {
+        let page = put_page(&index, first, &mut Vec::new());
+        index.pages.push(Page { page_end, ..page });
+    }
+    let mut bytes = Vec::new();
+    [500u16, 130, 73].iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+    encode_head(&index, &mut bytes);
+    vec![bytes]
+}
+
+fn file() -> RunFile {
+    RunFile {
+        file: FileId(3),
+        length: 700,
+        checksum: 1,
+        index_at: 500,
+        index_bytes: 136,
+        head_bytes: 30,
+        index_sum: 2,
+        hiding: 9,
+        first_rank: 0,
+        end_rank: 4 << 48,
+    }
 }
 
 /// A manifest of two states and a run at the bottom under one above, without its checksum.
@@ -165,17 +261,7 @@ pub(crate) fn manifests() -> Vec<Vec<u8>> {
         namespace: Some(0),
         value: None,
     };
-    let run = RunFile {
-        file: FileId(3),
-        length: 700,
-        checksum: 1,
-        index_at: 500,
-        index_bytes: 136,
-        index_sum: 2,
-        hiding: 9,
-        first_rank: 0,
-        end_rank: 4 << 48,
-    };
+    let run = file();
     let manifest = Manifest {
         owned: Owned { first: 0, end: 4, max_parallelism: 4 },
         states: vec![state("count", Kind::Value, Some(8)), state("maps", Kind::Map, None)],

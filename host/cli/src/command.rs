@@ -65,7 +65,6 @@ pub(crate) fn execute(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Erro
                 false => Interrupt::Cancel,
             };
             let config = config(matches)?;
-            check_savepoints(&config, interrupt)?;
             let arguments =
                 RunArguments { config, output, options, processes, transport, metrics, interrupt };
             run::run(job, arguments)
@@ -148,21 +147,6 @@ fn config(matches: &clap::ArgMatches) -> Result<Config, Box<dyn Error>> {
         config.insert(key, "true".into(), Origin::CommandLine)?;
     }
     Ok(config)
-}
-
-/// Checks that there is what savepoints need, whichever way it is said.
-fn check_savepoints(config: &Config, interrupt: Interrupt) -> Result<(), String> {
-    let is_set = |key: &str| {
-        config.explain().any(|(option, value, _)| option.key == key && !value.is_empty())
-    };
-    let savepoints = is_set("checkpoint.savepoint-dir");
-    if interrupt != Interrupt::Cancel && !savepoints {
-        return Err("--stop-with-savepoint needs a place: add --savepoint-dir DIR".into());
-    }
-    if savepoints && !is_set("checkpoint.dir") {
-        return Err("savepoints are taken by way of checkpoints: add --checkpoint-dir DIR".into());
-    }
-    Ok(())
 }
 
 fn command(job_options: &[OptionInfo]) -> Command {

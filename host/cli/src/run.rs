@@ -13,7 +13,8 @@ use std::{
 use millstream::{
     Config, JobProgram, builder, cluster,
     cluster::{Coordinated, JobSpec, Preference, Transport},
-    dataflow::graph::{ConnectorSpec, NodeKind},
+    config::Origin,
+    dataflow::graph::{ConnectorSpec, NodeKind, alignment::SourceAlignment},
     loader::{Kind, OptionInfo, PluginInfo, Registry},
     result::{Changelog, Csv, Discard, Json, Live, ResultSink, Table},
 };
@@ -65,7 +66,9 @@ fn is_bounded(program: &impl JobProgram, registry: &Registry) -> bool {
     let Ok(graph) = program.graph() else { return true };
     graph.nodes.iter().all(|node| match &node.kind {
         NodeKind::Source(ConnectorSpec { connector, options, schema }) => {
-            let source = registry.source(connector, options, schema);
+            let options =
+                SourceAlignment::take(options).map_or_else(|_| options.clone(), |it| it.1);
+            let source = registry.source(connector, &options, schema);
             source.and_then(|source| source.is_bounded()).unwrap_or(true)
         }
         _ => true,
@@ -184,6 +187,32 @@ impl Job {
     }
 }
 
+/// Checks that there is what savepoints need, whichever way it is said.
+fn check_savepoints(config: &Config, interrupt: Interrupt) -> Result<(), String> {
+    let is_set = |key: &str| {
+        config.explain().any(|(option, value, _)| option.key == key && !value.is_empty())
+    };
+    let savepoints = is_set("checkpoint.savepoint-dir");
+    if interrupt != Interrupt::Cancel && !savepoints {
+        return Err("--stop-with-savepoint needs a place: add --savepoint-dir DIR".into());
+    }
+    if savepoints && !is_set("checkpoint.dir") {
+        return Err("savepoints are taken by way of checkpoints: add --checkpoint-dir DIR".into());
+    }
+    Ok(())
+}
+
+/// Says so if the job asks for checkpoints, but nobody has said where they go.
+fn warn_of_checkpoints(config: &Config) {
+    let option = |key: &str| config.explain().find(|(option, ..)| option.key == key);
+    let asked = option("checkpoint.interval").is_some_and(|(_, _, origin)| origin == Origin::Job);
+    if asked && option("checkpoint.dir").is_some_and(|(_, place, _)| place.is_empty()) {
+        eprintln!(
+            "warning: the job asks for checkpoints, which have no place: add --checkpoint-dir DIR"
+        );
+    }
+}
+
 /// Runs a job to its end.
 pub(crate) fn run(mut job: Job, arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
     let mut arguments = arguments;
@@ -194,6 +223,9 @@ pub(crate) fn run(mut job: Job, arguments: RunArguments) -> Result<ExitCode, Box
         arguments.options.extend(told.map(|(name, value)| (name.to_owned(), value)));
     }
     let program = job.registry.job(&job.plugin, &job.name, &arguments.options)?;
+    arguments.config.ask(&program.graph()?.settings)?;
+    check_savepoints(&arguments.config, arguments.interrupt)?;
+    warn_of_checkpoints(&arguments.config);
     let output = arguments.output.unwrap_or_else(|| Output::expected(&program, &job.registry));
     let builder = arguments.config.builder()?.plugins(job.registry).transport(arguments.transport);
     let height = || usize::from(console::Term::stdout().size().0);

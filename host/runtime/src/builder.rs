@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millstream_dataflow::task::BufferTimeout;
+use millstream_dataflow::{chain::Levels, task::BufferTimeout};
 use millstream_executor::{ExecutorBackend, Failure, Outcome, ThreadPerCore};
 use millstream_loader::{LoadError, Registry};
 use millstream_memory::{Arena, JumboBudget, NetworkPool, segment};
@@ -62,6 +62,7 @@ pub struct Builder {
     managed_bytes: usize,
     spill: Arc<dyn SpillStorage>,
     state: StateBackend,
+    state_compression: Levels,
     heartbeat_timeout: Duration,
     checkpoints: Option<CheckpointOptions>,
     registry: Registry,
@@ -84,6 +85,7 @@ impl Default for Builder {
             managed_bytes: MANAGED_BYTES_DEFAULT,
             spill: Arc::new(LocalFiles::default()),
             state: StateBackend::default(),
+            state_compression: Levels::default(),
             heartbeat_timeout: HEARTBEAT_TIMEOUT_DEFAULT,
             checkpoints: None,
             registry: Registry::new(),
@@ -160,6 +162,12 @@ impl Builder {
         Self { state: backend, ..self }
     }
 
+    /// Sets how new [files](StateBackend::Lsm) of state are compressed: those that are young, and those under all
+    /// others. Files that are there are read, however they are. Zstandard is LZ4 here.
+    pub fn state_compression(self, compression: Levels) -> Self {
+        Self { state_compression: compression, ..self }
+    }
+
     /// Sets after how long a worker process that says nothing is taken for dead.
     pub fn heartbeat_timeout(self, timeout: Duration) -> Self {
         Self { heartbeat_timeout: timeout, ..self }
@@ -215,6 +223,7 @@ impl Builder {
             managed_bytes: self.managed_bytes,
             spill: self.spill,
             state: self.state,
+            state_compression: self.state_compression,
             heartbeat_timeout: self.heartbeat_timeout,
             checkpoints: self.checkpoints,
             savepoints: Savepoints::default(),
@@ -256,6 +265,7 @@ pub struct Runtime {
     pub(crate) managed_bytes: usize,
     pub(crate) spill: Arc<dyn SpillStorage>,
     pub(crate) state: StateBackend,
+    pub(crate) state_compression: Levels,
     pub(crate) heartbeat_timeout: Duration,
     pub(crate) checkpoints: Option<CheckpointOptions>,
     pub(crate) savepoints: Savepoints,

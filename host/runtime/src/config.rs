@@ -1,6 +1,6 @@
 //! Configuration: each option with its type, default and meaning, and where its value came from.
 //!
-//! Later wins: default, file (TOML), `--set`, and what an option of the command line says.
+//! Later wins: default, file (TOML), what the job asks for, `--set`, and what an option of the command line says.
 
 mod machine;
 mod options;
@@ -41,6 +41,8 @@ pub enum Origin {
     Default,
     /// A file.
     File(String),
+    /// The job, as a script that sets it.
+    Job,
     /// The command line.
     CommandLine,
 }
@@ -50,6 +52,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File(path) => f.write_str(path),
+            Self::Job => f.write_str("the job"),
             Self::CommandLine => f.write_str("command line"),
         }
     }
@@ -167,6 +170,20 @@ impl Config {
         Ok(())
     }
 
+    /// Sets what a job asks for, but for what the command line says.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub fn ask(&mut self, settings: &[(String, String)]) -> Result<(), ConfigError> {
+        for (key, value) in settings {
+            let said = self.set.get(key.as_str());
+            if said.is_none_or(|(_, origin)| *origin != Origin::CommandLine) {
+                self.insert(key, value.clone(), Origin::Job)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Every option with its value and where that came from.
     pub fn explain(&self) -> impl Iterator<Item = (&'static ConfigOption, &str, Origin)> {
         OPTIONS.iter().map(|option| match self.set.get(option.key) {
@@ -222,6 +239,7 @@ impl Config {
                 "lsm" => StateBackend::Lsm,
                 _ => StateBackend::Memory,
             })
+            .state_compression(self.value("state.lsm.compression").parse().unwrap_or_default())
             .network_memory(self.network()?)
             .buffer_timeout(self.timeout("exchange.buffer-timeout"));
         if !self.value("checkpoint.dir").is_empty() {

@@ -25,7 +25,7 @@ use crate::{
     checkpoint::Participation,
     failover::Plan,
     result::SharedResult,
-    threads::{SplitService, Splits},
+    threads::{Groups, SplitService, Splits},
 };
 
 /// A job that is ready to start.
@@ -107,6 +107,8 @@ pub(crate) struct Part {
     pub(crate) splits: Option<Arc<dyn SplitService>>,
     /// The splits that this process hands out.
     pub(crate) enumerated: Arc<Splits>,
+    /// Sources that wait for one another.
+    pub(crate) groups: Arc<Groups>,
     /// Its part in checkpoints, if there are any.
     pub(crate) checkpoints: Option<Participation>,
 }
@@ -121,6 +123,7 @@ impl Part {
             transport: None,
             splits: None,
             enumerated: Arc::default(),
+            groups: Arc::default(),
             checkpoints: None,
         }
     }

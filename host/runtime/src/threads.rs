@@ -1,5 +1,6 @@
 //! Sources and sinks of plugins, on threads of their own.
 
+mod aligned;
 mod pace;
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use aligned::{Groups, Member};
 use millstream_checkpoint::Permit;
 use millstream_dataflow::{TaskError, graph::execution::Subtask};
 use millstream_executor::blocking::{BlockingSink, BlockingSource, Read};
@@ -167,6 +169,8 @@ pub(crate) struct PluginSource {
     budget: JumboBudget,
     /// How fast it reads, if that is limited.
     pub(crate) pace: Option<Pace>,
+    /// The sources that it waits for, if any.
+    pub(crate) aligned: Option<Member>,
 }
 
 impl PluginSource {
@@ -192,6 +196,7 @@ impl PluginSource {
             record_bytes_max,
             budget,
             pace: None,
+            aligned: None,
         }
     }
 
@@ -257,7 +262,10 @@ impl BlockingSource for PluginSource {
                 }
             }
             if self.reading.is_none() {
-                let Some(split) = self.next_split()? else { return Ok(Read::End) };
+                let Some(split) = self.next_split()? else {
+                    self.aligned = None;
+                    return Ok(Read::End);
+                };
                 self.reader.begin(&split.bytes)?;
                 self.reading = Some(split.number);
                 return Ok(Read::SplitBegins);
@@ -268,6 +276,11 @@ impl BlockingSource for PluginSource {
                 if self.exhausted {
                     return Ok(Read::LastSplit);
                 }
+            }
+            if let Some(left) = self.aligned.as_ref().and_then(Member::waits) {
+                // Orders wake the thread, as does the end of the job.
+                thread::park_timeout(left);
+                return Ok(Read::Nothing);
             }
             let whole = segment.len();
             let bytes = match &mut self.pace {

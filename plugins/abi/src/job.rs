@@ -119,6 +119,9 @@ pub struct StateHost {
     pub files_budget: u64,
     /// What the files are for, one of `FILES_…`.
     pub files_use: u32,
+    /// How new ones are compressed: `COMPRESSION_…` of those that are young, and 256 times that of those under all
+    /// others.
+    pub files_compression: u32,
     /// With [`FILES_KEPT`] the number of the first file that the chain makes.
     pub first_file: u64,
     /// Starts an operation on a file: [`OK`](crate::OK), or below 0 if as many as there may be are in
@@ -141,6 +144,11 @@ pub const FILES_SCRATCH: u32 = 0;
 pub const FILES_KEPT: u32 = 1;
 /// State is kept in memory; files of a checkpoint are read to put it back.
 pub const FILES_RESTORE: u32 = 2;
+
+/// Blocks of files are as they are.
+pub const COMPRESSION_NONE: u32 = 0;
+/// They are LZ4 blocks where that pays.
+pub const COMPRESSION_LZ4: u32 = 1;
 
 /// Makes an empty file.
 pub const FILE_CREATE: u32 = 1;

@@ -9,7 +9,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType as Arrow, TimeUnit};
 use millstream_data::{
     hash,
-    page::{RowBuilder, Shape, heap_bytes},
+    page::{INLINE_BYTES, RowBuilder, Shape, heap_bytes},
     row::{RowLayout, put_cells},
     types::{DataType, Field, Schema},
 };
@@ -148,6 +148,24 @@ impl<'a> ArrayRun<'a> {
         let views = self.columns.iter().filter(|column| column.values.is_view());
         let valid = views.filter(|column| column.nulls.is_none_or(|nulls| nulls.is_valid(row)));
         valid.map(|column| heap_bytes(column.values.view(row))).sum()
+    }
+
+    /// At least as many bytes as these rows take of a page's heap, found out without looking for NULLs.
+    pub fn heap_bytes_at_most(&self, rows: Range<usize>) -> usize {
+        if self.places.is_some() {
+            return usize::MAX;
+        }
+        let of = |views: &[u128]| {
+            let views = views.get(rows.clone()).unwrap_or(&[]);
+            let lengths = views.iter().map(|view| *view as u32 as usize);
+            lengths.map(|length| if length <= INLINE_BYTES { 0 } else { length }).sum()
+        };
+        let bytes = |column: &Cells<'_>| match column.values {
+            Values::Text(array) => of(array.views()),
+            Values::Bytes(array) => of(array.views()),
+            Values::Bits(_) | Values::Fixed(..) => 0,
+        };
+        self.columns.iter().map(bytes).sum()
     }
 
     /// The [hash](millstream_data::hash) of these columns of a row, as the engine has it. Rows with nested values

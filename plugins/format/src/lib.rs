@@ -8,8 +8,8 @@
 //! their elements between semicolons. Byte strings are base64, as Flink writes them. Writing goes
 //! the other way, from the cells of a page to a buffer of text.
 //!
-//! Connectors find them as the formats `csv`, `json`, `text`, `changelog-json` and `debezium-json` of
-//! this [`plugin`].
+//! Connectors find them as the formats `csv`, `json`, `raw`, `text`, `changelog-json` and
+//! `debezium-json` of this [`plugin`].
 #![deny(unsafe_code)]
 
 mod base64;
@@ -28,7 +28,7 @@ pub use columns::Columns;
 pub use millstream_sdk::format::{RecordError, Step};
 pub use plugin::{
     ChangeDecoder, ChangeEncoder, ChangelogJson, Csv, CsvDecoder, CsvEncoder, DebeziumJson, Json,
-    JsonDecoder, JsonEncoder, Text, TextDecoder, plugin,
+    JsonDecoder, JsonEncoder, Raw, RawDecoder, RawEncoder, Text, TextDecoder, plugin,
 };
 
 /// The page that a decoder fills.

@@ -22,6 +22,18 @@ pub fn check_schema(schema: &Schema) -> Result<(), Error> {
     }
 }
 
+/// The line that begins at `start`, without its end, and where the next one begins; `None` if its end has not come
+/// yet. With `last` the end of the data ends it, too.
+pub fn line(data: &[u8], start: usize, last: bool) -> Option<(&[u8], usize)> {
+    let rest = data.get(start..).unwrap_or(&[]);
+    let (line, end) = match memchr::memchr(b'\n', rest) {
+        Some(at) => (&rest[..at], start + at + 1),
+        None if last => (rest, data.len()),
+        None => return None,
+    };
+    Some((line.strip_suffix(b"\r").unwrap_or(line), end))
+}
+
 /// Adds the line that begins at `start`, without its end. With `last` the end of the data ends it,
 /// too. Empty lines are rows.
 ///
@@ -33,13 +45,8 @@ pub fn record(
     last: bool,
     rows: &mut Rows<'_>,
 ) -> Result<Step, RecordError> {
-    let rest = data.get(start..).unwrap_or(&[]);
-    let (line, end) = match memchr::memchr(b'\n', rest) {
-        Some(at) => (&rest[..at], start + at + 1),
-        None if last => (rest, data.len()),
-        None => return Ok(Step::Incomplete),
-    };
-    let text = str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line))
+    let Some((line, end)) = line(data, start, last) else { return Ok(Step::Incomplete) };
+    let text = str::from_utf8(line)
         .map_err(|_| RecordError { message: "the line is not UTF-8 text".into(), lines: 0 })?;
     if rows.put_str(0, text).is_err() {
         return Ok(Step::Full);

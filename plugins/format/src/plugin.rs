@@ -1,17 +1,21 @@
-//! The formats of this crate as a plugin: `csv`, `json`, `text`, `changelog-json` and
+//! The formats of this crate as a plugin: `csv`, `json`, `raw`, `text`, `changelog-json` and
 //! `debezium-json`.
 
 mod changes;
+mod raw;
 
 use millstream_sdk::{prelude::*, source};
 
-pub use self::changes::{ChangeDecoder, ChangeEncoder, ChangelogJson, DebeziumJson};
+pub use self::{
+    changes::{ChangeDecoder, ChangeEncoder, ChangelogJson, DebeziumJson},
+    raw::{Raw, RawDecoder, RawEncoder},
+};
 use crate::{Columns, csv, json, lines};
 
 millstream_sdk::plugin! {
     name: "formats",
-    summary: "Rows as text: CSV, JSON lines, lines of text, and changelogs as JSON lines",
-    formats: [Csv, Json, Text, ChangelogJson, DebeziumJson],
+    summary: "Rows as text: CSV, JSON lines, lines of text or bytes, and changelogs as JSON lines",
+    formats: [Csv, Json, Raw, Text, ChangelogJson, DebeziumJson],
 }
 
 /// Between fields.

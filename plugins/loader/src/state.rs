@@ -9,9 +9,10 @@ use std::{
 };
 
 use millstream_abi::{
-    FAILED, FILES_KEPT, FILES_RESTORE, FILES_SCRATCH, LentSegment, OK, StateHost, Status,
+    COMPRESSION_LZ4, COMPRESSION_NONE, FAILED, FILES_KEPT, FILES_RESTORE, FILES_SCRATCH,
+    LentSegment, OK, StateHost, Status,
 };
-use millstream_dataflow::chain::{FilesUse, StateFiles, StateMemory};
+use millstream_dataflow::chain::{Codec, FilesUse, Levels, StateFiles, StateMemory};
 use millstream_memory::{Segment, lend::LendTable};
 
 /// Segments that the state of one chain may hold at once: 64 GiB of 4 KiB.
@@ -26,6 +27,7 @@ pub(crate) struct LentState {
     files_budget: u64,
     /// What the files are for, as the plugin is told, and the first that it makes.
     files_use: (u32, u64),
+    files_compression: u32,
 }
 
 impl LentState {
@@ -38,8 +40,14 @@ impl LentState {
             Some(FilesUse::Restore) => (FILES_RESTORE, 0),
             Some(FilesUse::Scratch) | None => (FILES_SCRATCH, 0),
         };
+        let code = |codec: Codec| match codec {
+            Codec::Plain => COMPRESSION_NONE,
+            Codec::Lz4 | Codec::Zstd => COMPRESSION_LZ4,
+        };
+        let levels = files.as_ref().map_or(Levels::default(), |files| files.compression);
+        let files_compression = code(levels.upper) | code(levels.bottom) << 8;
         let (files, lent) = (files.map(Mutex::new), LendTable::new(LENT_MAX));
-        Box::new(Self { memory, lent, files, files_budget, files_use })
+        Box::new(Self { memory, lent, files, files_budget, files_use, files_compression })
     }
 
     /// What the plugin is told. Good as long as `self` is where it is.
@@ -54,6 +62,7 @@ impl LentState {
             release,
             files_budget: self.files_budget,
             files_use: self.files_use.0,
+            files_compression: self.files_compression,
             first_file: self.files_use.1,
             submit: files::submit,
             completion: files::completion,

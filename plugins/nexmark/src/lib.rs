@@ -27,6 +27,7 @@ mod text;
 
 pub use model::{Config, Event, Generator};
 pub use source::NexmarkSource;
+pub use text::Channel;
 
 millstream_sdk::plugin! {
     name: "nexmark",

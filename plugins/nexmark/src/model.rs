@@ -98,8 +98,7 @@ pub enum Event<'a> {
         auction: i64,
         bidder: i64,
         price: i64,
-        channel: &'a str,
-        url: &'a str,
+        channel: &'a Channel,
         date_time: i64,
         extra: &'a str,
     },
@@ -224,13 +223,12 @@ impl Generator {
             _ => epoch / HOT_GROUP * HOT_GROUP + 1,
         };
         let price = price(&mut random);
-        let Channel { name, url } = self.texts.channel(&mut random);
+        let channel = self.texts.channel(&mut random);
         Event::Bid {
             auction: (FIRST_ID + auction) as i64,
             bidder: (FIRST_ID + bidder) as i64,
             price,
-            channel: name,
-            url,
+            channel,
             date_time: self.date_time(number),
             extra: self.texts.extra(32, 100, &mut random),
         }
@@ -253,5 +251,6 @@ fn active_person(newest: u64, random: &mut Random) -> u64 {
 /// From one to a million, in cents; every order of magnitude is as likely.
 fn price(random: &mut Random) -> i64 {
     // A power of two takes half as long to compute as one of ten.
-    ((random.unit() * 6.0 * LOG2_10).exp2() * 100.0).round() as i64
+    // So does adding a half beside rounding.
+    ((random.unit() * 6.0 * LOG2_10).exp2() * 100.0 + 0.5) as i64
 }

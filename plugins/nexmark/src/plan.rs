@@ -251,12 +251,12 @@ impl Event<'_> {
                 8 => Number(category),
                 _ => Text(extra),
             },
-            Self::Bid { auction, bidder, price, channel, url, date_time, extra } => match field {
+            Self::Bid { auction, bidder, price, channel, date_time, extra } => match field {
                 0 => Number(auction),
                 1 => Number(bidder),
                 2 => Number(price),
-                3 => Text(channel),
-                4 => Text(url),
+                3 => Text(&channel.name),
+                4 => Text(&channel.url),
                 5 => Number(date_time),
                 _ => Text(extra),
             },

@@ -11,11 +11,13 @@ const HOT_CHANNELS: [&str; 4] = ["Google", "Facebook", "Baidu", "Apple"];
 /// Random numbers of channels and pools are others than those of events.
 const PLACE: u64 = 1 << 63;
 
-/// Where a bid comes from.
-#[derive(Debug)]
-pub(crate) struct Channel {
-    pub(crate) name: String,
-    pub(crate) url: String,
+/// Where a bid comes from. There are too many for the caches: what is not asked for is not looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// Its name.
+    pub name: String,
+    /// Its page.
+    pub url: String,
 }
 
 /// The pools.

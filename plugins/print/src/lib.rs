@@ -1,5 +1,4 @@
-//! The `print` connector: a sink that writes rows to standard output, a JSON object each; rows with
-//! kinds as Flink does, `+I[1, Ada]`.
+//! The `print` connector: a sink that writes rows to standard output as Flink does, `+I[1, Ada]`.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -7,22 +6,20 @@ use std::{
     sync::Arc,
 };
 
-use millstream_format::{Columns, change, json};
+use millstream_format::{Columns, change};
 use millstream_sdk::prelude::*;
 
 /// Prints rows.
 #[derive(Debug)]
 pub struct PrintSink {
     columns: Arc<Columns>,
-    row_kinds: bool,
     prefix: String,
     to_error: bool,
 }
 
 impl Sink for PrintSink {
     const NAME: &'static str = "print";
-    const SUMMARY: &'static str =
-        "Prints rows, one JSON object a line; those of a changelog as +I[1, Ada]";
+    const SUMMARY: &'static str = "Prints rows as Flink does, one a line: +I[1, Ada]";
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc::string(
             "print-identifier",
@@ -38,7 +35,6 @@ impl Sink for PrintSink {
     fn open(options: &Options, schema: &Schema) -> Result<Self, Error> {
         Ok(Self {
             columns: Arc::new(Columns::new(schema)?),
-            row_kinds: schema.row_kinds,
             prefix: options.string("print-identifier")?.into(),
             to_error: options.boolean("standard-error")?,
         })
@@ -53,20 +49,17 @@ impl Sink for PrintSink {
             (prefix, _) => format!("{prefix}:{}> ", subtask.index + 1),
         };
         let columns = Arc::clone(&self.columns);
-        let Self { row_kinds, to_error, .. } = *self;
-        Ok(PrintWriter { columns, row_kinds, prefix, to_error, ..PrintWriter::default() })
+        Ok(PrintWriter { columns, prefix, to_error: self.to_error, text: Vec::new() })
     }
 }
 
 /// Prints the rows of one subtask.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PrintWriter {
     columns: Arc<Columns>,
-    row_kinds: bool,
     prefix: String,
     to_error: bool,
     text: Vec<u8>,
-    cell: Vec<u8>,
 }
 
 impl PrintWriter {
@@ -75,12 +68,8 @@ impl PrintWriter {
         self.text.clear();
         for row in 0..page.rows() {
             self.text.extend_from_slice(self.prefix.as_bytes());
-            if self.row_kinds {
-                change::push_row(&mut self.text, &self.columns, page, row);
-                self.text.push(b'\n');
-            } else {
-                json::push_row(&mut self.text, &self.columns, page, row, &mut self.cell);
-            }
+            change::push_row(&mut self.text, &self.columns, page, row);
+            self.text.push(b'\n');
         }
         &self.text
     }
@@ -148,15 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_objects_behind_the_identifier() {
-        assert_eq!(
-            printed(Vec::new(), 1),
-            "{\"id\":1,\"name\":\"a \\\"b\\\"\"}\n{\"id\":2,\"name\":null}\n"
-        );
+    fn rows_are_printed_behind_the_identifier() {
+        assert_eq!(printed(Vec::new(), 1), "+I[1, a \"b\"]\n+I[2, null]\n");
         let given = vec![("print-identifier".into(), "out".into())];
-        assert!(printed(given.clone(), 1).starts_with("out> {"));
-        assert!(printed(given, 3).contains("\nout:2> {\"id\":2"));
-        assert!(printed(Vec::new(), 3).starts_with("2> {"));
+        assert!(printed(given.clone(), 1).starts_with("out> +I[1"));
+        assert!(printed(given, 3).contains("\nout:2> +I[2"));
+        assert!(printed(Vec::new(), 3).starts_with("2> +I[1"));
     }
 
     #[test]

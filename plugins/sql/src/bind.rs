@@ -9,6 +9,7 @@ mod coerce;
 mod event_time;
 mod expression;
 mod from;
+mod gather;
 mod group;
 mod grouping;
 mod hint;

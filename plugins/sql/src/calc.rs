@@ -1,6 +1,6 @@
 //! Filters and projections: a chain that computes with a page at a time.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use arrow::{
     array::{
@@ -389,6 +389,10 @@ impl Run for Written<'_> {
 
     fn heap_bytes(&self, row: usize) -> usize {
         self.run.heap_bytes(row)
+    }
+
+    fn heap_bytes_at_most(&self, rows: Range<usize>) -> usize {
+        self.run.heap_bytes_at_most(rows)
     }
 
     fn count_elements(&self, row: usize, elements: &mut [u32]) {

@@ -3,6 +3,7 @@
 //! DataFusion's registry is empty here: each function says what it takes and gives by Flink's rules, and
 //! wraps a kernel of Arrow's where that is equal.
 
+mod address;
 mod analysis;
 mod arguments;
 mod arithmetic;
@@ -15,12 +16,15 @@ mod digest;
 mod edit;
 mod encoding;
 mod extract;
+mod gather;
 pub(crate) mod json;
+mod kind;
 mod map;
 mod math;
 mod nested;
 mod numeral;
 mod pattern;
+mod printf;
 mod random;
 mod rounding;
 mod text;
@@ -47,6 +51,7 @@ pub(crate) use arithmetic::{Arithmetic, decimal, integer};
 pub(crate) use calendar::{WITH_UNITS, date_and_interval, rounded, with_unit};
 pub(crate) use cast::{cast, checked_cast};
 pub(crate) use extract::extract;
+pub(crate) use gather::{array_of_one, multiset_of_one};
 pub(crate) use nested::{field, in_order, item};
 pub(crate) use pattern::similar;
 pub(crate) use time::PROCTIME;
@@ -74,16 +79,23 @@ pub(crate) struct Function {
 pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
     let times = [time::FUNCTIONS, calendar::FUNCTIONS, clock::FUNCTIONS, random::FUNCTIONS];
     let numbers = [rounding::FUNCTIONS, analysis::FUNCTIONS, numeral::FUNCTIONS];
+    let others = [address::FUNCTIONS, kind::FUNCTIONS, printf::FUNCTIONS];
     let texts = [edit::FUNCTIONS, pattern::FUNCTIONS, digest::FUNCTIONS, encoding::FUNCTIONS];
     let families = [text::FUNCTIONS, math::FUNCTIONS, condition::FUNCTIONS, url::FUNCTIONS];
     let nested = [nested::FUNCTIONS, array::FUNCTIONS, map::FUNCTIONS, json::FUNCTIONS];
-    let all = families.into_iter().chain(times).chain(numbers).chain(texts).chain(nested);
+    let all =
+        families.into_iter().chain(times).chain(numbers).chain(texts).chain(nested).chain(others);
     all.flatten()
 }
 
 /// Functions of many rows, which plans know in another way: their names, and how they are called.
 pub(crate) const AGGREGATES: &[(&str, &str)] = &[
+    (
+        "ARRAY_AGG",
+        "ARRAY_AGG([DISTINCT] value [RESPECT NULLS | IGNORE NULLS]) [FILTER (WHERE condition)]",
+    ),
     ("AVG", "AVG([DISTINCT] number) [FILTER (WHERE condition)]"),
+    ("COLLECT", "COLLECT([DISTINCT] value) [FILTER (WHERE condition)], a multiset"),
     ("FIRST_VALUE", "FIRST_VALUE(value) [FILTER (WHERE condition)]"),
     ("LAST_VALUE", "LAST_VALUE(value) [FILTER (WHERE condition)]"),
     ("LISTAGG", "LISTAGG([DISTINCT] text [, separator]) [FILTER (WHERE condition)]"),
@@ -111,7 +123,8 @@ pub(crate) const AGGREGATES: &[(&str, &str)] = &[
 ];
 
 /// Those of Flink's that are missing.
-const MISSING_AGGREGATES: &[&str] = &["COLLECT", "ARRAY_AGG"];
+const MISSING_AGGREGATES: &[&str] =
+    &["APPROX_COUNT_DISTINCT", "JSON_ARRAYAGG", "JSON_OBJECTAGG", "PERCENTILE"];
 
 /// Whether this is the name of a function of many rows.
 pub(crate) fn is_aggregate(name: &str) -> bool {

@@ -13,6 +13,7 @@ mod temporal;
 mod unnest;
 mod values;
 mod watermark;
+mod watermark_options;
 mod window;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) use stream::Streams;
 pub(crate) use table::connector;
 pub(crate) use values::rows_of;
 use watermark::Needed;
+use watermark_options::WatermarkOptions;
 
 use crate::{
     bind::{
@@ -204,7 +206,12 @@ fn scan(scan: &TableScan, time: Option<Option<u64>>) -> Result<Rel, SqlError> {
     if let Some(needed) = &needed {
         needed.read(source, &mut read);
     }
-    let watermark = needed.map(|needed| needed.over(source, &read, time.flatten())).transpose()?;
+    // What a table says of itself counts more than what is set for all.
+    let idle = match WatermarkOptions::of(table)?.idle {
+        Some(millis) => Some(millis).filter(|millis| *millis > 0),
+        None => time.flatten(),
+    };
+    let watermark = needed.map(|needed| needed.over(source, &read, idle)).transpose()?;
     let paths: Vec<_> = read.iter().filter_map(|at| source.paths.get(*at).cloned()).collect();
     let leaves = scan::leaves(table, &table::pruned(table, &paths), &paths)?;
     let fields = leaves.into_iter().map(|leaf| {

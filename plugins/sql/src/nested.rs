@@ -4,6 +4,8 @@
 //! equal bytes, so that what groups, joins and keeps rows need not know of them. Only pages of tables and results have
 //! columns of lists. What is within may always be NULL, so that types which differ in this only have the same bytes.
 
+mod gather;
+
 use std::sync::Arc;
 
 use arrow::{

@@ -170,6 +170,10 @@ pub(crate) enum AggregateFunction {
     Last,
     /// Their texts one behind the other, with the call's separator between each two.
     List,
+    /// An array of them, each of which is an array of one value.
+    Array,
+    /// A multiset of them, each of which is a multiset of one value.
+    Multiset,
     /// The one that there is, of a subquery that is a value: a second row is an error of the job.
     Single,
     /// Where the row is among the others, with OVER only.
@@ -201,6 +205,8 @@ impl AggregateFunction {
             Self::First => "FIRST_VALUE",
             Self::Last => "LAST_VALUE",
             Self::List => "LISTAGG",
+            Self::Array => "ARRAY_AGG",
+            Self::Multiset => "COLLECT",
             Self::Single => "SINGLE_VALUE",
             Self::Place(place) => place.name(),
             Self::User => "USER",
@@ -223,6 +229,8 @@ impl AggregateFunction {
             "FIRST_VALUE" => Self::First,
             "LAST_VALUE" => Self::Last,
             "LISTAGG" => Self::List,
+            "ARRAY_AGG" => Self::Array,
+            "COLLECT" => Self::Multiset,
             "STDDEV_SAMP" | "STDDEV" => spread(true, true),
             "STDDEV_POP" => spread(true, false),
             "VAR_SAMP" | "VARIANCE" => spread(false, true),
@@ -234,6 +242,11 @@ impl AggregateFunction {
     /// Whether equal values are as good as one.
     pub(crate) fn is_extreme(self) -> bool {
         matches!(self, Self::Min | Self::Max)
+    }
+
+    /// Whether it is never NULL.
+    pub(crate) fn is_never_null(self) -> bool {
+        matches!(self, Self::Count | Self::CountAll | Self::Multiset)
     }
 
     /// Whether it can take a value back.

@@ -1,13 +1,15 @@
 //! Running a script: its statements one after the other, into one program.
 
 mod create;
+mod engine;
+mod explain;
 mod settings;
 mod show;
 mod sink;
 
 use std::path::PathBuf;
 
-use millstream_dataflow::Environment;
+use millstream_dataflow::{Connector, Environment};
 use sqlparser::{
     ast::{Ident, Query},
     tokenizer::Span,
@@ -16,13 +18,13 @@ use sqlparser::{
 use settings::Settings;
 
 use crate::{
-    bind::{Binder, Sorted},
+    bind::{Binder, Relation, Sorted},
     catalog::Catalog,
     error::SqlError,
     function::Functions,
     lower::{Mode, Running, Streams, check_written, connector, relation},
-    parse::{CreateTable, Statement, StatementKind, parse},
-    relation::{Explained, Rel},
+    parse::{CreateTable, StatementKind, parse},
+    relation::Rel,
     time::Session,
     types::Type,
 };
@@ -53,9 +55,22 @@ pub(crate) fn build_in(
         jobs.push((sink.transpose()?, relation));
         Ok(())
     })?;
+    write_down(jobs, settings.bundle(), env)?;
+    settings.apply(env);
+    Ok(())
+}
+
+/// What makes rows, and where they go: into a table of this name by a connector, or to the result.
+type Planned = (Option<(String, Connector)>, Rel);
+
+/// Writes down what rows are made and where they go.
+fn write_down(
+    jobs: Vec<Planned>,
+    bundle: Option<usize>,
+    env: &Environment,
+) -> Result<(), SqlError> {
     let jobs = sink::together(jobs);
-    let mut streams =
-        Streams::new(env, jobs.iter().map(|(_, relation)| relation), settings.bundle());
+    let mut streams = Streams::new(env, jobs.iter().map(|(_, relation)| relation), bundle);
     for (sink, relation) in &jobs {
         let rows = streams.stream(relation)?;
         match sink {
@@ -63,7 +78,6 @@ pub(crate) fn build_in(
             None => rows.result(),
         }
     }
-    settings.apply(env);
     Ok(())
 }
 
@@ -164,7 +178,9 @@ fn each_in(
                 continue;
             }
             StatementKind::Query(query) => self::query(&catalog, &query, mode),
-            StatementKind::Explain(statements) => explained(&catalog, &statements, mode),
+            StatementKind::Explain(statements) => {
+                explain::explained(&catalog, &statements, (mode, all.bundle()))
+            }
             StatementKind::Show(shown) => show::show(&shown, &catalog, &settings),
             StatementKind::Describe(name) => show::describe(&name, &catalog),
         };
@@ -184,11 +200,19 @@ fn each_in(
 
 /// What makes the rows of a query.
 fn query(catalog: &Catalog, query: &Query, mode: Running) -> Result<Rel, SqlError> {
-    let bound = Binder::new(catalog).sorting(sorted(mode)).query(query)?;
+    selected(&bound_query(catalog, query, mode)?, mode)
+}
+
+fn bound_query(catalog: &Catalog, query: &Query, mode: Running) -> Result<Relation, SqlError> {
+    Binder::new(catalog).sorting(sorted(mode)).query(query)
+}
+
+/// What makes the rows of a query that is bound.
+fn selected(bound: &Relation, mode: Running) -> Result<Rel, SqlError> {
     let columns = bound.columns.iter();
     let fields: Vec<(&str, &Type)> =
         columns.map(|column| (column.name.as_str(), &column.data_type)).collect();
-    relation(&bound, &fields, mode)
+    relation(bound, &fields, mode)
 }
 
 /// When all rows are in the order of a query.
@@ -203,36 +227,35 @@ fn sorted(running: Running) -> Sorted {
 fn insert(
     catalog: &Catalog,
     (table, options, last): (&Ident, &[(String, String)], bool),
-    (columns, query): (&[Ident], &Query),
+    rows: (&[Ident], &Query),
     mode: Running,
 ) -> Result<(CreateTable, Rel), SqlError> {
-    let table = catalog.table(table)?.with_options(options);
-    let bound = Binder::new(catalog).sorting(sorted(mode)).insert(&table, columns, query)?;
-    let planned = relation(&bound, &table.physical(), mode)?;
-    check_written(&table)?;
-    let taken = sink::taken(&table, planned, last)?;
+    let (table, bound) = bound_insert(catalog, (table, options), rows, mode)?;
+    let taken = inserted(&table, &bound, last, mode)?;
     Ok((table, taken))
 }
 
-/// The row of EXPLAIN: the trees of some statements, with a line between them.
-fn explained(catalog: &Catalog, statements: &[Statement], mode: Running) -> Result<Rel, SqlError> {
-    let mut trees = Vec::new();
-    for Statement { kind, span } in statements {
-        let planned = match kind {
-            StatementKind::Insert { table, options, columns, query, last } => {
-                insert(catalog, (table, options, *last), (columns, query), mode)
-                    .map(|(table, rows)| (Some(table.name.value), rows))
-            }
-            StatementKind::Query(query) => {
-                self::query(catalog, query, mode).map(|rows| (None, rows))
-            }
-            // The parser lets nothing else through.
-            _ => Err(SqlError::new("EXPLAIN takes a query, an INSERT or a statement set")),
-        };
-        let (sink, rows) = planned.map_err(|error| error.or_at(*span))?;
-        trees.push(Explained { sink: sink.as_deref(), rows: &rows }.to_string());
-    }
-    show::text(&trees.join("\n"))
+fn bound_insert(
+    catalog: &Catalog,
+    (table, options): (&Ident, &[(String, String)]),
+    (columns, query): (&[Ident], &Query),
+    mode: Running,
+) -> Result<(CreateTable, Relation), SqlError> {
+    let table = catalog.table(table)?.with_options(options);
+    let bound = Binder::new(catalog).sorting(sorted(mode)).insert(&table, columns, query)?;
+    Ok((table, bound))
+}
+
+/// What makes the rows of an INSERT that is bound.
+fn inserted(
+    table: &CreateTable,
+    bound: &Relation,
+    last: bool,
+    mode: Running,
+) -> Result<Rel, SqlError> {
+    let planned = relation(bound, &table.physical(), mode)?;
+    check_written(table)?;
+    sink::taken(table, planned, last)
 }
 
 #[cfg(test)]

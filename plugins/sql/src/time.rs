@@ -2,9 +2,11 @@
 
 mod duration;
 mod lenient;
+mod letters;
 mod zone;
 
 pub(crate) use duration::parse_duration;
+use letters::Java;
 use millstream_data::calendar::{date_of_days, day_of_year, days_of_date};
 pub(crate) use zone::{Session, Zone};
 
@@ -70,6 +72,34 @@ impl Pattern {
     /// # Errors
     /// If a letter in it is not supported.
     pub(crate) fn parse(pattern: &str) -> Result<Self, String> {
+        Self::of(pattern, Java::Formatter)
+    }
+
+    /// Reads a pattern of Java's `SimpleDateFormat`.
+    ///
+    /// # Errors
+    /// If a letter in it is not supported.
+    pub(crate) fn parse_simple(pattern: &str) -> Result<Self, String> {
+        Self::of(pattern, Java::Simple)
+    }
+
+    /// The same, if texts are read by all of its letters.
+    ///
+    /// # Errors
+    /// If one only shows times.
+    pub(crate) fn reading(self) -> Result<Self, String> {
+        let not_read = |part: &Part| match part {
+            Part::Field(letter, _) => (!letters::is_read(*letter)).then_some(*letter),
+            Part::Text(_) => None,
+        };
+        match self.0.iter().find_map(not_read) {
+            None => Ok(self),
+            Some('i') => Err("texts are not read by `u` of a pattern, the day of a week".into()),
+            Some(letter) => Err(format!("texts are not read by `{letter}` of a pattern")),
+        }
+    }
+
+    fn of(pattern: &str, java: Java) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut letters = pattern.chars().peekable();
         while let Some(letter) = letters.next() {
@@ -89,17 +119,10 @@ impl Pattern {
                 while letters.next_if_eq(&letter).is_some() {
                     count += 1;
                 }
-                if !matches!(
-                    (letter, count),
-                    ('y' | 'u', 1 | 2 | 4)
-                        | ('M' | 'd' | 'H' | 'h' | 'm' | 's', 1 | 2)
-                        | ('S', 1..=6)
-                        | ('a', 1)
-                        | ('D', 1..=3)
-                ) {
+                let Some((letter, count)) = java.field(letter, count) else {
                     let letters = letter.to_string().repeat(count);
                     return Err(format!("`{letters}` in the pattern '{pattern}' is not supported"));
-                }
+                };
                 parts.push(Part::Field(letter, count));
             } else {
                 parts.push(Part::Text(letter.into()));
@@ -111,6 +134,7 @@ impl Pattern {
     /// The microseconds since 1970-01-01 00:00 of a text in this pattern; what it does not say is as it was then.
     pub(crate) fn read(&self, mut text: &str) -> Option<i64> {
         let (mut year, mut month, mut day, mut micros, mut half) = (1970, 1, 1, 0_i64, None);
+        let (mut weekday, mut of_year) = (None, None);
         for part in &self.0 {
             let (letter, count) = match part {
                 Part::Text(part) => {
@@ -123,6 +147,14 @@ impl Pattern {
                 let (am, pm) = (text.strip_prefix("AM"), text.strip_prefix("PM"));
                 half = Some(if pm.is_some() { 12 } else { 0 });
                 text = am.or(pm)?;
+                continue;
+            }
+            if letters::is_name(letter, count) {
+                let number = letters::take(letter, count, &mut text)?;
+                match letter {
+                    'E' => weekday = Some(number),
+                    _ => month = number + 1,
+                }
                 continue;
             }
             // A single letter takes as many digits as there are.
@@ -138,22 +170,32 @@ impl Pattern {
             match letter {
                 'y' | 'u' if count == 2 => year = 2000 + number as i32,
                 'y' | 'u' => year = i32::try_from(number).ok()?,
-                'M' => month = i32::try_from(number).ok()?,
+                'M' | 'L' => month = i32::try_from(number).ok()?,
                 'd' => day = i32::try_from(number).ok()?,
                 'H' => micros += within(24)? * 3_600_000_000,
-                'h' => micros += within(13)? % 12 * 3_600_000_000,
+                'k' => micros += within(25)? % 24 * 3_600_000_000,
+                'h' | 'K' => micros += within(13)? % 12 * 3_600_000_000,
                 'm' => micros += within(60)? * 60_000_000,
                 's' => micros += within(60)? * 1_000_000,
                 'S' => micros += parse_fraction(digits)?,
                 // Days of the year.
-                _ => (month, day) = (1, i32::try_from(number).ok()?),
+                _ => of_year = Some(i32::try_from(number).ok()?),
             }
         }
         if !text.is_empty() {
             return None;
         }
-        let days = i64::from(days_of_date(year, month, day)?);
-        Some(days * DAY + micros + half.unwrap_or(0) * 3_600_000_000)
+        let days = match of_year {
+            None => days_of_date(year, month, day)?,
+            Some(of_year) => {
+                let days = days_of_date(year, 1, 1)?.checked_add(of_year)?.checked_sub(1)?;
+                Some(days).filter(|days| date_of_days(*days).0 == year)?
+            }
+        };
+        if weekday.is_some_and(|weekday| weekday != letters::weekday(days)) {
+            return None;
+        }
+        Some(i64::from(days) * DAY + micros + half.unwrap_or(0) * 3_600_000_000)
     }
 
     /// Adds a time, in microseconds since 1970-01-01 00:00.
@@ -170,6 +212,9 @@ impl Pattern {
                 }
                 Part::Field(letter, count) => (*letter, *count),
             };
+            if letters::push(letter, count, days, out) {
+                continue;
+            }
             let number = match letter {
                 'y' | 'u' if count == 2 => i64::from(year.rem_euclid(100)),
                 'y' | 'u' => year.into(),
@@ -177,6 +222,8 @@ impl Pattern {
                 'd' => day.into(),
                 'D' => (day_of_year(days)).into(),
                 'H' => hour,
+                'k' => (hour + 23) % 24 + 1,
+                'K' => hour % 12,
                 'h' => (hour + 11) % 12 + 1,
                 'm' => seconds / 60 % 60,
                 's' => seconds % 60,
@@ -263,7 +310,7 @@ mod tests {
             let read = Pattern::parse(pattern).unwrap().read(text);
             assert_eq!(read, expected.map(|time| parse_timestamp(time).unwrap()), "{text}");
         }
-        assert!(Pattern::parse("EEEE").unwrap_err().contains("`EEEE`"));
+        assert!(Pattern::parse("xxxx").unwrap_err().contains("`xxxx`"));
     }
 
     #[test]

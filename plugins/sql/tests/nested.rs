@@ -176,12 +176,18 @@ fn what_has_no_meaning_is_named() {
             "STR_TO_MAP: it does not take 2 arguments; it is called as STR_TO_MAP(text [, between entries, between key and value]) (line 3, column 8)",
         ),
         (
-            "SELECT COLLECT(n) FROM t",
-            "COLLECT is an aggregate function, which is not supported yet (line 3, column 8)",
+            "SELECT COLLECT(n IGNORE NULLS) FROM t",
+            "COLLECT gathers values in the order in which they come, without `IGNORE NULLS` (line 3, column 8)",
         ),
         (
-            "SELECT ARRAY_AGG(n) FROM t",
-            "ARRAY_AGG is an aggregate function, which is not supported yet (line 3, column 8)",
+            "SELECT ARRAY_AGG(n ORDER BY s) FROM t",
+            "ARRAY_AGG gathers values in the order in which they come, without `ORDER BY s` (line 3, column 8)",
+        ),
+        ("SELECT ARRAY_AGG(n, s) FROM t", "ARRAY_AGG takes one argument (line 3, column 8)"),
+        ("SELECT COLLECT(*) FROM t", "COLLECT takes one argument (line 3, column 8)"),
+        (
+            "SELECT ARRAY_AGG(NULL) FROM t",
+            "ARRAY_AGG: ARRAY<NULL> has values without a type: use CAST (line 3, column 8)",
         ),
         (
             "SELECT JSON_VALUE(s, s) FROM t",
@@ -193,7 +199,43 @@ fn what_has_no_meaning_is_named() {
         ),
         (
             "SELECT JSON_QUERY(s, '$.a[*]') FROM t",
-            "JSON_QUERY: the path '$.a[*]' is not supported: it is like 'lax $.a.b[0]'; it is called as JSON_QUERY(text, path [WITH [CONDITIONAL] ARRAY WRAPPER] [… ON EMPTY] [… ON ERROR]), an object or array (line 3, column 8)",
+            "JSON_QUERY: the path '$.a[*]' is not supported: it is like 'lax $.a.b[0]'; it is called as JSON_QUERY(text, path [RETURNING ARRAY<STRING>] [WITH [CONDITIONAL] ARRAY WRAPPER] [… ON EMPTY] [… ON ERROR]), an object or array (line 3, column 8)",
+        ),
+        (
+            "SELECT JSON_QUERY(s, '$.a' RETURNING ARRAY<STRING> EMPTY OBJECT ON EMPTY) FROM t",
+            "JSON_QUERY with RETURNING ARRAY<STRING> and EMPTY OBJECT ON EMPTY is not supported (line 3, column 8)",
+        ),
+        (
+            "SELECT JSON_QUERY(s, '$.a' RETURNING ARRAY<INT>) FROM t",
+            "JSON_QUERY with RETURNING ARRAY<INT> is not supported (line 3, column 8)",
+        ),
+        (
+            "SELECT PRINTF(s, n) FROM t",
+            "PRINTF: the format must be a constant text; it is called as PRINTF(format, value, …), of s, d, x, o, f, b and n (line 3, column 8)",
+        ),
+        (
+            "SELECT PRINTF('%e', n) FROM t",
+            "PRINTF: `%e` in '%e' is not supported; it is called as PRINTF(format, value, …), of s, d, x, o, f, b and n (line 3, column 8)",
+        ),
+        (
+            "SELECT PRINTF('%s', a) FROM t",
+            "PRINTF: ARRAY<INT> was found where a text, a number or a BOOLEAN was expected; it is called as PRINTF(format, value, …), of s, d, x, o, f, b and n (line 3, column 8)",
+        ),
+        (
+            "SELECT TYPEOF(n, n = 1) FROM t",
+            "TYPEOF: the second argument is TRUE or FALSE; it is called as TYPEOF(value [, TRUE | FALSE]) (line 3, column 8)",
+        ),
+        (
+            "SELECT REGEXP_EXTRACT_ALL(s, 'a', n) FROM t",
+            "REGEXP_EXTRACT_ALL: the group must be a constant number; it is called as REGEXP_EXTRACT_ALL(text, expression [, group]), an array (line 3, column 8)",
+        ),
+        (
+            "SELECT TO_TIMESTAMP(s, 'yyyy Q') FROM t",
+            "TO_TIMESTAMP: texts are not read by `Q` of a pattern; it is called as TO_TIMESTAMP(text [, pattern]) (line 3, column 8)",
+        ),
+        (
+            "SELECT FROM_UNIXTIME(n, 'yyyy z') FROM t",
+            "FROM_UNIXTIME: `z` in the pattern 'yyyy z' is not supported; it is called as FROM_UNIXTIME(seconds [, pattern]) (line 3, column 8)",
         ),
         (
             "SELECT JSON_EXISTS(n, '$.a') FROM t",

@@ -488,8 +488,8 @@ fn windows_that_are_missing_are_named() {
             "TUMBLE takes the event time of its rows, which `ts` is not",
         ),
         (
-            "SELECT TUMBLE_PROCTIME(ts, INTERVAL '1' DAY) FROM t GROUP BY TUMBLE(ts, INTERVAL '1' DAY)".into(),
-            "TUMBLE_PROCTIME is not supported yet (line 5, column 8)",
+            "SELECT TUMBLE_PROCTIME(ts, INTERVAL '1' DAY) FROM t GROUP BY TUMBLE(ts, INTERVAL '2' DAY)".into(),
+            "TUMBLE_PROCTIME is about the window that rows are grouped by",
         ),
     ] {
         let found = refused(&query);
@@ -559,6 +559,20 @@ fn a_table_may_be_idle() {
             "Project [window_end AS EXPR$0]",
             "Windows TUMBLE 5000 ms of ts by [] []",
             "Scan t [ts] watermark ts of ts, idle after 3000 ms",
+        ],
+    );
+}
+
+/// What a table says of itself counts more than what is set for all.
+#[test]
+fn a_table_has_a_time_of_its_own_to_be_idle() {
+    check(
+        "SET 'table.exec.source.idle-timeout' = '3 s'; SELECT TUMBLE_END(ts, INTERVAL '5' SECOND) FROM t /*+ \
+         OPTIONS('scan.watermark.idle-timeout' = '5 s') */ GROUP BY TUMBLE(ts, INTERVAL '5' SECOND)",
+        &[
+            "Project [window_end AS EXPR$0]",
+            "Windows TUMBLE 5000 ms of ts by [] []",
+            "Scan t [ts] watermark ts of ts, idle after 5000 ms",
         ],
     );
 }

@@ -25,6 +25,13 @@ impl<B: DerefMut<Target = [u8]>> RowBuilder<B> {
         rows
     }
 
+    /// As [`room_for_run`](Self::room_for_run), if that many rows, which are all or as many as there are cells for,
+    /// take no more than `heap(rows)` bytes and find room; else `None`, and the rows have to be looked at one by one.
+    pub fn room_for_all(&self, rows: usize, heap: impl FnOnce(usize) -> usize) -> Option<usize> {
+        let rows = rows.min((self.capacity - self.rows) as usize);
+        (heap(rows) <= self.heap - self.layout.floor as usize).then_some(rows)
+    }
+
     /// [`room_for_run`](Self::room_for_run) of rows with lists, if row `i` adds the numbers of its elements with
     /// `count(i)`, by domain.
     pub fn room_for_lists(

@@ -150,6 +150,7 @@ mod tests {
                 node(NodeKind::Result(Schema::default())),
             ],
             edges: vec![edge],
+            settings: Vec::new(),
         }
     }
 

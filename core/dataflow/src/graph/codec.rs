@@ -11,7 +11,7 @@ use super::{
 use crate::sort::SortKey;
 
 /// The first byte of every encoded graph.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// Types nest at most so deep.
 const DEPTH_MAX: u32 = 32;
 
@@ -41,6 +41,10 @@ pub(super) fn encode(graph: &StreamGraph) -> Vec<u8> {
     out.text(&graph.name);
     out.list(&graph.nodes, Encoder::node);
     out.list(&graph.edges, Encoder::edge);
+    out.list(&graph.settings, |out, (key, value)| {
+        out.text(key);
+        out.text(value);
+    });
     out.0
 }
 
@@ -52,11 +56,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<StreamGraph, DecodeError> {
     let name = input.text()?;
     let nodes = input.list(Decoder::node)?;
     let edges = input.list(Decoder::edge)?;
+    let settings = input.list(|input| Ok((input.text()?, input.text()?)))?;
     let exists = |node: u32| (node as usize) < nodes.len();
     if input.offset != bytes.len() || !edges.iter().all(|e| exists(e.from) && exists(e.to)) {
         return input.wrong();
     }
-    Ok(StreamGraph { name, nodes, edges })
+    Ok(StreamGraph { name, nodes, edges, settings })
 }
 
 /// A schema as bytes, to cross to a connector.
@@ -435,6 +440,7 @@ mod tests {
                 edge(1, Partitioning::Hash),
                 edge(2, Partitioning::Global),
             ],
+            settings: vec![("checkpoint.interval".into(), "1 s".into())],
         }
     }
 

@@ -1,14 +1,20 @@
 //! Where event time comes from.
 
+mod aligned;
 mod idle;
 
 use core::{fmt, marker::PhantomData};
 
 use millstream_data::Value;
+use millstream_exchange::event::{Event, StreamStatus};
 use millstream_state::time::{Bounded, WATERMARK_MAX, WATERMARK_MIN};
 
 use super::{Operator, Row, Stage, stateless::opaque};
-use crate::chain::{Context, OpenInfo, Signal, TaskError};
+use crate::{
+    chain::{Context, OpenInfo, Signal, TaskError},
+    graph::alignment::SourceAlignment,
+};
+pub use aligned::WithAlignment;
 pub(in crate::operator) use idle::Watch;
 pub use idle::WithIdleness;
 
@@ -23,6 +29,11 @@ pub trait WatermarkStrategy<T: Value>: Clone + Send + Sync + 'static {
     /// After how many milliseconds without a row a subtask counts as idle; `None` if it never does. See
     /// [`WithIdleness`].
     fn idle_after(&self) -> Option<u64> {
+        None
+    }
+
+    /// For which others its source waits, if for any. See [`WithAlignment`].
+    fn alignment(&self) -> Option<&SourceAlignment> {
         None
     }
 }
@@ -109,12 +120,14 @@ where
 
     fn attach<N: Stage<T>>(self, next: N, _info: &OpenInfo) -> Result<Self::Stage<N>, TaskError> {
         let current = self.strategy.clone();
+        let is_aligned = current.alignment().is_some();
         let watch = current.idle_after().map(Watch::new);
         Ok(AssignWatermarksStage {
             operator: self,
             current,
             said: WATERMARK_MIN,
             held: false,
+            is_aligned,
             watch,
             next,
         })
@@ -132,6 +145,8 @@ pub struct AssignWatermarksStage<W, F, T, N> {
     /// Splits are left that somebody has yet to begin. Nobody knows their times, so there is no
     /// watermark.
     held: bool,
+    /// Sources wait for one another, so that the runner wants to know the watermark.
+    is_aligned: bool,
     watch: Option<Watch>,
     next: N,
 }
@@ -142,12 +157,21 @@ where
     W: WatermarkStrategy<T>,
     N: Stage<T>,
 {
+    /// Tells the runner, if others wait for this source.
+    #[inline(always)]
+    fn tell(&self, event: Event, context: &mut Context<'_>) {
+        if self.is_aligned {
+            context.tell_time(event);
+        }
+    }
+
     /// Passes the watermark on, if it has risen. Not while the rows before it are kept back.
     #[inline(always)]
     fn say(&mut self, context: &mut Context<'_>) {
         let watermark = self.current.watermark();
         if watermark > self.said && !self.held && !context.is_blocked() {
             self.said = watermark;
+            self.tell(Event::Watermark(watermark), context);
             // What follows in a chain answers a signal at once.
             self.next.signal(Signal::Watermark(watermark), context);
         }
@@ -170,6 +194,7 @@ where
         if let Some(watch) = &mut self.watch
             && watch.row(context)
         {
+            self.tell(Event::Status(StreamStatus::Active), context);
             self.next.signal(Signal::Active, context);
         }
         self.next.push(row, context);
@@ -200,6 +225,7 @@ where
         match signal {
             // Time begins here: that of streams before counts only when they end.
             Signal::Watermark(WATERMARK_MAX) => {
+                self.tell(Event::Watermark(WATERMARK_MAX), context);
                 if self.watch.as_mut().is_some_and(|watch| core::mem::take(&mut watch.is_idle)) {
                     self.next.signal(Signal::Active, context);
                 }
@@ -221,6 +247,7 @@ where
                 if let Some(watch) = &mut self.watch
                     && watch.check(self.held, context)
                 {
+                    self.tell(Event::Status(StreamStatus::Idle), context);
                     self.next.signal(Signal::Idle, context);
                 }
                 self.next.signal(signal, context)

@@ -62,11 +62,12 @@ impl Store {
                 let memory = MemoryBackend::new(lease, owned, hash, MemoryConfig::default());
                 Self::Memory(Box::new(memory))
             }
-            Some(StateFiles { storage, budget, purpose }) => {
+            Some(StateFiles { storage, budget, purpose, compression }) => {
                 let (config, is_kept) = match purpose {
                     FilesUse::Kept { first } => (LsmConfig::new(budget).first_file(first), true),
                     _ => (LsmConfig::new(budget), false),
                 };
+                let config = config.compression(compression);
                 let lsm = LsmBackend::new(lease, owned, hash, config)?;
                 let (reading, named) = (Reading::Chunks, None);
                 Self::Filed(Box::new(Filed { lsm, storage, config, is_kept, reading, named }))

@@ -8,7 +8,10 @@ use millstream_data::{Value, types::Schema, value::Record};
 use super::{Generated, Pages, Pipeline, Stream};
 use crate::{
     chain::{Chain, OpenInfo, TaskError},
-    graph::{ConnectorSpec, Edge, Node, NodeKind, Partitioning, StreamGraph, chaining::Strategy},
+    graph::{
+        ConnectorSpec, Edge, Node, NodeKind, Partitioning, StreamGraph, alignment::SourceAlignment,
+        chaining::Strategy,
+    },
     writer::{
         PartitionWriter, Partitioner,
         run::{CopyChain, Division, RunWriter},
@@ -154,6 +157,16 @@ impl Environment {
         self.inner.borrow_mut().graph.name = name.into();
     }
 
+    /// Asks for an option of the engine, `checkpoint.interval` for instance, unless whoever runs the program says
+    /// otherwise; the last word on one counts. The binary knows them (`millstream config explain`), a runtime that a
+    /// program builds is configured by that program.
+    pub fn configure(&self, key: impl Into<String>, value: impl Into<String>) {
+        let (key, value) = (key.into(), value.into());
+        let settings = &mut self.inner.borrow_mut().graph.settings;
+        settings.retain(|(known, _)| *known != key);
+        settings.push((key, value));
+    }
+
     /// Gives what was written down so far so many subtasks, whatever the runtime's default is, but for what
     /// has a number of its own.
     pub fn set_parallelism(&self, subtasks: u32) {
@@ -216,6 +229,27 @@ impl Environment {
         if let Some(node) = self.inner.borrow_mut().graph.nodes.get_mut(node as usize) {
             node.name = name;
         }
+    }
+
+    /// Lets what these read wait for others: it has to be what a connector reads.
+    pub(super) fn align(&self, upstreams: &[Upstream], alignment: &SourceAlignment) {
+        let mut program = self.inner.borrow_mut();
+        for upstream in upstreams {
+            let node =
+                program.graph.nodes.get_mut(upstream.node as usize).map(|node| &mut node.kind);
+            match node {
+                Some(NodeKind::Source(spec)) => spec.options.extend(alignment.options()),
+                _ => panic!(
+                    "only what a connector reads waits for others: `WithAlignment` stands \
+                             right behind `source(..)`"
+                ),
+            }
+        }
+        assert!(
+            !upstreams.is_empty(),
+            "rows that are made do not wait: `WithAlignment` stands \
+                right behind `source(..)`"
+        );
     }
 
     /// Whether a node is a connector that reads.

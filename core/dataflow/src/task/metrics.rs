@@ -1,6 +1,8 @@
 //! What a task counts.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use millstream_state::time::WATERMARK_MIN;
 
 /// The values of [`TaskMetrics`] at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +80,9 @@ impl TaskCounts {
 pub struct TaskMetrics {
     /// In the order of the fields of [`TaskCounts`].
     values: [AtomicU64; COUNTS],
+    /// The last watermark that was sent on, counted from the first that there can be.
+    watermark: AtomicU64,
+    is_idle: AtomicBool,
 }
 
 const ROWS_IN: usize = 0;
@@ -127,6 +132,7 @@ impl TaskMetrics {
     }
 
     pub(super) fn sent(&self, sent: super::output::Sent) {
+        self.told(sent.watermark, sent.is_idle);
         if sent.pages > 0 {
             self.add(ROWS_OUT, sent.rows);
             self.add(BYTES_OUT, sent.bytes);
@@ -139,6 +145,23 @@ impl TaskMetrics {
         let noted = [(QUEUED_IN, queued), (SEGMENTS_USED, segments.0), (SEGMENTS_MAX, segments.1)];
         for (index, value) in noted {
             self.values[index].store(value as u64, Relaxed);
+        }
+    }
+
+    /// How far event time has come in what was sent on; `None` as long as the task says that nobody should wait
+    /// for it.
+    pub fn event_time(&self) -> Option<i64> {
+        let watermark = (self.watermark.load(Relaxed) as i64).wrapping_add(WATERMARK_MIN);
+        (!self.is_idle.load(Relaxed)).then_some(watermark)
+    }
+
+    /// Notes what was said of event time.
+    pub fn told(&self, watermark: Option<i64>, is_idle: Option<bool>) {
+        if let Some(watermark) = watermark {
+            self.watermark.store(watermark.wrapping_sub(WATERMARK_MIN) as u64, Relaxed);
+        }
+        if let Some(is_idle) = is_idle {
+            self.is_idle.store(is_idle, Relaxed);
         }
     }
 

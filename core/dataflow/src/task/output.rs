@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, format, vec::Vec};
 use core::task::Waker;
 
-use millstream_exchange::event::{Alignment, Barrier, Event};
+use millstream_exchange::event::{Alignment, Barrier, Event, StreamStatus};
 use millstream_memory::{JumboBudget, LocalPool, Segment};
 
 use crate::{
@@ -124,6 +124,9 @@ pub(super) struct Sent {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) pages: u64,
+    /// What the chain has said of event time, if anything.
+    pub(super) watermark: Option<i64>,
+    pub(super) is_idle: Option<bool>,
 }
 
 /// All outputs of a task.
@@ -293,6 +296,11 @@ impl ChainIo for Outputs {
     }
 
     fn event(&mut self, output: u16, subpartition: u32, event: Event) {
+        match event {
+            Event::Watermark(time) => self.sent.watermark = self.sent.watermark.max(Some(time)),
+            Event::Status(status) => self.sent.is_idle = Some(status == StreamStatus::Idle),
+            _ => {}
+        }
         let Some(partition) = self.partitions.get_mut(usize::from(output)) else { return };
         match subpartition {
             ALL => partition.push_to_all(event),

@@ -25,6 +25,12 @@ pub trait Run {
     /// [`heap_bytes`].
     fn heap_bytes(&self, row: usize) -> usize;
 
+    /// At least as many bytes as these rows take in this way; [`usize::MAX`] if that is not known at once.
+    fn heap_bytes_at_most(&self, rows: Range<usize>) -> usize {
+        let _ = rows;
+        usize::MAX
+    }
+
     /// Adds the elements of a row's lists and maps to their numbers, by domain (see
     /// [`Shape::list_lengths`]); only asked of rows that have lists.
     fn count_elements(&self, row: usize, elements: &mut [u32]) {
@@ -133,7 +139,11 @@ impl RunWriter {
                 let first = next;
                 let heap = |row| run.heap_bytes(first + row);
                 let fit = match page.shape().has_lists() {
-                    false => page.room_for_run(end - next, heap),
+                    false => page
+                        .room_for_all(end - next, |rows| {
+                            run.heap_bytes_at_most(first..first + rows)
+                        })
+                        .unwrap_or_else(|| page.room_for_run(end - next, heap)),
                     true => page.room_for_lists(end - next, heap, |row, elements| {
                         run.count_elements(first + row, elements);
                     }),

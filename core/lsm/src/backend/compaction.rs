@@ -37,7 +37,7 @@ pub(super) struct Compaction {
 impl<L: Lease> LsmBackend<L> {
     /// Merges up to so many entries; whether there is more to do at once.
     pub(super) fn compact_some(&mut self, entries: usize) -> Result<bool, StateError> {
-        if self.compaction.is_none() && !self.begin_compaction() {
+        if self.compaction.is_none() && !self.begin_compaction()? {
             return Ok(false);
         }
         let Some(mut compaction) = self.compaction.take() else { return Ok(false) };
@@ -53,7 +53,7 @@ impl<L: Lease> LsmBackend<L> {
     }
 
     fn limits(&self) -> Limits {
-        let (layers_max, _) = self.shares.runs(&self.config, self.cache.blocks_max());
+        let (layers_max, _) = self.shares.runs(&self.config, self.cache.reads_max());
         let (fan_in, slice_min) = (self.shares.fan_in, self.config.slice_min);
         Limits { fan_in, layers_max, slice_min }
     }
@@ -64,12 +64,12 @@ impl<L: Lease> LsmBackend<L> {
         self.schedule.flushed(bytes, &self.stack, &limits);
     }
 
-    fn begin_compaction(&mut self) -> bool {
+    fn begin_compaction(&mut self) -> Result<bool, StateError> {
         if !self.config.merges || self.schedule.is_settled() {
-            return false;
+            return Ok(false);
         }
         let limits = self.limits();
-        let Some(job) = self.schedule.next(&mut self.stack, &limits) else { return false };
+        let Some(job) = self.schedule.next(&mut self.stack, &limits) else { return Ok(false) };
         let stack = &self.stack;
         let mut parts = stack.of_layers(&job.layers, &job.ranks);
         let older = match job.target {
@@ -84,7 +84,8 @@ impl<L: Lease> LsmBackend<L> {
         };
         let is_all = older.is_empty();
         let keys = parts.iter().map(Part::keys).sum();
-        let (filter, reserved) = self.reserve_filter(keys);
+        let bytes = parts.iter().map(|part| part.bytes).sum();
+        let (filter, reserved) = self.reserve_run(keys, bytes)?;
         let (mut states, mut cleared) = (BTreeSet::new(), BTreeSet::new());
         for index in parts.iter().map(|part| &part.run.index) {
             states.extend(index.sections.iter().map(|section| section.0));
@@ -110,7 +111,7 @@ impl<L: Lease> LsmBackend<L> {
             reserved,
             has_ended: false,
         });
-        true
+        Ok(true)
     }
 
     fn go_on_merging(
@@ -122,7 +123,7 @@ impl<L: Lease> LsmBackend<L> {
         let is_all = compaction.is_all;
         for _ in 0..entries {
             if compaction.has_ended {
-                writer.go_on(&mut self.staging, &mut self.transfers);
+                writer.go_on(&mut self.staging, &mut self.transfers, &mut self.press);
                 return Ok(false);
             }
             if !writer.is_ready(&mut self.staging, &mut self.transfers) {
@@ -148,7 +149,7 @@ impl<L: Lease> LsmBackend<L> {
                 }
                 Err(StateError::Waits) => {
                     for stream in streams {
-                        stream.ask(&mut self.staging, &mut self.transfers);
+                        stream.ask(&self.cache, &mut self.staging, &mut self.transfers)?;
                     }
                     return Ok(false);
                 }
@@ -174,7 +175,7 @@ impl<L: Lease> LsmBackend<L> {
         let Compaction { job: Job { ranks, layers, target }, writer, reserved, .. } = compaction;
         let run = self.new_run(writer, reserved, ranks.clone())?;
         self.schedule.merged(run.place.length, target);
-        let is_empty = run.index.ends.is_empty() && run.index.cleared.is_empty();
+        let is_empty = run.index.blocks_in_all() == 0 && run.index.cleared.is_empty();
         let output = (!is_empty).then(|| run.clone());
         let stack = Arc::make_mut(&mut self.stack);
         self.obsolete.extend(stack.replace(&ranks, &layers, output, target));

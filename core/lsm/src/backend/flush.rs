@@ -17,6 +17,11 @@ use crate::{
     writer::{Entry, Writer},
 };
 
+/// One byte in so many is that of a head, about, and as many are there at least: a page of an index is for
+/// more than half a megabyte, unless blocks are compressed well.
+const HEAD_PART: u64 = 4096;
+const HEAD_MIN: u64 = 256;
+
 /// A buffer that is being written.
 #[derive(Debug)]
 pub(super) struct Flush {
@@ -77,12 +82,23 @@ impl<L: Lease> LsmBackend<L> {
 
     /// The filter of a new run with so many keys, and the bytes that are reserved for it. A run without a
     /// filter is searched every time; that is better than no run.
-    pub(super) fn reserve_filter(&mut self, keys: u64) -> (Filter, u64) {
+    ///
+    /// # Errors
+    /// [`StateError::BudgetTooSmall`] if there is no room for the head of a run that has so many bytes, about: so
+    /// that what is written can be opened again.
+    pub(super) fn reserve_run(
+        &mut self,
+        keys: u64,
+        bytes: u64,
+    ) -> Result<(Filter, u64), StateError> {
+        let head = bytes / HEAD_PART + HEAD_MIN;
+        self.reserve_head(head)?;
+        self.release(head);
         let bytes = Filter::bytes(keys);
-        match self.reserve(bytes) {
+        Ok(match self.reserve_spare(bytes) {
             true => (Filter::new(keys), bytes),
             false => (Filter::default(), 0),
-        }
+        })
     }
 
     fn begin_flush(&mut self) -> bool {
@@ -122,7 +138,7 @@ impl<L: Lease> LsmBackend<L> {
     fn go_on_flushing(&mut self, flush: &mut Flush, entries: usize) -> Result<bool, StateError> {
         for file in &mut flush.ending {
             if let Some(writer) = &mut file.writer {
-                writer.go_on(&mut self.staging, &mut self.transfers);
+                writer.go_on(&mut self.staging, &mut self.transfers, &mut self.press);
             }
         }
         let mut current = flush.current.take();
@@ -160,7 +176,7 @@ impl<L: Lease> LsmBackend<L> {
         let Some(buffer) = self.frozen.last() else { return Ok(Filled::All) };
         let Some(state) = self.states.get(file.state) else {
             let cleared = if flush.is_all { Vec::new() } else { buffer.cleared().to_vec() };
-            if !cleared.is_empty() && !self.has_writer(file, flush)
+            if !cleared.is_empty() && !self.has_writer(file, flush)?
                 || file
                     .writer
                     .as_mut()
@@ -170,7 +186,7 @@ impl<L: Lease> LsmBackend<L> {
             }
             if let Some(writer) = &mut file.writer {
                 writer.finish(cleared, &mut self.press);
-                writer.go_on(&mut self.staging, &mut self.transfers);
+                writer.go_on(&mut self.staging, &mut self.transfers, &mut self.press);
             }
             return Ok(Filled::All);
         };
@@ -193,7 +209,7 @@ impl<L: Lease> LsmBackend<L> {
             (Op::Add, true) => Op::Whole,
             (op, _) => op,
         };
-        if !self.has_writer(file, flush) {
+        if !self.has_writer(file, flush)? {
             return Ok(Filled::Waits);
         }
         let (Some(writer), Some(cursor), Some(buffer)) =
@@ -208,12 +224,12 @@ impl<L: Lease> LsmBackend<L> {
     }
 
     /// Makes sure that a file has a writer; whether that is ready.
-    fn has_writer(&mut self, file: &mut Filling, flush: &Flush) -> bool {
+    fn has_writer(&mut self, file: &mut Filling, flush: &Flush) -> Result<bool, StateError> {
         if file.writer.is_none() {
             // Keys are not spread quite evenly.
             let keys = self.share(flush.keys, &file.ranks);
             let keys = (keys + keys / 16 + 64).min(flush.keys);
-            let (filter, reserved) = self.reserve_filter(keys);
+            let (filter, reserved) = self.reserve_run(keys, self.shares.buffer())?;
             let hiding = Hiding::new(keys, self.stack.over(&file.ranks));
             let number = self.take_file();
             let codec = self.codec(self.config.compression.upper);
@@ -221,7 +237,7 @@ impl<L: Lease> LsmBackend<L> {
             file.reserved = reserved;
         }
         let writer = file.writer.as_mut();
-        writer.is_some_and(|writer| writer.is_ready(&mut self.staging, &mut self.transfers))
+        Ok(writer.is_some_and(|writer| writer.is_ready(&mut self.staging, &mut self.transfers)))
     }
 
     fn end_flush(&mut self, flush: Flush) -> Result<(), StateError> {
@@ -247,17 +263,24 @@ impl<L: Lease> LsmBackend<L> {
         filter: u64,
         ranks: Range<u64>,
     ) -> Result<Arc<Run>, StateError> {
-        let (place, index, filter_words) = writer.into_parts(ranks);
-        let bytes = index.bytes();
-        if !self.reserve(bytes) {
-            return Err(self.out_of_budget("index of a file"));
+        let (place, mut index, mut words) = writer.into_parts(ranks);
+        let mut reserved = filter;
+        if self.config.holds_indexes && self.reserve_spare(index.bytes()) {
+            reserved += index.bytes();
+            index.pages = Vec::new();
+        } else {
+            self.release(filter);
+            self.reserve_head(index.head_bytes())?;
+            reserved = index.head_bytes();
+            index.forget_pages();
+            words = Filter::default();
         }
         let run = Arc::new(Run {
             number: self.cache.free_number(),
             place,
             index,
-            filter: filter_words,
-            reserved: filter + bytes,
+            filter: words,
+            reserved,
             is_restored: false,
         });
         self.cache.add_run(&run);

@@ -210,7 +210,7 @@ impl<L: Lease> LsmBackend<L> {
         let print = fingerprint(number, key.hash, key.namespace);
         let Some(name) = Name::new(key.key, key.namespace, Some(from)) else { return Ok(None) };
         for part in self.stack.at(rank) {
-            if part.has(rank) && part.run.filter.may_have(print) {
+            if part.has(rank) && self.cache.may_have(&part.run, print)? {
                 let cursor = RunCursor::new(part, self.order, number, rank, name.bytes());
                 cursors.runs.push(cursor);
                 if self.is_cut_in_run(&part.run, number, key)? {

@@ -1,4 +1,9 @@
 //! Opening a backend from the files of snapshots.
+//!
+//! Heads of files are read first. Indexes and filters follow as far as the budget has room for them; others are
+//! read page by page when they are needed.
+
+mod pages;
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -14,13 +19,14 @@ use millstream_storage::FileId;
 use super::LsmBackend;
 use crate::{
     config::LsmConfig,
-    filter::Filter,
+    filter::{Filter, LINE},
     manifest::{Manifest, ManifestError},
-    run::{Run, RunFile, decode},
+    run::{Index, Run, RunFile, decode, decode_head},
     stack::{Part, Stack},
     sum::Sum,
     transfers::Ticket,
 };
+use pages::Pages;
 
 /// Files whose indexes are being read.
 #[derive(Debug)]
@@ -37,9 +43,12 @@ pub(super) struct Opening {
 /// The file whose index is being read.
 #[derive(Debug, Default)]
 struct Reading {
+    /// Bytes of the head, or of an index without pages.
     index: Vec<u8>,
     words: Vec<u64>,
     sum: Sum,
+    /// The pages, when the head was read and there is room for them.
+    pages: Option<Pages>,
     /// Bytes that were asked for.
     asked: usize,
     is_reading: bool,
@@ -66,14 +75,17 @@ impl Opening {
         files.iter().filter_map(part).collect()
     }
 
-    /// A part of the index or the filter has come.
+    /// A part of the head, the index or the filter has come.
     pub(super) fn arrived(&mut self, segment: &Segment) -> Result<(), StateError> {
         let reading = &mut self.reading;
         reading.is_reading = false;
         let bytes = segment.get(..reading.asked).unwrap_or(segment);
+        if let Some(pages) = &mut reading.pages {
+            return pages.arrived(bytes);
+        }
         reading.sum.add(bytes);
         match self.files.front() {
-            Some(file) if reading.index.len() < file.index_bytes as usize => {
+            Some(file) if reading.index.len() < first_bytes(file) as usize => {
                 reading.index.extend_from_slice(bytes);
             }
             _ => {
@@ -182,25 +194,69 @@ impl<L: Lease> LsmBackend<L> {
             self.opening = None;
             return Ok(true);
         };
-        let (at, bytes) = (file.index_at + reading.bytes(), file.length - file.index_at);
-        if reading.bytes() < bytes {
+        let begin = if file.head_bytes > 0 { file.head_at() } else { file.index_at };
+        let bytes = file.length - begin;
+        let read = reading.bytes();
+        let next = match &mut reading.pages {
+            Some(pages) => pages.ask(self.staging.segment_size()),
+            None if read < bytes => {
+                // An index and a filter are read separately.
+                let first = first_bytes(&file);
+                let end = if read < first { first } else { bytes };
+                let room = self.staging.segment_size() as u64;
+                Some(begin + read..begin + end.min(read + room))
+            }
+            None => None,
+        };
+        if let Some(next) = next {
             let Some(segment) = self.staging.take() else { return Ok(false) };
-            // The index and the filter are read separately.
-            let index = u64::from(file.index_bytes);
-            let end = if reading.bytes() < index { index } else { bytes };
-            let length = (end - reading.bytes()).min(segment.len() as u64) as usize;
+            let length = (next.end - next.start) as usize;
             (reading.asked, reading.is_reading) = (length, true);
-            self.transfers.read(Ticket::Index, file.file, at, length, segment);
+            self.transfers.read(Ticket::Index, file.file, next.start, length, segment);
             return Ok(false);
         }
-        self.opened(file)?;
+        match core::mem::take(&mut reading.pages) {
+            Some(pages) => {
+                let reserved = pages.reserved;
+                let (index, filter) = pages.into_parts();
+                self.opened(file, index, filter, reserved);
+            }
+            None if file.head_bytes > 0 => self.opened_head(file)?,
+            None => self.opened_whole(file)?,
+        }
         Ok(true)
     }
 
-    /// The index of a file was read.
-    fn opened(&mut self, file: RunFile) -> Result<(), StateError> {
+    /// The head of a file was read.
+    fn opened_head(&mut self, file: RunFile) -> Result<(), StateError> {
         let Some(opening) = &mut self.opening else { return Ok(()) };
-        opening.files.pop_front();
+        let Reading { index, sum, .. } = core::mem::take(&mut opening.reading);
+        let damaged = |at: usize, what| {
+            let offset = file.head_at() + at as u64;
+            StateError::DamagedFile { file: file.file.0, offset, what }
+        };
+        if sum.value() != file.index_sum {
+            return Err(damaged(0, "the checksum of the index is not that of its bytes"));
+        }
+        let index = decode_head(&index, &file);
+        let index = index.map_err(|error| damaged(error.at, error.what))?;
+        self.can_read(index.format)?;
+        let whole = index.bytes() + LINE as u64 * u64::from(index.lines);
+        if self.config.holds_indexes && self.reserve_spare(whole) {
+            if let Some(opening) = &mut self.opening {
+                opening.reading.pages = Some(Pages::new(file, index, whole));
+            }
+        } else {
+            let reserved = index.head_bytes();
+            self.reserve_head(reserved)?;
+            self.opened(file, index, Filter::default(), reserved);
+        }
+        Ok(())
+    }
+
+    /// The index and the filter of a file without pages were read.
+    fn opened_whole(&mut self, file: RunFile) -> Result<(), StateError> {
+        let Some(opening) = &mut self.opening else { return Ok(()) };
         let Reading { index, words, sum, .. } = core::mem::take(&mut opening.reading);
         let damaged = |at: usize, what| {
             let offset = file.index_at + at as u64;
@@ -212,20 +268,34 @@ impl<L: Lease> LsmBackend<L> {
         let index = decode(&index, file.index_at);
         let index = index.map_err(|error| damaged(error.at, error.what))?;
         self.can_read(index.format)?;
-        let filter = Filter::from_words(words);
-        let reserved = index.bytes() + 8 * filter.words().len() as u64;
-        if !self.reserve(reserved) {
-            return Err(self.out_of_budget("index of a file"));
+        let mut filter = Filter::from_words(words);
+        let mut reserved = index.bytes() + 8 * filter.words().len() as u64;
+        if !self.reserve_spare(reserved) {
+            // Without a filter the file is searched every time; that is better than not at all.
+            (filter, reserved) = (Filter::default(), index.bytes());
+            self.reserve_head(reserved)?;
         }
+        self.opened(file, index, filter, reserved);
+        Ok(())
+    }
+
+    /// What is to be in memory of a file is there.
+    fn opened(&mut self, file: RunFile, index: Index, filter: Filter, reserved: u64) {
         let number = self.cache.free_number();
         let is_restored = true;
         let run = Arc::new(Run { number, place: file, index, filter, reserved, is_restored });
         self.cache.add_run(&run);
         if let Some(opening) = &mut self.opening {
+            opening.files.pop_front();
+            opening.reading = Reading::default();
             opening.runs.insert(file.file, run);
         }
-        Ok(())
     }
+}
+
+/// Bytes of what is read first: the head, or the index if that has no pages.
+fn first_bytes(file: &RunFile) -> u64 {
+    u64::from(if file.head_bytes > 0 { file.head_bytes } else { file.index_bytes })
 }
 
 /// Why a backend cannot be opened.

@@ -67,8 +67,12 @@ impl<L: Lease> LsmBackend<L> {
         }
         let rank = self.order.rank(key.hash, key.namespace);
         let print = fingerprint(number, key.hash, key.namespace);
-        let may_have = |part: &Part| part.has(rank) && part.run.filter.may_have(print);
-        Ok(self.stack.at(rank).iter().any(may_have))
+        for part in self.stack.at(rank) {
+            if part.has(rank) && self.cache.may_have(&part.run, print)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Where the value of a key is, or of an entry of its map.
@@ -128,11 +132,11 @@ impl<L: Lease> LsmBackend<L> {
         };
         for part in self.stack.at(rank) {
             let run = &part.run;
-            if part.has(rank) && run.filter.may_have(print) {
+            if part.has(rank) && self.cache.may_have(run, print)? {
                 match self.find_in_run(run, number, rank, name.bytes())? {
                     InRun::Here { place, more: More::No, .. } => return Ok(place),
                     InRun::Here { more: More::InNextBlock, place, block, .. }
-                        if !run.index.goes_on(block) =>
+                        if !self.cache.goes_on(run, block)? =>
                     {
                         return Ok(place);
                     }
@@ -165,7 +169,9 @@ impl<L: Lease> LsmBackend<L> {
         rank: u64,
         name: &[u8],
     ) -> Result<InRun, StateError> {
-        let Some(block) = run.index.locate(state, rank, name) else { return Ok(InRun::Nothing) };
+        let Some(block) = self.cache.locate(run, state, rank, name)? else {
+            return Ok(InRun::Nothing);
+        };
         let (frame, bytes) = self.cache.block(run, block)?;
         let found = bytes.find(&self.order, rank, name);
         let found = found.map_err(|error| crate::cache::damaged(run, block, error))?;
@@ -249,7 +255,7 @@ impl<L: Lease> LsmBackend<L> {
         let Some(name) = Name::new(key.key, key.namespace, None) else { return Ok(()) };
         for part in self.stack.at(rank) {
             let run = &part.run;
-            if part.has(rank) && run.filter.may_have(print) {
+            if part.has(rank) && self.cache.may_have(run, print)? {
                 match self.find_in_run(run, number, rank, name.bytes())? {
                     InRun::Here { op, .. } => {
                         let mut pieces = Vec::new();

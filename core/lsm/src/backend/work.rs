@@ -6,7 +6,7 @@ use millstream_state::{Lease, StateError};
 use millstream_storage::{Completion, Lent, Request, Submit};
 
 use super::{LsmBackend, flush::Flush, snapshot::Snapshot};
-use crate::transfers::Ticket;
+use crate::{cache::Wanted, transfers::Ticket};
 
 impl<L: Lease> LsmBackend<L> {
     /// Goes on with what is to be read, written and merged: up to so many entries of each, which bounds
@@ -39,6 +39,8 @@ impl<L: Lease> LsmBackend<L> {
         // A barrier does not wait for what is merged.
         let has_time = self.snapshot.as_ref().is_none_or(Snapshot::is_written);
         let merges = has_time && self.compact_some(entries)?;
+        // What is merged may want pages of indexes.
+        self.read_wanted();
         self.delete_obsolete();
         Ok(flushes || merges)
     }
@@ -68,10 +70,10 @@ impl<L: Lease> LsmBackend<L> {
             let Some(wanted) = self.cache.next_wanted() else {
                 return self.staging.give(segment);
             };
-            let place = wanted.run.index.place(wanted.block).unwrap_or(0..0);
+            let (file, place) = (wanted.run.place.file, &wanted.place);
             let ticket = Ticket::Block { run: wanted.run.number, block: wanted.block };
             let length = (place.end - place.start) as usize;
-            self.transfers.read(ticket, wanted.run.place.file, place.start, length, segment);
+            self.transfers.read(ticket, file, place.start, length, segment);
             self.reading.push(wanted);
         }
     }
@@ -134,13 +136,15 @@ impl<L: Lease> LsmBackend<L> {
                 }
             }
             Ticket::Block { run, block } => {
-                self.reading.retain(|wanted| (wanted.run.number, wanted.block) != (run, block));
-                if let Some(segment) = &segment
+                let is_it = |wanted: &Wanted| (wanted.run.number, wanted.block) == (run, block);
+                let wanted = self.reading.iter().position(is_it);
+                let wanted = wanted.map(|at| self.reading.remove(at));
+                if let (Some(segment), Some(wanted)) = (&segment, wanted)
                     && is_done
                 {
-                    let length = self.cache.length_of(run, block);
+                    let length = (wanted.place.end - wanted.place.start) as usize;
                     let bytes = segment.get(..length).unwrap_or(segment);
-                    outcome = self.cache.insert(run, block, bytes, self.press.zstd.as_deref());
+                    outcome = self.cache.insert(&wanted, bytes, self.press.zstd.as_deref());
                 } else {
                     self.cache.missed(run, block);
                 }

@@ -20,7 +20,7 @@ impl<L: Lease> LsmBackend<L> {
             // There is room when one of those is written.
             return Err(StateError::Waits);
         }
-        let (_, runs_max) = self.shares.runs(&self.config, self.cache.blocks_max());
+        let (_, runs_max) = self.shares.runs(&self.config, self.cache.reads_max());
         if self.stack.depth() >= runs_max {
             // Whoever reads has to look into all of them.
             return Err(StateError::Waits);

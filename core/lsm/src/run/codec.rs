@@ -1,4 +1,4 @@
-//! The index of a run as bytes.
+//! The index of a run as bytes, whole: that of files whose indexes have no pages.
 
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
@@ -6,7 +6,7 @@ use core::fmt;
 use super::{Index, Span};
 use crate::{block::BLOCK_MAX, bytes::Reader, compression::Format};
 
-const MAGIC: [u8; 4] = *b"MSLR";
+pub(super) const MAGIC: [u8; 4] = *b"MSLR";
 
 fn version(format: Format) -> u16 {
     match format {
@@ -25,10 +25,7 @@ pub fn encode(index: &Index, out: &mut Vec<u8>) {
     out.extend_from_slice(&(index.spans.len() as u32).to_le_bytes());
     out.extend_from_slice(&(index.cleared.len() as u32).to_le_bytes());
     out.extend_from_slice(&index.entries.to_le_bytes());
-    for (state, blocks) in &index.sections {
-        out.extend_from_slice(&state.to_le_bytes());
-        out.extend_from_slice(&(blocks.end - blocks.start).to_le_bytes());
-    }
+    put_sections(index, out);
     for (end, last) in index.ends.iter().zip(&index.last) {
         out.extend_from_slice(&end.to_le_bytes());
         out.extend_from_slice(&last.to_le_bytes());
@@ -38,6 +35,17 @@ pub fn encode(index: &Index, out: &mut Vec<u8>) {
         out.extend_from_slice(&(name.len() as u16).to_le_bytes());
         out.extend_from_slice(name);
     }
+    put_cleared(index, out);
+}
+
+pub(super) fn put_sections(index: &Index, out: &mut Vec<u8>) {
+    for (state, blocks) in &index.sections {
+        out.extend_from_slice(&state.to_le_bytes());
+        out.extend_from_slice(&(blocks.end - blocks.start).to_le_bytes());
+    }
+}
+
+pub(super) fn put_cleared(index: &Index, out: &mut Vec<u8>) {
     for (state, namespace) in &index.cleared {
         out.extend_from_slice(&state.to_le_bytes());
         out.extend_from_slice(&(namespace.len() as u16).to_le_bytes());
@@ -80,7 +88,7 @@ pub fn decode(bytes: &[u8], blocks: u64) -> Result<Index, IndexError> {
     let mut index = Index { format, entries: reader.u64()?, ..Index::default() };
     // Nothing is allocated for what the bytes cannot have.
     reader.check(reader.left() / 16 >= count as usize, "it has more blocks than bytes")?;
-    sections(&mut reader, states, count, &mut index)?;
+    read_sections(&mut reader, states, count, &mut index)?;
     places(&mut reader, count, blocks, &mut index)?;
     for _ in 0..spans {
         let (block, length) = (reader.u32()?, reader.u16()?);
@@ -89,8 +97,19 @@ pub fn decode(bytes: &[u8], blocks: u64) -> Result<Index, IndexError> {
         let at = index.sections.partition_point(|(_, blocks)| blocks.end <= block);
         let goes_on = index.sections.get(at).is_some_and(|(_, blocks)| block + 1 < blocks.end);
         reader.check(is_next && goes_on, "a span is where none can be")?;
+        index.span_bytes += super::span_bytes(usize::from(length));
         index.spans.push(Span { block, name });
     }
+    read_cleared(&mut reader, cleared, &mut index)?;
+    reader.check(reader.left() == 0, "there are bytes behind the index")?;
+    Ok(index)
+}
+
+pub(super) fn read_cleared(
+    reader: &mut Reader<'_>,
+    cleared: u32,
+    index: &mut Index,
+) -> Result<(), IndexError> {
     for _ in 0..cleared {
         let (state, length) = (reader.u16()?, reader.u16()?);
         let namespace: Box<[u8]> = reader.take(usize::from(length))?.into();
@@ -99,11 +118,10 @@ pub fn decode(bytes: &[u8], blocks: u64) -> Result<Index, IndexError> {
         reader.check(is_next, "its namespaces are not in order")?;
         index.cleared.push((state, namespace));
     }
-    reader.check(reader.left() == 0, "there are bytes behind the index")?;
-    Ok(index)
+    Ok(())
 }
 
-fn sections(
+pub(super) fn read_sections(
     reader: &mut Reader<'_>,
     states: u16,
     count: u32,

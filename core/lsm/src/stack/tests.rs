@@ -37,6 +37,7 @@ pub(crate) fn run_of(
         checksum: 0,
         index_at: bytes,
         index_bytes: 0,
+        head_bytes: 0,
         index_sum: 0,
         hiding,
         first_rank: ranks.start,

@@ -110,6 +110,8 @@ fn opened(owned: Owned, first_file: u64, storage: MemoryStorage, manifests: &[&[
     let config = LsmConfig::new(BUDGET).slice_min(SLICE).first_file(FileId(first_file));
     // What was configured may be another after each restart.
     let config = config.compression(levels(first_file / FILES));
+    let config =
+        if (first_file / FILES).is_multiple_of(2) { config.without_indexes() } else { config };
     let lsm = LsmBackend::open(lease(BUDGET, SEGMENT), owned, contract::hash, config, manifests);
     let mut lsm = lsm.expect("its own manifest").with_compression(Arc::new(Zstd));
     for (number, spec) in specs().iter().enumerate() {
@@ -151,7 +153,8 @@ impl World {
         Self::after(0)
     }
 
-    /// As if it had been opened so often before: that decides how files are compressed.
+    /// As if it had been opened so often before: that decides how files are compressed, and whether their
+    /// indexes are in memory.
     fn after(opened: u64) -> Self {
         let storage = MemoryStorage::new();
         let machine = self::opened(OWNED, (opened * FILES).max(1), storage, &[]);

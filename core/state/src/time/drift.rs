@@ -30,9 +30,14 @@ impl Drift {
         self.members.remove(&member);
     }
 
+    /// How far the last has come; `None` if nobody has reported who is not idle.
+    pub fn least(&self) -> Option<i64> {
+        self.members.values().flatten().min().copied()
+    }
+
     /// How far anybody may go: who is beyond waits. Everybody may go on if nobody has reported.
     pub fn allowed(&self) -> i64 {
-        let least = self.members.values().flatten().min();
+        let least = self.least();
         least.map_or(WATERMARK_MAX, |least| least.saturating_add(self.largest))
     }
 
@@ -52,7 +57,7 @@ mod tests {
         assert!(!group.has_to_wait(i64::MAX), "nobody is behind");
         group.report(1, Some(100));
         group.report(2, Some(105));
-        assert_eq!(group.allowed(), 110);
+        assert_eq!((group.least(), group.allowed()), (Some(100), 110));
         assert!(!group.has_to_wait(110) && group.has_to_wait(111));
         group.report(1, Some(120));
         assert_eq!(group.allowed(), 115);

@@ -10,7 +10,7 @@ use std::{
 use millstream_checkpoint::two_phase::State as SinkState;
 use millstream_dataflow::{
     OpenInfo, StreamGraph, TaskError,
-    chain::{FilesUse, OutputInfo, StateFiles, StateMemory},
+    chain::{FilesUse, Levels, OutputInfo, StateFiles, StateMemory},
     channel::{Sender, channel, returning_channel},
     graph::{
         NodeKind,
@@ -40,8 +40,8 @@ const SEGMENT_BYTES: usize = 4096;
 const PAGES: usize = 256;
 /// Segments for state, in each process.
 const STATE: usize = 1024;
-/// Segments that the state of a subtask may take if it is in files.
-const STATE_FILED: usize = 52;
+/// Segments that the state of a subtask may take if it is in files: the fewest that are accepted.
+const STATE_FILED: usize = 60;
 /// Bytes for rows that find no room.
 const JUMBO_BYTES: u64 = 1 << 20;
 
@@ -324,7 +324,12 @@ impl State {
             let faults = Faults { writes: plan.state_writes, ..Faults::default() };
             let storage = FileStorage::new().shuffled(cx.random.number()).faults(faults);
             let (storage, budget) = (Box::new(storage), (STATE_FILED * SEGMENT_BYTES) as u64);
-            StateFiles { storage, budget, purpose: FilesUse::Scratch }
+            StateFiles {
+                storage,
+                budget,
+                purpose: FilesUse::Scratch,
+                compression: Levels::default(),
+            }
         });
         Ok(Self { memory: memory.clone(), owner, files: Mutex::new(files) })
     }

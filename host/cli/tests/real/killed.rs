@@ -305,6 +305,14 @@ fn twenty_kills_change_nothing_with_state_in_files() {
     hours_survive("killed-lsm", &[IN_FILES], 3);
 }
 
+/// Files of state are compressed in another way each time, and read however they are.
+#[test]
+fn twenty_kills_change_nothing_with_files_that_are_compressed() {
+    let all = [IN_FILES, &["--set", "state.lsm.compression=lz4"]].concat();
+    let bottom = [IN_FILES, &["--set", "state.lsm.compression=none,lz4"]].concat();
+    hours_survive("killed-compressed", &[&all, IN_FILES, &bottom], 8);
+}
+
 /// What one backend has written the other reads.
 #[test]
 fn twenty_kills_change_nothing_with_another_backend_each_time() {

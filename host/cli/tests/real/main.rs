@@ -1,6 +1,7 @@
 //! The real binary on real files.
 
 mod aggregate_functions;
+mod aligned;
 mod batch;
 mod branches;
 mod changed;
@@ -11,6 +12,7 @@ mod flights;
 mod forbidden;
 mod functions;
 mod hourly;
+mod idle;
 mod incremental;
 mod joins;
 mod killed;

@@ -122,6 +122,28 @@ fn groups_of_windows_are_grouped() {
     }
 }
 
+/// What a window of GROUP BY says of processing time is the clock when its group is seen: not before its end.
+#[test]
+fn the_clock_of_a_window_is_behind_its_end() {
+    library();
+    let scratch = Scratch::new("processing-time-clock");
+    let text = "
+        CREATE TABLE numbers (k INT) WITH ('connector' = 'datagen', 'number-of-rows' = '2000',
+            'rows-per-second' = '2000', 'fields.k.min' = '1', 'fields.k.max' = '5');
+        CREATE VIEW timed AS SELECT k, PROCTIME() AS now FROM numbers;
+        SELECT ended, COUNT(*) AS n FROM (
+            SELECT TUMBLE_PROCTIME(now, INTERVAL '0.1' SECOND)
+                >= CAST(TUMBLE_END(now, INTERVAL '0.1' SECOND) AS TIMESTAMP_LTZ(3)) AS ended
+            FROM timed GROUP BY k, TUMBLE(now, INTERVAL '0.1' SECOND))
+        GROUP BY ended;";
+    let file = scratch.file("job.sql", text.as_bytes());
+    let output = millstream(&["run", &file, "--output", "csv", "--parallelism", "2"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows: Vec<_> = stdout(&output).lines().skip(1).map(str::to_owned).collect();
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    assert!(row.starts_with("true,"), "{row}");
+}
+
 /// Windows that have not ended when the input does are not emitted, as in Flink.
 #[test]
 fn the_query_of_nexmark_counts_no_bid_twice() {

@@ -41,6 +41,30 @@ fn a_subquery_that_is_a_value_has_one_row() {
     }
 }
 
+/// Which Flink documents, and refuses.
+#[test]
+fn the_first_rows_of_each_row_are_its_own() {
+    library();
+    let scratch = Scratch::new("statements-lateral");
+    let rows = "(VALUES (1, 10), (1, 30), (1, 20), (2, 5), (4, 7)) AS b (k, v)";
+    for (join, on, limit, expected) in [
+        (",", "", "LIMIT 2", "1,20 1,30 2,5"),
+        ("CROSS JOIN", "", "LIMIT 1 OFFSET 1", "1,20"),
+        ("LEFT JOIN", "ON TRUE", "LIMIT 1", "1,30 2,5 3,"),
+    ] {
+        let text = format!(
+            "SELECT a.k, t.v FROM (VALUES (1), (2), (3)) AS a (k) {join} LATERAL (SELECT v FROM {rows} WHERE b.k = a.k \
+             ORDER BY v DESC {limit}) AS t {on}"
+        );
+        for mode in ["streaming", "batch"] {
+            let printed = printed(&scratch, &text, &["--mode", mode]);
+            let mut rows: Vec<_> = printed.lines().skip(1).collect();
+            rows.sort_unstable();
+            assert_eq!(rows.join(" "), expected, "{text} {mode}");
+        }
+    }
+}
+
 #[test]
 fn rows_of_the_script_are_rows_like_others() {
     library();
@@ -102,9 +126,25 @@ fn what_statements_show_is_a_result() {
         (
             explain,
             "csv",
-            "result\n\"Project [price, $agg0 AS n], changelogMode=[I,UB,UA], upsertKeys=[[price]]\n  Aggregate by [price] [COUNT(*) AS \
-             $agg0], changelogMode=[I,UB,UA], upsertKeys=[[price]], state=[accumulators by [price]]\n    Scan bid [price], \
-             changelogMode=[I]\n\"\n",
+            "result\n\"== Logical Plan ==
+Projection: price AS price, $agg0 AS n
+  Aggregate: groupBy=[[price]], aggr=[[COUNT() AS $agg0]]
+    Projection: bid.price AS price
+      TableScan: bid
+
+== Physical Plan ==
+Project [price, $agg0 AS n], changelogMode=[I,UB,UA], upsertKeys=[[price]]
+  Aggregate by [price] [COUNT(*) AS $agg0], changelogMode=[I,UB,UA], upsertKeys=[[price]], state=[accumulators by [price]]
+    Scan bid [price], changelogMode=[I]
+
+== Job Graph ==
+1. Source bid [datagen]
+2. calculate <- 1 forward
+3. Aggregate by [price] [COUNT(*)] [state] <- 2 hash
+4. calculate <- 3 forward
+5. Result, 1 subtask <- 4 global
+\"
+",
         ),
         (
             "DESC bid",
@@ -170,8 +210,33 @@ fn a_script_sets_its_parallelism_and_its_name() {
     let said = stderr(&output);
     assert!(output.status.success() && stdout(&output) == "EXPR$0\n1\n", "{said}");
     assert!(said.contains("values (3/3)") && said.contains("ones: 0 rows read"), "{said}");
+}
+
+/// Whoever runs it has the last word, and a script that only says how often is told what is missing.
+#[test]
+fn a_script_sets_its_checkpoints_and_its_state() {
+    library();
+    let scratch = Scratch::new("statements-checkpoints");
+    let (asked, said) = (scratch.path("asked"), scratch.path("said"));
+    let text = format!(
+        "SET 'execution.checkpointing.interval' = '1min'; SET 'state.backend.type' = 'rocksdb';
+         SET 'execution.checkpointing.dir' = 'file://{asked}';
+         SELECT COUNT(*) AS n FROM (VALUES (1), (2)) AS t (a);"
+    );
+    let file = scratch.file("job.sql", text.as_bytes());
+    let has_checkpoint = |directory: &str| Path::new(directory).exists();
+    let output = millstream(&["run", &file, "--checkpoint-dir", &said]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!((has_checkpoint(&asked), has_checkpoint(&said)), (false, true));
+    for processes in ["1", "2"] {
+        let output = millstream(&["run", &file, "--processes", processes, "--restore", "none"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(stdout(&output), "n\n2\n");
+        assert!(has_checkpoint(&asked));
+        fs::remove_dir_all(&asked).expect("the checkpoints");
+    }
     let text = "SET 'execution.checkpointing.interval' = '1 s'; SELECT 1";
     let output = millstream(&["run", &scratch.file("job.sql", text.as_bytes())]);
-    let said = stderr(&output);
-    assert!(!output.status.success() && said.contains("--checkpoint-interval TIME"), "{said}");
+    let expected = "the job asks for checkpoints, which have no place: add --checkpoint-dir DIR";
+    assert!(output.status.success() && stderr(&output).contains(expected), "{}", stderr(&output));
 }

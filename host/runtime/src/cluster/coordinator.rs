@@ -1,5 +1,6 @@
 //! The coordinating process.
 
+mod aligned;
 mod pulse;
 mod reported;
 
@@ -20,6 +21,7 @@ use millstream_executor::Outcome;
 use millstream_loader::{OpenJob, Registry};
 use millstream_net::{Chosen, Preference, choose, connect, listen};
 
+use aligned::of_others;
 use pulse::Pulse;
 use reported::{Reported, Stage, serve};
 
@@ -33,7 +35,7 @@ use crate::{
     deploy::{self, Commits, Part},
     failover::{Failover, Overseer, Plan, RegionFailed},
     result::{self, ResultSink, SharedResult},
-    threads::Splits,
+    threads::{Groups, Splits},
 };
 
 /// How a job is divided over processes.
@@ -157,6 +159,7 @@ fn run(
     let mut ports = vec![listener.port()?];
     ports.extend(workers.ports(graph.fingerprint())?);
     workers.tell_all(&|| ToWorker::Connect { ports: ports.clone() })?;
+    let groups = Arc::new(Groups::among_others());
     let part = Part {
         own: 0,
         processes: ports.len() as u32,
@@ -164,6 +167,7 @@ fn run(
         transport: Some(transport),
         splits: None,
         enumerated: Arc::default(),
+        groups: Arc::clone(&groups),
         checkpoints: checkpointed.map(Checkpointed::participation),
     };
     let splits = Arc::clone(&part.enumerated);
@@ -188,6 +192,7 @@ fn run(
     let overseer = overseer.map(|overseer| overseer as &mut dyn Overseer);
     let mut pulse = Pulse::new(workers, runtime.heartbeat_timeout);
     let watch = &mut |progress: &Progress, outcome: &Arc<Outcome>| {
+        workers.align(&groups);
         if let Some(silent) = pulse.feel(workers) {
             outcome.failed(TaskError::new(silent.to_string()));
         }
@@ -289,6 +294,20 @@ impl Workers {
         Ok(())
     }
 
+    /// Tells each process how far sources of the others have come that its own wait for.
+    fn align(&self, own: &Groups) {
+        let theirs = self.0.iter().map(|worker| worker.state.aligned());
+        let said: Vec<_> = std::iter::once(Some(own.report())).chain(theirs).collect();
+        let mut heard = of_others(&said).into_iter();
+        for (name, least) in heard.next().unwrap_or_default() {
+            own.elsewhere(&name, least);
+        }
+        for (worker, groups) in self.0.iter().zip(heard).filter(|(_, groups)| !groups.is_empty()) {
+            // One that has died is noticed by who listens to it.
+            let _ = worker.state.tell(&ToWorker::Aligned { groups });
+        }
+    }
+
     fn tell_all(&mut self, message: &dyn Fn() -> ToWorker) -> Result<(), RunError> {
         self.0.iter_mut().try_for_each(|worker| worker.tell(&message()))
     }
@@ -374,8 +393,11 @@ impl Workers {
         watch: &mut dyn FnMut(&Progress, &Arc<Outcome>),
     ) -> Result<(), RunError> {
         let outcome = Arc::default();
+        // Sources of the workers may still wait for one another.
+        let none_here = Groups::default();
         for worker in &self.0 {
             let waited = worker.state.wait(Stage::Finished, || {
+                self.align(&none_here);
                 watch(progress, &outcome);
                 !outcome.is_over()
             });

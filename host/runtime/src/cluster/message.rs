@@ -61,6 +61,11 @@ pub(super) enum ToWorker {
         /// Whether there are splits that nobody has taken.
         left: bool,
     },
+    /// How far the sources of all other processes have come that those of this one wait for.
+    Aligned {
+        /// By group: the watermark of the last; absent if there is none that counts.
+        groups: Vec<(String, Option<i64>)>,
+    },
     /// A region of this worker is to begin anew.
     Restart {
         /// The region.
@@ -114,6 +119,11 @@ pub(super) enum ToCoordinator {
     },
     /// For the coordinator of checkpoints.
     Checkpoint(Report),
+    /// How far the sources of this worker have come that wait for others.
+    Aligned {
+        /// By group: the watermark of the last; absent if there is none that counts.
+        groups: Vec<(String, Option<i64>)>,
+    },
     /// How it goes.
     Counts {
         /// What the subtasks of this worker have counted.

@@ -25,7 +25,7 @@ use crate::{
     deploy::{self, Part},
     failover::{Overseer, Plan},
     result::{Discard, SharedResult},
-    threads::{Split, SplitService},
+    threads::{Groups, Split, SplitService},
 };
 
 /// Runs one part of a job, as the coordinator at the other end of standard input and output says.
@@ -112,6 +112,7 @@ impl Pipe {
         let options = runtime.checkpoints.as_ref();
         let taking_part = TakingPart::open(options, &stream_graph, restore, reported)?;
         let directory = taking_part.as_ref().map(TakingPart::directory);
+        let groups = Arc::new(Groups::among_others());
         let part = Part {
             own: worker,
             processes,
@@ -119,6 +120,7 @@ impl Pipe {
             transport: Some(transport),
             splits: Some(Arc::new(splits)),
             enumerated: Arc::default(),
+            groups: Arc::clone(&groups),
             checkpoints: taking_part.as_ref().map(TakingPart::participation),
         };
         let plan = Plan::new(&stream_graph, runtime.parallelism, processes, options)?;
@@ -130,7 +132,8 @@ impl Pipe {
         };
         let outcome = Arc::clone(deployment.outcome());
         let (restart, restarts) = channel();
-        let committed = self.listen_on(outcome, answers, directory, restart);
+        let heard = Arc::clone(&groups);
+        let committed = self.listen_on(outcome, answers, directory, restart, heard);
         let output = Arc::clone(&self.output);
         let mut regions = taking_part.as_ref().filter(|_| plan.has_parts()).map(|taking_part| {
             let (job, output) = (stream_graph.name.clone(), Arc::clone(&self.output));
@@ -138,12 +141,17 @@ impl Pipe {
         });
         let overseer = regions.as_mut().map(|regions| regions as &mut dyn Overseer);
         let watch = &mut |progress: &Progress, outcome: &Arc<Outcome>| {
-            if output.send(&report(progress)).is_err() {
+            let aligned = groups.report();
+            let said = aligned.is_empty().then_some(Ok(()));
+            let said =
+                said.unwrap_or_else(|| output.send(&ToCoordinator::Aligned { groups: aligned }));
+            if said.and_then(|()| output.send(&report(progress))).is_err() {
                 outcome.cancel();
             }
         };
         let (summary, commits) = runtime.finish(deployment, begin, overseer, watch)?;
         self.say(&report(&summary.progress))?;
+        self.say(&ToCoordinator::Aligned { groups: Vec::new() })?;
         self.say(&ToCoordinator::Finished)?;
         committed.recv().map_err(|_| RunError::Task(gone(&"it never said that all is done")))?;
         commits.commit()?;
@@ -169,6 +177,7 @@ impl Pipe {
         answers: Sender<Answer>,
         directory: Option<Arc<Directory>>,
         restart: Sender<(u32, Option<PathBuf>)>,
+        groups: Arc<Groups>,
     ) -> Receiver<()> {
         let (commit, committed) = channel();
         let mut input = std::mem::replace(&mut self.input, BufReader::new(io::stdin()));
@@ -185,6 +194,10 @@ impl Pipe {
                                 None => directory.order_all(order),
                             }
                         }
+                        true
+                    }
+                    ToWorker::Aligned { groups: others } => {
+                        others.iter().for_each(|(name, least)| groups.elsewhere(name, *least));
                         true
                     }
                     ToWorker::Restart { region, checkpoint } => {

@@ -41,6 +41,8 @@ pub enum ConfigKind {
     Storage,
     /// A kind of state backend.
     StateBackend,
+    /// How files of state are compressed.
+    Compression,
     /// What a checkpoint guarantees.
     CheckpointMode,
     /// `true`, `false` or `auto`.
@@ -124,6 +126,13 @@ pub const OPTIONS: &[ConfigOption] = &[
         default: "memory",
         doc: "Where state is kept: memory, or lsm, which is files and as much of managed memory as there \
               is",
+    },
+    ConfigOption {
+        key: "state.lsm.compression",
+        kind: ConfigKind::Compression,
+        default: "none",
+        doc: "How new files of state are compressed: none or lz4, or two of them with a comma between, for files \
+              that are young and for those under all others",
     },
     ConfigOption {
         key: "state.local-directory",
@@ -326,6 +335,11 @@ impl ConfigKind {
             Self::CheckpointMode => {
                 let good = matches!(value, "exactly-once" | "at-least-once");
                 (good, "`exactly-once` or `at-least-once`")
+            }
+            Self::Compression => {
+                let is_known = |codec: &str| matches!(codec.trim(), "none" | "lz4");
+                let good = value.split(',').count() <= 2 && value.split(',').all(is_known);
+                (good, "`none` or `lz4`, or two of them with a comma between")
             }
             Self::StateBackend => (matches!(value, "memory" | "lsm"), "`memory` or `lsm`"),
             Self::Storage => {

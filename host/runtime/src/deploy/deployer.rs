@@ -8,7 +8,7 @@ use millstream_dataflow::{
     chain::OutputInfo,
     channel::{Sender, channel},
     graph::{
-        NodeKind, SortSpec,
+        Edge, NodeKind, Partitioning, SortSpec,
         execution::{Channel, ExecutionGraph, Slots, Subtask},
         regions::Regions,
     },
@@ -413,7 +413,12 @@ impl<'a> Deployer<'a> {
         if let Some(checkpoints) = self.checkpoints(subtask) {
             task = task.checkpoint_to(checkpoints);
         }
-        self.count(subtask, &name, Kind::Chain, &Arc::clone(task.metrics()));
+        let metrics = Arc::clone(task.metrics());
+        self.count(subtask, &name, Kind::Chain, &metrics);
+        let forward = |edge: &&Edge| edge.partitioning == Partitioning::Forward;
+        for (_, edge) in self.graph.inputs(subtask.node).filter(|(_, edge)| forward(edge)) {
+            self.part.groups.reads(Subtask { node: edge.from, index: subtask.index }, &metrics);
+        }
         if let End::Worker(id, _) = self.ends[&subtask] {
             crew.tasks.push((id, Box::new(task)));
         }

@@ -8,7 +8,7 @@ use std::{
 
 use millstream_dataflow::{
     StreamGraph, TaskError,
-    chain::{FilesUse, StateFiles, StateMemory},
+    chain::{FilesUse, Levels, StateFiles, StateMemory},
     graph::{NodeKind, execution::Subtask},
     sort::{SortResources, Spill},
 };
@@ -100,7 +100,8 @@ impl Managed {
                 // They are read while there is room: what they take is free again before rows come.
                 let segments = (runtime.managed_bytes / memory.page_size() / 4).max(SEGMENTS_MIN);
                 let budget = (segments * memory.page_size()) as u64;
-                StateFiles { storage, budget, purpose: FilesUse::Restore }
+                let (purpose, compression) = (FilesUse::Restore, Levels::default());
+                StateFiles { storage, budget, purpose, compression }
             }),
             StateBackend::Lsm => {
                 let budget = (self.share(subtask) * memory.page_size()) as u64;
@@ -111,7 +112,8 @@ impl Managed {
                     Some(storage) => storage,
                     None => runtime.spill.open(task)?.storage,
                 };
-                Some(StateFiles { storage, budget, purpose })
+                let compression = runtime.state_compression;
+                Some(StateFiles { storage, budget, purpose, compression })
             }
         };
         Ok(Arc::new(State { memory, owner, files: Mutex::new(files) }))

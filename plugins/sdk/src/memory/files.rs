@@ -3,10 +3,10 @@
 use std::{collections::HashMap, ffi::c_void, fmt, ptr};
 
 use millstream_abi::{
-    BorrowedBytes, BytesSink, FILE_CREATE, FILE_DELETE, FILE_READ, FILE_SYNC, FILE_WRITE,
-    FILES_KEPT, FILES_RESTORE, FileCompletion, FileRequest, StateHost,
+    BorrowedBytes, BytesSink, COMPRESSION_LZ4, FILE_CREATE, FILE_DELETE, FILE_READ, FILE_SYNC,
+    FILE_WRITE, FILES_KEPT, FILES_RESTORE, FileCompletion, FileRequest, StateHost,
 };
-use millstream_dataflow::chain::{FilesUse, StateFiles};
+use millstream_dataflow::chain::{Codec, FilesUse, Levels, StateFiles};
 use millstream_storage::{
     BlockingStorage, Cause, Completion, FileId, Lent, Operation, Refused, Request, Storage,
     StorageError, Submit,
@@ -23,7 +23,10 @@ pub(super) fn open(host: StateHost) -> Option<StateFiles> {
         _ => FilesUse::Scratch,
     };
     let storage = || Box::new(HostFiles { host, pending: HashMap::new() });
-    (budget > 0).then(|| StateFiles { storage: storage(), budget, purpose })
+    let codec = |code: u32| if code == COMPRESSION_LZ4 { Codec::Lz4 } else { Codec::Plain };
+    let code = host.files_compression;
+    let compression = Levels { upper: codec(code & 255), bottom: codec(code >> 8) };
+    (budget > 0).then(|| StateFiles { storage: storage(), budget, purpose, compression })
 }
 
 /// Files that the host has opened for one chain.

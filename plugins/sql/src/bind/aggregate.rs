@@ -176,7 +176,8 @@ impl Scope<'_> {
         part: &ast::Expr,
     ) -> Result<Bound, SqlError> {
         let unsupported = |what: &str| SqlError::at(part, format!("{what} is not supported yet"));
-        if function.null_treatment.is_some() || !function.within_group.is_empty() {
+        let array = name == "ARRAY_AGG";
+        if (function.null_treatment.is_some() && !array) || !function.within_group.is_empty() {
             return Err(unsupported(&format!("{name} with IGNORE NULLS or WITHIN GROUP")));
         }
         if let Some(over) = &function.over {
@@ -196,12 +197,12 @@ impl Scope<'_> {
         // What is aggregated are values of single rows.
         let rows = Scope { calls: None, ..*self };
         let Argument { value: argument, distinct, separator } =
-            rows.argument(name, &function.args, part)?;
+            rows.argument(name, function, part)?;
         let filter = function.filter.as_deref();
         let filter = filter.map(|condition| rows.condition(condition, "FILTER")).transpose()?;
         let grouped = calls.borrow().grouped && filter.is_none();
         let (function, mut output) = self.typed(name, aggregate, argument.as_ref(), part)?;
-        if !matches!(function, AggregateFunction::Count | AggregateFunction::CountAll) {
+        if !function.is_never_null() {
             output.nullable |= !grouped;
         }
         // The least of different values is the least of all.
@@ -264,7 +265,8 @@ impl Scope<'_> {
             (_, Some(input)) => {
                 let kind = result(function, &input.kind)
                     .map_err(|message| SqlError::at(part, format!("{name}: {message}")))?;
-                Ok((function, Type { kind, nullable: input.nullable }))
+                let nullable = input.nullable && !function.is_never_null();
+                Ok((function, Type { kind, nullable }))
             }
             (_, None) => Err(SqlError::at(part, format!("{name} takes a value, not `*`"))),
         }
@@ -274,10 +276,13 @@ impl Scope<'_> {
     pub(super) fn argument(
         &self,
         name: &str,
-        arguments: &FunctionArguments,
+        function: &Function,
         part: &ast::Expr,
     ) -> Result<Argument, SqlError> {
-        let FunctionArguments::List(list) = arguments else {
+        if let "ARRAY_AGG" | "COLLECT" = name {
+            return self.gathered(name, function, part);
+        }
+        let FunctionArguments::List(list) = &function.args else {
             return Err(SqlError::at(part, format!("{name} takes one argument")));
         };
         let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
@@ -361,6 +366,8 @@ fn result(function: AggregateFunction, kind: &Kind) -> Result<Kind, String> {
                 _ => expected("a number"),
             }
         }
+        // What is gathered is nested already.
+        AggregateFunction::Array | AggregateFunction::Multiset => Ok(kind.clone()),
         AggregateFunction::List if kind.is_text() => Ok(STRING),
         AggregateFunction::List => expected("a text"),
         _ => match kind {

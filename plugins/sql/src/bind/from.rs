@@ -13,7 +13,7 @@ use super::{
     interval::by_time,
     planning, scan,
     select::unsupported,
-    subquery::has_subquery,
+    subquery::{Lateral, has_subquery},
     temporal::as_of,
     unnest,
     using::{Common, Matching},
@@ -30,6 +30,10 @@ impl Binder<'_> {
         let mut whole: Option<Relation> = None;
         for tables in from {
             let mut relation = match unnest::Call::of(&tables.relation) {
+                None if let Some(lateral) = Lateral::of(&tables.relation) => {
+                    let left = whole.take().map_or_else(Relation::one_row, Ok)?;
+                    self.lateral(left, &lateral, (JoinType::Inner, &Matching::All))?
+                }
                 Some(call) => {
                     let left = whole.take().map_or_else(Relation::one_row, Ok)?;
                     call.beside(left, JoinType::Inner)?
@@ -40,6 +44,11 @@ impl Binder<'_> {
             for join in &tables.joins {
                 if let Some(call) = unnest::Call::of(&join.relation) {
                     relation = call.joined(relation, join)?;
+                    continue;
+                }
+                if let Some(lateral) = Lateral::of(&join.relation) {
+                    let (kind, matching) = parts(join)?;
+                    relation = self.lateral(relation, &lateral, (kind, &matching))?;
                     continue;
                 }
                 if let Some(time) = as_of(&join.relation) {

@@ -105,6 +105,7 @@ impl Scope<'_> {
                 RETURNING => match (returns, Returns::of(words)) {
                     (Returns::Text, Some(returns)) => query.returns = returns,
                     (Returns::Json, Some(Returns::Text)) => {}
+                    (Returns::Json, None) if words == "ARRAY<STRING>" => query.texts = true,
                     _ => return refused(words),
                 },
                 WRAPPER if returns == Returns::Json => {
@@ -124,6 +125,9 @@ impl Scope<'_> {
                             }
                         }
                         _ => match Instead::of(returns, words) {
+                            Some(Instead::Value(value)) if query.texts && value == "{}" => {
+                                return refused("RETURNING ARRAY<STRING> and EMPTY OBJECT");
+                            }
                             Some(instead) => instead,
                             None => return refused(words),
                         },

@@ -27,7 +27,7 @@ pub(super) struct Sorting<'a> {
     pub(super) keys: &'a [OrderByExpr],
     /// How many rows, behind so many.
     limit: Option<(i64, i64)>,
-    span: Span,
+    pub(super) span: Span,
 }
 
 /// When all rows of a statement are in order.
@@ -90,6 +90,11 @@ impl<'a> Sorting<'a> {
         };
         let span = query.order_by.as_ref().map_or_else(|| query.place(), Place::place);
         Ok(Self { keys, limit, span })
+    }
+
+    /// How many rows are asked for, behind so many; `None` for all.
+    pub(super) fn limit(&self) -> Option<(i64, i64)> {
+        self.limit
     }
 
     /// All rows in the order of these columns: when they have ended, or else by event time.

@@ -127,10 +127,10 @@ impl Scope<'_> {
                 let of = self
                     .aggregate_of(name, part)
                     .map_err(|_| SqlError::at(part, format!("{name} OVER is not supported yet")))?;
-                let argument = self.argument(name, &function.args, part)?;
+                let argument = self.argument(name, function, part)?;
                 let (of, output) = self.typed(name, of, argument.value.as_ref(), part)?;
-                let counts = matches!(of, AggregateFunction::Count | AggregateFunction::CountAll);
-                (of, argument, None, Type { nullable: !counts, ..output })
+                let nullable = !of.is_never_null();
+                (of, argument, None, Type { nullable, ..output })
             }
         };
         let Argument { value: argument, distinct, separator } = argument;

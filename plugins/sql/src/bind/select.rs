@@ -189,7 +189,7 @@ impl Binder<'_> {
         Ok((selected, keys_of_order, width))
     }
 
-    fn item(
+    pub(super) fn item(
         &self,
         item: &SelectItem,
         scope: &Scope<'_>,

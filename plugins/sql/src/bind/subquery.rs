@@ -1,6 +1,7 @@
 //! Subqueries in expressions. Conditions of WHERE, IN and EXISTS, are joins that keep the rows with a match, or those
 //! without; elsewhere they are [values](value) of the rows around.
 
+mod lateral;
 mod lift;
 mod one;
 mod parts;
@@ -15,6 +16,7 @@ use datafusion_expr::{
 };
 use sqlparser::ast::{self, BinaryOperator, Query, UnaryOperator};
 
+pub(super) use lateral::Lateral;
 pub(super) use lift::{Clauses, is_value};
 pub(super) use parts::has_subquery;
 use rows::{Inner, Rows};

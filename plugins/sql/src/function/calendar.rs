@@ -273,7 +273,7 @@ fn texts(
     let (mut key, mut pattern) = (String::new(), None);
     if let Some(given) = arguments.get(1) {
         let given = constant_text(given).ok_or("the pattern must be a constant text")?;
-        (key, pattern) = (format!("'{given}'"), Some(Pattern::parse(given)?));
+        (key, pattern) = (format!("'{given}'"), Some(Pattern::parse(given)?.reading()?));
     }
     let arguments = arguments.into_iter().take(1).map(text).collect::<Result<Vec<_>, _>>()?;
     let read = move |text: &str| match &pattern {

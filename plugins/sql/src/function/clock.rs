@@ -50,6 +50,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { names: &["CURRENT_TIME"], doc: "CURRENT_TIME", bind: time_of_day },
     Function { names: &["LOCALTIME"], doc: "LOCALTIME", bind: time_of_day },
     Function {
+        names: &["CONVERT_TZ"],
+        doc: "CONVERT_TZ(text, zone from, zone to)",
+        bind: convert_tz,
+    },
+    Function {
         names: &["UNIX_TIMESTAMP"],
         doc: "UNIX_TIMESTAMP([text [, pattern]]), in seconds",
         bind: unix_timestamp,
@@ -116,7 +121,7 @@ fn pattern(argument: Option<&Bound>) -> Result<(String, Pattern), String> {
         None => USUAL,
         Some(given) => constant_text(given).ok_or("the pattern must be a constant text")?,
     };
-    Ok((format!("'{given}'"), Pattern::parse(given)?))
+    Ok((format!("'{given}'"), Pattern::parse_simple(given)?))
 }
 
 /// Reads texts in the usual pattern.
@@ -133,6 +138,7 @@ fn unix_timestamp(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, St
         });
     }
     let (key, pattern) = pattern(arguments.get(1))?;
+    let pattern = pattern.reading()?;
     let zone = Zone::of_session();
     let arguments = arguments.into_iter().take(1).map(text).collect::<Result<Vec<_>, _>>()?;
     let result = of(Kind::BigInt, &arguments);
@@ -199,5 +205,21 @@ fn to_timestamp_ltz(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, 
         };
         let made: TimestampMicrosecondArray = (0..rows).map(time).collect();
         Ok(Arc::new(made.with_timezone("UTC")) as ArrayRef)
+    }))
+}
+
+/// A time as clocks of one zone show it, as those of another one do; what is no time is NULL.
+fn convert_tz(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
+    count(&arguments, 3..=3)?;
+    let pattern = usual()?;
+    let arguments = arguments.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let result = Type::nullable(STRING);
+    Ok(makes_text(name, String::new(), arguments, result, move |rows, row| {
+        let local = pattern.read_leniently(rows.text(0, row)?)?;
+        let [from, to] = [rows.text(1, row)?, rows.text(2, row)?].map(Zone::of_java);
+        let instant = from.map_or(local, |zone| zone.instant(local));
+        let mut made = String::new();
+        pattern.format(instant.saturating_add(offset(to, instant)), &mut made);
+        Some(made.into())
     }))
 }

@@ -26,7 +26,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     },
     Function {
         names: &["JSON_QUERY"],
-        doc: "JSON_QUERY(text, path [WITH [CONDITIONAL] ARRAY WRAPPER] [… ON EMPTY] [… ON ERROR]), an object or array",
+        doc: "JSON_QUERY(text, path [RETURNING ARRAY<STRING>] [WITH [CONDITIONAL] ARRAY WRAPPER] [… ON EMPTY] [… ON ERROR]), an object or array",
         bind: |_, arguments| queried(arguments, Query::new(Returns::Json)),
     },
     Function {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int32Array};
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, StringViewBuilder};
 use regex::Regex;
 
 use super::{
     Function,
-    arguments::{Rows, constant_text, count, text},
+    arguments::{Rows, constant_integer, constant_text, count, text},
+    nested::nested,
     of, prepared,
     text::{expression, java, length, makes_text},
 };
@@ -35,6 +36,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 found.map_or(0, |before| length(before) + 1)
             })
         },
+    },
+    Function {
+        names: &["REGEXP_EXTRACT_ALL"],
+        doc: "REGEXP_EXTRACT_ALL(text, expression [, group]), an array",
+        bind: extract_all,
     },
     Function { names: &["REGEXP_SUBSTR"], doc: "REGEXP_SUBSTR(text, expression)", bind: substr },
     Function {
@@ -85,6 +91,36 @@ fn substr(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
     let arguments = arguments.into_iter().take(1).map(text).collect::<Result<Vec<_>, _>>()?;
     Ok(makes_text(name, key, arguments, Type::nullable(STRING), move |rows, row| {
         Some(regex.find(rows.text(0, row)?)?.as_str().into())
+    }))
+}
+
+/// What each match has in a group, the first one if none is said; NULL if there is no such group.
+fn extract_all(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
+    count(&arguments, 2..=3)?;
+    let regex = expression(&arguments[1])?;
+    let group = match arguments.get(2) {
+        Some(group) => constant_integer(group).ok_or("the group must be a constant number")?,
+        None => 1,
+    };
+    let group = usize::try_from(group).ok().filter(|group| *group < regex.captures_len());
+    let (key, kind) =
+        (format!("'{regex}', {group:?}"), Kind::Array(Box::new(Type::nullable(STRING))));
+    let list = nested(&kind)?;
+    let arguments = arguments.into_iter().take(1).map(text).collect::<Result<Vec<_>, _>>()?;
+    Ok(prepared(name, key, arguments, Type::nullable(kind), move |arrays, rows| {
+        let values = Rows::new(arrays);
+        let mut found = StringViewBuilder::new();
+        let mut all = 0;
+        let lists = (0..rows).map(|row| {
+            let (text, group, begin) = (values.text(0, row)?, group?, all);
+            for captures in regex.captures_iter(text) {
+                found.append_option(captures.get(group).map(|found| found.as_str()));
+                all += 1;
+            }
+            Some(begin..all)
+        });
+        let lists: Vec<_> = lists.collect();
+        list.of_lists(&[Arc::new(found.finish()) as ArrayRef], lists)
     }))
 }
 

@@ -99,7 +99,9 @@ pub(super) fn part(
 fn date_format(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, String> {
     count(&arguments, 2..=2)?;
     let pattern = constant_text(&arguments[1]).ok_or("the pattern must be a constant text")?;
-    let (key, pattern) = (format!("'{pattern}'"), Pattern::parse(pattern)?);
+    let is_text = arguments[0].data_type.kind.is_text();
+    let parse = if is_text { Pattern::parse_simple } else { Pattern::parse };
+    let (key, pattern) = (format!("'{pattern}'"), parse(pattern)?);
     let mut arguments: Vec<Bound> = arguments.into_iter().take(1).map(local).collect();
     let kind = arguments[0].data_type.kind.clone();
     arguments = match kind {

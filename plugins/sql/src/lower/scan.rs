@@ -7,7 +7,10 @@ use millstream_arrow::{Leaf, Places, arrow_type};
 use millstream_data::types::Schema;
 use millstream_dataflow::{Chain, Environment, stream::RowStream};
 
-use super::table::{connector, pruned};
+use super::{
+    table::{connector, pruned},
+    watermark_options::WatermarkOptions,
+};
 use crate::{
     calc::{Calculation, CalculationChain, Cells, Output, Step},
     error::SqlError,
@@ -90,7 +93,14 @@ impl SharedScan {
     pub(super) fn streams(&self, env: &Environment) -> Result<Vec<(Rel, RowStream)>, SqlError> {
         let read = pruned(&self.table, &self.paths);
         let leaves = leaves(&self.table, &read, &self.paths)?;
-        let rows = env.source_rows(&self.table.name.value, connector(&self.table)?, read.clone());
+        let mut connector = connector(&self.table)?;
+        // Where nothing needs event time there is no watermark, and nobody waits.
+        let alignment = WatermarkOptions::of(&self.table)?.alignment;
+        for alignment in alignment.iter().filter(|_| self.watermark.is_some()) {
+            let options = alignment.options().into_iter();
+            connector = options.fold(connector, |it, (key, value)| it.option(key, value));
+        }
+        let rows = env.source_rows(&self.table.name.value, connector, read.clone());
         let output = |reading: &Reading| Output {
             cells: cells(&leaves, reading.cells.clone()),
             steps: reading.steps.clone(),

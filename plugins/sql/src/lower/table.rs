@@ -3,6 +3,7 @@
 use millstream_data::types::{DataType, Field, Schema};
 use millstream_dataflow::Connector;
 
+use super::watermark_options::is_of_watermarks;
 use crate::{
     error::SqlError,
     parse::CreateTable,
@@ -36,6 +37,7 @@ pub(crate) fn connector(table: &CreateTable) -> Result<Connector, SqlError> {
     if !is_said {
         options.push((EMPTY.into(), "false".into()));
     }
+    options.retain(|(key, _)| !is_of_watermarks(key));
     options.retain(|(key, value)| key != HEADER || !matches!(value.as_str(), "true" | "false"));
     if !table.partitioned_by.is_empty() {
         let names: Vec<_> = table.partitioned_by.iter().map(|name| name.value.as_str()).collect();

@@ -11,6 +11,7 @@ use millstream_data::{
 use super::listed;
 use crate::{
     error::SqlError,
+    nested::Nested,
     relation::{AggregateCall, AggregateFunction, Spread},
 };
 
@@ -79,6 +80,8 @@ pub(super) struct Accumulator {
     scale_up: u32,
     /// The powers of ten that a decimal is in, as argument and as result.
     scales: [i32; 2],
+    /// What its values become, if that is an array or a multiset.
+    gathered: Option<Arc<Nested>>,
     /// Where its slot is in the fixed part of the state.
     slot: usize,
     /// If it keeps a text, or a list of them: the number of it.
@@ -104,7 +107,9 @@ impl Accumulator {
         number: usize,
         texts: &mut usize,
     ) -> Result<Self, SqlError> {
-        use AggregateFunction::{Avg, First, Last, List, Max, Min, Single, Spread, Sum};
+        use AggregateFunction::{
+            Array, Avg, First, Last, List, Max, Min, Multiset, Single, Spread, Sum,
+        };
         let unsupported =
             || SqlError::new(format!("`{}` of this type is not supported yet", call.name));
         let cell = match argument {
@@ -117,10 +122,11 @@ impl Accumulator {
         if cell == Cell::Text && matches!(call.function, Sum | Avg | Spread(_)) {
             return Err(unsupported());
         }
-        if cell != Cell::Text && call.function == List {
+        let is_list = matches!(call.function, List | Array | Multiset);
+        if cell != Cell::Text && is_list {
             return Err(unsupported());
         }
-        let keeps = matches!(call.function, Min | Max | First | Last | Single | List);
+        let keeps = is_list || matches!(call.function, Min | Max | First | Last | Single);
         let text = (cell == Cell::Text && keeps).then(|| {
             *texts += 1;
             *texts - 1
@@ -138,6 +144,9 @@ impl Accumulator {
             result: result_cell,
             scale_up: scale(Some(result)).saturating_sub(scale(argument)),
             scales: [scale(argument) as i32, scale(Some(result)) as i32],
+            gathered: Nested::of(&call.output.kind)
+                .filter(|_| matches!(call.function, Array | Multiset))
+                .map(Arc::new),
             slot: 8 + number * SLOT,
             text,
             user: None,
@@ -193,7 +202,10 @@ impl Accumulator {
             (AggregateFunction::Spread(_), Some(column)) => {
                 Moments::of(kept).add(self.number(row, column), count, retract).bits()
             }
-            (AggregateFunction::List, Some(column)) => {
+            (
+                AggregateFunction::List | AggregateFunction::Array | AggregateFunction::Multiset,
+                Some(column),
+            ) => {
                 if let Some(list) = self.text.and_then(|text| texts.get_mut(text)) {
                     let change = if retract { listed::remove } else { listed::push };
                     change(list, row.variable(column));
@@ -285,7 +297,8 @@ impl Accumulator {
         (other, other_texts): (&[u8], &[Vec<u8>]),
     ) {
         use AggregateFunction::{
-            Avg, Count, CountAll, First, Last, List, Max, Min, Place, Single, Spread, Sum, User,
+            Array, Avg, Count, CountAll, First, Last, List, Max, Min, Multiset, Place, Single,
+            Spread, Sum, User,
         };
         let ((kept, count), (found, more)) = (self.kept(fixed), self.kept(other));
         if more == 0 {
@@ -298,7 +311,7 @@ impl Accumulator {
                 _ => Bits(kept.0.wrapping_add(found.0)),
             },
             Spread(_) => Moments::of(kept).merge(count, (Moments::of(found), more)).bits(),
-            List => {
+            List | Array | Multiset => {
                 let both =
                     self.text.and_then(|text| texts.get_mut(text).zip(other_texts.get(text)));
                 if let Some((list, more)) = both {
@@ -384,7 +397,7 @@ impl Accumulator {
                 Err(_) => out.leave_empty(),
             };
         }
-        if count == 0 {
+        if count == 0 && self.function != AggregateFunction::Multiset {
             return out.leave_empty();
         }
         if let Some(text) = self.text {
@@ -392,6 +405,12 @@ impl Accumulator {
             return match self.function {
                 AggregateFunction::List => {
                     out.put_variable(&listed::joined(text, &self.separator));
+                }
+                AggregateFunction::Array if let Some(of) = &self.gathered => {
+                    out.put_variable(&of.behind_each_other(listed::values(text)));
+                }
+                AggregateFunction::Multiset if let Some(of) = &self.gathered => {
+                    out.put_variable(&of.counted(listed::values(text)));
                 }
                 _ => out.put_variable(text),
             };

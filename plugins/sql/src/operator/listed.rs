@@ -1,4 +1,4 @@
-//! Values one behind the other, in the order in which they came: what LISTAGG keeps.
+//! Values one behind the other, in the order in which they came: what LISTAGG, ARRAY_AGG and COLLECT keep.
 //!
 //! Each is behind its length, as in lists of the state, so that one of them can be found again when it goes, and
 //! two lists are made one by putting one behind the other.
@@ -9,7 +9,7 @@ use millstream_state::list;
 const LENGTH: usize = 4;
 
 /// The values of a list.
-fn values(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn values(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list::elements(list, None)
 }
 

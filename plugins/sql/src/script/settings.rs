@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use millstream_dataflow::Environment;
 
+use super::engine::ENGINE;
 use crate::{
     error::{SqlError, suggestion},
     lower::{Mode, Running},
@@ -16,6 +17,8 @@ const CLIENT: &str = "sql-client.";
 /// Whether rows are said as they come, or when the input has ended.
 const MODE: &str = "execution.runtime-mode";
 const PARALLELISM: &str = "parallelism.default";
+/// The same for the nodes of queries, in Flink: it counts more.
+const TABLE_PARALLELISM: &str = "table.exec.resource.default-parallelism";
 const NAME: &str = "pipeline.name";
 /// How long state is kept after it was last written.
 const TTL: &str = "table.exec.state.ttl";
@@ -38,6 +41,7 @@ const BUNDLE: &str = "table.exec.mini-batch.size";
 const KEYS: &[(&str, Check)] = &[
     (MODE, |value| mode(value).map(drop)),
     (PARALLELISM, |subtasks| parallelism(subtasks).map(drop)),
+    (TABLE_PARALLELISM, |subtasks| parallelism(subtasks).map(drop)),
     (NAME, |name| match name.is_empty() {
         true => Err("takes a name that is not empty".into()),
         false => Ok(()),
@@ -50,9 +54,11 @@ const KEYS: &[(&str, Check)] = &[
     (BUNDLE, |rows| whole(rows).map(drop)),
 ];
 
-/// Settings of Flink's that say how rows are computed, and nothing of which are left: they are taken, and mean
-/// nothing.
+/// Settings of Flink's that say how rows are computed or state is written, and nothing of which rows are left: they
+/// are taken, and mean nothing.
 const PLANNING: &[&str] = &[
+    "execution.checkpointing.incremental",
+    "state.backend.incremental",
     "table.optimizer.agg-phase-strategy",
     "table.optimizer.distinct-agg.split.enabled",
     "table.optimizer.join-reorder-enabled",
@@ -79,18 +85,6 @@ const CONFLICT: &str = "where rows of a query may have one primary key of a tabl
 const EMIT: &str = "a window is said once, when it has ended: for groups that are said with each row GROUP BY \
                     `FLOOR(ts TO MINUTE)` for instance, and for rows that come late let the watermark wait for them, \
                     as in `WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE`";
-
-/// Keys of Flink's that are options of `millstream run`.
-const OPTIONS: &[(&str, &str)] = &[
-    ("execution.checkpointing.dir", "--checkpoint-dir DIR"),
-    ("execution.checkpointing.interval", "--checkpoint-interval TIME"),
-    ("execution.checkpointing.savepoint-dir", "--savepoint-dir DIR"),
-    ("execution.savepoint.path", "--restore PATH"),
-    ("execution.state-recovery.path", "--restore PATH"),
-    ("state.backend.type", "--state memory|lsm"),
-    ("state.checkpoints.dir", "--checkpoint-dir DIR"),
-    ("state.savepoints.dir", "--savepoint-dir DIR"),
-];
 
 /// What was set so far; the last word counts, for the whole script.
 #[derive(Debug, Default)]
@@ -142,8 +136,11 @@ impl Settings {
     /// If there is none of this name, it does not take the value, or it is no part of a script.
     pub(super) fn set(&mut self, key: String, value: String) -> Result<(), SqlError> {
         if !key.starts_with(CLIENT) {
-            let check = known(&key)?;
-            check(&value).map_err(|takes| {
+            let checked = match ENGINE.iter().find(|engine| engine.key == key) {
+                Some(engine) => (engine.value)(&value).map(drop),
+                None => known(&key)?(&value),
+            };
+            checked.map_err(|takes| {
                 SqlError::new(format!("the setting '{key}' {takes}; it was given '{value}'"))
             })?;
         }
@@ -159,7 +156,7 @@ impl Settings {
         match key {
             None => self.0.clear(),
             Some(key) => {
-                if !key.starts_with(CLIENT) {
+                if !key.starts_with(CLIENT) && ENGINE.iter().all(|engine| engine.key != key) {
                     known(key)?;
                 }
                 self.0.remove(key);
@@ -173,12 +170,19 @@ impl Settings {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Does what was set with a program that is written down.
+    /// Does what was set with a program that is written down; of two names of an option the one that Flink has now
+    /// counts.
     pub(super) fn apply(&self, env: &Environment) {
+        for engine in ENGINE.iter().rev() {
+            if let Some(Ok(value)) = self.0.get(engine.key).map(|value| (engine.value)(value)) {
+                env.configure(engine.option, value);
+            }
+        }
         if let Some(name) = self.0.get(NAME) {
             env.rename(name);
         }
-        if let Some(Ok(subtasks)) = self.0.get(PARALLELISM).map(|value| parallelism(value)) {
+        let subtasks = self.0.get(TABLE_PARALLELISM).or_else(|| self.0.get(PARALLELISM));
+        if let Some(Ok(subtasks)) = subtasks.map(|value| parallelism(value)) {
             env.set_parallelism(subtasks);
         }
     }
@@ -192,7 +196,7 @@ pub(super) fn mode(value: &str) -> Result<Mode, String> {
     }
 }
 
-fn truth(value: &str) -> Result<bool, String> {
+pub(super) fn truth(value: &str) -> Result<bool, String> {
     value.trim().to_lowercase().parse().map_err(|_| "takes 'true' or 'false'".into())
 }
 
@@ -217,13 +221,8 @@ fn known(key: &str) -> Result<Check, SqlError> {
     if let Some((_, instead)) = MISSING.iter().find(|(name, _)| *name == key) {
         return Err(SqlError::new(format!("'{key}' is not supported: {instead}")));
     }
-    if let Some((_, option)) = OPTIONS.iter().find(|(name, _)| *name == key) {
-        return Err(SqlError::new(format!(
-            "'{key}' is not set by a script: give `{option}` to `millstream run`"
-        )));
-    }
     let names = KEYS.iter().map(|(name, _)| *name);
-    let names = names.chain(OPTIONS.iter().map(|(name, _)| *name));
+    let names = names.chain(ENGINE.iter().map(|engine| engine.key));
     let near = suggestion(key, names);
     let near = match near.is_empty() {
         true => {

@@ -42,12 +42,54 @@ fn refused(statement: &str) -> String {
     each(&script, |_, _| Ok(())).expect_err(statement).to_string()
 }
 
-/// The text of EXPLAIN.
+/// The operators of EXPLAIN.
 fn explained(statement: &str) -> String {
-    let mut rows = result(&format!("EXPLAIN {statement}"));
+    let rows = result(&format!("EXPLAIN {statement}"));
     assert_eq!(rows[0], ["result"]);
-    assert_eq!(rows.len(), 2);
-    rows.remove(1).remove(0)
+    let [_, row] = &rows[..] else { panic!("{rows:?}") };
+    physical(&row[0]).to_owned()
+}
+
+/// The operators of the text of EXPLAIN.
+fn physical(text: &str) -> &str {
+    let (_, physical) = text.split_once("\n== Physical Plan ==\n").expect("a physical plan");
+    physical.split_once("\n== Job Graph ==\n").expect("a job graph").0
+}
+
+#[test]
+fn explain_shows_what_is_meant_what_runs_and_the_job() {
+    let rows = result("EXPLAIN INSERT INTO sink SELECT COUNT(*), day FROM bid GROUP BY day");
+    let expected = "\
+== Logical Plan ==
+Projection: EXPR$0 AS n, day AS d
+  Projection: $agg0 AS EXPR$0, day AS day
+    Aggregate: groupBy=[[day]], aggr=[[COUNT() AS $agg0]]
+      Projection: day AS day
+        Projection: bid.auction, bid.price, bid.at, bid.r, bid.r.url, CAST(bid.at) AS day
+          TableScan: bid
+
+== Physical Plan ==
+Sink sink [n, d], changelogMode=[NONE]
+  Project [$agg0 AS n, day AS d], changelogMode=[I,UB,UA], upsertKeys=[[d]]
+    Aggregate by [day] [COUNT(*) AS $agg0], changelogMode=[I,UB,UA], upsertKeys=[[day]], state=[accumulators by [day]]
+      Project [CAST(at) AS day], changelogMode=[I]
+        Scan bid [at], changelogMode=[I]
+
+== Job Graph ==
+1. Source bid [datagen]
+2. calculate <- 1 forward
+3. Aggregate by [day] [COUNT(*)] [state] <- 2 hash
+4. calculate <- 3 forward
+5. Sink sink [print] <- 4 forward
+";
+    assert_eq!(rows[1], [expected]);
+    // One job, in which what several read is read once.
+    let both = "STATEMENT SET BEGIN INSERT INTO sink (n) SELECT auction FROM bid; INSERT INTO sink (n) SELECT auction \
+                FROM bid WHERE price > 1; END";
+    let text = result(&format!("EXPLAIN {both}"))[1].concat();
+    let (_, graph) = text.split_once("== Job Graph ==\n").expect("a job graph");
+    let count = |what: &str| graph.lines().filter(|line| line.contains(what)).count();
+    assert_eq!((count("Source bid"), count("Sink sink")), (1, 2), "{graph}");
 }
 
 #[test]
@@ -416,9 +458,9 @@ fn what_cannot_be_set_is_named() {
              column 1)",
         ),
         (
-            "SET 'execution.checkpointing.interval' = '10 s'",
-            "'execution.checkpointing.interval' is not set by a script: give `--checkpoint-interval TIME` to \
-             `millstream run` (line 4, column 1)",
+            "SET 'execution.checkpointing.mode' = 'TWICE'",
+            "the setting 'execution.checkpointing.mode' takes 'exactly-once' or 'at-least-once'; it was given 'TWICE' \
+             (line 4, column 1)",
         ),
         (
             "SET 'paralelism.default' = '2'",
@@ -427,7 +469,7 @@ fn what_cannot_be_set_is_named() {
         (
             "RESET 'table.exec.source.idle'",
             "there is no setting 'table.exec.source.idle' here: a script can set execution.runtime-mode, \
-             parallelism.default, pipeline.name, table.exec.state.ttl, table.exec.source.idle-timeout, \
+             parallelism.default, table.exec.resource.default-parallelism, pipeline.name, table.exec.state.ttl, table.exec.source.idle-timeout, \
              table.local-time-zone, table.exec.mini-batch.enabled, table.exec.mini-batch.allow-latency, \
              table.exec.mini-batch.size (line 4, column 1)",
         ),

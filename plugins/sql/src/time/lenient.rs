@@ -2,7 +2,7 @@
 
 use millstream_data::calendar::days_of_date;
 
-use super::{DAY, Part, Pattern, parse_fraction};
+use super::{DAY, Part, Pattern, letters, parse_fraction};
 
 impl Pattern {
     /// The microseconds since 1970-01-01 00:00 of a text that begins in this pattern, as Java's
@@ -25,6 +25,13 @@ impl Pattern {
                 text = text.strip_prefix("AM").or(text.strip_prefix("PM"))?;
                 continue;
             }
+            if letters::is_name(letter, count) {
+                let number = letters::take_leniently(letter, &mut text)?;
+                if letter != 'E' {
+                    month = i64::from(number) + 1;
+                }
+                continue;
+            }
             let found = text.bytes().take_while(u8::is_ascii_digit).count();
             // A number that another follows has as many digits as it has letters.
             let is_followed = matches!(self.0.get(at + 1), Some(Part::Field(..)));
@@ -35,11 +42,12 @@ impl Pattern {
             match letter {
                 'y' | 'u' if count == 2 && taken == 2 => year = 2000 + number,
                 'y' | 'u' => year = number,
-                'M' => month = number,
+                'M' | 'L' => month = number,
                 'd' => day = number,
                 'D' => (month, day) = (1, number),
                 'H' => micros += number * 3_600_000_000,
-                'h' => micros += number % 12 * 3_600_000_000,
+                'k' => micros += number % 24 * 3_600_000_000,
+                'h' | 'K' => micros += number % 12 * 3_600_000_000,
                 'm' => micros += number * 60_000_000,
                 's' => micros += number * 1_000_000,
                 _ => micros += parse_fraction(digits)?,

@@ -60,6 +60,15 @@ impl Zone {
         }
     }
 
+    /// The zone of a name as Java's `TimeZone` has it: another name is that of UTC.
+    pub(crate) fn of_java(name: &str) -> Option<Self> {
+        let is_offset = |name: &str| name.starts_with(['+', '-']);
+        match name.strip_prefix("UTC").is_some_and(is_offset) || is_offset(name) {
+            true => None,
+            false => Self::parse(name).unwrap_or_default(),
+        }
+    }
+
     /// That of the session whose script is being planned; `None` for UTC.
     pub(crate) fn of_session() -> Option<Self> {
         SESSION.get()

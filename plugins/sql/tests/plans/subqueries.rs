@@ -194,3 +194,77 @@ Project [x, $agg0 * CAST($above0_v AS Int64) AS s]
         assert_eq!(plan(query), expected, "{query}");
     }
 }
+
+#[test]
+fn subqueries_behind_lateral_are_joins_of_what_is_about_each_row() {
+    let cases = [
+        (
+            "SELECT x, t.y FROM a, LATERAL (SELECT y FROM b WHERE b.id = a.id ORDER BY y DESC LIMIT 2) AS t",
+            "\
+Project [x, $lateral0_0 AS y]
+  Join [id = $lateral0_k0]
+    Scan a [id, x]
+    TopN 2 by [$lateral0_k0] order [$lateral0_0 DESC]
+      Project [id AS $lateral0_k0, y AS $lateral0_0]
+        Scan b [id, y]
+",
+        ),
+        (
+            "SELECT x, t.s FROM a LEFT JOIN LATERAL (SELECT y + a.x AS s FROM b WHERE b.id = a.id ORDER BY b.y LIMIT 1 \
+             OFFSET 1) AS t ON TRUE",
+            "\
+Project [x, $lateral0_0 AS s]
+  LeftJoin [id = $lateral0_k0, x = $lateral0_k1]
+    Scan a [id, x]
+    Project [$lateral0_k0, $lateral0_k1, $lateral0_0]
+      Filter $rank > 1
+        Project [$lateral0_k0, $lateral0_k1, $lateral0_0, $rank]
+          TopN 2 by [$lateral0_k0, $lateral0_k1] order [$lateral0_1] with rank
+            Project [id' AS $lateral0_k0, $around0_0 AS $lateral0_k1, CAST(y AS Int32) + $around0_0 AS $lateral0_0, y AS $lateral0_1]
+              Join []
+                Project [id AS id', y]
+                  Scan b [id, y]
+                Aggregate by [$around0_0] []
+                  Project [x AS $around0_0]
+                    Scan a [x]
+",
+        ),
+        (
+            "SELECT x, t.m FROM a LEFT JOIN LATERAL (SELECT MAX(y) AS m FROM b WHERE b.id = a.id) AS t ON t.m > 1",
+            "\
+Project [x, $lateral0_0 AS m]
+  LeftJoin [id = $lateral0_k0]
+    Scan a [id, x]
+    Project [id' AS $lateral0_k0, $agg0 AS $lateral0_0]
+      Filter $agg0 > 1
+        Aggregate by [id'] [MAX(y) AS $agg0]
+          Project [id AS id', y]
+            Scan b [id, y]
+",
+        ),
+        ("SELECT x, t.y FROM a, LATERAL (SELECT DISTINCT y FROM b WHERE b.id > a.id) AS t", "\
+Project [x, $lateral0_0 AS y]
+  Join [id = $lateral0_k0]
+    Scan a [id, x]
+    Aggregate by [$lateral0_k0, $lateral0_0] []
+      Project [$around0_0 AS $lateral0_k0, y AS $lateral0_0]
+        Filter id' > $around0_0
+          Join []
+            Project [id AS id', y]
+              Scan b [id, y]
+            Aggregate by [$around0_0] []
+              Project [id AS $around0_0]
+                Scan a [id]
+"),
+        ("SELECT x FROM a WHERE EXISTS (SELECT y FROM b WHERE b.id = a.id ORDER BY y LIMIT 1)", "\
+Project [x]
+  SemiJoin [id = id']
+    Scan a [id, x]
+    Project [id AS id']
+      Scan b [id]
+"),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(plan(query), expected, "{query}");
+    }
+}

@@ -34,8 +34,8 @@ fn what_functions_of_json_cannot_is_named() {
             "`ON` was found where ON EMPTY or ON ERROR was expected",
         ),
         (
-            "JSON_QUERY(channel, '$' RETURNING ARRAY<STRING>)",
-            "JSON_QUERY with RETURNING ARRAY<STRING> is not supported",
+            "JSON_QUERY(channel, '$' RETURNING ARRAY<BIGINT>)",
+            "JSON_QUERY with RETURNING ARRAY<BIGINT> is not supported",
         ),
         (
             "JSON_QUERY(channel, '$' DEFAULT 1 ON EMPTY)",

@@ -4,6 +4,7 @@ mod json;
 mod missing;
 mod subqueries;
 mod upserts;
+mod watermarks;
 
 use millstream_dataflow::Environment;
 use millstream_sql::script;
@@ -61,8 +62,8 @@ fn mistakes_are_named() {
              and look-behind, is not supported); it is called as REGEXP(text, expression) (line 3, column 8)",
         ),
         (
-            "SELECT DATE_FORMAT(date_time, 'EEEE') FROM bid",
-            "DATE_FORMAT: `EEEE` in the pattern 'EEEE' is not supported; it is called as DATE_FORMAT(time or \
+            "SELECT DATE_FORMAT(date_time, 'FFF') FROM bid",
+            "DATE_FORMAT: `FFF` in the pattern 'FFF' is not supported; it is called as DATE_FORMAT(time or \
              text, pattern) (line 3, column 8)",
         ),
         ("SELECT *", "`*` stands for the columns of FROM, which is missing (line 3, column 8)"),

@@ -38,8 +38,8 @@ fn what_is_missing_is_named() {
              'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
         ),
         (
-            "SELECT COLLECT(price) FROM bid",
-            "COLLECT is an aggregate function, which is not supported yet",
+            "SELECT JSON_ARRAYAGG(price) FROM bid",
+            "JSON_ARRAYAGG is an aggregate function, which is not supported yet",
         ),
         ("SELECT SUM(price) OVER w FROM bid", "there is no window `w` here (line 3, column 24)"),
         (

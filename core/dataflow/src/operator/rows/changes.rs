@@ -1,6 +1,7 @@
 //! What a function emits.
 
 use alloc::{sync::Arc, vec::Vec};
+use core::ops::Range;
 
 use millstream_data::{
     hash::SEED,
@@ -103,6 +104,19 @@ impl Run for Changes {
             return 0;
         }
         self.parts(row).map_or(0, |parts| parts.iter().map(Row::heap_bytes).sum())
+    }
+
+    fn heap_bytes_at_most(&self, rows: Range<usize>) -> usize {
+        // What is behind their cells: short texts, too.
+        let [first, second] = &self.parts;
+        if first.is_fixed() && second.is_fixed() {
+            return 0;
+        }
+        let of = |layout: &RowLayout, Part(begin, end)| {
+            (end - begin).saturating_sub(layout.fixed_bytes())
+        };
+        let changes = self.changes.get(rows).unwrap_or(&[]).iter();
+        changes.map(|Change { parts: [a, b], .. }| of(first, *a) + of(second, *b)).sum()
     }
 
     fn hash(&self, row: usize, columns: &[usize]) -> u64 {

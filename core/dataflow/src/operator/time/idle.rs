@@ -4,7 +4,7 @@ use millstream_data::Value;
 use millstream_state::time::Idleness;
 
 use super::WatermarkStrategy;
-use crate::chain::Context;
+use crate::{chain::Context, graph::alignment::SourceAlignment};
 
 /// Watermarks of a strategy, with a time after which a subtask without rows counts as idle: nobody who
 /// reads from it and from others waits for its watermark until it has rows again, and those rows may
@@ -45,6 +45,10 @@ impl<T: Value, W: WatermarkStrategy<T>> WatermarkStrategy<T> for WithIdleness<W>
 
     fn idle_after(&self) -> Option<u64> {
         Some(self.millis)
+    }
+
+    fn alignment(&self) -> Option<&SourceAlignment> {
+        self.strategy.alignment()
     }
 }
 

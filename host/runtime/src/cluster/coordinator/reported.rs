@@ -15,6 +15,7 @@ use millstream_dataflow::graph::execution::Subtask;
 use super::{
     super::message::{ToCoordinator, ToWorker, receive, send},
     PATIENCE, PROGRESS_EVERY,
+    aligned::Said,
 };
 use crate::{Progress, checkpoint::Report, progress::SubtaskCounts, threads::Splits};
 
@@ -40,6 +41,8 @@ pub(super) struct Reported {
     pub(super) input: Mutex<Option<ChildStdin>>,
     /// Messages that it has sent, counts every now and then if nothing else.
     pub(super) messages: AtomicU64,
+    /// How far its sources have come that wait for others.
+    aligned: Mutex<Option<Said>>,
 }
 
 impl Reported {
@@ -49,6 +52,7 @@ impl Reported {
             changed: Condvar::new(),
             input: Mutex::new(None),
             messages: AtomicU64::new(0),
+            aligned: Mutex::new(None),
         }
     }
 
@@ -60,6 +64,16 @@ impl Reported {
 
     pub(super) fn stage(&self) -> MutexGuard<'_, Result<Stage, String>> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its sources that wait for others have come so far.
+    fn aligns(&self, said: Said) {
+        *self.aligned.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+    }
+
+    /// How far its sources have come that wait for others; `None` if it has not said so.
+    pub(super) fn aligned(&self) -> Option<Said> {
+        self.aligned.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says something to the worker.
@@ -124,6 +138,7 @@ pub(super) fn serve(
             }
             Ok(Some(ToCoordinator::RegionFailed { region, message })) => failed(region, message),
             Ok(Some(ToCoordinator::Checkpoint(said))) => report(said),
+            Ok(Some(ToCoordinator::Aligned { groups })) => state.aligns(groups),
             Ok(Some(ToCoordinator::Counts { subtasks })) => {
                 progress.report(subtasks.into_iter().map(SubtaskCounts::from));
             }

@@ -27,7 +27,7 @@ impl One {
         scope: &Scope<'_>,
         name: &str,
     ) -> Result<Value, SqlError> {
-        let Self { plan, keys, mut items, having, counts } = self;
+        let Self { plan, keys, mut items, having, counts, .. } = self;
         let column = |of: String| PlanColumn::new_unqualified(format!("{name}_{of}"));
         let (mut columns, mut on) = (Vec::new(), Vec::new());
         for (at, Key { around, own }) in keys.into_iter().enumerate() {

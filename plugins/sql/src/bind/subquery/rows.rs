@@ -18,6 +18,7 @@ use super::{
         aggregate::{Call, Calls},
         expression::Scope,
         group::Groups,
+        order::Sorting,
         planning,
         select::unsupported,
     },
@@ -37,8 +38,9 @@ pub(super) enum Rows {
 /// Any number of rows for each row around.
 pub(super) struct Inner {
     pub(super) relation: Relation,
-    /// What is selected.
+    /// What is selected, and what it is called.
     pub(super) items: Vec<Bound>,
+    pub(super) names: Vec<String>,
     /// Conditions about the rows around, too.
     pub(super) correlated: Vec<Expr>,
     /// Whether equal rows are one.
@@ -52,6 +54,7 @@ pub(super) struct One {
     pub(super) keys: Vec<Key>,
     /// What is selected, over the columns of [calls](Calls::name).
     pub(super) items: Vec<Bound>,
+    pub(super) names: Vec<String>,
     /// Without it the row is not there.
     pub(super) having: Option<Expr>,
     /// For each call whether it is zero of no rows, and not NULL.
@@ -102,8 +105,7 @@ impl Binder<'_> {
             Some(Ok(relation)) => {
                 let relation = relation.apart(around)?;
                 let items = relation.columns.iter().map(Column::bound).collect();
-                let correlated = Vec::new();
-                return Ok(Rows::Any(Inner { relation, items, correlated, distinct: false }));
+                return Ok(Rows::Any(Inner::alone(relation, items)));
             }
             Some(Err(error)) => Some(error),
             None => None,
@@ -111,7 +113,9 @@ impl Binder<'_> {
         self.named.truncate(named);
         self.views.truncate(views);
         match (select, error) {
-            (Some(select), _) if is_plain(query) => self.correlated(select, columns, around),
+            (Some(select), _) if is_plain(query) || (!columns && takes_any(query)) => {
+                self.correlated(select, columns, around)
+            }
             (_, None) => Err(SqlError::at(query, "the subquery has no rows")),
             (None, Some(error)) => Err(error),
             (Some(select), Some(error)) => Err(match self.correlated(select, columns, around) {
@@ -120,6 +124,37 @@ impl Binder<'_> {
                 Ok(_) => SqlError::at(query, CLAUSES),
             }),
         }
+    }
+
+    /// The rows of a subquery behind LATERAL, and what its columns are called. If it is about those around it, its
+    /// ORDER BY and LIMIT are still to be done.
+    pub(super) fn lateral_rows<'q>(
+        &mut self,
+        query: &'q Query,
+        around: &Relation,
+    ) -> Result<(Rows, Vec<String>, Option<Sorting<'q>>), SqlError> {
+        let (named, views) = (self.named.len(), self.views.len());
+        let error = match self.query(query) {
+            // It says nothing of them.
+            Ok(relation) => {
+                let relation = relation.apart(around)?;
+                let items = relation.columns.iter().map(Column::bound).collect();
+                let inner = Inner::alone(relation, items);
+                let names = inner.names.clone();
+                return Ok((Rows::Any(inner), names, None));
+            }
+            Err(error) => error,
+        };
+        self.named.truncate(named);
+        self.views.truncate(views);
+        let SetExpr::Select(select) = &*query.body else { return Err(error) };
+        if query.with.is_some() {
+            return Err(unsupported(query, "WITH in LATERAL about the rows in front of it"));
+        }
+        let rows = self.correlated(select, true, around)?;
+        let (Rows::Any(Inner { names, .. }) | Rows::One(One { names, .. })) = &rows;
+        let names = names.clone();
+        Ok((rows, names, Some(Sorting::of(query)?)))
     }
 
     /// The rows of a subquery that is about those around it: in WHERE, in what is selected or aggregated, and in
@@ -159,20 +194,17 @@ impl Binder<'_> {
         let is_grouped = !grouping.is_empty();
         let calls = RefCell::new(Calls::new(is_grouped, None));
         let rows = Scope { relation: &relation, calls: Some(&calls), around: Some(around) };
-        let (mut items, mut places) = (Vec::new(), Vec::new());
+        let mut selected = Vec::new();
         for item in &select.projection {
-            match item {
-                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-                    items.push(rows.bind(expr)?);
-                    places.push(item.place());
-                }
-                _ if !columns => {}
-                other => {
-                    let message = "`*` is not supported in a subquery about the rows around it: name its columns";
-                    return Err(SqlError::at(other, message));
-                }
+            let is_value =
+                matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+            if columns || is_value {
+                self.item(item, &rows, &mut selected)?;
             }
         }
+        let places: Vec<_> = selected.iter().map(|item| item.place).collect();
+        let (names, mut items): (Vec<_>, Vec<_>) =
+            selected.into_iter().map(|item| (item.name, item.bound)).unzip();
         let having = select.having.as_ref();
         let having = having.map(|having| Ok((rows.condition(having, "HAVING")?, having.place())));
         let having = having.transpose()?;
@@ -182,7 +214,7 @@ impl Binder<'_> {
         }
         let distinct = select.distinct.is_some();
         if aggregates.is_empty() && !is_grouped && having.is_none() {
-            return Ok(Rows::Any(Inner { relation, items, correlated, distinct }));
+            return Ok(Rows::Any(Inner { relation, items, names, correlated, distinct }));
         }
         let mut used: Vec<&Expr> = items.iter().map(|item| &item.expr).collect();
         used.extend(aggregates.iter().flat_map(|call| call.arguments().chain(&call.filter)));
@@ -220,14 +252,20 @@ impl Binder<'_> {
                 relation = relation.filtered(having)?;
             }
             let correlated = keys.into_iter().map(|key| key.around.eq(key.own)).collect();
-            return Ok(Rows::Any(Inner { relation, items, correlated, distinct }));
+            return Ok(Rows::Any(Inner { relation, items, names, correlated, distinct }));
         }
         let counts = aggregates.iter().map(Call::is_count).collect();
-        Ok(Rows::One(One { plan, keys, items, having, counts }))
+        Ok(Rows::One(One { plan, keys, items, names, having, counts }))
     }
 }
 
 impl Inner {
+    /// Rows that are about none around.
+    fn alone(relation: Relation, items: Vec<Bound>) -> Self {
+        let names = relation.columns.iter().map(|column| column.name.clone()).collect();
+        Self { relation, items, names, correlated: Vec::new(), distinct: false }
+    }
+
     /// The rows with what connects them with those around.
     pub(super) fn linked(self, around: &Relation) -> Result<(Linked, Vec<Bound>), SqlError> {
         let mut items = self.items;
@@ -383,6 +421,14 @@ fn select_of(query: &Query) -> Option<&Select> {
 fn is_plain(query: &Query) -> bool {
     let plain = query.with.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
     plain && !matches!(&*query.body, SetExpr::Query(inner) if !is_plain(inner))
+}
+
+/// Whether a limit leaves a row where there is one: whether there is any is the same without it.
+fn takes_any(query: &Query) -> bool {
+    let limit = Sorting::of(query).ok().and_then(|sorting| sorting.limit());
+    query.with.is_none()
+        && matches!(limit, Some((1.., 0)))
+        && matches!(&*query.body, SetExpr::Select(_))
 }
 
 /// Whether its rows are those of FROM, as many as there are for which the condition is true.

@@ -8,6 +8,7 @@ use super::{bound_kinds, table::length};
 use crate::{
     bind::{Bound, Relation, expression::Scope},
     error::{Place, SqlError},
+    function::{self, PROCTIME},
     parse::simple_name,
     relation::WindowSpec,
     types::{Kind, Type},
@@ -132,9 +133,6 @@ impl Scope<'_> {
         part: &ast::Expr,
     ) -> Result<Option<Bound>, SqlError> {
         let Some((window, what)) = auxiliary(name) else { return Ok(None) };
-        if what == "PROCTIME" {
-            return Err(SqlError::at(part, format!("{name} is not supported yet")));
-        }
         let missing = || {
             let message = format!(
                 "{name} is about the window that rows are grouped by: it may stand in SELECT and HAVING, with a \
@@ -146,6 +144,11 @@ impl Scope<'_> {
         let grouped = calls.window.as_mut().ok_or_else(missing)?;
         if WindowCall::of(self.relation, window, function, part)?.0 != grouped.call {
             return Err(missing());
+        }
+        if what == "PROCTIME" {
+            // When the group is seen, as in Flink.
+            let now = function::call(PROCTIME, Vec::new());
+            return Ok(Some(now.map_err(|error| SqlError::at(part, error))?));
         }
         let [start, end, time] = &grouped.columns;
         let [start_kind, end_kind, time_kind] = grouped.kinds.clone();

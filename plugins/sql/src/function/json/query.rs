@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, StringViewArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int32Array, StringViewArray, StringViewBuilder,
+};
 use datafusion_common::DataFusionError;
 use serde_json::Value;
 
@@ -11,6 +13,7 @@ use crate::{
     bind::Bound,
     function::{
         arguments::{Rows, count, text},
+        nested::nested,
         prepared,
     },
     types::{Kind, STRING, Type},
@@ -20,6 +23,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
     pub(crate) returns: Returns,
+    /// Whether an array is one of texts.
+    pub(crate) texts: bool,
     pub(crate) wrapper: Wrapper,
     pub(crate) on_empty: Instead,
     pub(crate) on_error: Instead,
@@ -175,7 +180,8 @@ impl Query {
             Returns::Exists => Instead::Value("false".to_owned()),
             _ => Instead::Null,
         };
-        Self { returns, wrapper: Wrapper::Without, on_empty: Instead::Null, on_error }
+        let (wrapper, on_empty) = (Wrapper::Without, Instead::Null);
+        Self { returns, texts: false, wrapper, on_empty, on_error }
     }
 
     /// What is said of a text; the error fails the job.
@@ -201,7 +207,11 @@ impl Query {
             Wrapper::Conditional | Wrapper::Always => Some(Value::Array(vec![found.clone()])),
         };
         let value = wrapped.as_ref().unwrap_or(found);
-        if is_scalar(value) == (self.returns == Returns::Json) {
+        let is_other = match self.texts {
+            true => !value.is_array(),
+            false => is_scalar(value) == (self.returns == Returns::Json),
+        };
+        if is_other {
             let what = "what a path leads to is of another kind";
             return if path.lax { self.on_empty.value(what) } else { self.on_error.value(what) };
         }
@@ -252,6 +262,9 @@ pub(crate) fn queried(arguments: Vec<Bound>, query: Query) -> Result<Bound, Stri
     if shown != usual {
         key = format!("{key} {shown}");
     }
+    if query.texts {
+        return texts_of(name, key, document, query, path);
+    }
     let result = Type::nullable(query.returns.kind());
     Ok(prepared(name, key, vec![document], result, move |arrays, rows| {
         let texts = Rows::new(arrays);
@@ -259,6 +272,43 @@ pub(crate) fn queried(arguments: Vec<Bound>, query: Query) -> Result<Bound, Stri
         let said = (0..rows).map(say).collect::<Result<Vec<_>, String>>();
         let said = said.map_err(|what| DataFusionError::Execution(format!("{name}: {what}")))?;
         Ok(query.returns.array(said))
+    }))
+}
+
+/// The elements of what is found, as texts.
+fn texts_of(
+    name: &'static str,
+    key: String,
+    document: Bound,
+    query: Query,
+    path: Path,
+) -> Result<Bound, String> {
+    let kind = Kind::Array(Box::new(Type::nullable(STRING)));
+    let list = nested(&kind)?;
+    Ok(prepared(name, key, vec![document], Type::nullable(kind), move |arrays, rows| {
+        let texts = Rows::new(arrays);
+        let (mut elements, mut all) = (StringViewBuilder::new(), 0);
+        let lists = (0..rows).map(|row| {
+            let Some(text) = texts.text(0, row) else { return Ok(None) };
+            let said = query.say(text, &path).map_err(|what| format!("{name}: {what}"))?;
+            let begin = all;
+            // An object is no array.
+            let Some(Value::Array(found)) = said.and_then(|said| parsed(&said)) else {
+                return Ok(None);
+            };
+            for element in found {
+                elements.append_option(match element {
+                    Value::Null => None,
+                    Value::String(text) => Some(text),
+                    other => Some(other.to_string()),
+                });
+                all += 1;
+            }
+            Ok(Some(begin..all))
+        });
+        let lists =
+            lists.collect::<Result<Vec<_>, String>>().map_err(DataFusionError::Execution)?;
+        list.of_lists(&[Arc::new(elements.finish()) as ArrayRef], lists)
     }))
 }
 

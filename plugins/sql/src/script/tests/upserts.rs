@@ -22,7 +22,7 @@ fn lines(insert: &str) -> Vec<String> {
         let modes = modes.split_once(", state=").map_or(modes, |(modes, _)| modes);
         format!("{} {modes}", head.split(' ').next().unwrap())
     };
-    text.lines().filter(|line| !line.contains("Sink ")).map(line).collect()
+    physical(&text).lines().filter(|line| !line.contains("Sink ")).map(line).collect()
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn of_rows_with_one_key_the_last_is_written() {
     let text = result(&format!("{TABLES}EXPLAIN {last}"))[1].concat();
     let expected = "  TopN 1 by [n] order [], the latest of equals, changelogMode=[I,UA,D], upsertKeys=[[n]], \
                     state=[all rows by [n]]";
-    assert_eq!(text.lines().nth(1), Some(expected));
+    assert_eq!(physical(&text).lines().nth(1), Some(expected));
     // There is no conflict, and nothing is kept.
     for table in ["by_b", "hole"] {
         let insert = format!("INSERT INTO {table} SELECT b, n FROM counted");
