@@ -122,20 +122,20 @@ impl Decode for RawDecoder {
         let Some((line, end)) = lines::line(bytes, start, last) else {
             return Ok(Step::Incomplete);
         };
-        let is_put = match self.kind {
-            Kind::Text | Kind::Bytes => rows.put_bytes(0, line).is_ok(),
+        match self.kind {
+            Kind::Text | Kind::Bytes => {
+                if rows.put_bytes(0, line).is_err() {
+                    return Ok(Step::Full);
+                }
+            }
             Kind::Bool => {
                 let [byte] = self.number(line)?;
                 rows.put_bool(0, byte != 0);
-                true
             }
-            Kind::Number(1) => self.put::<1>(line, rows)?,
-            Kind::Number(2) => self.put::<2>(line, rows)?,
-            Kind::Number(4) => self.put::<4>(line, rows)?,
-            Kind::Number(_) => self.put::<8>(line, rows)?,
-        };
-        if !is_put {
-            return Ok(Step::Full);
+            Kind::Number(1) => rows.put_fixed(0, self.number::<1>(line)?),
+            Kind::Number(2) => rows.put_fixed(0, self.number::<2>(line)?),
+            Kind::Number(4) => rows.put_fixed(0, self.number::<4>(line)?),
+            Kind::Number(_) => rows.put_fixed(0, self.number::<8>(line)?),
         }
         rows.commit();
         Ok(Step::Row(end))
@@ -147,16 +147,6 @@ impl Decode for RawDecoder {
 }
 
 impl RawDecoder {
-    fn put<const W: usize>(
-        &self,
-        line: &[u8],
-        rows: &mut source::Rows<'_>,
-    ) -> Result<bool, RecordError> {
-        let number = self.number::<W>(line)?;
-        rows.put_fixed(0, number);
-        Ok(true)
-    }
-
     /// The bytes of a number, the lowest first.
     fn number<const W: usize>(&self, line: &[u8]) -> Result<[u8; W], RecordError> {
         let number: Result<[u8; W], _> = line.try_into();
