@@ -19,6 +19,7 @@ use millstream_data::{hash, row::RowLayout, types::Schema};
 use millstream_state::{MAX_PARALLELISM_LIMIT, default_max_parallelism};
 
 use crate::sort::{self, SortKey};
+use alignment::SourceAlignment;
 pub use codec::{DecodeError, decode_schema, encode_schema};
 
 /// A program as a graph.
@@ -52,6 +53,8 @@ pub struct Node {
     pub chaining: chaining::Strategy,
     /// Vertices of one group may share slots.
     pub slot_sharing_group: String,
+    /// Of a source: those that it waits for.
+    pub alignment: Option<SourceAlignment>,
 }
 
 /// What a node does.

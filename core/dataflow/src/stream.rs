@@ -181,7 +181,10 @@ impl<T: Value, P: Pipeline<Out = T>> Stream<T, P> {
         F: for<'a> Fn(Row<'a, T>) -> i64 + Clone + Send + Sync + 'static,
     {
         if let Some(alignment) = strategy.alignment() {
-            self.env.align(&self.upstreams, alignment);
+            let made =
+                "rows that are made do not wait: `WithAlignment` stands right behind `source(..)`";
+            assert!(!self.upstreams.is_empty(), "{made}");
+            self.upstreams.iter().for_each(|read| self.env.align(read.node, alignment));
         }
         self.then(AssignWatermarks::new(strategy, time))
     }

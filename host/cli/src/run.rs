@@ -14,7 +14,7 @@ use millstream::{
     Config, JobProgram, builder, cluster,
     cluster::{Coordinated, JobSpec, Preference, Transport},
     config::Origin,
-    dataflow::graph::{ConnectorSpec, NodeKind, alignment::SourceAlignment},
+    dataflow::graph::{ConnectorSpec, NodeKind},
     loader::{Kind, OptionInfo, PluginInfo, Registry},
     result::{Changelog, Csv, Discard, Json, Live, ResultSink, Table},
 };
@@ -66,9 +66,7 @@ fn is_bounded(program: &impl JobProgram, registry: &Registry) -> bool {
     let Ok(graph) = program.graph() else { return true };
     graph.nodes.iter().all(|node| match &node.kind {
         NodeKind::Source(ConnectorSpec { connector, options, schema }) => {
-            let options =
-                SourceAlignment::take(options).map_or_else(|_| options.clone(), |it| it.1);
-            let source = registry.source(connector, &options, schema);
+            let source = registry.source(connector, options, schema);
             source.and_then(|source| source.is_bounded()).unwrap_or(true)
         }
         _ => true,

@@ -131,6 +131,7 @@ mod tests {
             chaining: Strategy::Always,
             uid: None,
             slot_sharing_group: "default".into(),
+            alignment: None,
         }
     }
 

@@ -6,7 +6,8 @@ use core::fmt;
 use millstream_data::types::{DataType, Field, Schema};
 
 use super::{
-    ConnectorSpec, Edge, Node, NodeKind, Partitioning, SortSpec, StreamGraph, chaining::Strategy,
+    ConnectorSpec, Edge, Node, NodeKind, Partitioning, SortSpec, StreamGraph,
+    alignment::SourceAlignment, chaining::Strategy,
 };
 use crate::sort::SortKey;
 
@@ -150,6 +151,12 @@ impl Encoder {
             Strategy::Never => 3,
         });
         self.text(&node.slot_sharing_group);
+        self.byte(u8::from(node.alignment.is_some()));
+        if let Some(SourceAlignment { group, max_drift, update_interval }) = &node.alignment {
+            self.text(group);
+            self.0.extend(max_drift.to_le_bytes());
+            self.0.extend(update_interval.to_le_bytes());
+        }
     }
 
     fn connector(&mut self, kind: u8, spec: &ConnectorSpec) {
@@ -317,7 +324,33 @@ impl<'a> Decoder<'a> {
             _ => return self.wrong(),
         };
         let slot_sharing_group = self.text()?;
-        Ok(Node { name, uid, kind, parallelism, max_parallelism, chaining, slot_sharing_group })
+        let has_alignment = self.byte()? != 0;
+        let alignment = has_alignment.then(|| self.alignment()).transpose()?;
+        Ok(Node {
+            name,
+            uid,
+            kind,
+            parallelism,
+            max_parallelism,
+            chaining,
+            slot_sharing_group,
+            alignment,
+        })
+    }
+
+    fn alignment(&mut self) -> Decoded<SourceAlignment> {
+        let group = self.text()?;
+        let (max_drift, update_interval) = (self.long()?, self.long()?);
+        Ok(SourceAlignment {
+            group,
+            max_drift: i64::from_le_bytes(max_drift),
+            update_interval: u64::from_le_bytes(update_interval),
+        })
+    }
+
+    fn long(&mut self) -> Decoded<[u8; 8]> {
+        let bytes = self.take(8)?.first_chunk().copied();
+        bytes.map_or_else(|| self.wrong(), Ok)
     }
 
     fn sort_key(&mut self) -> Decoded<SortKey> {
@@ -410,6 +443,11 @@ mod tests {
             max_parallelism: None,
             chaining: Strategy::Head,
             slot_sharing_group: "default".into(),
+            alignment: Some(SourceAlignment {
+                group: "g".into(),
+                max_drift: 30_000,
+                update_interval: 500,
+            }),
         };
         let spec = ConnectorSpec {
             connector: "filesystem".into(),

@@ -162,6 +162,7 @@ mod tests {
             chaining: Strategy::Always,
             uid: None,
             slot_sharing_group: group.into(),
+            alignment: None,
         };
         let nodes = vec![node("a", Some(2)), node("b", Some(3)), node("a", None), node("c", None)];
         let graph = StreamGraph { nodes, ..StreamGraph::default() };

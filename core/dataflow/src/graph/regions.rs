@@ -118,6 +118,7 @@ mod tests {
             chaining: Chaining::Always,
             uid: None,
             slot_sharing_group: String::from("default"),
+            alignment: None,
         }
     }
 

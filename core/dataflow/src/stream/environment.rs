@@ -231,25 +231,17 @@ impl Environment {
         }
     }
 
-    /// Lets what these read wait for others: it has to be what a connector reads.
-    pub(super) fn align(&self, upstreams: &[Upstream], alignment: &SourceAlignment) {
-        let mut program = self.inner.borrow_mut();
-        for upstream in upstreams {
-            let node =
-                program.graph.nodes.get_mut(upstream.node as usize).map(|node| &mut node.kind);
-            match node {
-                Some(NodeKind::Source(spec)) => spec.options.extend(alignment.options()),
-                _ => panic!(
-                    "only what a connector reads waits for others: `WithAlignment` stands \
-                             right behind `source(..)`"
-                ),
-            }
+    /// Lets a source wait for others.
+    ///
+    /// # Panics
+    /// If the node is not a connector that reads.
+    pub(super) fn align(&self, node: u32, alignment: &SourceAlignment) {
+        let what =
+            "only what a connector reads waits for others: it stands right behind `source(..)`";
+        assert!(self.is_source(node), "{what}");
+        if let Some(node) = self.inner.borrow_mut().graph.nodes.get_mut(node as usize) {
+            node.alignment = Some(alignment.clone());
         }
-        assert!(
-            !upstreams.is_empty(),
-            "rows that are made do not wait: `WithAlignment` stands \
-                right behind `source(..)`"
-        );
     }
 
     /// Whether a node is a connector that reads.
@@ -317,6 +309,7 @@ impl Settings {
             max_parallelism: self.max_parallelism,
             chaining: self.chaining,
             slot_sharing_group: self.slot_sharing_group.unwrap_or_else(|| "default".into()),
+            alignment: None,
         }
     }
 

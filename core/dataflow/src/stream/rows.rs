@@ -10,7 +10,7 @@ use super::environment::{
 };
 use crate::{
     chain::{OpenInfo, TaskError},
-    graph::{ConnectorSpec, NodeKind, Partitioning},
+    graph::{ConnectorSpec, NodeKind, Partitioning, alignment::SourceAlignment},
     operator::rows::{RowFunction, RowFunctionChain, RowStates},
     writer::run::{Division, RunWriter},
 };
@@ -112,6 +112,16 @@ impl RowStream {
         if let [upstream] = &self.upstreams[..] {
             self.env.name_node(upstream.node, name.into());
         }
+        self
+    }
+
+    /// Lets the source that reads these rows wait for others of its group.
+    ///
+    /// # Panics
+    /// If they are not what a connector reads.
+    #[must_use]
+    pub fn aligned(self, alignment: &SourceAlignment) -> Self {
+        self.upstreams.iter().for_each(|read| self.env.align(read.node, alignment));
         self
     }
 

@@ -6,7 +6,7 @@ use millstream_data::{page::ValidPage, types::Schema};
 use millstream_dataflow::{
     TaskError,
     channel::{Receiver, Sender},
-    graph::{ConnectorSpec, alignment::SourceAlignment, execution::Subtask},
+    graph::{ConnectorSpec, execution::Subtask},
     task::{Checkpoints, TaskMetrics, in_flight::Origin},
 };
 use millstream_executor::blocking::{BlockingSink, BlockingSource, Doorbell};
@@ -55,10 +55,6 @@ impl Deployer<'_> {
             return Ok(threads);
         }
         let name = self.graph.nodes[node as usize].name.clone();
-        let (alignment, options) = SourceAlignment::take(&spec.options).map_err(|error| {
-            RunError::Task(TaskError::new(format!("the source {name}: {error}")))
-        })?;
-        let spec = &ConnectorSpec { options, ..spec.clone() };
         let source = self.open_source(node, spec)?;
         let splits = self.splits(node, &source)?;
         let parallelism = self.graph.parallelism(node, self.runtime.parallelism);
@@ -83,7 +79,8 @@ impl Deployer<'_> {
             let mut source = PluginSource::new(reader, subtask, splits, record_bytes_max);
             source.pace = pace;
             let groups = &self.part.groups;
-            source.aligned = alignment.as_ref().map(|alignment| groups.add(subtask, alignment));
+            let alignment = self.graph.nodes[node as usize].alignment.as_ref();
+            source.aligned = alignment.map(|alignment| groups.add(subtask, alignment));
             if self.is_again {
                 let resumed = self.resume(source, subtask);
                 source = resumed.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;

@@ -93,14 +93,13 @@ impl SharedScan {
     pub(super) fn streams(&self, env: &Environment) -> Result<Vec<(Rel, RowStream)>, SqlError> {
         let read = pruned(&self.table, &self.paths);
         let leaves = leaves(&self.table, &read, &self.paths)?;
-        let mut connector = connector(&self.table)?;
+        let mut rows =
+            env.source_rows(&self.table.name.value, connector(&self.table)?, read.clone());
         // Where nothing needs event time there is no watermark, and nobody waits.
         let alignment = WatermarkOptions::of(&self.table)?.alignment;
-        for alignment in alignment.iter().filter(|_| self.watermark.is_some()) {
-            let options = alignment.options().into_iter();
-            connector = options.fold(connector, |it, (key, value)| it.option(key, value));
+        if let Some(alignment) = alignment.filter(|_| self.watermark.is_some()) {
+            rows = rows.aligned(&alignment);
         }
-        let rows = env.source_rows(&self.table.name.value, connector, read.clone());
         let output = |reading: &Reading| Output {
             cells: cells(&leaves, reading.cells.clone()),
             steps: reading.steps.clone(),

@@ -1,6 +1,6 @@
 //! What a table says of its watermarks beside the WATERMARK itself: `scan.watermark.*`.
 
-use millstream_dataflow::graph::alignment::{GROUP, MAX_DRIFT, SourceAlignment, UPDATE_INTERVAL};
+use millstream_dataflow::graph::alignment::SourceAlignment;
 
 use crate::{
     error::{SqlError, suggestion},
@@ -10,6 +10,9 @@ use crate::{
 
 const ALL: &str = "scan.watermark.";
 const IDLE: &str = "scan.watermark.idle-timeout";
+const GROUP: &str = "scan.watermark.alignment.group";
+const MAX_DRIFT: &str = "scan.watermark.alignment.max-drift";
+const UPDATE_INTERVAL: &str = "scan.watermark.alignment.update-interval";
 const STRATEGY: &str = "scan.watermark.emit.strategy";
 const GAP: &str = "scan.watermark.emit.on-event.gap";
 const KNOWN: &[&str] = &[GROUP, MAX_DRIFT, UPDATE_INTERVAL, IDLE, STRATEGY, GAP];
