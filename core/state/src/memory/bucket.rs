@@ -272,6 +272,44 @@ pub(super) fn set_length(page: &mut Page, shape: &Shape, entry: usize, length: u
     set_short(page, at + 4, length);
 }
 
+/// Gives an entry of variable size another value, with room for `room` bytes, somewhere else in the page;
+/// `false` if there is no place, and nothing has happened.
+pub(super) fn move_within(
+    page: &mut Page,
+    shape: &Shape,
+    entry: usize,
+    value: &[u8],
+    (room, chained): (usize, bool),
+) -> bool {
+    let old = parts(page, shape, entry);
+    let names = old.value - old.key;
+    let needed = ENTRY + names + room;
+    let free = short(page, HEAP) - shape.at(count(page));
+    if free < needed {
+        let dead = short(page, DEAD) + old.room;
+        if free + dead < needed {
+            return false;
+        }
+        // What the old value takes can be used, too.
+        let at = old.key - ENTRY;
+        set_short(page, at + 4, 0);
+        set_short(page, at + 6, 0);
+        set_short(page, DEAD, dead);
+        compact(page, shape);
+    }
+    let from = short(page, shape.at(entry));
+    let dead = short(page, DEAD) + ENTRY + names + short(page, from + 6);
+    let at = short(page, HEAP) - needed;
+    page.copy_within(from..from + ENTRY + names, at);
+    page[at + ENTRY + names..][..value.len()].copy_from_slice(value);
+    set_short(page, at + 4, value.len() | if chained { usize::from(CHAINED) } else { 0 });
+    set_short(page, at + 6, room);
+    set_short(page, shape.at(entry), at);
+    set_short(page, HEAP, at);
+    set_short(page, DEAD, dead);
+    true
+}
+
 /// Removes an entry; the last one takes its number.
 pub(super) fn remove(
     page: &mut Page,

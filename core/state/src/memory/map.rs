@@ -136,9 +136,9 @@ impl State {
         let reference = tree.to_bytes();
         let made = match found {
             None => self.insert_reference(pages, key, &reference),
-            Some(found) => self.replace(pages, key, found, |state, pages| {
-                state.insert_reference(pages, key, &reference)
-            }),
+            Some(found) => {
+                self.replace_inline(pages, key, found, (&reference, reference.len(), true))
+            }
         };
         if made.is_err() {
             tree.free(pages);
