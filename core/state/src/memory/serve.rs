@@ -56,6 +56,12 @@ impl<L: Lease> Backend for MemoryBackend<L> {
         state.table.lookup(&self.pages, keys, places)
     }
 
+    fn read_ahead(&self, state: StateId, keys: &Keys<'_>) {
+        if let Some(state) = self.states.get(usize::from(state.0)) {
+            (0..keys.len()).for_each(|index| state.table.warm(&self.pages, keys, index));
+        }
+    }
+
     fn find(&self, state: StateId, key: &Key<'_>) -> Result<Place, StateError> {
         let Some(state) = self.states.get(usize::from(state.0)) else {
             return Err(super::unknown(state));

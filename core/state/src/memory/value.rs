@@ -108,8 +108,7 @@ impl State {
         chain: Chain,
     ) -> Result<(), StateError> {
         let reference = chain.to_bytes();
-        let replaced =
-            self.replace_inline(pages, key, found, (&reference, reference.len(), true));
+        let replaced = self.replace_inline(pages, key, found, (&reference, reference.len(), true));
         if replaced.is_err() {
             chain.free(pages);
         }

@@ -232,6 +232,7 @@ impl Aggregate {
         let Self { plan, keys, groups, scratch, .. } = self;
         let Scratch { empty, equal, held, .. } = scratch;
         held.resize_with(equal.firsts().len().max(held.len()), Held::default);
+        states.read_ahead(*groups, keys);
         for (first, Held { group, texts, is_gone, said }) in equal.firsts().iter().zip(held) {
             (*is_gone, *said) = (false, None);
             texts.resize(plan.texts, Vec::new());

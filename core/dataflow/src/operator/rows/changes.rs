@@ -58,9 +58,14 @@ impl Changes {
         self.bytes.get(begin..end).unwrap_or(&[])
     }
 
+    /// Whether rows that are emitted with this kind are said.
+    pub fn says(&self, kind: RowKind) -> bool {
+        !self.upserts || kind != RowKind::UpdateBefore
+    }
+
     /// Emits a row of these parts.
     pub fn emit(&mut self, kind: RowKind, first: Part, second: Part) {
-        if !(self.upserts && kind == RowKind::UpdateBefore) {
+        if self.says(kind) {
             self.changes.push(Change { kind, parts: [first, second] });
         }
     }

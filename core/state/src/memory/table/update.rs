@@ -278,7 +278,8 @@ impl Table {
         keys: &Keys<'_>,
         index: usize,
     ) {
-        if !index.is_multiple_of(BLOCK) || self.pages <= CACHED_PAGES {
+        let is_alone = keys.len() == 1;
+        if !index.is_multiple_of(BLOCK) || is_alone || self.pages <= CACHED_PAGES {
             return;
         }
         let mut probes = [Probe::default(); BLOCK];
