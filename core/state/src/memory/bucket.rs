@@ -14,6 +14,8 @@
 //! page, so a copy of it is as good as the page itself.
 
 mod lanes;
+#[cfg(test)]
+mod tests;
 
 use super::pages::{PAGE, Page};
 pub(super) use lanes::{candidates, entry_of, find, find_from, first_group, lanes, lanes_at};
@@ -41,8 +43,9 @@ const TOMBSTONE: u16 = 0xFF00;
 const ENTRY: usize = 8;
 /// The flag in the length of a value that stands for pages elsewhere.
 pub(super) const CHAINED: u16 = 0x8000;
-/// Bytes of the largest key with its namespace and value in the page: four entries fit a page.
-pub(super) const INLINE_MAX: usize = crate::IN_PLACE_MAX;
+/// Bytes of the largest key with its namespace and value in the page: two entries fit a page. What is larger has
+/// pages of its own, of which the last is half empty.
+pub(super) const INLINE_MAX: usize = 1900;
 
 /// Of what size the entries of a state are.
 #[derive(Clone, Copy, Debug)]
