@@ -13,6 +13,7 @@ mod lookout;
 mod metrics;
 mod output;
 mod recovery;
+mod replay;
 
 use alloc::{boxed::Box, collections::VecDeque, string::String, sync::Arc, vec::Vec};
 use core::{fmt, num::NonZero, task::Waker};
@@ -32,6 +33,7 @@ pub use metrics::{TaskCounts, TaskMetrics};
 use output::Declined;
 pub use output::{Outputs, ResultPartition};
 pub use recovery::{Again, Recovered};
+pub use replay::recovered;
 
 use crate::{
     chain::{Chain, ChainIo, Context, Produced, Signal, TaskError},

@@ -1,12 +1,12 @@
 //! One attempt to run the job: until it is done, or something breaks.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::collections::VecDeque;
 
 use millstream_checkpoint::{
     MemoryStorage,
     storage::{CheckpointStorage, Damage, Faults, METADATA},
 };
-use millstream_dataflow::{TaskError, stream::Program};
+use millstream_dataflow::TaskError;
 
 use super::{
     EngineBug,
@@ -53,14 +53,13 @@ struct Attempt {
 /// What must not happen, whatever breaks.
 pub(super) fn run(
     plan: &Plan,
-    job: &Rc<Job>,
-    program: &Program,
+    job: &Job,
     total_steps: &mut u64,
     cx: &mut Cx,
 ) -> Result<Ended, String> {
     cx.say(|| format!("an attempt begins: {plan:?}"));
     let restore = open(cx)?;
-    let begun = begin(plan, job, program, restore.as_ref(), cx);
+    let begun = begin(plan, job, restore.as_ref(), cx);
     let (Deployed { actors, .. }, coordinating) = match begun {
         Ok(begun) => begun,
         Err(error) if plan.breaks_state() => {
@@ -107,25 +106,29 @@ fn open(cx: &mut Cx) -> Result<Option<Restore>, String> {
 
 fn begin(
     plan: &Plan,
-    job: &Rc<Job>,
-    program: &Program,
+    job: &Job,
     restore: Option<&Restore>,
     cx: &mut Cx,
 ) -> Result<(Deployed, Coordinating), TaskError> {
-    let graph = program.graph();
-    cx.splits = Splits::new(match restore {
-        None => (0..job.splits.len() as u64).map(|split| split_bytes(split, 0)).collect(),
-        Some(restore) => {
-            cx.count("a checkpoint is restored");
-            cx.say(|| format!("it goes on from checkpoint {}", restore.manifest.checkpoint));
-            let again = cx.has_bug(EngineBug::SplitTwice);
-            restore.splits(&graph.operator_id(0), again)?
-        }
-    });
-    let deployed = deploy(plan, job, program, restore, cx)?;
+    if let Some(restore) = restore {
+        cx.count("a checkpoint is restored");
+        cx.say(|| format!("it goes on from checkpoint {}", restore.manifest.checkpoint));
+    }
+    cx.splits.clear();
+    for (node, table) in job.tables() {
+        let splits = match restore {
+            None => (0..table.splits.len() as u64).map(|split| split_bytes(split, 0)).collect(),
+            Some(restore) => {
+                let again = cx.has_bug(EngineBug::SplitTwice);
+                restore.splits(&job.graph.operator_id(node), again)?
+            }
+        };
+        cx.splits.insert(node, Splits::new(splits));
+    }
+    let deployed = deploy(plan, job, restore, cx)?;
     let restored = restore.map(|restore| restore.manifest.checkpoint);
     let mailboxes = deployed.mailboxes.clone();
-    let (graph, parallelism) = (graph.clone(), plan.parallelism);
+    let (graph, parallelism) = (job.graph.clone(), plan.parallelism);
     let coordinating = Coordinating::new(plan.config, graph, parallelism, mailboxes, restored, cx)?;
     Ok((deployed, coordinating))
 }

@@ -16,7 +16,7 @@ use millstream_dataflow::{
 
 use super::{
     bytes,
-    cx::{Cx, Event},
+    cx::{Cx, Event, Splits},
     keeper::{Mailbox, place},
     restore::SPLITS,
 };
@@ -185,7 +185,7 @@ impl Coordinating {
     pub(super) fn store(&self, snapshot: &Snapshot, cx: &mut Cx) -> Input {
         cx.points += 1;
         let checkpoint = snapshot.barrier.checkpoint;
-        let manifest = self.manifest(snapshot, &cx.splits.all).map_err(|error| error.to_string());
+        let manifest = self.manifest(snapshot, &cx.splits).map_err(|error| error.to_string());
         let stored = manifest
             .and_then(|manifest| cx.storage.complete(&manifest).map_err(|error| error.to_string()));
         cx.say(|| format!("the manifest of {checkpoint} is written: {stored:?}"));
@@ -196,11 +196,14 @@ impl Coordinating {
     }
 
     /// What a checkpoint consists of.
-    fn manifest(&self, snapshot: &Snapshot, splits: &[Vec<u8>]) -> Result<Manifest, TaskError> {
+    fn manifest(
+        &self,
+        snapshot: &Snapshot,
+        splits: &BTreeMap<u32, Splits>,
+    ) -> Result<Manifest, TaskError> {
         let graph = &self.graph;
         let mut files = Vec::new();
         let mut operators: BTreeMap<u32, Operator> = BTreeMap::new();
-        let mut source = None;
         for (subtask, part) in self.execution.subtasks.iter().zip(&snapshot.tasks) {
             let operator = operators.entry(subtask.node).or_insert_with(|| Operator {
                 id: graph.operator_id(subtask.node),
@@ -208,10 +211,7 @@ impl Coordinating {
                 subtasks: Vec::new(),
             });
             let kind = match graph.nodes.get(subtask.node as usize).map(|node| &node.kind) {
-                Some(NodeKind::Source(_)) => {
-                    source = Some(operator.id.clone());
-                    Kind::Source
-                }
+                Some(NodeKind::Source(_)) => Kind::Source,
                 Some(NodeKind::Sink(_)) => Kind::Sink,
                 _ => Kind::Operator,
             };
@@ -228,16 +228,16 @@ impl Coordinating {
                 }
             });
         }
-        let mut list = Vec::new();
-        splits.iter().for_each(|split| bytes::put_all(split, &mut list));
-        let list = Operator {
-            id: format!("{}{SPLITS}", source.unwrap_or_default()),
-            max_parallelism: 1,
-            subtasks: vec![SubtaskState {
-                finished: false,
-                states: vec![State { kind: Kind::Source, place: Place::Inline(list.into()) }],
-            }],
-        };
+        let lists = splits.iter().map(|(node, splits)| {
+            let mut list = Vec::new();
+            splits.all.iter().for_each(|split| bytes::put_all(split, &mut list));
+            let states = vec![State { kind: Kind::Source, place: Place::Inline(list.into()) }];
+            Operator {
+                id: format!("{}{SPLITS}", graph.operator_id(*node)),
+                max_parallelism: 1,
+                subtasks: vec![SubtaskState { finished: false, states }],
+            }
+        });
         Ok(Manifest {
             checkpoint: snapshot.barrier.checkpoint,
             timestamp_ms: snapshot.barrier.timestamp_ms,
@@ -245,7 +245,7 @@ impl Coordinating {
             job: graph.name.clone(),
             graph_hash: graph.fingerprint(),
             files,
-            operators: operators.into_values().chain([list]).collect(),
+            operators: operators.into_values().chain(lists).collect(),
         })
     }
 }

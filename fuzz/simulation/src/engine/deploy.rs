@@ -2,12 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    rc::Rc,
     sync::{Arc, Mutex},
     task::Waker,
 };
 
 use millstream_checkpoint::two_phase::State as SinkState;
+use millstream_data::page::Shape;
 use millstream_dataflow::{
     OpenInfo, StreamGraph, TaskError,
     chain::{FilesUse, Levels, OutputInfo, StateFiles, StateMemory},
@@ -16,7 +16,6 @@ use millstream_dataflow::{
         NodeKind,
         execution::{ExecutionGraph, Subtask},
     },
-    stream::Program,
     task::{Checkpointing, Input, Outputs, Recovered, ResultPartition, Task, in_flight::Origin},
 };
 use millstream_memory::{JumboBudget, ManagedMemory, NetworkPool, Segment, managed::Owner};
@@ -37,9 +36,9 @@ use super::{
 
 const SEGMENT_BYTES: usize = 4096;
 /// Segments for pages, in each process.
-const PAGES: usize = 256;
+const PAGES: usize = 1024;
 /// Segments for state, in each process.
-const STATE: usize = 1024;
+const STATE: usize = 4096;
 /// Segments that the state of a subtask may take if it is in files: the fewest that are accepted.
 const STATE_FILED: usize = 60;
 /// Bytes for rows that find no room.
@@ -62,8 +61,7 @@ struct Process {
 
 struct Deployer<'a> {
     plan: &'a Plan,
-    job: &'a Rc<Job>,
-    program: &'a Program,
+    job: &'a Job,
     graph: &'a StreamGraph,
     restore: Option<&'a Restore>,
     processes: Vec<Process>,
@@ -80,17 +78,18 @@ struct Output {
     senders: Vec<Sender>,
     consumer: u32,
     leaves_process: bool,
+    /// Several read the same pages.
+    is_shared: bool,
 }
 
 /// Makes everybody of an attempt.
 pub(super) fn deploy(
     plan: &Plan,
-    job: &Rc<Job>,
-    program: &Program,
+    job: &Job,
     restore: Option<&Restore>,
     cx: &mut Cx,
 ) -> Result<Deployed, TaskError> {
-    let graph = program.graph();
+    let graph = &job.graph;
     let wrong = |error: &dyn std::fmt::Display| TaskError::new(error.to_string());
     graph.check(plan.parallelism).map_err(|error| wrong(&error))?;
     let execution = ExecutionGraph::new(graph, plan.parallelism);
@@ -109,7 +108,6 @@ pub(super) fn deploy(
     let mut deployer = Deployer {
         plan,
         job,
-        program,
         graph,
         restore,
         processes,
@@ -185,7 +183,9 @@ impl Deployer<'_> {
             output.consumer = edge.to;
             output.senders.push(sender);
             output.leaves_process |= from != to;
-            let origin = Some(Origin { edge: wire.edge, subtask: wire.producer.index });
+            output.is_shared |= self.graph.is_shared(edge);
+            let origin = Origin { edge: wire.edge, subtask: wire.producer.index };
+            let origin = (!self.graph.is_shared(edge)).then_some(origin);
             let input = Input { receiver, port: edge.input, origin };
             self.inputs.entry(wire.consumer).or_default().push(input);
         }
@@ -203,26 +203,28 @@ impl Deployer<'_> {
         let end = mailbox.end(plan.overtakes_after);
         self.mailboxes.push(mailbox);
         let body = match &node.kind {
-            NodeKind::Source(_) => {
+            NodeKind::Source(spec) => {
                 let outputs = self.outputs.remove(&subtask).into_iter().flatten();
                 let channel = outputs.flat_map(|(_, output)| output.senders).next();
                 let channel = channel.ok_or_else(|| TaskError::new("nobody reads the source"))?;
                 let pool = self.processes[process as usize].pages.create_local(2, 4);
                 let pool = pool.map_err(|error| TaskError::new(error.to_string()))?;
-                let job = Rc::clone(self.job);
-                let source = Source::new(job, channel, pool, SEGMENT_BYTES, end, plan.rows_max)?;
+                let table = (subtask.node, self.job.table(subtask.node)?);
+                let (pool, rows_max) = ((pool, SEGMENT_BYTES), plan.rows_max);
+                let source = Source::new(table, &spec.schema, channel, pool, end, rows_max)?;
                 Body::Source(Box::new(source))
             }
-            NodeKind::Sink(_) => {
+            NodeKind::Sink(spec) => {
                 let inputs = self.inputs.remove(&subtask).unwrap_or_default();
                 let mut checkpointing = Checkpointing::new(inputs.len());
                 checkpointing.write_to(Box::new(end), inputs.iter().map(|input| input.origin));
+                let shape = Shape::new(&spec.schema);
                 let channels = inputs.into_iter().map(|input| input.receiver).collect();
                 let restored = match self.restore {
                     None => None,
                     Some(restore) => Some((self.transactions(restore, subtask)?, restore.permit)),
                 };
-                Body::Sink(Box::new(Sink::new(channels, checkpointing, restored, cx)?))
+                Body::Sink(Box::new(Sink::new(channels, shape, checkpointing, restored, cx)?))
             }
             NodeKind::Chain { stateful, .. } => {
                 let task = self.task(subtask, &name, *stateful, cx)?;
@@ -241,9 +243,10 @@ impl Deployer<'_> {
         restore: &Restore,
         subtask: Subtask,
     ) -> Result<Vec<SinkState<u64>>, TaskError> {
+        let parallelism = self.graph.parallelism(subtask.node, self.plan.parallelism);
         let mut states = Vec::new();
         restore.each(&self.graph.operator_id(subtask.node), |number, bytes| {
-            if number % self.plan.parallelism == subtask.index {
+            if number % parallelism == subtask.index {
                 states.push(sink::decode(bytes)?);
             }
             Ok(())
@@ -279,11 +282,11 @@ impl Deployer<'_> {
             segment_size: SEGMENT_BYTES as u32,
             outputs: infos.collect(),
         };
-        let mut chain = self.program.chain(subtask.node, &info)?;
+        let mut chain = self.job.program.chain(subtask.node, &info)?;
         let mut recovered = Vec::new();
         if let Some(restore) = self.restore {
             restore.each(&graph.operator_id(subtask.node), |_, chunks| chain.restore(chunks))?;
-            recovered = restore.recovered(graph, subtask, &info, self.program, cx.bug)?;
+            recovered = restore.recovered(self.job, subtask, &info, cx.bug)?;
         }
         let has_elements = |recovered: &Recovered| match recovered {
             Recovered::Sent(_, elements) | Recovered::Received(_, elements) => !elements.is_empty(),
@@ -292,11 +295,11 @@ impl Deployer<'_> {
             cx.count("data in flight come again");
         }
         let mut partitions = Vec::new();
-        for Output { senders, .. } in outputs.into_values() {
+        for Output { senders, is_shared, .. } in outputs.into_values() {
             let segments = senders.len() + 1;
             let pool = own.pages.create_local(segments, segments + 6);
             let pool = pool.map_err(|error| TaskError::new(error.to_string()))?;
-            partitions.push(ResultPartition::new(pool, senders));
+            partitions.push(ResultPartition::new(pool, senders).shared(is_shared));
         }
         let outputs = Outputs::new(partitions, JumboBudget::new(JUMBO_BYTES, JUMBO_BYTES));
         let inputs = self.inputs.remove(&subtask).unwrap_or_default();

@@ -35,16 +35,19 @@ mod keeper;
 mod link;
 mod plan;
 mod restore;
+mod rows;
 mod sink;
 mod source;
+mod typed;
 
-use std::{collections::BTreeMap, fmt, rc::Rc};
+use std::{collections::BTreeMap, fmt};
 
 pub use bug::EngineBug;
+pub use job::{Check, Job};
+pub use rows::{Cell, Row, Rows, Table, shown};
 
 use attempt::Ended;
 use cx::Cx;
-use job::{Job, Shown};
 use plan::Plan;
 
 use crate::Random;
@@ -82,13 +85,24 @@ impl fmt::Display for EngineReport {
     }
 }
 
-/// Runs one seed. With `trace` what happens is printed.
+/// Runs the program of the typed API with one seed. With `trace` what happens is printed.
 pub fn run(seed: u64, bug: Option<EngineBug>, trace: bool) -> EngineReport {
+    simulate(seed, bug, trace, |random| typed::job(random).map_err(|error| error.to_string()))
+}
+
+/// Runs the job that is made with one seed. With `trace` what happens is printed.
+pub fn simulate(
+    seed: u64,
+    bug: Option<EngineBug>,
+    trace: bool,
+    make: impl FnOnce(&mut Random) -> Result<Job, String>,
+) -> EngineReport {
     let mut cx = Cx::new(Random::new(seed), bug, trace);
     let (mut steps, mut attempts) = (0, 0);
     // A machine that finds itself in an impossible state panics: as good as any checker.
     let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        job(&mut cx, &mut steps, &mut attempts)
+        let job = make(&mut cx.random)?;
+        run_until_done(&job, &mut cx, &mut steps, &mut attempts)
     }));
     let failure = match ran {
         Ok(result) => result.err(),
@@ -102,39 +116,33 @@ pub fn run(seed: u64, bug: Option<EngineBug>, trace: bool) -> EngineReport {
     EngineReport { seed, bug, steps, attempts, hash, failure, counts }
 }
 
+/// What a job shows if nothing breaks and each of its nodes has one subtask.
+///
+/// # Errors
+/// If it fails all the same.
+pub fn undisturbed(job: &Job) -> Result<Rows, String> {
+    let mut cx = Cx::new(Random::new(0), None, false);
+    match attempt::run(&Plan::undisturbed(), job, &mut 0, &mut cx)? {
+        Ended::Done => Ok(cx.external.shown().clone()),
+        Ended::Failed => Err("the job failed although nothing broke".into()),
+    }
+}
+
 /// Runs the job as often as it takes.
-fn job(cx: &mut Cx, steps: &mut u64, attempts: &mut u32) -> Result<(), String> {
-    let job = Rc::new(Job::new(&mut cx.random));
-    let program = job.program().map_err(|error| error.to_string())?;
+fn run_until_done(
+    job: &Job,
+    cx: &mut Cx,
+    steps: &mut u64,
+    attempts: &mut u32,
+) -> Result<(), String> {
     let broken_max = cx.random.between(0, 5);
     loop {
-        let plan = Plan::new(&mut cx.random, *attempts < broken_max);
+        let plan = Plan::new(&mut cx.random, *attempts < broken_max, job.in_order);
         *attempts += 1;
-        match attempt::run(&plan, &job, &program, steps, cx)? {
+        match attempt::run(&plan, job, steps, cx)? {
             Ended::Done => break,
             Ended::Failed => {}
         }
     }
-    compare(&job.expected(), cx.external.shown())
-}
-
-/// Compares what was shown with what was to be.
-fn compare(expected: &BTreeMap<Shown, u32>, shown: &BTreeMap<Shown, u32>) -> Result<(), String> {
-    if expected == shown {
-        return Ok(());
-    }
-    let missing: Vec<_> = expected.keys().filter(|row| !shown.contains_key(row)).collect();
-    let twice: Vec<_> = shown.iter().filter(|(_, times)| **times > 1).collect();
-    let wrong: Vec<_> = shown.keys().filter(|row| !expected.contains_key(row)).collect();
-    Err(format!(
-        "of {} rows {} are missing, {} are wrong, and {} are there more than once: missing \
-         {:?}, wrong {:?}, more than once {:?}",
-        expected.len(),
-        missing.len(),
-        wrong.len(),
-        twice.len(),
-        missing.first(),
-        wrong.first(),
-        twice.first()
-    ))
+    (job.check)(cx.external.shown())
 }

@@ -62,11 +62,12 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// A plan; nothing breaks unless it `may_break`.
-    pub(super) fn new(random: &mut Random, may_break: bool) -> Self {
+    /// A plan; nothing breaks unless it `may_break`, and no barrier overtakes if rows stay `in_order`.
+    pub(super) fn new(random: &mut Random, may_break: bool, in_order: bool) -> Self {
         let processes = random.between(1, 3);
         let parallelism = random.between(1, 4);
         let overtakes_after = match random.below(3) {
+            _ if in_order => None,
             0 => None,
             1 => Some(1),
             _ => Some(random.between(2, 20)),
@@ -125,6 +126,35 @@ impl Plan {
             }
         }
         plan
+    }
+
+    /// One process and one subtask of each, and nothing breaks.
+    pub(super) fn undisturbed() -> Self {
+        Self {
+            parallelism: 1,
+            processes: 1,
+            filed: false,
+            state_writes: None,
+            overtakes_after: None,
+            config: Config {
+                interval_ms: None,
+                timeout_ms: PATIENCE_MS,
+                min_pause_ms: 0,
+                max_concurrent: 1,
+                tolerable_failures: u32::MAX,
+                retained: 1,
+                alignment: Alignment::Aligned,
+            },
+            timeout: BufferTimeout::OnlyFull,
+            load_max: usize::MAX,
+            inline_max: usize::MAX,
+            rows_max: 100,
+            page_bytes: u32::MAX,
+            credit: 8,
+            delay_max: 0,
+            pace: 10,
+            faults: Vec::new(),
+        }
     }
 
     /// Whether the files of the state's backend fail.

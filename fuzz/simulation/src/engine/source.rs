@@ -3,9 +3,8 @@
 use std::{collections::VecDeque, rc::Rc, sync::Arc, task::Waker};
 
 use millstream_data::{
-    Value,
-    page::{PageBuilder, Shape, Sizing},
-    value::Record,
+    page::{RowBuilder, Shape, Shortage, Sizing},
+    types::Schema,
 };
 use millstream_dataflow::{
     TaskError,
@@ -18,14 +17,17 @@ use millstream_memory::LocalPool;
 use super::{
     actor::Polled,
     bytes,
-    cx::Cx,
-    job::{Job, Row},
+    cx::{Cx, Splits},
     keeper::End,
+    rows::{self, Table},
 };
 
 /// Reads splits into a channel.
 pub(super) struct Source {
-    job: Rc<Job>,
+    node: u32,
+    table: Rc<Table>,
+    /// The cells that are read.
+    places: Vec<usize>,
     channel: Sender,
     pool: LocalPool,
     sizing: Sizing,
@@ -51,18 +53,20 @@ struct Reading {
 
 impl Source {
     pub(super) fn new(
-        job: Rc<Job>,
+        (node, table): (u32, Rc<Table>),
+        schema: &Schema,
         channel: Sender,
-        pool: LocalPool,
-        segment_size: usize,
+        (pool, segment_size): (LocalPool, usize),
         end: End,
         rows_max: u32,
     ) -> Result<Self, TaskError> {
-        let shape = Arc::new(Shape::new(&<Row as Record>::schema()));
-        let sizing = Sizing::new(shape, segment_size);
+        let places = table.places(schema)?;
+        let sizing = Sizing::new(Arc::new(Shape::new(schema)), segment_size);
         let sizing = sizing.ok_or_else(|| TaskError::new("a row does not fit a segment"))?;
         Ok(Self {
-            job,
+            node,
+            table,
+            places,
             channel,
             pool,
             sizing,
@@ -123,7 +127,7 @@ impl Source {
     /// Reads on; nothing if there is no segment, for which the source then waits.
     fn read(&mut self, cx: &mut Cx, waker: &Waker) -> Result<Option<Element>, TaskError> {
         let Some(reading) = &mut self.reading else {
-            return Ok(Some(match cx.splits.next() {
+            return Ok(Some(match cx.splits.get_mut(&self.node).and_then(Splits::next) {
                 None => {
                     self.ended = true;
                     self.end.end_of_data();
@@ -132,7 +136,8 @@ impl Source {
                 Some((number, split)) => {
                     let rest = &mut &*split;
                     let (split, row) = (bytes::take(rest)?, bytes::take(rest)?);
-                    cx.say(|| format!("split {split} is read from row {row} on"));
+                    let node = self.node;
+                    cx.say(|| format!("split {split} of {node} is read from row {row} on"));
                     self.reading = Some(Reading { number, split, row });
                     self.taken.push(number);
                     Element::SplitBegins
@@ -141,12 +146,12 @@ impl Source {
         };
         // Whether splits are left is asked for now and then.
         if !self.exhausted && cx.random.percent(20) {
-            self.exhausted = cx.splits.is_exhausted();
+            self.exhausted = cx.splits.get(&self.node).is_none_or(Splits::is_exhausted);
             if self.exhausted {
                 return Ok(Some(Element::LastSplit));
             }
         }
-        let rows = self.job.splits.get(reading.split as usize).map_or(&[][..], Vec::as_slice);
+        let rows = self.table.splits.get(reading.split as usize).map_or(&[][..], Vec::as_slice);
         let rows = rows.get(reading.row as usize..).unwrap_or(&[]);
         if rows.is_empty() {
             self.reading = None;
@@ -156,15 +161,27 @@ impl Source {
             self.pool.register(waker);
             return Ok(None);
         };
-        let mut page =
-            PageBuilder::<Row, _>::new(segment, self.sizing.shape(), self.sizing.layout());
+        let mut page = RowBuilder::new(segment, self.sizing.shape(), self.sizing.layout());
         for row in rows.iter().take(cx.random.between(1, self.rows_max) as usize) {
-            if page.append(row.view()).is_err() {
+            if !page.has_room() {
                 break;
+            }
+            if rows::put(&mut page, row, &self.places).is_err() {
+                page.roll_back();
+                if page.rows() > 0 {
+                    break;
+                }
+                if !self.sizing.make_room_of(Shortage::Heap) {
+                    return Err(TaskError::new("a row does not fit a segment"));
+                }
+                // The next page has more room for texts.
+                drop(page);
+                return self.read(cx, waker);
             }
             reading.row += 1;
         }
-        let sealed = page.seal(self.sizing.shape(), false);
+        let sealed = page.seal(false);
+        self.sizing.learn(sealed.rows, &sealed.demand);
         Ok(Some(Element::Page(sealed.buffer.freeze(sealed.length))))
     }
 

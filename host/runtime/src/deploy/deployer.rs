@@ -23,7 +23,7 @@ use millstream_executor::{Clock, Executor, TaskId, blocking::Doorbell};
 use millstream_loader::OpenSource;
 use millstream_state::KeyGroups;
 
-use super::{Commits, Crew, Part, links::Links, managed::Managed, recovery};
+use super::{Commits, Crew, Part, links::Links, managed::Managed};
 use crate::{
     JobProgram, Progress, RunError, Runtime,
     checkpoint::{Participation, Restore, TaskWork, Work, operator_id},
@@ -243,12 +243,12 @@ impl<'a> Deployer<'a> {
                 output.consumer = edge.to;
                 output.senders.push(sender);
                 output.leaves_process |= to != own;
-                output.is_shared |= recovery::is_shared(&self.graph, edge);
+                output.is_shared |= self.graph.is_shared(edge);
             }
             if let Some(receiver) = receiver {
                 let edge = &self.graph.edges[wire.edge as usize];
                 let origin = Origin { edge: wire.edge, subtask: wire.producer.index };
-                let origin = (!recovery::is_shared(&self.graph, edge)).then_some(origin);
+                let origin = (!self.graph.is_shared(edge)).then_some(origin);
                 let input = Input { receiver, port: edge.input, origin };
                 self.inputs.entry(wire.consumer).or_default().push(input);
             }
