@@ -210,8 +210,9 @@ impl Deployer<'_> {
                 let pool = self.processes[process as usize].pages.create_local(2, 4);
                 let pool = pool.map_err(|error| TaskError::new(error.to_string()))?;
                 let table = (subtask.node, self.job.table(subtask.node)?);
-                let (pool, rows_max) = ((pool, SEGMENT_BYTES), plan.rows_max);
-                let source = Source::new(table, &spec.schema, channel, pool, end, rows_max)?;
+                let pool = (pool, SEGMENT_BYTES);
+                let reads = (plan.rows_max, self.job.in_order);
+                let source = Source::new(table, &spec.schema, channel, pool, end, reads)?;
                 Body::Source(Box::new(source))
             }
             NodeKind::Sink(spec) => {

@@ -42,6 +42,8 @@ pub(super) struct Source {
     ended: bool,
     dismissed: bool,
     rows_max: u32,
+    /// Rows are late from the first one on.
+    in_order: bool,
 }
 
 /// A split that is being read.
@@ -58,7 +60,7 @@ impl Source {
         channel: Sender,
         (pool, segment_size): (LocalPool, usize),
         end: End,
-        rows_max: u32,
+        (rows_max, in_order): (u32, bool),
     ) -> Result<Self, TaskError> {
         let places = table.places(schema)?;
         let sizing = Sizing::new(Arc::new(Shape::new(schema)), segment_size);
@@ -78,6 +80,7 @@ impl Source {
             ended: false,
             dismissed: false,
             rows_max,
+            in_order,
         })
     }
 
@@ -144,8 +147,8 @@ impl Source {
                 }
             }));
         };
-        // Whether splits are left is asked for now and then.
-        if !self.exhausted && cx.random.percent(20) {
+        // Whether splits are left is asked for now and then; until then there is no watermark.
+        if !self.exhausted && (self.in_order || cx.random.percent(20)) {
             self.exhausted = cx.splits.get(&self.node).is_none_or(Splits::is_exhausted);
             if self.exhausted {
                 return Ok(Some(Element::LastSplit));
