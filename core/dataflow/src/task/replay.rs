@@ -17,7 +17,7 @@ use millstream_data::page::{Shape, ValidPage};
 use millstream_memory::{Buffer, JumboBudget, Segment};
 
 use super::{
-    Again, Recovered,
+    Again, Recovered, Recovery,
     in_flight::{self, InFlight},
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
 /// Takes what one subtask had in flight, with its number.
 type Take<'a> = dyn FnMut(u32, &[u8]) -> Result<(), TaskError> + 'a;
 
-/// What the subtask of a chain begins with, if the job begins from an unaligned checkpoint. `read` hands over
+/// How the subtask of a chain begins, if the job begins from an unaligned checkpoint. `read` hands over
 /// what the subtasks of an operator had in flight, by the operator's [id](StreamGraph::operator_id); `writer`
 /// makes what writes the rows of an output of a node again.
 ///
@@ -40,8 +40,8 @@ pub fn recovered(
     info: &OpenInfo,
     mut read: impl FnMut(&str, &mut Take<'_>) -> Result<(), TaskError>,
     writer: impl Fn(u32, u16) -> Result<Box<dyn Chain>, TaskError>,
-) -> Result<Vec<Recovered>, TaskError> {
-    let (mut sent, mut received) = (Vec::new(), Vec::new());
+) -> Result<Recovery, TaskError> {
+    let (mut sent, mut received, mut ports) = (Vec::new(), Vec::new(), Vec::new());
     for (edge, number) in graph.edges.iter().zip(0..) {
         if edge.from == subtask.node {
             let lost = lost(graph, number, subtask.index, info.parallelism, &mut read)?;
@@ -50,8 +50,13 @@ pub fn recovered(
                 sent.push(Recovered::Sent(writer(edge.from, edge.output)?, elements));
             }
         }
+        if edge.to != subtask.node {
+            continue;
+        }
         let from = graph.nodes.get(edge.from as usize).map(|node| &node.kind);
-        if edge.to == subtask.node && matches!(from, Some(NodeKind::Source(_))) {
+        if !matches!(from, Some(NodeKind::Source(_))) {
+            ports.push(edge.input);
+        } else {
             let lost = lost(graph, number, subtask.index, info.parallelism, &mut read)?;
             // Each is a split by itself, which no watermark follows from before the last one has begun.
             let splits = lost
@@ -63,7 +68,18 @@ pub fn recovered(
     // What was sent is older than what was received: the watermarks of the one must not overtake the
     // rows of the other.
     sent.extend(received);
-    Ok(sent)
+    Ok(Recovery { recovered: sent, ports, rounds: recovery_rounds(graph) })
+}
+
+/// In how many rounds comes what was in flight: as many as the longest path from a source has edges.
+pub fn recovery_rounds(graph: &StreamGraph) -> u32 {
+    let mut depths = Vec::new();
+    for (node, number) in graph.nodes.iter().zip(0..) {
+        let above = graph.inputs(number).filter_map(|(_, edge)| depths.get(edge.from as usize));
+        let is_source = matches!(node.kind, NodeKind::Source(_));
+        depths.push(above.max().copied().unwrap_or(0) + u32::from(!is_source));
+    }
+    depths.into_iter().max().unwrap_or(0).max(1)
 }
 
 /// What was in flight on an edge, by who had sent and who was to receive it, as far as one of `parallelism`

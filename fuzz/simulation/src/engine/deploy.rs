@@ -16,7 +16,10 @@ use millstream_dataflow::{
         NodeKind,
         execution::{ExecutionGraph, Subtask},
     },
-    task::{Checkpointing, Input, Outputs, Recovered, ResultPartition, Task, in_flight::Origin},
+    task::{
+        Checkpointing, Input, Outputs, Recovered, ResultPartition, Task, in_flight::Origin,
+        recovery_rounds,
+    },
 };
 use millstream_memory::{JumboBudget, ManagedMemory, NetworkPool, Segment, managed::Owner};
 use millstream_segments::HeapArena;
@@ -219,6 +222,9 @@ impl Deployer<'_> {
                 let inputs = self.inputs.remove(&subtask).unwrap_or_default();
                 let mut checkpointing = Checkpointing::new(inputs.len());
                 checkpointing.write_to(Box::new(end), inputs.iter().map(|input| input.origin));
+                if self.restore.is_some_and(Restore::has_in_flight) {
+                    checkpointing.recover(0..inputs.len(), recovery_rounds(graph));
+                }
                 let shape = Shape::new(&spec.schema);
                 let channels = inputs.into_iter().map(|input| input.receiver).collect();
                 let restored = match self.restore {
@@ -284,15 +290,16 @@ impl Deployer<'_> {
             outputs: infos.collect(),
         };
         let mut chain = self.job.program.chain(subtask.node, &info)?;
-        let mut recovered = Vec::new();
+        let mut recovery = None;
         if let Some(restore) = self.restore {
             restore.each(&graph.operator_id(subtask.node), |_, chunks| chain.restore(chunks))?;
-            recovered = restore.recovered(self.job, subtask, &info, cx.bug)?;
+            recovery = restore.recovered(self.job, subtask, &info, cx.bug)?;
         }
         let has_elements = |recovered: &Recovered| match recovered {
             Recovered::Sent(_, elements) | Recovered::Received(_, elements) => !elements.is_empty(),
         };
-        if recovered.iter().any(has_elements) {
+        let recovered = recovery.iter().flat_map(|recovery| &recovery.recovered);
+        if recovered.into_iter().any(has_elements) {
             cx.count("data in flight come again");
         }
         let mut partitions = Vec::new();
@@ -305,7 +312,10 @@ impl Deployer<'_> {
         let outputs = Outputs::new(partitions, JumboBudget::new(JUMBO_BYTES, JUMBO_BYTES));
         let inputs = self.inputs.remove(&subtask).unwrap_or_default();
         let task = Task::new(name.to_string(), chain, inputs, outputs, plan.timeout);
-        Ok(task.recover(recovered))
+        Ok(match recovery {
+            Some(recovery) => task.recover(recovery),
+            None => task,
+        })
     }
 }
 

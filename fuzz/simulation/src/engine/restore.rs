@@ -10,7 +10,7 @@ use millstream_checkpoint::{
 use millstream_dataflow::{
     OpenInfo, TaskError,
     graph::execution::Subtask,
-    task::{self, Again, Recovered},
+    task::{self, Again, Recovered, Recovery},
 };
 
 use super::{EngineBug, bytes, job::Job};
@@ -98,15 +98,26 @@ impl Restore {
         Ok(all.into_values().collect())
     }
 
-    /// What a chain's subtask begins with, if the checkpoint has data in flight.
+    /// Whether anything was in flight anywhere.
+    pub(super) fn has_in_flight(&self) -> bool {
+        let operators = self.manifest.operators.iter();
+        let mut states =
+            operators.flat_map(|operator| &operator.subtasks).flat_map(|subtask| &subtask.states);
+        states.any(|state| state.kind == Kind::InFlight)
+    }
+
+    /// How a chain's subtask begins, if the checkpoint has data in flight.
     pub(super) fn recovered(
         &self,
         job: &Job,
         subtask: Subtask,
         info: &OpenInfo,
         bug: Option<EngineBug>,
-    ) -> Result<Vec<Recovered>, TaskError> {
-        let mut recovered = task::recovered(
+    ) -> Result<Option<Recovery>, TaskError> {
+        if !self.has_in_flight() {
+            return Ok(None);
+        }
+        let mut recovery = task::recovered(
             &job.graph,
             subtask,
             info,
@@ -114,12 +125,12 @@ impl Restore {
             |node, output| job.program.writer(node, output, info),
         )?;
         if bug == Some(EngineBug::RecoverWithoutSplit) {
-            for recovered in &mut recovered {
+            for recovered in &mut recovery.recovered {
                 if let Recovered::Received(_, elements) = recovered {
                     elements.retain(|element| !matches!(element, Again::SplitBegins));
                 }
             }
         }
-        Ok(recovered)
+        Ok(Some(recovery))
     }
 }

@@ -8,7 +8,7 @@ mod reference;
 mod scripts;
 mod tables;
 
-use std::{collections::BTreeMap, env, rc::Rc};
+use std::{collections::BTreeMap, env as process, rc::Rc};
 
 use millstream_dataflow::{Environment, stream::Program};
 use millstream_simulation::{
@@ -33,7 +33,7 @@ impl Planned {
 
     fn run(&self, seed: u64, bug: Option<EngineBug>) -> (&'static str, EngineReport) {
         let (script, program) = &self.0[seed as usize % self.0.len()];
-        let trace = env::var_os("TRACE").is_some();
+        let trace = process::var_os("TRACE").is_some();
         (script.name, simulate(seed, bug, trace, |random| job(script, program, random)))
     }
 }
@@ -42,7 +42,16 @@ fn program(script: &Script) -> Rc<Program> {
     let env = Environment::new(script.name);
     let text = format!("{}{}", tables::DECLARED, script.text);
     script::build(&text, &env).unwrap_or_else(|error| panic!("{}: {error}", script.name));
-    Rc::new(env.build())
+    let program = env.build();
+    if process::var_os("GRAPH").is_some() {
+        let graph = program.graph();
+        for edge in &graph.edges {
+            let name = |node: u32| &graph.nodes[node as usize].name;
+            let (from, to) = (name(edge.from), name(edge.to));
+            println!("{from} {} -> {to} {} {:?}", edge.output, edge.input, edge.partitioning);
+        }
+    }
+    Rc::new(program)
 }
 
 /// A script with the rows of a seed, and what must come of it.
@@ -63,7 +72,7 @@ fn job(script: &Script, program: &Rc<Program>, random: &mut Random) -> Result<Jo
 }
 
 fn seeds() -> std::ops::Range<u64> {
-    let Ok(said) = env::var("SEEDS") else { return SEEDS };
+    let Ok(said) = process::var("SEEDS") else { return SEEDS };
     let range = said.split_once("..").and_then(|(from, to)| {
         let (from, to) = (from.parse().ok()?, to.parse().ok()?);
         Some(from..to)
@@ -73,7 +82,7 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn what_is_committed_is_right() {
-    let one = env::var("SCRIPT").ok();
+    let one = process::var("SCRIPT").ok();
     let planned = Planned::of(|script| one.as_ref().is_none_or(|one| one == script.name));
     let (mut failures, mut counts) = (Vec::new(), BTreeMap::<&str, u64>::new());
     for seed in seeds() {
