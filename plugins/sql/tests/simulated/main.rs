@@ -98,3 +98,21 @@ fn what_is_committed_is_right() {
     println!("{counts:#?}");
     assert!(failures.is_empty(), "{} seeds failed: {failures:?}", failures.len());
 }
+
+/// In how many seeds, from 0 on, each bug must have been found.
+const FOUND_WITHIN: [(EngineBug, u64); 4] = [
+    (EngineBug::AcknowledgeBeforeUpload, 400),
+    (EngineBug::ForgetInFlight, 400),
+    (EngineBug::CommitBeforeCompletion, 400),
+    (EngineBug::SkipAlignment, 400),
+];
+
+#[test]
+fn planted_bugs_are_found() {
+    let planned = Planned::of(|_| true);
+    for (bug, most) in FOUND_WITHIN {
+        let found = (0..most).find(|seed| planned.run(*seed, Some(bug)).1.failure.is_some());
+        let found = found.unwrap_or_else(|| panic!("{bug} is not found in {most} seeds"));
+        println!("{bug}: found after {} seeds", found + 1);
+    }
+}
