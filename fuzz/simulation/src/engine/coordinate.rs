@@ -30,6 +30,8 @@ pub(super) struct Coordinating {
     mailboxes: Vec<Mailbox>,
     /// The newest checkpoint that has a directory.
     begun: u64,
+    /// The job has a savepoint that it stops with, and drains or not.
+    stopped: Option<bool>,
     /// When the machine is told that time went by.
     deadline: Option<u64>,
     /// When the last order of each task arrives: they come in order.
@@ -70,6 +72,7 @@ impl Coordinating {
             parallelism,
             mailboxes,
             begun: 0,
+            stopped: None,
             deadline: None,
             arrivals,
         };
@@ -77,6 +80,11 @@ impl Coordinating {
             coordinating.told(Input::Running { task: TaskId(task) }, cx)?;
         }
         Ok(coordinating)
+    }
+
+    /// Whether the job stopped with a savepoint, and drained then.
+    pub(super) fn stopped(&self) -> Option<bool> {
+        self.stopped
     }
 
     /// An order arrives at a task.
@@ -117,7 +125,7 @@ impl Coordinating {
 
     fn act(&mut self, action: Action, cx: &mut Cx) -> Result<Option<Input>, TaskError> {
         match action {
-            Action::Trigger { task, barrier, .. } => {
+            Action::Trigger { task, barrier, drain } => {
                 let checkpoint = barrier.checkpoint;
                 if self.begun < checkpoint {
                     cx.points += 1;
@@ -127,6 +135,9 @@ impl Coordinating {
                         let reason = Decline::Failed(error.to_string());
                         return Ok(Some(Input::Decline { checkpoint, task, reason }));
                     }
+                }
+                if drain {
+                    self.order(task.0, Order::Drain, cx);
                 }
                 self.order(task.0, Order::Trigger(barrier), cx);
             }
@@ -155,7 +166,10 @@ impl Coordinating {
                 cx.count("a job fails for its checkpoints");
                 cx.after(0, Event::Over(format!("a checkpoint failed: {reason}")));
             }
-            Action::Answer { .. } => {}
+            Action::Answer { request, result } => {
+                cx.say(|| format!("the savepoint: {result:?}"));
+                self.stopped = result.ok().map(|_| request == 1);
+            }
         }
         Ok(None)
     }

@@ -83,6 +83,23 @@ impl Job {
         self.tables.iter().map(|(node, table)| (*node, table))
     }
 
+    /// The same with those rows that were read before the ones that are left, by source: splits, and the rows
+    /// to go on with.
+    pub(super) fn so_far(&self, left: &BTreeMap<u32, BTreeMap<u64, u64>>) -> Self {
+        let read = |(node, table): (&u32, &Rc<Table>)| {
+            let left = left.get(node);
+            let splits = (0..).zip(&table.splits).map(|(split, rows)| {
+                let end = left.and_then(|left| left.get(&split));
+                rows.iter().take(end.map_or(rows.len(), |row| *row as usize)).cloned().collect()
+            });
+            let columns = table.columns.clone();
+            (*node, Rc::new(Table { columns, splits: splits.collect() }))
+        };
+        let tables = self.tables.iter().map(read).collect();
+        let (program, graph) = (Rc::clone(&self.program), self.graph.clone());
+        Self { program, graph, tables, in_order: self.in_order, check: Box::new(|_| Ok(())) }
+    }
+
     /// What a source reads.
     pub(super) fn table(&self, node: u32) -> Result<Rc<Table>, TaskError> {
         let table = self.tables.get(&node).map(Rc::clone);

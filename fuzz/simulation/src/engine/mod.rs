@@ -46,6 +46,8 @@ pub use bug::EngineBug;
 pub use job::{Check, Job};
 pub use rows::{Cell, Row, Rows, Table, shown};
 
+use millstream_dataflow::TaskError;
+
 use attempt::Ended;
 use cx::Cx;
 use plan::Plan;
@@ -124,8 +126,21 @@ pub fn undisturbed(job: &Job) -> Result<Rows, String> {
     let mut cx = Cx::new(Random::new(0), None, false);
     match attempt::run(&Plan::undisturbed(), job, &mut 0, &mut cx)? {
         Ended::Done => Ok(cx.external.shown().clone()),
-        Ended::Failed => Err("the job failed although nothing broke".into()),
+        Ended::Failed | Ended::Stopped { .. } => {
+            Err("the job failed although nothing broke".into())
+        }
     }
+}
+
+/// The rows that a job which stopped has not read: by source the splits, with the rows to go on with.
+fn left(job: &Job, cx: &mut Cx) -> Result<BTreeMap<u32, BTreeMap<u64, u64>>, String> {
+    let restore = attempt::open(cx)?.ok_or("the savepoint is not there")?;
+    let wrong = |error: TaskError| error.to_string();
+    let of = |node: u32| {
+        let splits = restore.splits(&job.graph.operator_id(node), false)?;
+        splits.iter().map(|split| source::split_of(split)).collect::<Result<_, _>>()
+    };
+    job.tables().map(|(node, _)| Ok((node, of(node).map_err(wrong)?))).collect()
 }
 
 /// Runs the job as often as it takes.
@@ -137,11 +152,19 @@ fn run_until_done(
 ) -> Result<(), String> {
     let broken_max = cx.random.between(0, 5);
     loop {
-        let plan = Plan::new(&mut cx.random, *attempts < broken_max, job.in_order);
+        let plan = Plan::new(&mut cx.random, job, *attempts < broken_max);
         *attempts += 1;
         match attempt::run(&plan, job, steps, cx)? {
             Ended::Done => break,
             Ended::Failed => {}
+            Ended::Stopped { drained: false } => cx.count("a job stops with a savepoint"),
+            Ended::Stopped { drained: true } => {
+                cx.count("a job is drained");
+                let left = left(job, cx)?;
+                let expected = undisturbed(&job.so_far(&left))?;
+                let same = cx.external.shown().compare(&expected);
+                return same.map_err(|what| format!("drained: {what}"));
+            }
         }
     }
     (job.check)(cx.external.shown())

@@ -11,7 +11,7 @@ use millstream_dataflow::{
     channel::{Element, Sender},
     task::{Checkpoints, Order},
 };
-use millstream_exchange::event::Event;
+use millstream_exchange::event::{Event, Purpose};
 use millstream_memory::LocalPool;
 
 use super::{
@@ -41,6 +41,10 @@ pub(super) struct Source {
     exhausted: bool,
     ended: bool,
     dismissed: bool,
+    /// The end of data goes in front of the next barrier.
+    drains: bool,
+    /// The job stops with the savepoint that was taken: nothing is read any more.
+    stopped: bool,
     rows_max: u32,
     /// Rows are late from the first one on.
     in_order: bool,
@@ -79,6 +83,8 @@ impl Source {
             exhausted: false,
             ended: false,
             dismissed: false,
+            drains: false,
+            stopped: false,
             rows_max,
             in_order,
         })
@@ -98,17 +104,25 @@ impl Source {
                 let position = self.position();
                 self.end.write(barrier.checkpoint, position);
                 self.end.finish(barrier.checkpoint);
+                if self.drains {
+                    self.waiting.push_back(Element::Event(Event::EndOfData { drain: true }));
+                }
                 self.waiting.push_back(Element::Event(Event::Barrier(barrier)));
+                self.stopped |= barrier.purpose == Purpose::StopWithSavepoint;
                 return Ok(Polled::Again);
             }
             Some(Order::End) => {
                 self.dismissed = true;
                 return Ok(Polled::Again);
             }
-            Some(Order::Drain | Order::Abort(_) | Order::Complete(_)) => return Ok(Polled::Again),
+            Some(Order::Drain) => {
+                self.drains = true;
+                return Ok(Polled::Again);
+            }
+            Some(Order::Abort(_) | Order::Complete(_)) => return Ok(Polled::Again),
             None => {}
         }
-        if self.ended {
+        if self.ended || self.stopped {
             if !self.dismissed {
                 return Ok(Polled::Idle);
             }
@@ -137,8 +151,7 @@ impl Source {
                     Element::Event(Event::EndOfData { drain: true })
                 }
                 Some((number, split)) => {
-                    let rest = &mut &*split;
-                    let (split, row) = (bytes::take(rest)?, bytes::take(rest)?);
+                    let (split, row) = split_of(&split)?;
                     let node = self.node;
                     cx.say(|| format!("split {split} of {node} is read from row {row} on"));
                     self.reading = Some(Reading { number, split, row });
@@ -207,4 +220,10 @@ pub(super) fn split_bytes(split: u64, row: u64) -> Vec<u8> {
     bytes::put(split, &mut bytes);
     bytes::put(row, &mut bytes);
     bytes
+}
+
+/// Reads what [`split_bytes`] wrote.
+pub(super) fn split_of(bytes: &[u8]) -> Result<(u64, u64), TaskError> {
+    let rest = &mut &*bytes;
+    Ok((bytes::take(rest)?, bytes::take(rest)?))
 }

@@ -39,16 +39,19 @@ pub(super) fn job(random: &mut Random) -> Result<Job, TaskError> {
     let expected = typed.expected();
     let check = Box::new(move |shown: &Rows| shown.compare(&expected));
     let tables = BTreeMap::from([(String::from("rows"), table)]);
-    Job::new(Rc::new(typed.program()?), &tables, check)
+    let job = Job::new(Rc::new(typed.program()?), &tables, check)?;
+    Ok(if typed.late { job.in_order() } else { job })
 }
 
 /// What is read, and how it is taken together.
 #[derive(Debug)]
 struct Typed {
-    /// Rows by split. None is behind one of its split by more than `disorder`.
+    /// Rows by split. None is behind one of its split by more than `disorder`, unless they may be late.
     splits: Vec<Vec<Row>>,
     /// Milliseconds.
     disorder: i64,
+    /// Rows may be late; there is one split, and their order says which are.
+    late: bool,
     /// Milliseconds.
     window: i64,
     /// The sink's rows come from all windows, not from the one beside it.
@@ -62,7 +65,9 @@ impl Typed {
         let keys = u64::from(random.between(1, 20));
         let disorder = i64::from(random.between(0, 30));
         let window = i64::from(random.between(5, 200));
-        let splits = random.between(1, 7);
+        let late = random.percent(20);
+        let behind = if late { disorder * 4 + 20 } else { disorder };
+        let splits = if late { 1 } else { random.between(1, 7) };
         // Splits that follow each other in time make a watermark too high, if anything does.
         let follow = random.percent(50);
         let reversed = random.percent(50);
@@ -75,14 +80,14 @@ impl Typed {
                 .map(|_| {
                     time += i64::from(random.between(0, 8));
                     number += 1;
-                    let back = i64::from(random.between(0, disorder as u32));
+                    let back = i64::from(random.between(0, behind as u32));
                     (random.below(keys), time - back, number)
                 })
                 .collect()
         });
         let splits = splits.collect();
         let ballast = if random.percent(50) { 0 } else { random.below(400) as usize };
-        Self { splits, disorder, window, spreads: random.percent(30), ballast }
+        Self { splits, disorder, late, window, spreads: random.percent(30), ballast }
     }
 
     /// The program, as a user would write it.
@@ -108,8 +113,14 @@ impl Typed {
     /// What must be shown, once each.
     fn expected(&self) -> Rows {
         let mut windows: BTreeMap<(u64, i64), (u64, u64)> = BTreeMap::new();
+        let mut watermark = i64::MIN;
         for (key, time, number) in self.splits.iter().flatten() {
             let begin = time.div_euclid(self.window) * self.window;
+            let is_late = self.late && begin + self.window - 1 <= watermark;
+            watermark = watermark.max(time - self.disorder - 1);
+            if is_late {
+                continue;
+            }
             let (rows, sum) = windows.entry((*key, begin)).or_default();
             *rows += 1;
             *sum += number;
