@@ -97,7 +97,7 @@ impl Rows {
         if missing.is_empty() && wrong.is_empty() {
             return Ok(());
         }
-        let first = |rows: &[Row]| rows.first().map_or_else(|| "none".to_owned(), |row| shown(row));
+        let first = |rows: &[Row]| rows.first().map_or_else(|| "none".to_owned(), shown);
         Err(format!(
             "of {} rows {} are missing, and {} are wrong or there too often: missing {}, wrong {}",
             expected.iter().count(),
