@@ -20,7 +20,7 @@ use scripts::{SCRIPTS, Script};
 use tables::Input;
 
 /// Seeds that are run if nobody says which.
-const SEEDS: std::ops::Range<u64> = 0..600;
+const SEEDS: std::ops::Range<u64> = 0..400;
 
 /// Scripts, which are planned once.
 struct Planned(Vec<(&'static Script, Rc<Program>)>);
