@@ -1,7 +1,8 @@
-//! A job on the whole engine: coordinator, several processes, splits, windows, a sink with
-//! two-phase commit, in simulated time, over a simulated network and disk.
+//! A job on the whole engine: coordinator, several processes, splits, a sink with two-phase commit,
+//! in simulated time, over a simulated network and disk. [`run`] takes a program of the typed API,
+//! [`simulate`] any [`Job`].
 //!
-//! What is real: the typed program and its chains, tasks and their channels, the keyed state in
+//! What is real: the program and its chains, tasks and their channels, the keyed state in
 //! both backends, barriers and data in flight, the coordinator, manifests, the storage's reference
 //! implementation, the machine of two-phase commit. What stands in for the host, in miniature and
 //! in its manner: the threads of sources and sinks, the keeper that writes state, the deployment,
@@ -13,11 +14,13 @@
 //! checkpoints; connections; disks that are full, that fail, that tear a write in two; power.
 //! Messages between coordinator and tasks are late, out of order, and come twice. After each
 //! failure the job goes on from the latest checkpoint that is whole, with another parallelism,
-//! other processes, another backend and other barriers.
+//! other processes, another backend and other barriers. Some attempts are stopped with a savepoint,
+//! which the next one goes on from; or they drain, and what was read so far is what counts.
 //!
 //! # What is checked
 //!
-//! What the sink has shown in the end is what a loop over the input makes, each row once. Nothing
+//! What the sinks have shown in the end is right in the eyes of the [`Check`] of the job, each row
+//! once: of the typed program what a loop over the input makes. Nothing
 //! is committed that was not prepared, or aborted after it was committed, or written behind the
 //! last checkpoint. No task fails while nothing broke. Whoever has nothing to do is not polled, so
 //! a wake-up that is lost is a deadlock; and the run has an end.
