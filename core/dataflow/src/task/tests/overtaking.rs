@@ -178,10 +178,11 @@ fn what_was_in_flight_comes_first() {
     };
     let writer = PartitionWriter::<u64, Single>::new(&Single, 0, &info).unwrap();
     let writer = Box::new(PageChain::<u64, _>::new(writer));
-    bench.task = bench.task.recover([
+    let recovered = vec![
         Recovered::Sent(writer, VecDeque::from([Again::Page(sent, 7)])),
         Recovered::Received(0, VecDeque::from([Again::Page(received, 4)])),
-    ]);
+    ];
+    bench.task = bench.task.recover(Recovery { recovered, ports: Vec::new(), rounds: 2 });
     bench.feed(100);
     bench.input.push(Element::Event(Event::EndOfPartition)).expect("room");
     while bench.poll(0) != TaskPoll::Finished {}
