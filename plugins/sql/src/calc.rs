@@ -148,8 +148,8 @@ impl Output {
         for (field, array) in self.schema.fields.iter().zip(batch.columns()) {
             if !field.nullable && array.null_count() > 0 {
                 return Err(TaskError::new(format!(
-                    "a row has NULL in the column `{}`, which is NOT NULL: filter such rows, or declare \
-                     the column without NOT NULL",
+                    "a row has NULL in the column `{}`, which is NOT NULL: filter such rows, declare the column \
+                     without NOT NULL, or SET 'table.exec.sink.not-null-enforcer' = 'DROP'",
                     field.name
                 )));
             }

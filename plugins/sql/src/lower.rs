@@ -1,6 +1,7 @@
 //! From plans to relations, and from these to streams of the engine.
 
 mod aggregate;
+mod enforce;
 mod join;
 mod metadata;
 mod over;
@@ -25,6 +26,7 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr, expressions::
 use millstream_arrow::arrow_type;
 use millstream_data::types::{DataType, Field, Schema};
 
+pub(crate) use enforce::{Enforced, Lengths};
 pub(crate) use metadata::check_written;
 pub(crate) use stream::Streams;
 pub(crate) use table::connector;
@@ -51,7 +53,7 @@ use crate::{
 pub(crate) fn relation(
     query: &bind::Relation,
     fields: &[(&str, &Type)],
-    Running { mode, life, idle }: Running,
+    Running { mode, life, idle, .. }: Running,
 ) -> Result<Rel, SqlError> {
     let field = |(name, data_type): &(&str, &Type)| {
         data_type.field(name).ok_or_else(|| {
@@ -86,6 +88,8 @@ pub(crate) struct Running {
     pub(crate) life: Option<i64>,
     /// After how many milliseconds without a row a subtask of a table no longer holds the watermark back.
     pub(crate) idle: Option<u64>,
+    /// What tables that are written see to.
+    pub(crate) enforced: Enforced,
 }
 
 /// What the operators above ask of rows.

@@ -255,7 +255,7 @@ fn inserted(
 ) -> Result<Rel, SqlError> {
     let planned = relation(bound, &table.physical(), mode)?;
     check_written(table)?;
-    sink::taken(table, planned, last)
+    sink::taken(table, planned, (last, mode.enforced))
 }
 
 #[cfg(test)]

@@ -2,18 +2,24 @@
 
 use crate::{
     error::SqlError,
+    lower::Enforced,
     parse::CreateTable,
     relation::{Rel, UpsertKey},
 };
 
-/// The rows as a table takes them; of those with the same primary key the `last`, if the INSERT says so.
+/// The rows as a table takes them, with what it says of its columns `enforced`; of those with the same primary key the
+/// `last`, if the INSERT says so.
 ///
 /// # Errors
 /// If the table takes new rows only and there are others, or it knows rows by another key than the query.
-pub(super) fn taken(table: &CreateTable, rows: Rel, last: bool) -> Result<Rel, SqlError> {
+pub(super) fn taken(
+    table: &CreateTable,
+    rows: Rel,
+    (last, enforced): (bool, Enforced),
+) -> Result<Rel, SqlError> {
     takes(table, &rows)?;
     if rows.updates().is_none() {
-        return Ok(rows);
+        return enforced.rows(table, rows);
     }
     let key = primary_key(table, &rows);
     let keys = rows.upsert_keys();
@@ -21,12 +27,13 @@ pub(super) fn taken(table: &CreateTable, rows: Rel, last: bool) -> Result<Rel, S
     let is_apart = |of: &UpsertKey| of.iter().all(|column| key.contains(column));
     if !key.is_empty() && !keys.iter().any(is_apart) {
         return match last {
-            true => Ok(rows.last_by(key)),
+            true => Ok(enforced.rows(table, rows)?.last_by(key)),
             false => Err(conflict(table, &rows, &key)),
         };
     }
     let knows = key.is_empty() || keys.contains(&key);
-    Ok(if knows && takes_upserts(table)? { rows.upserting() } else { rows })
+    let rows = if knows && takes_upserts(table)? { rows.upserting() } else { rows };
+    enforced.rows(table, rows)
 }
 
 /// The rows of some jobs, where an operator that several of them read runs once.

@@ -146,3 +146,46 @@ fn an_operator_that_several_inserts_read_runs_once() {
     assert_eq!(planned(&format!("{hole}{hole}")), ["[I,UA]", "[I,UA]"]);
     assert_eq!(planned("INSERT INTO printed SELECT b, COUNT(a) FROM s GROUP BY b;"), ["[I,UB,UA]"]);
 }
+
+/// What a table says of its columns is seen to behind the operator that updates, whose keys are still there, and
+/// before the last rows are kept.
+#[test]
+fn columns_of_tables_are_enforced_where_that_was_set() {
+    let planned = |settings: &str, insert: &str| {
+        let text = result(&format!("{TABLES}{settings}EXPLAIN INSERT INTO {insert}"))[1].concat();
+        let lines = physical(&text).lines().skip(1).take(2);
+        let said = lines.map(|line| line.trim().split(", state=").next().unwrap().to_owned());
+        said.collect::<Vec<_>>().join("; ")
+    };
+    let drop = "SET 'table.exec.sink.not-null-enforcer' = 'DROP';";
+    let fit = "CREATE TABLE l (b VARCHAR(3)) WITH ('connector' = 'datagen');
+        CREATE TABLE short (b VARCHAR(3), n BIGINT, PRIMARY KEY (b) NOT ENFORCED) WITH ('connector' = 'blackhole');
+        SET 'table.exec.sink.type-length-enforcer' = 'TRIM_PAD';";
+    let last = "by_n SELECT b, n FROM counted ON CONFLICT DO DEDUPLICATE";
+    let nothing = "Project [b, $agg0 AS n], changelogMode=[I,UA], upsertKeys=[[b]]; Aggregate by [b] [COUNT(*) AS \
+                   $agg0], changelogMode=[I,UA], upsertKeys=[[b]]";
+    for (settings, insert, expected) in [
+        (
+            drop,
+            last,
+            "TopN 1 by [n] order [], the latest of equals, changelogMode=[I,UA,D], upsertKeys=[[n]]; Filter n IS NOT \
+             NULL, changelogMode=[I,UB,UA], upsertKeys=[[b]]",
+        ),
+        (
+            drop,
+            "by_both SELECT b, a FROM s",
+            "Filter b IS NOT NULL AND n IS NOT NULL, changelogMode=[I]; Project [b, CAST(a AS Int64) AS n], \
+             changelogMode=[I]",
+        ),
+        (drop, "hole SELECT b, n FROM counted", nothing),
+        (
+            fit,
+            "short SELECT b, COUNT(*) FROM l GROUP BY b",
+            "Project [FIT(b) AS b, $agg0 AS n], changelogMode=[I,UA]; Aggregate by [b] [COUNT(*) AS $agg0], \
+             changelogMode=[I,UA], upsertKeys=[[b]]",
+        ),
+        (fit, "hole SELECT b, n FROM counted", nothing),
+    ] {
+        assert_eq!(planned(settings, insert), expected, "{insert}");
+    }
+}
