@@ -53,7 +53,7 @@ use crate::{
 pub(crate) fn relation(
     query: &bind::Relation,
     fields: &[(&str, &Type)],
-    Running { mode, life, idle, .. }: Running,
+    Running { mode, life, idle, time, .. }: Running,
 ) -> Result<Rel, SqlError> {
     let field = |(name, data_type): &(&str, &Type)| {
         data_type.field(name).ok_or_else(|| {
@@ -64,7 +64,7 @@ pub(crate) fn relation(
         })
     };
     let fields = fields.iter().map(field).collect::<Result<Vec<_>, _>>()?;
-    let asked = Asked { rank: true, time: false, mode, life, idle };
+    let asked = Asked { rank: true, time, mode, life, idle };
     let rel = lower(&optimize(&query.plan)?, asked)?;
     let rel = rel.map_or_else(|| values::no_rows(&fields), Ok)?;
     let row_kinds = rel.updates().is_some();
@@ -88,6 +88,8 @@ pub(crate) struct Running {
     pub(crate) life: Option<i64>,
     /// After how many milliseconds without a row a subtask of a table no longer holds the watermark back.
     pub(crate) idle: Option<u64>,
+    /// Whether who takes the rows asks for event time.
+    pub(crate) time: bool,
     /// What tables that are written see to.
     pub(crate) enforced: Enforced,
 }

@@ -123,6 +123,10 @@ impl Rel {
                 write!(f, "{}", if *rank { " with rank" } else { "" })?;
                 write!(f, "{}", if *latest { ", the latest of equals" } else { "" })
             }
+            Self::Single { input, key, refusal } => {
+                write!(f, "Single by [{}]", Columns(input.schema()).list(key))?;
+                f.write_str(if refusal.is_some() { ", or an error" } else { ", the first" })
+            }
             Self::Earliest { input, partition, time } => {
                 let columns = Columns(input.schema());
                 write!(f, "Earliest by [{}] of {}", columns.list(partition), columns.name(*time))

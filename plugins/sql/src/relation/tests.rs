@@ -5,6 +5,7 @@ const STREAMING: lower::Running = lower::Running {
     mode: lower::Mode::Streaming,
     life: None,
     idle: None,
+    time: false,
     enforced: lower::Enforced { drops_nulls: false, lengths: lower::Lengths::Ignored },
 };
 

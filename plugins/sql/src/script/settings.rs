@@ -125,7 +125,7 @@ impl Settings {
             drops_nulls: self.0.get(NULLS).is_some_and(|value| drops_nulls(value) == Ok(true)),
             lengths: self.0.get(LENGTHS).and_then(|value| lengths(value).ok()).unwrap_or_default(),
         };
-        Running { mode, life: life.filter(|millis| *millis > 0), idle, enforced }
+        Running { mode, life: life.filter(|millis| *millis > 0), idle, enforced, time: false }
     }
 
     /// How many rows an aggregate takes at most before it says what they have changed; `None`: it says so with each.

@@ -126,6 +126,38 @@ fn of_rows_with_one_key_the_last_is_written() {
     assert!(!lines("INSERT INTO by_n SELECT b, a FROM s").concat().contains("TopN"));
 }
 
+#[test]
+fn of_rows_with_one_key_the_first_is_written_or_none() {
+    let shown = |what: &str, script: &str| {
+        let conflict = format!("INSERT INTO by_n SELECT b, n FROM counted ON CONFLICT DO {what}");
+        let text = result(&format!("{TABLES}{script}EXPLAIN {conflict}"))[1].concat();
+        physical(&text).lines().nth(1).map(str::to_owned)
+    };
+    for (what, head) in
+        [("NOTHING", "Single by [n], the first"), ("ERROR", "Single by [n], or an error")]
+    {
+        let expected = format!(
+            "  {head}, changelogMode=[I,UA,D], upsertKeys=[[n]], state=[changes by [n], until the watermark rises, and the \
+             row that was said]"
+        );
+        assert_eq!(shown(what, ""), Some(expected));
+        // There is no conflict, and nothing is kept.
+        let insert = "INSERT INTO by_b SELECT b, n FROM counted";
+        assert_eq!(lines(&format!("{insert} ON CONFLICT DO {what}")), lines(insert));
+        // Only rows that are left come: what a batch has is written, as in Flink.
+        let batch = "SET 'execution.runtime-mode' = 'batch';";
+        assert!(shown(what, batch).is_some_and(|line| line.contains("changelogMode=[I]")));
+    }
+    // Who looks for conflicts asks for the watermark.
+    let timed = "CREATE TABLE w (b STRING, n BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');";
+    let counted = "EXPLAIN INSERT INTO by_n SELECT b, COUNT(*) FROM w GROUP BY b ON CONFLICT DO";
+    let scan = |what: &str| {
+        let text = result(&format!("{TABLES}{timed}{counted} {what}"))[1].concat();
+        physical(&text).lines().any(|line| line.contains("watermark ts of ts"))
+    };
+    assert_eq!(["DEDUPLICATE", "NOTHING", "ERROR"].map(scan), [false, true, true]);
+}
+
 /// One that needs the rows as they were has them said for all.
 #[test]
 fn an_operator_that_several_inserts_read_runs_once() {
