@@ -16,6 +16,7 @@ mod hint;
 mod interval;
 mod json;
 mod literal;
+pub(crate) mod metadata;
 mod nested;
 mod node;
 mod order;
