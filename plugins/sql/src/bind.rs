@@ -33,6 +33,7 @@ mod user;
 mod using;
 mod values;
 mod version;
+pub(crate) mod watermark;
 mod window;
 
 use std::sync::Arc;

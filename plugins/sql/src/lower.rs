@@ -37,7 +37,7 @@ use watermark_options::WatermarkOptions;
 use crate::{
     bind::{
         self, GroupedWindow, Lived, Matched, Over, RowNumber, TemporalJoin, Unnested, Windowed,
-        planning, scan_of,
+        planning, scan_of, watermark::CURRENT,
     },
     calc::Step,
     error::SqlError,
@@ -128,8 +128,7 @@ fn lower(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
 fn operator(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
     match plan {
         LogicalPlan::TableScan(scan) => {
-            let time = asked.time && asked.mode == Mode::Streaming;
-            let rows = self::scan(scan, time.then_some(asked.idle))?;
+            let rows = self::scan(scan, asked)?;
             match (asked.mode, rows.updates()) {
                 (Mode::Batch, Some(cause)) => Err(SqlError::new(format!(
                     "batch mode reads tables of rows that only come, but this is {cause}"
@@ -199,8 +198,8 @@ fn mentions(expression: &Expr, name: &str) -> bool {
     expression.column_refs().iter().any(|column| column.name == name)
 }
 
-/// The cells of a table; with its watermark if event time is asked for, and when the table is idle then.
-fn scan(scan: &TableScan, time: Option<Option<u64>>) -> Result<Rel, SqlError> {
+/// The cells of a table; with its watermark if event time is asked for.
+fn scan(scan: &TableScan, asked: Asked) -> Result<Rel, SqlError> {
     let source = scan_of(&*scan.source)
         .ok_or_else(|| SqlError::new("a scan of something that is no table"))?;
     let table = &source.table;
@@ -208,6 +207,15 @@ fn scan(scan: &TableScan, time: Option<Option<u64>>) -> Result<Rel, SqlError> {
     let all: Vec<usize> = (0..source.paths.len()).collect();
     let mut read = scan.projection.as_ref().unwrap_or(&all).clone();
     let width = read.len();
+    let is_mark = |at: &usize| source.paths.get(*at).is_some_and(|path| is_current(path));
+    let marked = read.iter().any(is_mark);
+    if marked && asked.mode == Mode::Batch {
+        return Err(SqlError::new(
+            "CURRENT_WATERMARK has no meaning in batch mode, where there are no watermarks",
+        ));
+    }
+    let time = (asked.time || marked) && asked.mode == Mode::Streaming;
+    let time = time.then_some(asked.idle);
     let needed = if time.is_some() { Needed::of(source)? } else { None };
     if let Some(needed) = &needed {
         needed.read(source, &mut read);
@@ -219,10 +227,16 @@ fn scan(scan: &TableScan, time: Option<Option<u64>>) -> Result<Rel, SqlError> {
     };
     let watermark = needed.map(|needed| needed.over(source, &read, idle)).transpose()?;
     let paths: Vec<_> = read.iter().filter_map(|at| source.paths.get(*at).cloned()).collect();
-    let leaves = scan::leaves(table, &table::pruned(table, &paths), &paths)?;
-    let fields = leaves.into_iter().map(|leaf| {
+    let cells: Vec<_> = paths.iter().filter(|path| !is_current(path)).cloned().collect();
+    let leaves = scan::leaves(table, &table::pruned(table, &cells), &cells)?;
+    let mut fields = leaves.into_iter().map(|leaf| {
         let field = Field::new(leaf.path.join("."), leaf.data_type);
         if leaf.nullable { field.nullable() } else { field }
+    });
+    let mark = Field::new(CURRENT, DataType::Timestamp { precision: 3 }).nullable();
+    let fields = paths.iter().filter_map(|path| match is_current(path) {
+        true => Some(mark.clone()),
+        false => fields.next(),
     });
     let schema = Schema::new(fields.collect());
     let rows = Rel::Scan { table: Box::new(table.clone()), paths, schema, watermark };
@@ -230,6 +244,11 @@ fn scan(scan: &TableScan, time: Option<Option<u64>>) -> Result<Rel, SqlError> {
         true => pick(rows, &(0..width).collect::<Vec<_>>()),
         false => Ok(rows),
     }
+}
+
+/// Whether a cell is the watermark in front of its row.
+fn is_current(path: &[String]) -> bool {
+    path == [CURRENT]
 }
 
 /// The rows of all, whose columns have the same types; NULL may be in each in which one of them may have it.

@@ -9,7 +9,7 @@ use datafusion_common::{
 };
 use datafusion_expr::{Expr, LogicalPlanBuilder, TableSource};
 
-use super::{Bound, Cells, Column, Relation, metadata, planning};
+use super::{Bound, Cells, Column, Relation, metadata, planning, watermark};
 use crate::{
     error::SqlError,
     parse::{ColumnSource, CreateTable},
@@ -50,6 +50,10 @@ pub(super) fn scan(table: &CreateTable) -> Result<Relation, SqlError> {
         };
         let mut path = vec![column.name.value.clone()];
         cells.insert(&column.name.value, walk.cells(&mut path, &data_type, false));
+    }
+    if table.watermark.is_some() {
+        walk.paths.push(vec![watermark::CURRENT.to_owned()]);
+        walk.fields.push(Field::new(watermark::CURRENT, Kind::Timestamp(3).arrow(), true));
     }
     let Walk { paths, fields, .. } = walk;
     let source = ScanSource { table: table.clone(), paths, schema: Arc::new(Schema::new(fields)) };

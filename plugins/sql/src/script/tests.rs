@@ -65,7 +65,7 @@ Projection: EXPR$0 AS n, day AS d
   Projection: $agg0 AS EXPR$0, day AS day
     Aggregate: groupBy=[[day]], aggr=[[COUNT() AS $agg0]]
       Projection: day AS day
-        Projection: bid.auction, bid.price, bid.at, bid.r, bid.r.url, CAST(bid.at) AS day
+        Projection: bid.auction, bid.price, bid.at, bid.r, bid.r.url, bid.$watermark, CAST(bid.at) AS day
           TableScan: bid
 
 == Physical Plan ==
