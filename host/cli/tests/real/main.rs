@@ -31,4 +31,5 @@ mod sorted;
 mod sql;
 mod statements;
 mod upserts;
+mod upserts_killed;
 mod wide;
