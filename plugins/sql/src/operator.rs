@@ -18,6 +18,7 @@ mod over;
 mod pairs;
 mod place;
 mod set_operation;
+mod single;
 mod sliding;
 mod texts;
 mod timed;
@@ -185,6 +186,22 @@ pub(crate) fn earliest(
             // Rows that wait for the watermark do not expire.
             states.expire_after(life);
             earliest::Earliest::open(&rows, keys, states)
+        })
+    })
+}
+
+/// The rows of [`Rel::Single`](crate::relation::Rel::Single), of `schema`.
+pub(crate) fn single(
+    input: RowStream,
+    key: &[usize],
+    refusal: Option<Arc<str>>,
+    schema: Schema,
+) -> RowStream {
+    let (rows, columns) = (input.schema().clone(), key.to_vec());
+    input.key_by(key).function("single", schema, move |states, _| {
+        let refusal = refusal.clone();
+        RowBuffer::open(&rows, &columns, Until::Rise, states, |keys, states| {
+            single::Single::open(&rows, refusal, keys, states)
         })
     })
 }

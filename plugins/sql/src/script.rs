@@ -23,7 +23,7 @@ use crate::{
     error::SqlError,
     function::Functions,
     lower::{Mode, Running, Streams, check_written, connector, relation},
-    parse::{CreateTable, StatementKind, parse},
+    parse::{CreateTable, OnConflict, StatementKind, parse},
     relation::Rel,
     time::Session,
     types::Type,
@@ -144,7 +144,7 @@ fn each_in(
                 }
                 let planned = create::table_as(&mut catalog, *table, &order, &query)
                     .and_then(|(name, columns)| {
-                        insert(&catalog, (&name, &[], false), (&columns, &query), mode)
+                        insert(&catalog, (&name, &[], None), (&columns, &query), mode)
                     })
                     .and_then(|(table, planned)| job(Some(&table), planned));
                 planned.map_err(|error| error.or_at(span))?;
@@ -169,8 +169,8 @@ fn each_in(
                 catalog.remove(&name, view, if_exists)?;
                 continue;
             }
-            StatementKind::Insert { table, options, columns, query, last } => {
-                let into = (&table, &options[..], last);
+            StatementKind::Insert { table, options, columns, query, conflict } => {
+                let into = (&table, &options[..], conflict);
                 let planned = insert(&catalog, into, (&columns, &query), mode)
                     .and_then(|(table, planned)| job(Some(&table), planned));
                 planned.map_err(|error| error.or_at(span))?;
@@ -223,15 +223,15 @@ fn sorted(running: Running) -> Sorted {
     }
 }
 
-/// The table that an INSERT writes, and what makes the rows: of those with the same key the `last`, if it says so.
+/// The table that an INSERT writes, and what makes the rows: of those with the same key what it says of conflicts.
 fn insert(
     catalog: &Catalog,
-    (table, options, last): (&Ident, &[(String, String)], bool),
+    (table, options, conflict): (&Ident, &[(String, String)], Option<OnConflict>),
     rows: (&[Ident], &Query),
     mode: Running,
 ) -> Result<(CreateTable, Rel), SqlError> {
     let (table, bound) = bound_insert(catalog, (table, options), rows, mode)?;
-    let taken = inserted(&table, &bound, last, mode)?;
+    let taken = inserted(&table, &bound, conflict, mode)?;
     Ok((table, taken))
 }
 
@@ -250,12 +250,14 @@ fn bound_insert(
 fn inserted(
     table: &CreateTable,
     bound: &Relation,
-    last: bool,
+    conflict: Option<OnConflict>,
     mode: Running,
 ) -> Result<Rel, SqlError> {
-    let planned = relation(bound, &table.physical(), mode)?;
+    // Conflicts are looked for when the watermark rises.
+    let time = matches!(conflict, Some(OnConflict::Nothing | OnConflict::Error));
+    let planned = relation(bound, &table.physical(), Running { time, ..mode })?;
     check_written(table)?;
-    sink::taken(table, planned, last)
+    sink::taken(table, planned, conflict, mode)
 }
 
 #[cfg(test)]

@@ -144,6 +144,10 @@ impl<'a> Streams<'a> {
             Rel::Living { .. } | Rel::Upserts { .. } => {
                 Err(SqlError::new("state that lives twice"))
             }
+            Rel::Single { input, key, refusal } => {
+                let refusal = refusal.as_deref().map(Arc::from);
+                Ok(operator::single(self.stream(input)?, key, refusal, schema))
+            }
             Rel::Earliest { input, partition, time } => {
                 Ok(operator::earliest(self.stream(input)?, partition, (*time, life[0]), schema))
             }

@@ -24,10 +24,10 @@ pub(super) fn explained(
     let (mut logical, mut physical, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
     for Statement { kind, span } in statements {
         let planned = match kind {
-            StatementKind::Insert { table, options, columns, query, last } => {
+            StatementKind::Insert { table, options, columns, query, conflict } => {
                 bound_insert(catalog, (table, options), (columns, query), mode).and_then(
                     |(table, bound)| {
-                        let rows = inserted(&table, &bound, *last, mode)?;
+                        let rows = inserted(&table, &bound, *conflict, mode)?;
                         Ok((Some(table), bound, rows))
                     },
                 )

@@ -7,7 +7,7 @@ use millstream_dataflow::Environment;
 use super::engine::ENGINE;
 use crate::{
     error::{SqlError, suggestion},
-    lower::{Mode, Running},
+    lower::{Enforced, Lengths, Mode, Running},
     parse::{Statement, StatementKind},
     time::{Zone, parse_duration},
 };
@@ -24,6 +24,10 @@ const NAME: &str = "pipeline.name";
 const TTL: &str = "table.exec.state.ttl";
 /// After which time without rows a subtask of a table no longer holds the watermark back.
 const IDLE: &str = "table.exec.source.idle-timeout";
+/// What becomes of rows with NULL in a column that is NOT NULL.
+const NULLS: &str = "table.exec.sink.not-null-enforcer";
+/// What becomes of texts and bytes that are longer than their column, or shorter.
+const LENGTHS: &str = "table.exec.sink.type-length-enforcer";
 /// Whose clocks TIMESTAMP_LTZ is shown by.
 const ZONE: &str = "table.local-time-zone";
 
@@ -49,6 +53,8 @@ const KEYS: &[(&str, Check)] = &[
     (TTL, |value| parse_duration(value).map(drop)),
     (IDLE, |value| parse_duration(value).map(drop)),
     (ZONE, |zone| Zone::parse(zone).map(drop)),
+    (NULLS, |value| drops_nulls(value).map(drop)),
+    (LENGTHS, |value| lengths(value).map(drop)),
     (BUNDLED, |value| truth(value).map(drop)),
     (LATENCY, |value| parse_duration(value).map(drop)),
     (BUNDLE, |rows| whole(rows).map(drop)),
@@ -115,7 +121,11 @@ impl Settings {
         let life = self.0.get(TTL).and_then(|value| parse_duration(value).ok());
         let idle = self.0.get(IDLE).and_then(|value| parse_duration(value).ok());
         let idle = idle.and_then(|millis| u64::try_from(millis).ok()).filter(|millis| *millis > 0);
-        Running { mode, life: life.filter(|millis| *millis > 0), idle }
+        let enforced = Enforced {
+            drops_nulls: self.0.get(NULLS).is_some_and(|value| drops_nulls(value) == Ok(true)),
+            lengths: self.0.get(LENGTHS).and_then(|value| lengths(value).ok()).unwrap_or_default(),
+        };
+        Running { mode, life: life.filter(|millis| *millis > 0), idle, enforced, time: false }
     }
 
     /// How many rows an aggregate takes at most before it says what they have changed; `None`: it says so with each.
@@ -198,6 +208,23 @@ pub(super) fn mode(value: &str) -> Result<Mode, String> {
 
 pub(super) fn truth(value: &str) -> Result<bool, String> {
     value.trim().to_lowercase().parse().map_err(|_| "takes 'true' or 'false'".into())
+}
+
+fn drops_nulls(value: &str) -> Result<bool, String> {
+    match value.trim().to_uppercase().as_str() {
+        "ERROR" => Ok(false),
+        "DROP" => Ok(true),
+        _ => Err("takes 'ERROR' or 'DROP'".into()),
+    }
+}
+
+fn lengths(value: &str) -> Result<Lengths, String> {
+    match value.trim().to_uppercase().as_str() {
+        "IGNORE" => Ok(Lengths::Ignored),
+        "TRIM_PAD" => Ok(Lengths::Fitted),
+        "ERROR" => Ok(Lengths::Checked),
+        _ => Err("takes 'IGNORE', 'TRIM_PAD' or 'ERROR'".into()),
+    }
 }
 
 /// Of Flink's default, -1, as many as there are.

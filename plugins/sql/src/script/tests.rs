@@ -65,7 +65,7 @@ Projection: EXPR$0 AS n, day AS d
   Projection: $agg0 AS EXPR$0, day AS day
     Aggregate: groupBy=[[day]], aggr=[[COUNT() AS $agg0]]
       Projection: day AS day
-        Projection: bid.auction, bid.price, bid.at, bid.r, bid.r.url, CAST(bid.at) AS day
+        Projection: bid.auction, bid.price, bid.at, bid.r, bid.r.url, bid.$watermark, CAST(bid.at) AS day
           TableScan: bid
 
 == Physical Plan ==
@@ -327,7 +327,7 @@ fn show_create_gives_statements_that_say_the_same() {
     let expected = "\
 CREATE TABLE `bid` (
   `auction` BIGINT NOT NULL,
-  `price` DECIMAL(10, 2),
+  `price` DECIMAL(10, 2) NOT NULL,
   `at` TIMESTAMP(3),
   `r` ROW<`url` STRING>,
   `day` AS CAST(`at` AS DATE),
@@ -470,8 +470,19 @@ fn what_cannot_be_set_is_named() {
             "RESET 'table.exec.source.idle'",
             "there is no setting 'table.exec.source.idle' here: a script can set execution.runtime-mode, \
              parallelism.default, table.exec.resource.default-parallelism, pipeline.name, table.exec.state.ttl, table.exec.source.idle-timeout, \
-             table.local-time-zone, table.exec.mini-batch.enabled, table.exec.mini-batch.allow-latency, \
-             table.exec.mini-batch.size (line 4, column 1)",
+             table.local-time-zone, table.exec.sink.not-null-enforcer, table.exec.sink.type-length-enforcer, \
+             table.exec.mini-batch.enabled, table.exec.mini-batch.allow-latency, table.exec.mini-batch.size (line 4, \
+             column 1)",
+        ),
+        (
+            "SET 'table.exec.sink.not-null-enforcer' = 'IGNORE'",
+            "the setting 'table.exec.sink.not-null-enforcer' takes 'ERROR' or 'DROP'; it was given 'IGNORE' (line 4, \
+             column 1)",
+        ),
+        (
+            "SET 'table.exec.sink.type-length-enforcer' = 'TRIM'",
+            "the setting 'table.exec.sink.type-length-enforcer' takes 'IGNORE', 'TRIM_PAD' or 'ERROR'; it was given \
+             'TRIM' (line 4, column 1)",
         ),
         (
             "SET 'table.exec.mini-batch.enabled' = 'on'",
