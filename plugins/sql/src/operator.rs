@@ -68,8 +68,17 @@ pub(crate) struct Changing {
     pub(crate) life: Option<i64>,
     /// Without what they were before an update.
     pub(crate) upserts: bool,
-    /// Of so many rows at most, if they are at hand, an aggregate says together what they change.
-    pub(crate) bundle: Option<usize>,
+    /// How an aggregate takes several rows at once, if it does.
+    pub(crate) bundling: Option<Bundling>,
+}
+
+/// How an aggregate takes several rows at once, if they are at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bundling {
+    /// Of so many at most it says together what they change.
+    pub(crate) rows: usize,
+    /// What they do to each of their groups is made before they are sent to it, where that is possible.
+    pub(crate) two_phases: bool,
 }
 
 /// The rows of [`Rel::Aggregate`](crate::relation::Rel::Aggregate), of `schema`; those that are left when the
@@ -95,8 +104,17 @@ fn groups(
     (emits, how): (Emits, Changing),
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
-    let plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
+    let mut plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
     let columns: Vec<usize> = (0..keys).collect();
+    let mut input = input;
+    if how.bundling.is_some_and(|bundling| bundling.two_phases)
+        && aggregate::has_two_phases(calls, input.schema())
+    {
+        let partial = aggregate::partial_schema(input.schema(), keys);
+        let first = plan.clone();
+        input = input.pages("aggregate pages", partial, move || aggregate::Partial::new(&first));
+        plan = plan.second();
+    }
     let made = move |states: &mut RowStates, _: &_| {
         states.expire_after(how.life);
         aggregate::Aggregate::open(&plan, (emits, how), states)

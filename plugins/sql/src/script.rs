@@ -23,6 +23,7 @@ use crate::{
     error::SqlError,
     function::Functions,
     lower::{Mode, Running, Streams, check_written, connector, relation},
+    operator::Bundling,
     parse::{CreateTable, OnConflict, StatementKind, parse},
     relation::Rel,
     time::Session,
@@ -55,7 +56,7 @@ pub(crate) fn build_in(
         jobs.push((sink.transpose()?, relation));
         Ok(())
     })?;
-    write_down(jobs, settings.bundle(), env)?;
+    write_down(jobs, settings.bundling(), env)?;
     settings.apply(env);
     Ok(())
 }
@@ -66,11 +67,11 @@ type Planned = (Option<(String, Connector)>, Rel);
 /// Writes down what rows are made and where they go.
 fn write_down(
     jobs: Vec<Planned>,
-    bundle: Option<usize>,
+    bundling: Option<Bundling>,
     env: &Environment,
 ) -> Result<(), SqlError> {
     let jobs = sink::together(jobs);
-    let mut streams = Streams::new(env, jobs.iter().map(|(_, relation)| relation), bundle);
+    let mut streams = Streams::new(env, jobs.iter().map(|(_, relation)| relation), bundling);
     for (sink, relation) in &jobs {
         let rows = streams.stream(relation)?;
         match sink {
@@ -179,7 +180,7 @@ fn each_in(
             }
             StatementKind::Query(query) => self::query(&catalog, &query, mode),
             StatementKind::Explain(statements) => {
-                explain::explained(&catalog, &statements, (mode, all.bundle()))
+                explain::explained(&catalog, &statements, (mode, all.bundling()))
             }
             StatementKind::Show(shown) => show::show(&shown, &catalog, &settings),
             StatementKind::Describe(name) => show::describe(&name, &catalog),

@@ -8,6 +8,7 @@ use super::engine::ENGINE;
 use crate::{
     error::{SqlError, suggestion},
     lower::{Enforced, Lengths, Mode, Running},
+    operator::Bundling,
     parse::{Statement, StatementKind},
     time::{Zone, parse_duration},
 };
@@ -41,6 +42,9 @@ const LATENCY: &str = "table.exec.mini-batch.allow-latency";
 /// How many they are at most.
 const BUNDLE: &str = "table.exec.mini-batch.size";
 
+/// Whether what the rows at hand do to a group is made before they are sent to its subtask.
+const PHASES: &str = "table.optimizer.agg-phase-strategy";
+
 /// The keys that can be set.
 const KEYS: &[(&str, Check)] = &[
     (MODE, |value| mode(value).map(drop)),
@@ -58,6 +62,7 @@ const KEYS: &[(&str, Check)] = &[
     (BUNDLED, |value| truth(value).map(drop)),
     (LATENCY, |value| parse_duration(value).map(drop)),
     (BUNDLE, |rows| whole(rows).map(drop)),
+    (PHASES, |value| two_phases(value).map(drop)),
 ];
 
 /// Settings of Flink's that say how rows are computed or state is written, and nothing of which rows are left: they
@@ -65,7 +70,6 @@ const KEYS: &[(&str, Check)] = &[
 const PLANNING: &[&str] = &[
     "execution.checkpointing.incremental",
     "state.backend.incremental",
-    "table.optimizer.agg-phase-strategy",
     "table.optimizer.distinct-agg.split.enabled",
     "table.optimizer.join-reorder-enabled",
     "table.optimizer.reuse-source-enabled",
@@ -128,11 +132,13 @@ impl Settings {
         Running { mode, life: life.filter(|millis| *millis > 0), idle, enforced, time: false }
     }
 
-    /// How many rows an aggregate takes at most before it says what they have changed; `None`: it says so with each.
-    pub(super) fn bundle(&self) -> Option<usize> {
+    /// How aggregates take several rows at once; `None`: they say what each has changed.
+    pub(super) fn bundling(&self) -> Option<Bundling> {
         let is_on = self.0.get(BUNDLED).is_some_and(|value| truth(value) == Ok(true));
         let rows = self.0.get(BUNDLE).and_then(|value| whole(value).ok()).filter(|rows| *rows > 0);
-        is_on.then(|| rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(usize::MAX))
+        let rows = rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(usize::MAX);
+        let two_phases = self.0.get(PHASES).is_none_or(|value| two_phases(value) == Ok(true));
+        is_on.then_some(Bundling { rows, two_phases })
     }
 
     /// The time zone of the session; `None` for UTC.
@@ -203,6 +209,15 @@ pub(super) fn mode(value: &str) -> Result<Mode, String> {
         "streaming" => Ok(Mode::Streaming),
         "batch" => Ok(Mode::Batch),
         _ => Err("takes 'streaming' or 'batch'".into()),
+    }
+}
+
+/// Whether groups are made in two phases, where that is possible.
+fn two_phases(value: &str) -> Result<bool, String> {
+    match value.trim().to_uppercase().as_str() {
+        "AUTO" | "TWO_PHASE" => Ok(true),
+        "ONE_PHASE" => Ok(false),
+        _ => Err("takes 'AUTO', 'ONE_PHASE' or 'TWO_PHASE'".into()),
     }
 }
 

@@ -92,6 +92,32 @@ Sink sink [n, d], changelogMode=[NONE]
     assert_eq!((count("Source bid"), count("Sink sink")), (1, 2), "{graph}");
 }
 
+/// With mini-batches, and if nothing has to be known of all rows of a group.
+#[test]
+fn groups_are_made_before_rows_are_sent() {
+    let graph = |settings: &str, calls: &str| {
+        let bundled = "SET 'table.exec.mini-batch.enabled' = 'true';";
+        let query = format!("EXPLAIN INSERT INTO sink SELECT {calls}, day FROM bid GROUP BY day");
+        let text = result(&format!("{bundled} {settings} {query}")).concat().concat();
+        let (_, graph) = text.split_once("== Job Graph ==\n").expect("a job graph");
+        graph.to_owned()
+    };
+    let phases =
+        |strategy: &str| format!("SET 'table.optimizer.agg-phase-strategy' = '{strategy}';");
+    let expected = "\
+1. Source bid [datagen]
+2. calculate <- 1 forward
+3. aggregate pages <- 2 forward
+4. Aggregate by [day] [COUNT(*)] [state] <- 3 hash
+5. calculate <- 4 forward
+6. Sink sink [print] <- 5 forward
+";
+    assert_eq!(graph("", "COUNT(*)"), expected);
+    assert_eq!(graph(&phases("TWO_PHASE"), "COUNT(*)"), expected);
+    assert!(!graph(&phases("ONE_PHASE"), "COUNT(*)").contains("pages"));
+    assert!(!graph("", "COUNT(DISTINCT auction)").contains("pages"));
+}
+
 #[test]
 fn explain_shows_operators_their_changes_and_their_state() {
     for (statement, expected) in [
@@ -471,8 +497,13 @@ fn what_cannot_be_set_is_named() {
             "there is no setting 'table.exec.source.idle' here: a script can set execution.runtime-mode, \
              parallelism.default, table.exec.resource.default-parallelism, pipeline.name, table.exec.state.ttl, table.exec.source.idle-timeout, \
              table.local-time-zone, table.exec.sink.not-null-enforcer, table.exec.sink.type-length-enforcer, \
-             table.exec.mini-batch.enabled, table.exec.mini-batch.allow-latency, table.exec.mini-batch.size (line 4, \
-             column 1)",
+             table.exec.mini-batch.enabled, table.exec.mini-batch.allow-latency, table.exec.mini-batch.size, \
+             table.optimizer.agg-phase-strategy (line 4, column 1)",
+        ),
+        (
+            "SET 'table.optimizer.agg-phase-strategy' = 'THREE_PHASE'",
+            "the setting 'table.optimizer.agg-phase-strategy' takes 'AUTO', 'ONE_PHASE' or 'TWO_PHASE'; it was given \
+             'THREE_PHASE' (line 4, column 1)",
         ),
         (
             "SET 'table.exec.sink.not-null-enforcer' = 'IGNORE'",

@@ -101,15 +101,7 @@ impl RowAssignment {
 
     /// Writes what was made; `false` if the context is blocked before all of it is.
     fn write(&mut self, context: &mut Context<'_>) -> bool {
-        if self.written < self.out.len() {
-            self.written = self.writer.write(&self.out, self.written..self.out.len(), context);
-        }
-        if self.written < self.out.len() {
-            return false;
-        }
-        self.out.clear();
-        self.written = 0;
-        true
+        self.out.write(&mut self.written, &mut self.writer, context)
     }
 }
 
