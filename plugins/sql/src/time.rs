@@ -252,13 +252,12 @@ impl Pattern {
 
 fn push_padded(number: i64, width: usize, out: &mut String) {
     use std::fmt::Write;
-    match (number, width) {
-        (0..=99, 2) => {
-            out.extend([number / 10, number % 10].map(|digit| (b'0' + digit as u8) as char))
-        }
-        // Writing to a String never fails.
-        _ => drop(write!(out, "{number:0width$}")),
+    if let (0..=99, 2) = (number, width) {
+        let digit = |digit: i64| (b'0' + digit as u8) as char;
+        return out.extend([number / 10, number % 10].map(digit));
     }
+    // Writing to a String never fails.
+    let _ = write!(out, "{number:0width$}");
 }
 
 /// Adds a timestamp as Flink casts it to text: `2026-01-31 23:59:59.999`, with so many fractional digits.
