@@ -324,7 +324,11 @@ impl Task {
                 {
                     self.snapshot(now)?;
                 }
-                Phase::Running if self.rounds > 0 => self.end_round(now)?,
+                Phase::Running
+                    if self.rounds > 0 && self.current.is_none() && self.signals.is_empty() =>
+                {
+                    self.end_round(now)?;
+                }
                 Phase::Running if self.recovers => self.recover_some(now)?,
                 Phase::Running | Phase::Lingering => {
                     if !self.obey(now, waker)? && !self.step(now)? {

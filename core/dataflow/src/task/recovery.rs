@@ -74,11 +74,12 @@ impl Task {
         }
         Ok(())
     }
-}
 
-impl Task {
-    /// Says the end of a round.
+    /// Says the end of a round, unless the chain has to wait for room for what it made in it.
     pub(super) fn end_round(&mut self, now: u64) -> Result<(), TaskError> {
+        if !self.call(now, |chain, context| chain.signal(Signal::Barrier, context))? {
+            return Ok(());
+        }
         self.rounds -= 1;
         self.call(now, |chain, context| chain.flush(true, context))?;
         self.flush_at = None;

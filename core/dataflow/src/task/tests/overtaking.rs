@@ -7,14 +7,14 @@ use crate::task::in_flight::{self, InFlight};
 
 /// What was written for a checkpoint, and whether it was finished.
 #[derive(Default)]
-struct Kept {
-    in_flight: Vec<u8>,
-    finished: Vec<u64>,
+pub(super) struct Kept {
+    pub(super) in_flight: Vec<u8>,
+    pub(super) finished: Vec<u64>,
 }
 
-struct Writer {
-    kept: Arc<Mutex<Kept>>,
-    timeout_ms: u32,
+pub(super) struct Writer {
+    pub(super) kept: Arc<Mutex<Kept>>,
+    pub(super) timeout_ms: u32,
 }
 
 impl Checkpoints for Writer {
@@ -60,7 +60,7 @@ fn overtaking(timeout_ms: u32) -> (Bench, Arc<Mutex<Kept>>) {
     (bench, kept)
 }
 
-fn barrier(checkpoint: u64, timeout_ms: u32) -> Barrier {
+pub(super) fn barrier(checkpoint: u64, timeout_ms: u32) -> Barrier {
     let alignment = Alignment::Timeout { timeout_ms };
     Barrier { checkpoint, timestamp_ms: 0, alignment, purpose: Purpose::Checkpoint }
 }
