@@ -302,7 +302,8 @@ impl Task {
     fn work(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError> {
         self.held_back = false;
         for _ in 0..ELEMENTS_PER_POLL {
-            if self.checkpoints.overtakes() && !self.recovers {
+            // A barrier in front of the end of a round would stop a channel on which that is awaited.
+            if self.checkpoints.overtakes() && !self.recovers && self.rounds == 0 {
                 self.look_out(now, waker)?;
             }
             let writes = self.write_snapshot(waker);

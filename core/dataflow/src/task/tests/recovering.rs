@@ -2,6 +2,9 @@
 
 use super::{overtaking::*, *};
 
+/// A barrier among rows.
+const BARRIER: u64 = u64::MAX;
+
 /// A task with two channels.
 struct Two {
     task: Task,
@@ -13,6 +16,11 @@ struct Two {
 
 /// Both bring what was in flight, in so many rounds.
 fn two(rounds: u32) -> Two {
+    recovering(vec![0], rounds)
+}
+
+/// What was in flight comes on these ports, in so many rounds.
+fn recovering(ports: Vec<u16>, rounds: u32) -> Two {
     let network = NetworkPool::new(Box::new(HeapArena::new(SEGMENT, 64).unwrap()));
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..2).map(|_| channel(Waker::noop().clone())).unzip();
@@ -37,7 +45,7 @@ fn two(rounds: u32) -> Two {
     let task = Task::new(String::from("test"), chain, inputs, outputs, BufferTimeout::EachRecord);
     let inputs = senders.try_into().expect("two channels");
     let pool = network.create_local(1, 20).unwrap();
-    let recovery = Recovery { recovered: Vec::new(), ports: vec![0], rounds };
+    let recovery = Recovery { recovered: Vec::new(), ports, rounds };
     Two { task: task.recover(recovery), inputs, output, pool, _network: network }
 }
 
@@ -56,7 +64,7 @@ impl Two {
         self.inputs[channel].push(Element::Event(event)).expect("room");
     }
 
-    /// Polls until there is nothing to do; the rows that come out, and 0 where a round ends.
+    /// Polls until there is nothing to do; the rows that come out, 0 where a round ends, and barriers.
     fn rows(&mut self, now: u64) -> Vec<u64> {
         let mut seen = Vec::new();
         loop {
@@ -74,6 +82,7 @@ impl Two {
                     seen.extend_from_slice(page.column(0).fixed::<u64>());
                 }
                 Element::Event(Event::EndOfRecovery) => seen.push(0),
+                Element::Event(Event::Barrier(_)) => seen.push(BARRIER),
                 _ => {}
             }
         }
@@ -142,4 +151,20 @@ fn no_barrier_overtakes_what_was_in_flight() {
     two.say(1, Event::Barrier(barrier(1, 1)));
     two.rows(10_000);
     assert_eq!(kept.lock().unwrap().finished, [1]);
+}
+
+/// Who reads from sources alone says the ends of all rounds, and no barrier before.
+#[test]
+fn no_barrier_goes_in_front_of_the_end_of_a_round() {
+    let mut two = recovering(Vec::new(), 3);
+    let kept = Arc::<Mutex<Kept>>::default();
+    let writer = Writer { kept: Arc::clone(&kept), timeout_ms: 1 };
+    two.task = two.task.checkpoint_to(Box::new(writer));
+    two.send(0, 7);
+    for channel in 0..2 {
+        two.say(channel, Event::Barrier(barrier(1, 1)));
+    }
+    let rows = two.rows(5_000);
+    assert_eq!(rows[..3], [0, 0, 0], "{rows:?}");
+    assert!(rows.contains(&BARRIER) && rows.contains(&7), "{rows:?}");
 }
