@@ -107,12 +107,13 @@ fn groups(
     let mut plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
     let columns: Vec<usize> = (0..keys).collect();
     let mut input = input;
-    if how.bundling.is_some_and(|bundling| bundling.two_phases)
+    if let Some(Bundling { rows, two_phases: true }) = how.bundling
         && aggregate::has_two_phases(calls, input.schema())
     {
         let partial = aggregate::partial_schema(input.schema(), keys);
         let first = plan.clone();
-        input = input.pages("aggregate pages", partial, move || aggregate::Partial::new(&first));
+        let made = move || aggregate::Partial::new(&first, rows);
+        input = input.pages("aggregate pages", partial, made);
         plan = plan.second();
     }
     let made = move |states: &mut RowStates, _: &_| {

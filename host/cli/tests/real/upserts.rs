@@ -94,16 +94,22 @@ fn who_knows_rows_by_their_key_gets_them_as_they_are_now() {
 /// Six rows that are at hand together are three groups, each said once; three at a time they are five.
 #[test]
 fn what_rows_at_hand_change_is_said_together() {
-    let script = |size: u8| {
+    let script = |phases: &str, size: u8| {
         format!(
             "SET 'table.exec.mini-batch.enabled' = 'true'; SET 'table.exec.mini-batch.size' = '{size}';
+             SET 'table.optimizer.agg-phase-strategy' = '{phases}';
              CREATE TABLE o (b STRING, n BIGINT) WITH ('connector' = 'print');
              INSERT INTO o SELECT b, SUM(n) FROM t GROUP BY b;"
         )
     };
     let rows = "a,1\nb,1\na,1\nb,1\nc,3\na,1\n";
-    let [printed, _] = said("together", rows, &script(100));
-    assert_eq!(printed, "+I[a, 3]\n+I[b, 2]\n+I[c, 3]\n");
-    let [printed, _] = said("together", rows, &script(3));
+    for phases in ["ONE_PHASE", "TWO_PHASE"] {
+        let [printed, _] = said("together", rows, &script(phases, 100));
+        assert_eq!(printed, "+I[a, 3]\n+I[b, 2]\n+I[c, 3]\n");
+    }
+    // The groups of three rows are sent, and three of those are taken together.
+    let [printed, _] = said("together", rows, &script("TWO_PHASE", 3));
+    assert_eq!(printed, "+I[a, 2]\n+I[b, 2]\n+I[c, 3]\n-U[a, 2]\n+U[a, 3]\n");
+    let [printed, _] = said("together", rows, &script("ONE_PHASE", 3));
     assert_eq!(printed, "+I[a, 2]\n+I[b, 1]\n-U[b, 1]\n+U[b, 2]\n+I[c, 3]\n-U[a, 2]\n+U[a, 3]\n");
 }

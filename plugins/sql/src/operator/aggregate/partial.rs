@@ -59,6 +59,8 @@ pub(in crate::operator) struct Partial {
     equal: EqualKeys,
     groups: Vec<Group>,
     empty: Vec<u8>,
+    /// Rows that are taken together at most.
+    batch: usize,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +70,8 @@ struct Group {
 }
 
 impl Partial {
-    pub(in crate::operator) fn new(plan: &Aggregation) -> Self {
+    /// For so many rows at once at most.
+    pub(in crate::operator) fn new(plan: &Aggregation, rows: usize) -> Self {
         let keys = RowKeys::new(&plan.input, &plan.keys, true);
         let partial = Schema::new(vec![Field::new("partial", DataType::Bytes)]);
         let parts = [Arc::new(RowLayout::new(keys.schema())), Arc::new(RowLayout::new(&partial))];
@@ -80,6 +83,7 @@ impl Partial {
             groups: Vec::new(),
             empty: vec![0; 8 + plan.accumulators.len() * SLOT],
             plan: plan.clone(),
+            batch: rows.clamp(1, BUNDLE),
         }
     }
 }
@@ -95,8 +99,8 @@ impl PageFunction for Partial {
         start: usize,
         out: &mut Changes,
     ) -> Result<usize, TaskError> {
-        let Self { plan, keys, layout, parts, equal, groups, empty } = self;
-        let end = keys.take(page, start, BUNDLE)?;
+        let Self { plan, keys, layout, parts, equal, groups, empty, batch } = self;
+        let end = keys.take(page, start, *batch)?;
         let rows = PageRows::new(layout, page).map_err(|error| wrong(&error))?;
         keys.find_equal(equal);
         groups.resize_with(equal.firsts().len().max(groups.len()), Group::default);
