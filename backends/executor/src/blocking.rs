@@ -263,15 +263,23 @@ fn push(channel: &mut Sender, element: Element, outcome: &Outcome, waker: &Waker
     }
 }
 
-/// Starts a thread that writes what arrives on `channels`, from where each says, to `sink`. The channels
-/// ring `doorbell`.
+/// What a sink reads.
+#[derive(Debug, Default)]
+pub struct SinkInputs {
+    /// Its channels, from where each says.
+    pub channels: Vec<(Receiver, Option<Origin>)>,
+    /// If something was in flight at the checkpoint that all begin from: in how many rounds that comes.
+    pub recovers: Option<u32>,
+}
+
+/// Starts a thread that writes what arrives on its `inputs` to `sink`. The channels ring `doorbell`.
 ///
 /// # Panics
 /// If the system gives no thread.
 pub fn spawn_sink(
     name: String,
     sink: Box<dyn BlockingSink>,
-    channels: Vec<(Receiver, Option<Origin>)>,
+    inputs: SinkInputs,
     doorbell: &Doorbell,
     metrics: Arc<TaskMetrics>,
     outcome: Arc<Outcome>,
@@ -281,7 +289,7 @@ pub fn spawn_sink(
     outcome.begin_thread();
     let body = move || {
         outcome.wake_at_end(Unparker::Thread(Arc::new(thread::current().into())));
-        let run = || run_sink(sink, channels, &metrics, &outcome, checkpoints);
+        let run = || run_sink(sink, inputs, &metrics, &outcome, checkpoints);
         report(&name, &outcome, catch_unwind(AssertUnwindSafe(run)));
         outcome.end_thread();
     };
@@ -293,7 +301,7 @@ pub fn spawn_sink(
 
 fn run_sink(
     mut sink: Box<dyn BlockingSink>,
-    channels: Vec<(Receiver, Option<Origin>)>,
+    SinkInputs { channels, recovers }: SinkInputs,
     metrics: &TaskMetrics,
     outcome: &Outcome,
     checkpoints: Option<Box<dyn Checkpoints>>,
@@ -301,6 +309,9 @@ fn run_sink(
     let mut checkpointing = Checkpointing::new(channels.len());
     if let Some(writer) = checkpoints {
         checkpointing.write_to(writer, channels.iter().map(|(_, origin)| *origin));
+    }
+    if let Some(rounds) = recovers {
+        checkpointing.recover(0..channels.len(), rounds);
     }
     let (waker, begun) = (this_thread(), Instant::now());
     let channels = channels.into_iter().enumerate();

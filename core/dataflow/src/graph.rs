@@ -183,6 +183,13 @@ impl StreamGraph {
         self.edges.iter().enumerate().filter(move |(_, edge)| edge.to == node)
     }
 
+    /// Whether the pages of an edge are shared by several who read them: then what is in flight towards
+    /// one of them cannot be sent again, and barriers do not overtake it.
+    pub fn is_shared(&self, edge: &Edge) -> bool {
+        let same = |other: &&Edge| (other.from, other.output) == (edge.from, edge.output);
+        edge.partitioning == Partitioning::Broadcast || self.edges.iter().filter(same).count() > 1
+    }
+
     /// A number that differs when the graph does: two processes that run one job compare it.
     pub fn fingerprint(&self) -> u64 {
         hash::bytes(hash::SEED, &self.encode())

@@ -7,7 +7,7 @@
 
 mod aggregate;
 #[cfg(test)]
-mod bench;
+pub(crate) mod bench;
 mod connected;
 mod head;
 mod interval_join;

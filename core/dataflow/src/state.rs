@@ -214,6 +214,11 @@ impl KeyedState {
         }
     }
 
+    /// See [`Backend::read_ahead`].
+    pub(crate) fn read_ahead(&self, state: StateId, keys: &Keys<'_>) {
+        self.backend.read_ahead(state, keys);
+    }
+
     /// Reads the value of a key as a whole; `false` if there is none.
     pub(crate) fn read(
         &mut self,

@@ -12,7 +12,9 @@ pub mod in_flight;
 mod lookout;
 mod metrics;
 mod output;
+mod recovering;
 mod recovery;
+mod replay;
 
 use alloc::{boxed::Box, collections::VecDeque, string::String, sync::Arc, vec::Vec};
 use core::{fmt, num::NonZero, task::Waker};
@@ -31,7 +33,8 @@ use in_flight::Origin;
 pub use metrics::{TaskCounts, TaskMetrics};
 use output::Declined;
 pub use output::{Outputs, ResultPartition};
-pub use recovery::{Again, Recovered};
+pub use recovery::{Again, Recovered, Recovery};
+pub use replay::{recovered, recovery_rounds};
 
 use crate::{
     chain::{Chain, ChainIo, Context, Produced, Signal, TaskError},
@@ -129,6 +132,14 @@ pub struct Task {
     /// It is to be tried although there is no room downstream.
     overtakes: bool,
     recovered: VecDeque<Recovered>,
+    /// Some of what was in flight is left in `recovered`, or its end was not said.
+    recovers: bool,
+    /// What was in flight behind it was sent again.
+    has_sent_again: bool,
+    /// Ends of rounds that are to be said.
+    rounds: u32,
+    /// As many of them are said when all was received that a source had sent.
+    rounds_received: u32,
     checkpoints: Checkpointing,
     phase: Phase,
     metrics: Arc<TaskMetrics>,
@@ -206,6 +217,10 @@ impl Task {
             barrier: None,
             overtakes: false,
             recovered: VecDeque::new(),
+            recovers: false,
+            has_sent_again: false,
+            rounds: 0,
+            rounds_received: 0,
             checkpoints,
             phase: Phase::Running,
             metrics: Arc::default(),
@@ -237,9 +252,13 @@ impl Task {
         self
     }
 
-    /// Begins with what was in flight at a checkpoint, in this order.
-    pub fn recover(mut self, recovered: impl IntoIterator<Item = Recovered>) -> Self {
-        self.recovered = recovered.into_iter().collect();
+    /// Begins with what was in flight at a checkpoint.
+    pub fn recover(mut self, Recovery { recovered, ports, rounds }: Recovery) -> Self {
+        self.recovered = recovered.into();
+        self.recovers = true;
+        let awaited = self.inputs.iter().filter(|channel| ports.contains(&channel.port));
+        self.checkpoints.recover(awaited.map(|channel| channel.number), rounds);
+        self.rounds_received = if self.checkpoints.is_recovering() { 0 } else { rounds - 1 };
         self
     }
 
@@ -283,7 +302,8 @@ impl Task {
     fn work(&mut self, now: u64, waker: &Waker) -> Result<TaskPoll, TaskError> {
         self.held_back = false;
         for _ in 0..ELEMENTS_PER_POLL {
-            if self.checkpoints.overtakes() && self.recovered.is_empty() {
+            // A barrier in front of the end of a round would stop a channel on which that is awaited.
+            if self.checkpoints.overtakes() && !self.recovers && self.rounds == 0 {
                 self.look_out(now, waker)?;
             }
             let writes = self.write_snapshot(waker);
@@ -305,7 +325,12 @@ impl Task {
                 {
                     self.snapshot(now)?;
                 }
-                Phase::Running if !self.recovered.is_empty() => self.recover_some(now)?,
+                Phase::Running
+                    if self.rounds > 0 && self.current.is_none() && self.signals.is_empty() =>
+                {
+                    self.end_round(now)?;
+                }
+                Phase::Running if self.recovers => self.recover_some(now)?,
                 Phase::Running | Phase::Lingering => {
                     if !self.obey(now, waker)? && !self.step(now)? {
                         self.flush_if_due(now, waker)?;
@@ -413,6 +438,7 @@ impl Task {
             self.inputs.swap_remove(index);
         }
         self.checkpoints.on_event(now, number, event);
+        self.rounds += self.checkpoints.take_rounds();
         self.take_steps(now);
         if self.inputs.is_empty() && (self.stopped || self.phase == Phase::Lingering) {
             self.leave();

@@ -3,6 +3,8 @@
 //! A batch is never split by hash into smaller batches that somebody must glue again.
 
 pub mod run;
+#[cfg(test)]
+mod tests;
 
 use alloc::{format, sync::Arc, vec, vec::Vec};
 use core::{fmt, marker::PhantomData};
@@ -161,13 +163,13 @@ impl<T: Value, R: Route<T>> PartitionWriter<T, R> {
     }
 
     /// Lets no further row into pages that lack the last watermark: the next row, which is late, would
-    /// overtake it.
-    fn seal_before_late(&mut self) {
-        for (page, sent) in self.pages.iter_mut().zip(&self.sent) {
-            if let Some(page) = page
-                && *sent < self.watermark
-            {
-                page.limit(page.rows() as u32);
+    /// overtake it. Where there is no page the watermark goes first, as the row begins one.
+    fn seal_before_late(&mut self, context: &mut Context<'_>) {
+        for index in 0..self.pages.len() {
+            match &mut self.pages[index] {
+                _ if self.sent[index] >= self.watermark => {}
+                Some(page) => page.limit(page.rows() as u32),
+                None => self.submit(index, context),
             }
         }
     }
@@ -210,7 +212,7 @@ impl<T: Value, R: Route<T>> Stage<T> for PartitionWriter<T, R> {
                 self.watermark = self.watermark.max(time);
                 context.wants_flush_soon();
             }
-            Signal::Late => self.seal_before_late(),
+            Signal::Late => self.seal_before_late(context),
             Signal::Idle => self.status(StreamStatus::Idle, context),
             Signal::Active => self.status(StreamStatus::Active, context),
             Signal::SplitBegins | Signal::LastSplit | Signal::Barrier | Signal::Time(_) => {}

@@ -96,6 +96,12 @@ pub trait Backend {
         places: &mut Vec<Place>,
     ) -> Result<(), StateError>;
 
+    /// Asks for what calls for each of these keys will read, so that a call of its own for each does not wait
+    /// for memory where calls for all do not. Backends may do nothing.
+    fn read_ahead(&self, state: StateId, keys: &Keys<'_>) {
+        let _ = (state, keys);
+    }
+
     /// Finds the value of one key, for process functions.
     ///
     /// # Errors

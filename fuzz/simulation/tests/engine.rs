@@ -10,7 +10,7 @@ use planted::all_are_found;
 
 /// What a run can do, and how often it must at least have happened in the seeds below: a
 /// simulation that never gets somewhere proves nothing about it.
-const HAPPENS: [(&str, u64); 14] = [
+const HAPPENS: [(&str, u64); 16] = [
     ("a checkpoint is complete", 1000),
     ("a checkpoint is damaged", 20),
     ("a checkpoint is given up", 200),
@@ -19,6 +19,8 @@ const HAPPENS: [(&str, u64); 14] = [
     ("a connection is lost", 50),
     ("a disk fails", 50),
     ("a disk is full", 50),
+    ("a job is drained", 30),
+    ("a job stops with a savepoint", 30),
     ("a message comes twice", 1000),
     ("a process crashes", 300),
     ("a transaction is committed", 1000),
@@ -41,6 +43,7 @@ fn what_is_shown_is_what_a_loop_over_the_input_makes() {
         }
     }
     assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+    println!("{counts:#?}");
     for (what, least) in HAPPENS {
         let times = counts.get(what).copied().unwrap_or(0);
         assert!(times >= least, "{what}: {times} times, expected at least {least}");

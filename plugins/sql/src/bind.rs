@@ -16,6 +16,7 @@ mod hint;
 mod interval;
 mod json;
 mod literal;
+pub(crate) mod metadata;
 mod nested;
 mod node;
 mod order;
@@ -32,6 +33,7 @@ mod user;
 mod using;
 mod values;
 mod version;
+pub(crate) mod watermark;
 mod window;
 
 use std::sync::Arc;

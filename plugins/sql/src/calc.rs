@@ -89,16 +89,24 @@ struct Made {
 }
 
 impl Calculation {
-    /// Takes the event times of rows.
+    /// Takes the event times of rows, and puts the watermark in front of each behind their arrays, where a cell may
+    /// ask for it.
     fn observe(
         &self,
-        arrays: &[ArrayRef],
+        arrays: &mut Vec<ArrayRef>,
         rows: usize,
         marks: &mut Marks,
     ) -> Result<(), DataFusionError> {
         let Some((cells, Watermark { time, mark, .. })) = &self.watermark else {
             return Ok(());
         };
+        let in_front = self.leaves.len();
+        let is_asked = |cells: &Cells| cells.leaves.contains(&in_front);
+        let asked = self.outputs.iter().any(|output| is_asked(&output.cells)) || is_asked(cells);
+        if asked {
+            // Nobody's event time depends on it.
+            arrays.push(Arc::new(TimestampMicrosecondArray::new_null(rows)));
+        }
         let batch = cells.batch(arrays, rows)?;
         let times = |of: &Arc<dyn PhysicalExpr>| of.evaluate(&batch)?.into_array(rows);
         let (times, all) = (times(time)?, times(mark)?);
@@ -108,6 +116,10 @@ impl Calculation {
             array.is_valid(row).then(|| array.value(row).div_euclid(1000))
         };
         marks.observe((0..rows).map(|row| (millis(times, row), millis(all, row))));
+        if let Some(last) = arrays.last_mut().filter(|_| asked) {
+            let micros = (0..rows).map(|row| Some(marks.in_front(row)?.saturating_mul(1000)));
+            *last = Arc::new(micros.collect::<TimestampMicrosecondArray>());
+        }
         Ok(())
     }
 }
@@ -148,8 +160,8 @@ impl Output {
         for (field, array) in self.schema.fields.iter().zip(batch.columns()) {
             if !field.nullable && array.null_count() > 0 {
                 return Err(TaskError::new(format!(
-                    "a row has NULL in the column `{}`, which is NOT NULL: filter such rows, or declare \
-                     the column without NOT NULL",
+                    "a row has NULL in the column `{}`, which is NOT NULL: filter such rows, declare the column \
+                     without NOT NULL, or SET 'table.exec.sink.not-null-enforcer' = 'DROP'",
                     field.name
                 )));
             }
@@ -245,11 +257,11 @@ impl CalculationChain {
     ) -> Result<usize, TaskError> {
         let Self { calculation, marks, writers } = self;
         let rows = page.rows() - start;
-        let arrays: Vec<_> = match start {
+        let mut arrays: Vec<_> = match start {
             0 => arrays,
             _ => arrays.into_iter().map(|array| array.slice(start, rows)).collect(),
         };
-        calculation.observe(&arrays, rows, marks).map_err(|error| failed(&error))?;
+        calculation.observe(&mut arrays, rows, marks).map_err(|error| failed(&error))?;
         // All outputs stop behind the same row: where the first finds no room.
         let mut end = rows;
         for (number, (output, writer)) in calculation.outputs.iter().zip(&mut *writers).enumerate()

@@ -93,6 +93,7 @@ impl Catalog {
             None => table,
         };
         check(&table)?;
+        let table = with_keys(table);
         let (name, if_not_exists) = (table.name.clone(), table.if_not_exists);
         self.add(&name, Entry::Table(Box::new(table)), if_not_exists)
     }
@@ -156,6 +157,17 @@ fn check(table: &CreateTable) -> Result<(), SqlError> {
         return Err(SqlError::at(&table.name, message));
     }
     Ok(())
+}
+
+/// The table, whose PRIMARY KEY is NOT NULL, whether that was said or not.
+fn with_keys(mut table: CreateTable) -> CreateTable {
+    let is_key = |name: &str| table.primary_key.iter().any(|key| key.value == name);
+    for column in &mut table.columns {
+        if let ColumnSource::Physical(data_type) = &mut column.source {
+            data_type.nullable &= !is_key(&column.name.value);
+        }
+    }
+    table
 }
 
 impl CreateTable {

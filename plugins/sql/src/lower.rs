@@ -1,6 +1,7 @@
 //! From plans to relations, and from these to streams of the engine.
 
 mod aggregate;
+mod enforce;
 mod join;
 mod metadata;
 mod over;
@@ -25,6 +26,7 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr, expressions::
 use millstream_arrow::arrow_type;
 use millstream_data::types::{DataType, Field, Schema};
 
+pub(crate) use enforce::{Enforced, Lengths};
 pub(crate) use metadata::check_written;
 pub(crate) use stream::Streams;
 pub(crate) use table::connector;
@@ -35,7 +37,7 @@ use watermark_options::WatermarkOptions;
 use crate::{
     bind::{
         self, GroupedWindow, Lived, Matched, Over, RowNumber, TemporalJoin, Unnested, Windowed,
-        planning, scan_of,
+        planning, scan_of, watermark::CURRENT,
     },
     calc::Step,
     error::SqlError,
@@ -51,7 +53,7 @@ use crate::{
 pub(crate) fn relation(
     query: &bind::Relation,
     fields: &[(&str, &Type)],
-    Running { mode, life, idle }: Running,
+    Running { mode, life, idle, time, .. }: Running,
 ) -> Result<Rel, SqlError> {
     let field = |(name, data_type): &(&str, &Type)| {
         data_type.field(name).ok_or_else(|| {
@@ -62,7 +64,7 @@ pub(crate) fn relation(
         })
     };
     let fields = fields.iter().map(field).collect::<Result<Vec<_>, _>>()?;
-    let asked = Asked { rank: true, time: false, mode, life, idle };
+    let asked = Asked { rank: true, time, mode, life, idle };
     let rel = lower(&optimize(&query.plan)?, asked)?;
     let rel = rel.map_or_else(|| values::no_rows(&fields), Ok)?;
     let row_kinds = rel.updates().is_some();
@@ -86,6 +88,10 @@ pub(crate) struct Running {
     pub(crate) life: Option<i64>,
     /// After how many milliseconds without a row a subtask of a table no longer holds the watermark back.
     pub(crate) idle: Option<u64>,
+    /// Whether who takes the rows asks for event time.
+    pub(crate) time: bool,
+    /// What tables that are written see to.
+    pub(crate) enforced: Enforced,
 }
 
 /// What the operators above ask of rows.
@@ -122,8 +128,7 @@ fn lower(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
 fn operator(plan: &LogicalPlan, asked: Asked) -> Result<Option<Rel>, SqlError> {
     match plan {
         LogicalPlan::TableScan(scan) => {
-            let time = asked.time && asked.mode == Mode::Streaming;
-            let rows = self::scan(scan, time.then_some(asked.idle))?;
+            let rows = self::scan(scan, asked)?;
             match (asked.mode, rows.updates()) {
                 (Mode::Batch, Some(cause)) => Err(SqlError::new(format!(
                     "batch mode reads tables of rows that only come, but this is {cause}"
@@ -193,8 +198,8 @@ fn mentions(expression: &Expr, name: &str) -> bool {
     expression.column_refs().iter().any(|column| column.name == name)
 }
 
-/// The cells of a table; with its watermark if event time is asked for, and when the table is idle then.
-fn scan(scan: &TableScan, time: Option<Option<u64>>) -> Result<Rel, SqlError> {
+/// The cells of a table; with its watermark if event time is asked for.
+fn scan(scan: &TableScan, asked: Asked) -> Result<Rel, SqlError> {
     let source = scan_of(&*scan.source)
         .ok_or_else(|| SqlError::new("a scan of something that is no table"))?;
     let table = &source.table;
@@ -202,6 +207,15 @@ fn scan(scan: &TableScan, time: Option<Option<u64>>) -> Result<Rel, SqlError> {
     let all: Vec<usize> = (0..source.paths.len()).collect();
     let mut read = scan.projection.as_ref().unwrap_or(&all).clone();
     let width = read.len();
+    let is_mark = |at: &usize| source.paths.get(*at).is_some_and(|path| is_current(path));
+    let marked = read.iter().any(is_mark);
+    if marked && asked.mode == Mode::Batch {
+        return Err(SqlError::new(
+            "CURRENT_WATERMARK has no meaning in batch mode, where there are no watermarks",
+        ));
+    }
+    let time = (asked.time || marked) && asked.mode == Mode::Streaming;
+    let time = time.then_some(asked.idle);
     let needed = if time.is_some() { Needed::of(source)? } else { None };
     if let Some(needed) = &needed {
         needed.read(source, &mut read);
@@ -213,10 +227,16 @@ fn scan(scan: &TableScan, time: Option<Option<u64>>) -> Result<Rel, SqlError> {
     };
     let watermark = needed.map(|needed| needed.over(source, &read, idle)).transpose()?;
     let paths: Vec<_> = read.iter().filter_map(|at| source.paths.get(*at).cloned()).collect();
-    let leaves = scan::leaves(table, &table::pruned(table, &paths), &paths)?;
-    let fields = leaves.into_iter().map(|leaf| {
+    let cells: Vec<_> = paths.iter().filter(|path| !is_current(path)).cloned().collect();
+    let leaves = scan::leaves(table, &table::pruned(table, &cells), &cells)?;
+    let mut fields = leaves.into_iter().map(|leaf| {
         let field = Field::new(leaf.path.join("."), leaf.data_type);
         if leaf.nullable { field.nullable() } else { field }
+    });
+    let mark = Field::new(CURRENT, DataType::Timestamp { precision: 3 }).nullable();
+    let fields = paths.iter().filter_map(|path| match is_current(path) {
+        true => Some(mark.clone()),
+        false => fields.next(),
     });
     let schema = Schema::new(fields.collect());
     let rows = Rel::Scan { table: Box::new(table.clone()), paths, schema, watermark };
@@ -224,6 +244,11 @@ fn scan(scan: &TableScan, time: Option<Option<u64>>) -> Result<Rel, SqlError> {
         true => pick(rows, &(0..width).collect::<Vec<_>>()),
         false => Ok(rows),
     }
+}
+
+/// Whether a cell is the watermark in front of its row.
+fn is_current(path: &[String]) -> bool {
+    path == [CURRENT]
 }
 
 /// The rows of all, whose columns have the same types; NULL may be in each in which one of them may have it.

@@ -18,6 +18,7 @@ mod over;
 mod pairs;
 mod place;
 mod set_operation;
+mod single;
 mod sliding;
 mod texts;
 mod timed;
@@ -67,8 +68,17 @@ pub(crate) struct Changing {
     pub(crate) life: Option<i64>,
     /// Without what they were before an update.
     pub(crate) upserts: bool,
-    /// Of so many rows at most, if they are at hand, an aggregate says together what they change.
-    pub(crate) bundle: Option<usize>,
+    /// How an aggregate takes several rows at once, if it does.
+    pub(crate) bundling: Option<Bundling>,
+}
+
+/// How an aggregate takes several rows at once, if they are at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bundling {
+    /// Of so many at most it says together what they change.
+    pub(crate) rows: usize,
+    /// What they do to each of their groups is made before they are sent to it, where that is possible.
+    pub(crate) two_phases: bool,
 }
 
 /// The rows of [`Rel::Aggregate`](crate::relation::Rel::Aggregate), of `schema`; those that are left when the
@@ -94,8 +104,18 @@ fn groups(
     (emits, how): (Emits, Changing),
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
-    let plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
+    let mut plan = aggregate::Aggregation::new(input.schema(), keys, calls, &schema)?;
     let columns: Vec<usize> = (0..keys).collect();
+    let mut input = input;
+    if let Some(Bundling { rows, two_phases: true }) = how.bundling
+        && aggregate::has_two_phases(calls, input.schema())
+    {
+        let partial = aggregate::partial_schema(input.schema(), keys);
+        let first = plan.clone();
+        let made = move || aggregate::Partial::new(&first, rows);
+        input = input.pages("aggregate pages", partial, made);
+        plan = plan.second();
+    }
     let made = move |states: &mut RowStates, _: &_| {
         states.expire_after(how.life);
         aggregate::Aggregate::open(&plan, (emits, how), states)
@@ -185,6 +205,22 @@ pub(crate) fn earliest(
             // Rows that wait for the watermark do not expire.
             states.expire_after(life);
             earliest::Earliest::open(&rows, keys, states)
+        })
+    })
+}
+
+/// The rows of [`Rel::Single`](crate::relation::Rel::Single), of `schema`.
+pub(crate) fn single(
+    input: RowStream,
+    key: &[usize],
+    refusal: Option<Arc<str>>,
+    schema: Schema,
+) -> RowStream {
+    let (rows, columns) = (input.schema().clone(), key.to_vec());
+    input.key_by(key).function("single", schema, move |states, _| {
+        let refusal = refusal.clone();
+        RowBuffer::open(&rows, &columns, Until::Rise, states, |keys, states| {
+            single::Single::open(&rows, refusal, keys, states)
         })
     })
 }

@@ -24,7 +24,7 @@ pub(crate) use hint::{hinted, hints, table_options};
 pub use like::Like;
 pub(crate) use like::{Feature, Merging};
 pub(crate) use nested::whole_type;
-pub use statement::Shown;
+pub use statement::{OnConflict, Shown};
 pub use table::{ColumnDefinition, ColumnSource, CreateTable, Watermark};
 pub use types::parse_type;
 pub(crate) use window::WINDOWS;
@@ -97,8 +97,8 @@ pub enum StatementKind {
         columns: Vec<Ident>,
         /// The rows.
         query: Box<Query>,
-        /// `ON CONFLICT DO DEDUPLICATE`: of rows with the same primary key the last one is written.
-        last: bool,
+        /// `ON CONFLICT DO …`, if it is there.
+        conflict: Option<OnConflict>,
     },
     /// A query whose rows are the result.
     Query(Box<Query>),
@@ -260,8 +260,8 @@ fn insert(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {
         _ => Vec::new(),
     };
     let query = query(parser)?;
-    let last = statement::keeps_last(parser)?;
-    Ok(StatementKind::Insert { table, options, columns, query, last })
+    let conflict = statement::on_conflict(parser)?;
+    Ok(StatementKind::Insert { table, options, columns, query, conflict })
 }
 
 pub(super) fn query(parser: &mut Parser<'_>) -> Result<Box<Query>, SqlError> {

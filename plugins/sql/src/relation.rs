@@ -105,6 +105,9 @@ pub(crate) enum Rel {
         /// by event time is kept; else the one that came first.
         latest: bool,
     },
+    /// Of the rows with the same key the one that was there first, without what it was before, or the job fails with
+    /// what is said here: when the watermark rises.
+    Single { input: Box<Self>, key: UpsertKey, refusal: Option<String> },
     /// Of each partition the first row by event time, said when the watermark has reached it.
     Earliest { input: Box<Self>, partition: Vec<usize>, time: usize },
     /// The rows with a column for each call, of the rows around each.
@@ -330,7 +333,9 @@ impl Rel {
                 fields.extend(calls.iter().filter_map(|call| call.output.kept(&call.name)));
                 fields
             }
-            Self::Earliest { input, .. } | Self::Final { input } => input.schema().fields,
+            Self::Earliest { input, .. } | Self::Single { input, .. } | Self::Final { input } => {
+                input.schema().fields
+            }
             Self::Living { rows, .. } | Self::Upserts { rows } => rows.schema().fields,
         };
         let schema = Schema::new(fields);
@@ -357,6 +362,7 @@ impl Rel {
             | Self::Windows { input, .. }
             | Self::TopN { input, .. }
             | Self::Earliest { input, .. }
+            | Self::Single { input, .. }
             | Self::Over { input, .. }
             | Self::Final { input } => vec![input],
             Self::Join { left, right, .. } => vec![left, right],
@@ -378,7 +384,7 @@ impl Rel {
             | Self::Over { .. }
             | Self::Final { .. }
             | Self::Timed(_) => None,
-            Self::Steps { input, .. } => input.updates(),
+            Self::Steps { input, .. } | Self::Single { input, .. } => input.updates(),
             Self::Living { rows, .. } | Self::Upserts { rows } => rows.updates(),
             Self::Union(inputs) => inputs.iter().find_map(Self::updates),
             Self::Aggregate { keys: 0, .. } => Some("an aggregate function without GROUP BY"),

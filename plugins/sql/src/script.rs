@@ -23,7 +23,8 @@ use crate::{
     error::SqlError,
     function::Functions,
     lower::{Mode, Running, Streams, check_written, connector, relation},
-    parse::{CreateTable, StatementKind, parse},
+    operator::Bundling,
+    parse::{CreateTable, OnConflict, StatementKind, parse},
     relation::Rel,
     time::Session,
     types::Type,
@@ -55,7 +56,7 @@ pub(crate) fn build_in(
         jobs.push((sink.transpose()?, relation));
         Ok(())
     })?;
-    write_down(jobs, settings.bundle(), env)?;
+    write_down(jobs, settings.bundling(), env)?;
     settings.apply(env);
     Ok(())
 }
@@ -66,11 +67,11 @@ type Planned = (Option<(String, Connector)>, Rel);
 /// Writes down what rows are made and where they go.
 fn write_down(
     jobs: Vec<Planned>,
-    bundle: Option<usize>,
+    bundling: Option<Bundling>,
     env: &Environment,
 ) -> Result<(), SqlError> {
     let jobs = sink::together(jobs);
-    let mut streams = Streams::new(env, jobs.iter().map(|(_, relation)| relation), bundle);
+    let mut streams = Streams::new(env, jobs.iter().map(|(_, relation)| relation), bundling);
     for (sink, relation) in &jobs {
         let rows = streams.stream(relation)?;
         match sink {
@@ -144,7 +145,7 @@ fn each_in(
                 }
                 let planned = create::table_as(&mut catalog, *table, &order, &query)
                     .and_then(|(name, columns)| {
-                        insert(&catalog, (&name, &[], false), (&columns, &query), mode)
+                        insert(&catalog, (&name, &[], None), (&columns, &query), mode)
                     })
                     .and_then(|(table, planned)| job(Some(&table), planned));
                 planned.map_err(|error| error.or_at(span))?;
@@ -169,8 +170,8 @@ fn each_in(
                 catalog.remove(&name, view, if_exists)?;
                 continue;
             }
-            StatementKind::Insert { table, options, columns, query, last } => {
-                let into = (&table, &options[..], last);
+            StatementKind::Insert { table, options, columns, query, conflict } => {
+                let into = (&table, &options[..], conflict);
                 let planned = insert(&catalog, into, (&columns, &query), mode)
                     .and_then(|(table, planned)| job(Some(&table), planned));
                 planned.map_err(|error| error.or_at(span))?;
@@ -179,7 +180,7 @@ fn each_in(
             }
             StatementKind::Query(query) => self::query(&catalog, &query, mode),
             StatementKind::Explain(statements) => {
-                explain::explained(&catalog, &statements, (mode, all.bundle()))
+                explain::explained(&catalog, &statements, (mode, all.bundling()))
             }
             StatementKind::Show(shown) => show::show(&shown, &catalog, &settings),
             StatementKind::Describe(name) => show::describe(&name, &catalog),
@@ -223,15 +224,15 @@ fn sorted(running: Running) -> Sorted {
     }
 }
 
-/// The table that an INSERT writes, and what makes the rows: of those with the same key the `last`, if it says so.
+/// The table that an INSERT writes, and what makes the rows: of those with the same key what it says of conflicts.
 fn insert(
     catalog: &Catalog,
-    (table, options, last): (&Ident, &[(String, String)], bool),
+    (table, options, conflict): (&Ident, &[(String, String)], Option<OnConflict>),
     rows: (&[Ident], &Query),
     mode: Running,
 ) -> Result<(CreateTable, Rel), SqlError> {
     let (table, bound) = bound_insert(catalog, (table, options), rows, mode)?;
-    let taken = inserted(&table, &bound, last, mode)?;
+    let taken = inserted(&table, &bound, conflict, mode)?;
     Ok((table, taken))
 }
 
@@ -250,12 +251,14 @@ fn bound_insert(
 fn inserted(
     table: &CreateTable,
     bound: &Relation,
-    last: bool,
+    conflict: Option<OnConflict>,
     mode: Running,
 ) -> Result<Rel, SqlError> {
-    let planned = relation(bound, &table.physical(), mode)?;
+    // Conflicts are looked for when the watermark rises.
+    let time = matches!(conflict, Some(OnConflict::Nothing | OnConflict::Error));
+    let planned = relation(bound, &table.physical(), Running { time, ..mode })?;
     check_written(table)?;
-    sink::taken(table, planned, last)
+    sink::taken(table, planned, conflict, mode)
 }
 
 #[cfg(test)]

@@ -198,6 +198,18 @@ impl Pattern {
         Some(i64::from(days) * DAY + micros + half.unwrap_or(0) * 3_600_000_000)
     }
 
+    /// Microseconds of a unit, counted from 1970-01-01 00:00, in all of which times look alike.
+    pub(crate) fn unit(&self) -> i64 {
+        let of = |part: &Part| match part {
+            Part::Field('H' | 'k' | 'K' | 'h' | 'a', _) => 3_600_000_000,
+            Part::Field('m', _) => 60_000_000,
+            Part::Field('s', _) => 1_000_000,
+            Part::Field('S', count) => 10i64.pow(6 - (*count).min(6) as u32),
+            Part::Field(..) | Part::Text(_) => DAY,
+        };
+        self.0.iter().map(of).min().unwrap_or(DAY)
+    }
+
     /// Adds a time, in microseconds since 1970-01-01 00:00.
     pub(crate) fn format(&self, micros: i64, out: &mut String) {
         let (days, clock) = (micros.div_euclid(DAY) as i32, micros.rem_euclid(DAY));
@@ -240,6 +252,10 @@ impl Pattern {
 
 fn push_padded(number: i64, width: usize, out: &mut String) {
     use std::fmt::Write;
+    if let (0..=99, 2) = (number, width) {
+        let digit = |digit: i64| (b'0' + digit as u8) as char;
+        return out.extend([number / 10, number % 10].map(digit));
+    }
     // Writing to a String never fails.
     let _ = write!(out, "{number:0width$}");
 }

@@ -29,21 +29,31 @@ impl KeyValue<'_> {
     /// Appends the key of the value.
     #[inline]
     pub fn put(self, sink: &mut impl KeySink) {
+        match (self.word(), self) {
+            (Some((word, width)), _) => sink.put(&word.to_be_bytes()[..width]),
+            (None, Self::Decimal(value)) => {
+                sink.put(&((value as u128) ^ (1 << 127)).to_be_bytes());
+            }
+            (None, Self::Bytes(bytes)) => put_escaped(bytes, sink),
+            (None, _) => {}
+        }
+    }
+
+    /// The key of a value of at most eight bytes: the first bytes of a number, and how many.
+    #[inline]
+    pub(super) fn word(self) -> Option<(u64, usize)> {
         match self {
-            Self::Boolean(value) => sink.put(&[u8::from(value)]),
+            Self::Boolean(value) => Some((u64::from(value) << 56, 1)),
             Self::Signed(value, width) => {
                 // The sign bit of the narrow number, at the top after the shift.
-                let shift = 64 - 8 * u32::from(width);
-                let word = ((value as u64) << shift) ^ (1 << 63);
-                sink.put(&word.to_be_bytes()[..usize::from(width)]);
+                Some(((value as u64) << (64 - 8 * u32::from(width)) ^ (1 << 63), width.into()))
             }
             Self::Unsigned(value, width) => {
-                sink.put(&value.to_be_bytes()[8 - usize::from(width)..]);
+                Some((value << (64 - 8 * u32::from(width)), width.into()))
             }
-            Self::Float32(value) => sink.put(&float32_word(value).to_be_bytes()),
-            Self::Float64(value) => sink.put(&float64_word(value).to_be_bytes()),
-            Self::Decimal(value) => sink.put(&((value as u128) ^ (1 << 127)).to_be_bytes()),
-            Self::Bytes(bytes) => put_escaped(bytes, sink),
+            Self::Float32(value) => Some((u64::from(float32_word(value)) << 32, 4)),
+            Self::Float64(value) => Some((float64_word(value), 8)),
+            Self::Decimal(_) | Self::Bytes(_) => None,
         }
     }
 

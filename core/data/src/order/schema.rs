@@ -128,9 +128,12 @@ impl RowOrder {
                 continue;
             }
             let value = column.plain.value(row, column.column);
-            match column.direction {
-                Direction::Ascending => value.put(sink),
-                Direction::Descending => value.put(&mut Inverted(sink)),
+            match (column.direction, value.word()) {
+                (Direction::Ascending, _) => value.put(sink),
+                (Direction::Descending, Some((word, width))) => {
+                    sink.put(&(!word).to_be_bytes()[..width]);
+                }
+                (Direction::Descending, None) => value.put(&mut Inverted(sink)),
             }
         }
     }

@@ -251,6 +251,11 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
         while !self.call(|chain, context| chain.signal(Signal::Watermark(time), context)) {}
     }
 
+    /// The next row is behind the last watermark.
+    pub(crate) fn late(&mut self) {
+        while !self.call(|chain, context| chain.signal(Signal::Late, context)) {}
+    }
+
     /// Processing time goes on to `time`; the chain is told whenever it wants to be, as by a task.
     pub(crate) fn pass(&mut self, time: i64) {
         while let Some(at) = self.io.wake_at.filter(|at| *at <= time) {

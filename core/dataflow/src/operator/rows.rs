@@ -14,6 +14,7 @@ mod living;
 mod local;
 mod marks;
 mod ordered;
+mod page;
 mod sessions;
 mod slices;
 mod states;
@@ -38,6 +39,7 @@ pub use interval::{RowInterval, RowIntervalJoin};
 pub use keys::{EntryKeys, EqualKeys, RowKeys};
 pub use local::{LocalTime, WindowClock};
 pub use marks::Marks;
+pub use page::{PageFunction, PageFunctionChain};
 pub use sessions::RowSessions;
 pub use states::{ENTRY_BYTES_MAX, Entries, Lists, Maps, RowStates, Values};
 pub use temporal::{RowTemporalJoin, RowVersions};
@@ -153,15 +155,7 @@ impl<F: RowFunction> RowFunctionChain<F> {
 
     /// Writes what was emitted; `false` if the context is blocked before all of it is.
     fn write(&mut self, context: &mut Context<'_>) -> bool {
-        if self.written < self.out.len() {
-            self.written = self.writer.write(&self.out, self.written..self.out.len(), context);
-        }
-        if self.written < self.out.len() {
-            return false;
-        }
-        self.out.clear();
-        self.written = 0;
-        true
+        self.out.write(&mut self.written, &mut self.writer, context)
     }
 }
 

@@ -295,6 +295,10 @@ impl Backend for Store {
         served!(ref self, backend => backend.lookup(state, keys, places))
     }
 
+    fn read_ahead(&self, state: StateId, keys: &Keys<'_>) {
+        served!(ref self, backend => backend.read_ahead(state, keys));
+    }
+
     fn find(&self, state: StateId, key: &Key<'_>) -> Result<Place, StateError> {
         served!(ref self, backend => backend.find(state, key))
     }

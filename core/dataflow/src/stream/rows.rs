@@ -9,9 +9,9 @@ use super::environment::{
     Connector, Environment, Opened, RowFactory, Settings, Upstream, copy, only,
 };
 use crate::{
-    chain::{OpenInfo, TaskError},
+    chain::{Chain, OpenInfo, TaskError},
     graph::{ConnectorSpec, NodeKind, Partitioning, alignment::SourceAlignment},
-    operator::rows::{RowFunction, RowFunctionChain, RowStates},
+    operator::rows::{PageFunction, PageFunctionChain, RowFunction, RowFunctionChain, RowStates},
     writer::run::{Division, RunWriter},
 };
 
@@ -202,6 +202,20 @@ impl RowStream {
             let function = make(&mut states, info)?;
             Ok(Box::new(RowFunctionChain::new(function, states, writer)))
         })
+    }
+
+    /// The rows, of `schema`, that a function makes of the rows of each page. `make` is called in each subtask.
+    pub fn pages<F: PageFunction>(
+        self,
+        name: impl Into<String>,
+        schema: Schema,
+        make: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self {
+        let made = move |_: &OpenInfo, writer| {
+            let chain: Box<dyn Chain> = Box::new(PageFunctionChain::new(make(), writer));
+            Ok(chain)
+        };
+        self.chain(name, schema, made)
     }
 
     fn one(

@@ -12,6 +12,7 @@ use millstream_exchange::event::{Alignment, Barrier, Event};
 use super::{
     in_flight::{InFlight, Origin},
     lookout::Lookout,
+    recovering::Recovering,
 };
 use crate::{
     chain::TaskError,
@@ -85,6 +86,9 @@ pub struct Checkpointing {
     capturing: Option<(u64, bool)>,
     /// Data in flight that were not handed over.
     in_flight: Vec<u8>,
+    recovering: Recovering,
+    /// Rounds of that which have ended, and others are told of.
+    rounds: u32,
 }
 
 /// What has to be done after something was told.
@@ -123,6 +127,8 @@ impl Checkpointing {
             waits: false,
             capturing: None,
             in_flight: Vec::new(),
+            recovering: Recovering::default(),
+            rounds: 0,
         }
     }
 
@@ -140,6 +146,22 @@ impl Checkpointing {
         self.writer = Some(writer);
     }
 
+    /// Something was in flight at the checkpoint that all begin from, and comes first, on these channels in so
+    /// many rounds. No barrier overtakes before they are over.
+    pub fn recover(&mut self, channels: impl IntoIterator<Item = usize>, rounds: u32) {
+        self.recovering = Recovering::new(channels, rounds);
+    }
+
+    /// Whether that is not over.
+    pub(super) fn is_recovering(&self) -> bool {
+        !self.recovering.is_over()
+    }
+
+    /// How many rounds have ended since last asked behind which others follow.
+    pub(super) fn take_rounds(&mut self) -> u32 {
+        core::mem::take(&mut self.rounds)
+    }
+
     /// Whether barriers may overtake here.
     pub fn overtakes(&self) -> bool {
         self.lookout.is_some()
@@ -147,7 +169,9 @@ impl Checkpointing {
 
     /// Looks at what has come on a channel since it was last looked at.
     pub fn look(&mut self, now: u64, channel: usize, receiver: &mut Receiver) {
-        while let Some(input) = self.find(now, channel, receiver) {
+        while self.recovering.is_over()
+            && let Some(input) = self.find(now, channel, receiver)
+        {
             self.step(now, input);
         }
     }
@@ -190,14 +214,15 @@ impl Checkpointing {
 
     /// Time went by.
     pub fn on_time(&mut self, now: u64) {
-        if self.aligner.next_deadline().is_some_and(|at| at <= millis(now)) {
+        let deadline = self.aligner.next_deadline().filter(|_| self.recovering.is_over());
+        if deadline.is_some_and(|at| at <= millis(now)) {
             self.step(now, Input::Time);
         }
     }
 
     /// When to say that [time went by](Self::on_time), on the clock of that.
     pub fn deadline(&self) -> Option<u64> {
-        self.lookout.as_ref()?;
+        self.lookout.as_ref().filter(|_| self.recovering.is_over())?;
         u64::try_from(self.aligner.next_deadline()?).ok()?.checked_mul(1000)
     }
 
@@ -240,13 +265,24 @@ impl Checkpointing {
         self.writer.is_some()
     }
 
-    /// Whether a channel waits for the barriers of others.
+    /// Whether a channel waits for the barriers of others, or for what was in flight there.
     pub fn is_blocked(&self, channel: usize) -> bool {
-        self.aligner.is_blocked(channel as u32)
+        self.aligner.is_blocked(channel as u32) || self.recovering.waits(channel)
     }
 
     /// Tells the aligner of an event; what follows is taken with [`next_step`](Self::next_step).
     pub fn on_event(&mut self, now: u64, channel: usize, event: Event) {
+        let goes_on = match event {
+            Event::EndOfRecovery => self.recovering.end(channel),
+            Event::EndOfPartition => self.recovering.close(channel),
+            _ => None,
+        };
+        if let Some(channels) = goes_on {
+            self.rounds += u32::from(!self.recovering.is_over());
+            // Actions are taken from the end.
+            let channels = channels.into_iter().map(|channel| channel as u32);
+            self.actions.splice(0..0, channels.map(|channel| Action::Resume { channel }));
+        }
         let channel = channel as u32;
         let input = match event {
             Event::Barrier(barrier) => {

@@ -1,8 +1,9 @@
 //! What was in flight at the checkpoint that a task begins from comes before anything else.
 
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use millstream_data::page::ValidPage;
+use millstream_exchange::event::Event;
 use millstream_memory::Buffer;
 
 use super::{Current, Task};
@@ -14,6 +15,17 @@ pub enum Recovered {
     Sent(Box<dyn Chain>, VecDeque<Again>),
     /// To be processed by the task's chain, on this input.
     Received(u16, VecDeque<Again>),
+}
+
+/// How a task begins, if something was in flight anywhere at the checkpoint that all begin from.
+pub struct Recovery {
+    /// What it sees to itself, in this order.
+    pub recovered: Vec<Recovered>,
+    /// Inputs on whose channels others do so: nothing else is read before all that was in flight has come
+    /// there.
+    pub ports: Vec<u16>,
+    /// It comes in so many rounds, see [`recovery_rounds`](super::recovery_rounds).
+    pub rounds: u32,
 }
 
 /// An element that comes again.
@@ -32,7 +44,10 @@ impl Task {
             return self.process(now, current);
         }
         match self.recovered.front_mut() {
-            None => {}
+            Some(Recovered::Received(..)) | None if !self.has_sent_again => {
+                (self.has_sent_again, self.rounds) = (true, 1);
+            }
+            None => (self.recovers, self.rounds) = (false, self.rounds_received),
             Some(Recovered::Received(port, elements)) => {
                 let port = *port;
                 match elements.pop_front() {
@@ -57,6 +72,18 @@ impl Task {
                 self.metrics.sent(self.outputs.take_counts());
             }
         }
+        Ok(())
+    }
+
+    /// Says the end of a round, unless the chain has to wait for room for what it made in it.
+    pub(super) fn end_round(&mut self, now: u64) -> Result<(), TaskError> {
+        if !self.call(now, |chain, context| chain.signal(Signal::Barrier, context))? {
+            return Ok(());
+        }
+        self.rounds -= 1;
+        self.call(now, |chain, context| chain.flush(true, context))?;
+        self.flush_at = None;
+        self.outputs.event_to_all(Event::EndOfRecovery);
         Ok(())
     }
 }

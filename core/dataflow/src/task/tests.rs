@@ -421,3 +421,4 @@ fn a_task_that_is_limited_makes_one_row_after_the_other() {
 }
 
 mod overtaking;
+mod recovering;

@@ -188,13 +188,13 @@ impl RunWriter {
                 self.watermark = self.watermark.max(time);
                 context.wants_flush_soon();
             }
-            // The row that follows must not get into a page in front of the watermark.
+            // The row that follows must not get into a page in front of the watermark, nor begin one there.
             Signal::Late => {
-                for (page, sent) in &mut self.pages {
-                    if let Some(page) = page
-                        && *sent < self.watermark
-                    {
-                        page.limit(page.rows() as u32);
+                for index in 0..self.pages.len() {
+                    match &mut self.pages[index] {
+                        (_, sent) if *sent >= self.watermark => {}
+                        (Some(page), _) if page.rows() > 0 => page.limit(page.rows() as u32),
+                        _ => self.submit(index, context),
                     }
                 }
             }

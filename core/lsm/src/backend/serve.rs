@@ -44,6 +44,12 @@ impl<L: Lease> Backend for LsmBackend<L> {
         Ok(())
     }
 
+    fn read_ahead(&self, state: StateId, keys: &Keys<'_>) {
+        if let (true, Ok(found)) = (self.is_all_active(), self.state(state)) {
+            self.active.memory.read_ahead(found.tables.present, keys);
+        }
+    }
+
     fn find(&self, state: StateId, key: &Key<'_>) -> Result<Place, StateError> {
         let found = self.state(state)?;
         if self.is_all_active() {

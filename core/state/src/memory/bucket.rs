@@ -14,6 +14,8 @@
 //! page, so a copy of it is as good as the page itself.
 
 mod lanes;
+#[cfg(test)]
+mod tests;
 
 use super::pages::{PAGE, Page};
 pub(super) use lanes::{candidates, entry_of, find, find_from, first_group, lanes, lanes_at};
@@ -41,8 +43,9 @@ const TOMBSTONE: u16 = 0xFF00;
 const ENTRY: usize = 8;
 /// The flag in the length of a value that stands for pages elsewhere.
 pub(super) const CHAINED: u16 = 0x8000;
-/// Bytes of the largest key with its namespace and value in the page: four entries fit a page.
-pub(super) const INLINE_MAX: usize = crate::IN_PLACE_MAX;
+/// Bytes of the largest key with its namespace and value in the page: two entries fit a page. What is larger has
+/// pages of its own, of which the last is half empty.
+pub(super) const INLINE_MAX: usize = 1900;
 
 /// Of what size the entries of a state are.
 #[derive(Clone, Copy, Debug)]
@@ -270,6 +273,44 @@ pub(super) fn insert(page: &mut Page, shape: &Shape, position: u64, new: &Conten
 pub(super) fn set_length(page: &mut Page, shape: &Shape, entry: usize, length: usize) {
     let at = short(page, shape.at(entry));
     set_short(page, at + 4, length);
+}
+
+/// Gives an entry of variable size another value, with room for `room` bytes, somewhere else in the page;
+/// `false` if there is no place, and nothing has happened.
+pub(super) fn move_within(
+    page: &mut Page,
+    shape: &Shape,
+    entry: usize,
+    value: &[u8],
+    (room, chained): (usize, bool),
+) -> bool {
+    let old = parts(page, shape, entry);
+    let names = old.value - old.key;
+    let needed = ENTRY + names + room;
+    let free = short(page, HEAP) - shape.at(count(page));
+    if free < needed {
+        let dead = short(page, DEAD) + old.room;
+        if free + dead < needed {
+            return false;
+        }
+        // What the old value takes can be used, too.
+        let at = old.key - ENTRY;
+        set_short(page, at + 4, 0);
+        set_short(page, at + 6, 0);
+        set_short(page, DEAD, dead);
+        compact(page, shape);
+    }
+    let from = short(page, shape.at(entry));
+    let dead = short(page, DEAD) + ENTRY + names + short(page, from + 6);
+    let at = short(page, HEAP) - needed;
+    page.copy_within(from..from + ENTRY + names, at);
+    page[at + ENTRY + names..][..value.len()].copy_from_slice(value);
+    set_short(page, at + 4, value.len() | if chained { usize::from(CHAINED) } else { 0 });
+    set_short(page, at + 6, room);
+    set_short(page, shape.at(entry), at);
+    set_short(page, HEAP, at);
+    set_short(page, DEAD, dead);
+    true
 }
 
 /// Removes an entry; the last one takes its number.

@@ -9,6 +9,9 @@ use super::{
 };
 use crate::{Key, Lease, StateError, list};
 
+/// Bytes of room that a list that has grown beyond its own gets for more, at most.
+const GROWTH_MAX: usize = 256;
+
 impl State {
     pub(super) fn append<L: Lease>(
         &mut self,
@@ -61,7 +64,8 @@ impl State {
         element: &[u8],
     ) -> Result<(), StateError> {
         let Some(found) = self.table.find(pages, key)? else {
-            return self.insert(pages, key, element, room(key, element.len(), 2 * element.len()));
+            // Most lists of some states have one element.
+            return self.insert(pages, key, element, element.len());
         };
         pages.prepare(found.page)?;
         let parts = bucket::parts(pages.page(found.page), &self.table.shape, found.entry);
@@ -90,18 +94,11 @@ impl State {
         joined[..old].copy_from_slice(&pages.page(found.page)[value..end]);
         if new <= longest(key) {
             joined[old..new].copy_from_slice(element);
-            return self.replace(pages, key, found, |state, pages| {
-                state.insert(pages, key, &joined[..new], room(key, new, 2 * new))
-            });
+            let room = room(key, new, new + new.min(GROWTH_MAX));
+            return self.replace_inline(pages, key, found, (&joined[..new], room, false));
         }
         let chain = Chain::new(pages, &[&joined[..old], element])
             .map_err(|refused| self.refused(pages, Some(found), refused))?;
-        let replaced = self.replace(pages, key, found, |state, pages| {
-            state.insert_reference(pages, key, &chain.to_bytes())
-        });
-        if replaced.is_err() {
-            chain.free(pages);
-        }
-        replaced
+        self.replace_by_chain(pages, key, found, chain)
     }
 }

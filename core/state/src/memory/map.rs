@@ -5,17 +5,19 @@
 
 use super::{
     KEY_MAX, State, VALUE_MAX,
-    bucket::{self, CHAINED, INLINE_MAX},
+    bucket::{self, CHAINED},
     chain::Chain,
     pages::{NONE, Pages},
-    state::{longest, room},
+    state::room,
     table::Found,
     tree::{self, Tree},
 };
-use crate::{Key, Lease, Place, StateError};
+use crate::{IN_PLACE_MAX, Key, Lease, Place, StateError};
 
 /// Bytes in front of an entry of a small map.
 pub(super) const ENTRY: usize = 4;
+/// Bytes of the largest map beside its key, with that: it is searched from its begin.
+const SMALL_MAX: usize = IN_PLACE_MAX;
 
 /// Where in a small map an entry is.
 struct Spot {
@@ -75,7 +77,7 @@ impl State {
         map_key: &[u8],
         value: &[u8],
     ) -> Result<(), StateError> {
-        let mut bytes = [0; INLINE_MAX];
+        let mut bytes = [0; SMALL_MAX];
         let mut length = 0;
         let mut at = Spot { begin: 0, value: 0, end: 0, is: false };
         let found = self.table.find(pages, key)?;
@@ -101,10 +103,10 @@ impl State {
         let old = &bytes[..length];
         let new = ENTRY + map_key.len() + value.len();
         let total = length - (at.end - at.begin) + new;
-        if total > longest(key) {
+        if key.key.len() + key.namespace.len() + total > SMALL_MAX {
             return self.make_tree(pages, key, found, old, map_key, value);
         }
-        let mut joined = [0; INLINE_MAX];
+        let mut joined = [0; SMALL_MAX];
         let (front, back) = (&old[..at.begin], &old[at.end..]);
         let header = [(map_key.len() as u16).to_le_bytes(), (value.len() as u16).to_le_bytes()];
         let mut end = 0;
@@ -136,9 +138,9 @@ impl State {
         let reference = tree.to_bytes();
         let made = match found {
             None => self.insert_reference(pages, key, &reference),
-            Some(found) => self.replace(pages, key, found, |state, pages| {
-                state.insert_reference(pages, key, &reference)
-            }),
+            Some(found) => {
+                self.replace_inline(pages, key, found, (&reference, reference.len(), true))
+            }
         };
         if made.is_err() {
             tree.free(pages);
@@ -237,7 +239,7 @@ impl State {
                 if left == 0 {
                     return self.remove(pages, key, found);
                 }
-                let mut bytes = [0; INLINE_MAX];
+                let mut bytes = [0; SMALL_MAX];
                 bytes[..at.begin].copy_from_slice(&small[..at.begin]);
                 bytes[at.begin..left].copy_from_slice(&small[at.end..]);
                 self.put_at(pages, key, found, &bytes[..left], left)
@@ -326,7 +328,7 @@ fn put_value<L: Lease>(
     key: &[u8],
     value: &[u8],
 ) -> Result<Option<Chain>, super::chain::Refused> {
-    if key.len() + value.len() <= INLINE_MAX {
+    if key.len() + value.len() <= SMALL_MAX {
         return tree.put(pages, key, value, false);
     }
     debug_assert!(value.len() <= VALUE_MAX);

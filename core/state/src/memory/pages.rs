@@ -109,7 +109,7 @@ impl<L: Lease> Pages<L> {
     #[cold]
     #[inline(never)]
     fn preserve(&mut self, page: u32) -> Result<(), SnapshotFirst> {
-        let copy = if self.cow.copies < self.cow.copies_max { self.take_any() } else { None };
+        let copy = if self.cow.copies < self.cow.copies_max { self.take() } else { None };
         let Some(copy) = copy else {
             self.cow.urgent = page;
             return Err(SnapshotFirst);
@@ -121,15 +121,8 @@ impl<L: Lease> Pages<L> {
         Ok(())
     }
 
-    /// A page of zeros; `None` if the budget is used up.
+    /// A page with anything in it; `None` if the budget is used up.
     pub(crate) fn take(&mut self) -> Option<u32> {
-        let page = self.take_any()?;
-        self.page_mut(page).fill(0);
-        Some(page)
-    }
-
-    /// A page with anything in it.
-    fn take_any(&mut self) -> Option<u32> {
         if self.free == NONE {
             self.grow()?;
         }

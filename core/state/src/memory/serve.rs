@@ -5,14 +5,14 @@ use core::iter;
 
 use super::{
     MemoryBackend, State,
-    bucket::{CHAINED, INLINE_MAX, Shape},
+    bucket::{CHAINED, Shape},
     chain::{self, Chain},
     pages::NONE,
     table::Table,
 };
 use crate::{
-    Backend, Column, Cursor, Entry, Key, Keys, Kind, Lease, Merge, Place, StateError, StateId,
-    StateSpec, Stopped,
+    Backend, Column, Cursor, Entry, IN_PLACE_MAX, Key, Keys, Kind, Lease, Merge, Place, StateError,
+    StateId, StateSpec, Stopped,
 };
 
 impl<L: Lease> Backend for MemoryBackend<L> {
@@ -29,7 +29,7 @@ impl<L: Lease> Backend for MemoryBackend<L> {
         };
         let shape = match (spec.kind, spec.key, spec.namespace, spec.value) {
             (Kind::Value, Some(key), Some(namespace), Some(value))
-                if key.saturating_add(namespace).saturating_add(value) <= INLINE_MAX =>
+                if key.saturating_add(namespace).saturating_add(value) <= IN_PLACE_MAX =>
             {
                 Shape::fixed(key, namespace, value)
             }
@@ -54,6 +54,12 @@ impl<L: Lease> Backend for MemoryBackend<L> {
             return Err(super::unknown(state));
         };
         state.table.lookup(&self.pages, keys, places)
+    }
+
+    fn read_ahead(&self, state: StateId, keys: &Keys<'_>) {
+        if let Some(state) = self.states.get(usize::from(state.0)) {
+            (0..keys.len()).for_each(|index| state.table.warm(&self.pages, keys, index));
+        }
     }
 
     fn find(&self, state: StateId, key: &Key<'_>) -> Result<Place, StateError> {

@@ -8,7 +8,7 @@ use super::{
     table::Found,
     tree::Tree,
 };
-use crate::{Column, Cursor, Key, Keys, Kind, Lease, StateError, Stopped};
+use crate::{Column, Cursor, IN_PLACE_MAX, Key, Keys, Kind, Lease, StateError, Stopped};
 
 impl State {
     /// Serves keys one by one. What they need is read before, for many at a time.
@@ -50,8 +50,8 @@ impl State {
             self.check_key(&key).map_err(stopped)?;
             self.check_value(values.at(done).len()).map_err(stopped)?;
             let bytes = key.key.len() + key.namespace.len() + expected;
-            if bytes > INLINE_MAX {
-                return Err(stopped(self.too_large(bytes, INLINE_MAX)));
+            if bytes > IN_PLACE_MAX {
+                return Err(stopped(self.too_large(bytes, IN_PLACE_MAX)));
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::{
     State,
     bucket::{self, Content},
-    chain::Chain,
+    chain::{Chain, REFERENCE},
     pages::{Page, Pages},
     state::longest,
     table::Found,
@@ -43,7 +43,7 @@ impl State {
             }
             return Ok(());
         }
-        self.replace(pages, key, found, |state, pages| state.insert(pages, key, value, room))
+        self.replace(pages, key, found, value, room)
     }
 
     /// Adds an entry for a key that has none, whose value may grow to `room` bytes where it is.
@@ -81,24 +81,85 @@ impl State {
         self.table.insert(pages, key, &new).map(drop)
     }
 
-    /// Replaces an entry by what `insert` adds for the same key; the old one is back if that fails.
-    /// What the old one refers to is given up, unless it is a map.
+    /// Replaces the value of an entry by one that may grow to `room` bytes. If that fails, the old one is
+    /// there.
     pub(super) fn replace<L: Lease>(
         &mut self,
         pages: &mut Pages<L>,
         key: &Key<'_>,
         found: Found,
-        insert: impl FnOnce(&mut Self, &mut Pages<L>) -> Result<(), StateError>,
+        value: &[u8],
+        room: usize,
     ) -> Result<(), StateError> {
+        if value.len() <= longest(key) {
+            return self.replace_inline(pages, key, found, (value, room, false));
+        }
+        let chain = Chain::new(pages, &[value])
+            .map_err(|refused| self.refused(pages, Some(found), refused))?;
+        self.replace_by_chain(pages, key, found, chain)
+    }
+
+    /// As [`replace`](Self::replace), by a value that is in pages of its own; they are given up if that fails.
+    pub(super) fn replace_by_chain<L: Lease>(
+        &mut self,
+        pages: &mut Pages<L>,
+        key: &Key<'_>,
+        found: Found,
+        chain: Chain,
+    ) -> Result<(), StateError> {
+        let reference = chain.to_bytes();
+        let replaced = self.replace_inline(pages, key, found, (&reference, reference.len(), true));
+        if replaced.is_err() {
+            chain.free(pages);
+        }
+        replaced
+    }
+
+    /// Replaces what lies beside a key. What an old value refers to is given up, unless it is a map.
+    pub(super) fn replace_inline<L: Lease>(
+        &mut self,
+        pages: &mut Pages<L>,
+        key: &Key<'_>,
+        found: Found,
+        (value, room, chained): (&[u8], usize, bool),
+    ) -> Result<(), StateError> {
+        pages.prepare(found.page)?;
+        let shape = self.table.shape;
+        let old = bucket::content(pages.page(found.page), &shape, found.entry);
+        let mut reference = [0; REFERENCE];
+        let was_chained = old.chained;
+        if was_chained {
+            reference.copy_from_slice(old.value);
+        }
+        let new = (room, chained);
+        if !bucket::move_within(pages.page_mut(found.page), &shape, found.entry, value, new) {
+            self.move_out(pages, key, found, (value, room, chained))?;
+        }
+        if was_chained {
+            self.free(pages, &reference);
+        }
+        Ok(())
+    }
+
+    /// Replaces what lies beside a key where its page has no room for that.
+    fn move_out<L: Lease>(
+        &mut self,
+        pages: &mut Pages<L>,
+        key: &Key<'_>,
+        found: Found,
+        (value, room, chained): (&[u8], usize, bool),
+    ) -> Result<(), StateError> {
+        let Key { key: bytes, namespace, .. } = *key;
         let page: Page = *pages.page(found.page);
         let old = bucket::content(&page, &self.table.shape, found.entry);
         self.table.take_out(pages, key, found)?;
-        let inserted = insert(self, pages);
-        match inserted {
-            Ok(()) if old.chained => self.free(pages, old.value),
-            Ok(()) => {}
-            Err(_) => self.table.put_back(pages, key, found.page, &old)?,
+        let new = Content { key: bytes, namespace, value, room, chained };
+        match self.table.insert(pages, key, &new) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.table.put_back(pages, key, found.page, &old)?;
+                Err(error)
+            }
         }
-        inserted
     }
 }

@@ -1,12 +1,13 @@
 //! One attempt to run the job: until it is done, or something breaks.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::collections::VecDeque;
 
 use millstream_checkpoint::{
     MemoryStorage,
+    coordinator::Input,
     storage::{CheckpointStorage, Damage, Faults, METADATA},
 };
-use millstream_dataflow::{TaskError, stream::Program};
+use millstream_dataflow::TaskError;
 
 use super::{
     EngineBug,
@@ -28,6 +29,8 @@ const STEPS_MAX: u64 = 400_000;
 pub(super) enum Ended {
     /// All is done.
     Done,
+    /// It was stopped with a savepoint, and drained or not.
+    Stopped { drained: bool },
     /// It is to be begun anew.
     Failed,
 }
@@ -39,6 +42,7 @@ struct Attempt {
     /// The coordinating process is there.
     coordinates: bool,
     faults: VecDeque<(When, Fault)>,
+    stop: Option<(When, bool)>,
     /// Something broke, so tasks may fail.
     broke: bool,
     /// The failure will be noticed.
@@ -53,14 +57,13 @@ struct Attempt {
 /// What must not happen, whatever breaks.
 pub(super) fn run(
     plan: &Plan,
-    job: &Rc<Job>,
-    program: &Program,
+    job: &Job,
     total_steps: &mut u64,
     cx: &mut Cx,
 ) -> Result<Ended, String> {
     cx.say(|| format!("an attempt begins: {plan:?}"));
     let restore = open(cx)?;
-    let begun = begin(plan, job, program, restore.as_ref(), cx);
+    let begun = begin(plan, job, restore.as_ref(), cx);
     let (Deployed { actors, .. }, coordinating) = match begun {
         Ok(begun) => begun,
         Err(error) if plan.breaks_state() => {
@@ -76,6 +79,7 @@ pub(super) fn run(
         coordinating,
         coordinates: true,
         faults: plan.faults.iter().copied().collect(),
+        stop: plan.stop,
         broke: plan.breaks_state(),
         is_over_soon: false,
         steps: 0,
@@ -89,7 +93,7 @@ pub(super) fn run(
 }
 
 /// What the job begins from.
-fn open(cx: &mut Cx) -> Result<Option<Restore>, String> {
+pub(super) fn open(cx: &mut Cx) -> Result<Option<Restore>, String> {
     cx.storage.clean().map_err(|error| error.to_string())?;
     if cx.has_bug(EngineBug::RestoreDamaged) {
         let newest = cx.storage.list().map_err(|error| error.to_string())?.pop();
@@ -107,25 +111,29 @@ fn open(cx: &mut Cx) -> Result<Option<Restore>, String> {
 
 fn begin(
     plan: &Plan,
-    job: &Rc<Job>,
-    program: &Program,
+    job: &Job,
     restore: Option<&Restore>,
     cx: &mut Cx,
 ) -> Result<(Deployed, Coordinating), TaskError> {
-    let graph = program.graph();
-    cx.splits = Splits::new(match restore {
-        None => (0..job.splits.len() as u64).map(|split| split_bytes(split, 0)).collect(),
-        Some(restore) => {
-            cx.count("a checkpoint is restored");
-            cx.say(|| format!("it goes on from checkpoint {}", restore.manifest.checkpoint));
-            let again = cx.has_bug(EngineBug::SplitTwice);
-            restore.splits(&graph.operator_id(0), again)?
-        }
-    });
-    let deployed = deploy(plan, job, program, restore, cx)?;
+    if let Some(restore) = restore {
+        cx.count("a checkpoint is restored");
+        cx.say(|| format!("it goes on from checkpoint {}", restore.manifest.checkpoint));
+    }
+    cx.splits.clear();
+    for (node, table) in job.tables() {
+        let splits = match restore {
+            None => (0..table.splits.len() as u64).map(|split| split_bytes(split, 0)).collect(),
+            Some(restore) => {
+                let again = cx.has_bug(EngineBug::SplitTwice);
+                restore.splits(&job.graph.operator_id(node), again)?
+            }
+        };
+        cx.splits.insert(node, Splits::new(splits));
+    }
+    let deployed = deploy(plan, job, restore, cx)?;
     let restored = restore.map(|restore| restore.manifest.checkpoint);
     let mailboxes = deployed.mailboxes.clone();
-    let (graph, parallelism) = (graph.clone(), plan.parallelism);
+    let (graph, parallelism) = (job.graph.clone(), plan.parallelism);
     let coordinating = Coordinating::new(plan.config, graph, parallelism, mailboxes, restored, cx)?;
     Ok((deployed, coordinating))
 }
@@ -134,13 +142,17 @@ impl Attempt {
     fn run(&mut self, cx: &mut Cx) -> Result<Ended, String> {
         loop {
             self.break_things(cx);
+            self.stop(cx)?;
             while let Some(event) = cx.due() {
                 if self.happens(event, cx)? {
                     return Ok(Ended::Failed);
                 }
             }
             if !self.is_over_soon && !self.actors.iter().any(Actor::is_part_of_job) {
-                return Ok(Ended::Done);
+                return Ok(match self.coordinating.stopped() {
+                    Some(drained) => Ended::Stopped { drained },
+                    None => Ended::Done,
+                });
             }
             let now = cx.now;
             let ready: Vec<usize> = (0..self.actors.len())
@@ -220,15 +232,21 @@ impl Attempt {
     /// Lets what is planned break.
     fn break_things(&mut self, cx: &mut Cx) {
         let (steps, points) = (self.steps, cx.points - self.first_point);
-        let is_due = |(when, _): &(When, Fault)| match when {
-            When::Step(step) => steps >= *step,
-            When::Point(point) => points >= *point,
-        };
-        while let Some(at) = self.faults.iter().position(is_due) {
+        while let Some(at) = self.faults.iter().position(|(when, _)| when.is_due(steps, points)) {
             if let Some((_, fault)) = self.faults.remove(at) {
                 self.breaks(fault, cx);
             }
         }
+    }
+
+    /// Stops the job with a savepoint, if it is time.
+    fn stop(&mut self, cx: &mut Cx) -> Result<(), String> {
+        let (steps, points) = (self.steps, cx.points - self.first_point);
+        let due = self.stop.take_if(|(when, _)| when.is_due(steps, points));
+        let Some((_, drain)) = due.filter(|_| self.coordinates) else { return Ok(()) };
+        cx.say(|| format!("a savepoint is asked for, to stop with; drain: {drain}"));
+        let asked = Input::StopWithSavepoint { request: u64::from(drain), drain };
+        self.coordinating.told(asked, cx).map_err(|error| error.to_string())
     }
 
     fn breaks(&mut self, fault: Fault, cx: &mut Cx) {

@@ -11,7 +11,8 @@ pub enum EngineBug {
     ForgetInFlight,
     /// A sink shows what it has prepared before the checkpoint is complete.
     CommitBeforeCompletion,
-    /// One channel between processes does not wait for the barriers of the others.
+    /// One channel of all between processes does not wait for the barriers of the others: rows behind a barrier
+    /// are worked off in front of it.
     SkipAlignment,
     /// The newest checkpoint is restored although a file of it is damaged.
     RestoreDamaged,

@@ -16,7 +16,7 @@ use millstream_dataflow::{
 
 use super::{
     bytes,
-    cx::{Cx, Event},
+    cx::{Cx, Event, Splits},
     keeper::{Mailbox, place},
     restore::SPLITS,
 };
@@ -30,6 +30,8 @@ pub(super) struct Coordinating {
     mailboxes: Vec<Mailbox>,
     /// The newest checkpoint that has a directory.
     begun: u64,
+    /// The job has a savepoint that it stops with, and drains or not.
+    stopped: Option<bool>,
     /// When the machine is told that time went by.
     deadline: Option<u64>,
     /// When the last order of each task arrives: they come in order.
@@ -70,6 +72,7 @@ impl Coordinating {
             parallelism,
             mailboxes,
             begun: 0,
+            stopped: None,
             deadline: None,
             arrivals,
         };
@@ -77,6 +80,11 @@ impl Coordinating {
             coordinating.told(Input::Running { task: TaskId(task) }, cx)?;
         }
         Ok(coordinating)
+    }
+
+    /// Whether the job stopped with a savepoint, and drained then.
+    pub(super) fn stopped(&self) -> Option<bool> {
+        self.stopped
     }
 
     /// An order arrives at a task.
@@ -117,7 +125,7 @@ impl Coordinating {
 
     fn act(&mut self, action: Action, cx: &mut Cx) -> Result<Option<Input>, TaskError> {
         match action {
-            Action::Trigger { task, barrier, .. } => {
+            Action::Trigger { task, barrier, drain } => {
                 let checkpoint = barrier.checkpoint;
                 if self.begun < checkpoint {
                     cx.points += 1;
@@ -127,6 +135,9 @@ impl Coordinating {
                         let reason = Decline::Failed(error.to_string());
                         return Ok(Some(Input::Decline { checkpoint, task, reason }));
                     }
+                }
+                if drain {
+                    self.order(task.0, Order::Drain, cx);
                 }
                 self.order(task.0, Order::Trigger(barrier), cx);
             }
@@ -155,7 +166,10 @@ impl Coordinating {
                 cx.count("a job fails for its checkpoints");
                 cx.after(0, Event::Over(format!("a checkpoint failed: {reason}")));
             }
-            Action::Answer { .. } => {}
+            Action::Answer { request, result } => {
+                cx.say(|| format!("the savepoint: {result:?}"));
+                self.stopped = result.ok().map(|_| request == 1);
+            }
         }
         Ok(None)
     }
@@ -185,7 +199,7 @@ impl Coordinating {
     pub(super) fn store(&self, snapshot: &Snapshot, cx: &mut Cx) -> Input {
         cx.points += 1;
         let checkpoint = snapshot.barrier.checkpoint;
-        let manifest = self.manifest(snapshot, &cx.splits.all).map_err(|error| error.to_string());
+        let manifest = self.manifest(snapshot, &cx.splits).map_err(|error| error.to_string());
         let stored = manifest
             .and_then(|manifest| cx.storage.complete(&manifest).map_err(|error| error.to_string()));
         cx.say(|| format!("the manifest of {checkpoint} is written: {stored:?}"));
@@ -196,11 +210,14 @@ impl Coordinating {
     }
 
     /// What a checkpoint consists of.
-    fn manifest(&self, snapshot: &Snapshot, splits: &[Vec<u8>]) -> Result<Manifest, TaskError> {
+    fn manifest(
+        &self,
+        snapshot: &Snapshot,
+        splits: &BTreeMap<u32, Splits>,
+    ) -> Result<Manifest, TaskError> {
         let graph = &self.graph;
         let mut files = Vec::new();
         let mut operators: BTreeMap<u32, Operator> = BTreeMap::new();
-        let mut source = None;
         for (subtask, part) in self.execution.subtasks.iter().zip(&snapshot.tasks) {
             let operator = operators.entry(subtask.node).or_insert_with(|| Operator {
                 id: graph.operator_id(subtask.node),
@@ -208,10 +225,7 @@ impl Coordinating {
                 subtasks: Vec::new(),
             });
             let kind = match graph.nodes.get(subtask.node as usize).map(|node| &node.kind) {
-                Some(NodeKind::Source(_)) => {
-                    source = Some(operator.id.clone());
-                    Kind::Source
-                }
+                Some(NodeKind::Source(_)) => Kind::Source,
                 Some(NodeKind::Sink(_)) => Kind::Sink,
                 _ => Kind::Operator,
             };
@@ -228,16 +242,16 @@ impl Coordinating {
                 }
             });
         }
-        let mut list = Vec::new();
-        splits.iter().for_each(|split| bytes::put_all(split, &mut list));
-        let list = Operator {
-            id: format!("{}{SPLITS}", source.unwrap_or_default()),
-            max_parallelism: 1,
-            subtasks: vec![SubtaskState {
-                finished: false,
-                states: vec![State { kind: Kind::Source, place: Place::Inline(list.into()) }],
-            }],
-        };
+        let lists = splits.iter().map(|(node, splits)| {
+            let mut list = Vec::new();
+            splits.all.iter().for_each(|split| bytes::put_all(split, &mut list));
+            let states = vec![State { kind: Kind::Source, place: Place::Inline(list.into()) }];
+            Operator {
+                id: format!("{}{SPLITS}", graph.operator_id(*node)),
+                max_parallelism: 1,
+                subtasks: vec![SubtaskState { finished: false, states }],
+            }
+        });
         Ok(Manifest {
             checkpoint: snapshot.barrier.checkpoint,
             timestamp_ms: snapshot.barrier.timestamp_ms,
@@ -245,7 +259,7 @@ impl Coordinating {
             job: graph.name.clone(),
             graph_hash: graph.fingerprint(),
             files,
-            operators: operators.into_values().chain([list]).collect(),
+            operators: operators.into_values().chain(lists).collect(),
         })
     }
 }

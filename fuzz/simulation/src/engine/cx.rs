@@ -41,7 +41,8 @@ pub(super) struct Cx {
     pub(super) bug: Option<EngineBug>,
     pub(super) storage: MemoryStorage,
     pub(super) external: External,
-    pub(super) splits: Splits,
+    /// By the node of the source.
+    pub(super) splits: BTreeMap<u32, Splits>,
     /// Things that happened which have to do with checkpoints: faults like to be near them.
     pub(super) points: u64,
     events: BTreeMap<(u64, u64), Event>,
@@ -59,7 +60,7 @@ impl Cx {
             bug,
             storage: MemoryStorage::new(),
             external: External::default(),
-            splits: Splits::default(),
+            splits: BTreeMap::new(),
             points: 0,
             events: BTreeMap::new(),
             sequence: 0,
@@ -132,7 +133,7 @@ impl Cx {
     }
 }
 
-/// The splits of the source, in the coordinating process.
+/// The splits of a source, in the coordinating process.
 #[derive(Debug, Default)]
 pub(super) struct Splits {
     left: VecDeque<(u32, Vec<u8>)>,

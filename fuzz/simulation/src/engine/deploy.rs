@@ -2,28 +2,31 @@
 
 use std::{
     collections::BTreeMap,
-    rc::Rc,
     sync::{Arc, Mutex},
     task::Waker,
 };
 
 use millstream_checkpoint::two_phase::State as SinkState;
+use millstream_data::page::Shape;
 use millstream_dataflow::{
     OpenInfo, StreamGraph, TaskError,
     chain::{FilesUse, Levels, OutputInfo, StateFiles, StateMemory},
     channel::{Sender, channel, returning_channel},
     graph::{
         NodeKind,
-        execution::{ExecutionGraph, Subtask},
+        execution::{Channel, ExecutionGraph, Subtask},
     },
-    stream::Program,
-    task::{Checkpointing, Input, Outputs, Recovered, ResultPartition, Task, in_flight::Origin},
+    task::{
+        Checkpointing, Input, Outputs, Recovered, ResultPartition, Task, in_flight::Origin,
+        recovery_rounds,
+    },
 };
 use millstream_memory::{JumboBudget, ManagedMemory, NetworkPool, Segment, managed::Owner};
 use millstream_segments::HeapArena;
 use millstream_storage::{Faults, MemoryStorage as FileStorage};
 
 use super::{
+    EngineBug,
     actor::{Actor, Body},
     cx::{Cx, Flag},
     job::Job,
@@ -37,9 +40,9 @@ use super::{
 
 const SEGMENT_BYTES: usize = 4096;
 /// Segments for pages, in each process.
-const PAGES: usize = 256;
+const PAGES: usize = 1024;
 /// Segments for state, in each process.
-const STATE: usize = 1024;
+const STATE: usize = 4096;
 /// Segments that the state of a subtask may take if it is in files: the fewest that are accepted.
 const STATE_FILED: usize = 60;
 /// Bytes for rows that find no room.
@@ -62,8 +65,7 @@ struct Process {
 
 struct Deployer<'a> {
     plan: &'a Plan,
-    job: &'a Rc<Job>,
-    program: &'a Program,
+    job: &'a Job,
     graph: &'a StreamGraph,
     restore: Option<&'a Restore>,
     processes: Vec<Process>,
@@ -80,17 +82,18 @@ struct Output {
     senders: Vec<Sender>,
     consumer: u32,
     leaves_process: bool,
+    /// Several read the same pages.
+    is_shared: bool,
 }
 
 /// Makes everybody of an attempt.
 pub(super) fn deploy(
     plan: &Plan,
-    job: &Rc<Job>,
-    program: &Program,
+    job: &Job,
     restore: Option<&Restore>,
     cx: &mut Cx,
 ) -> Result<Deployed, TaskError> {
-    let graph = program.graph();
+    let graph = &job.graph;
     let wrong = |error: &dyn std::fmt::Display| TaskError::new(error.to_string());
     graph.check(plan.parallelism).map_err(|error| wrong(&error))?;
     let execution = ExecutionGraph::new(graph, plan.parallelism);
@@ -109,7 +112,6 @@ pub(super) fn deploy(
     let mut deployer = Deployer {
         plan,
         job,
-        program,
         graph,
         restore,
         processes,
@@ -160,6 +162,13 @@ impl Deployer<'_> {
     }
 
     fn connect(&mut self, execution: &ExecutionGraph, cx: &mut Cx) {
+        let leaves = |wire: &&Channel| self.of(wire.producer) != self.of(wire.consumer);
+        let leaving: Vec<Channel> = execution.channels.iter().filter(leaves).copied().collect();
+        // One channel of all does not wait.
+        let leaking = match cx.has_bug(EngineBug::SkipAlignment) && !leaving.is_empty() {
+            true => Some(leaving[cx.random.index(leaving.len())]),
+            false => None,
+        };
         for wire in &execution.channels {
             let (from, to) = (self.of(wire.producer), self.of(wire.consumer));
             let waker = self.waker(wire.consumer);
@@ -169,12 +178,16 @@ impl Deployer<'_> {
                 (sender, receiver)
             } else {
                 let flag: Arc<Flag> = Arc::default();
-                let link: Waker = Arc::clone(&flag).into();
-                let (sender, outlet) = channel(link.clone());
+                let waking: Waker = Arc::clone(&flag).into();
+                let (sender, outlet) = channel(waking.clone());
                 outlet.set_page_bytes(self.plan.page_bytes);
-                let (inlet, receiver, returned) = returning_channel(waker, link, 64);
+                let (inlet, receiver, returned) = returning_channel(waker, waking, 64);
                 let (credit, delay_max) = (self.plan.credit, self.plan.delay_max);
-                let body = Body::Link(Link::new(outlet, inlet, returned, credit, delay_max));
+                let mut link = Link::new(outlet, inlet, returned, credit, delay_max);
+                if leaking == Some(*wire) {
+                    link.leak();
+                }
+                let body = Body::Link(link);
                 let name = format!("link {from} to {to} of edge {}", wire.edge);
                 self.actors.push(actor(name, [from, to], body, flag, self.plan, cx));
                 (sender, receiver)
@@ -185,7 +198,9 @@ impl Deployer<'_> {
             output.consumer = edge.to;
             output.senders.push(sender);
             output.leaves_process |= from != to;
-            let origin = Some(Origin { edge: wire.edge, subtask: wire.producer.index });
+            output.is_shared |= self.graph.is_shared(edge);
+            let origin = Origin { edge: wire.edge, subtask: wire.producer.index };
+            let origin = (!self.graph.is_shared(edge)).then_some(origin);
             let input = Input { receiver, port: edge.input, origin };
             self.inputs.entry(wire.consumer).or_default().push(input);
         }
@@ -203,26 +218,32 @@ impl Deployer<'_> {
         let end = mailbox.end(plan.overtakes_after);
         self.mailboxes.push(mailbox);
         let body = match &node.kind {
-            NodeKind::Source(_) => {
+            NodeKind::Source(spec) => {
                 let outputs = self.outputs.remove(&subtask).into_iter().flatten();
                 let channel = outputs.flat_map(|(_, output)| output.senders).next();
                 let channel = channel.ok_or_else(|| TaskError::new("nobody reads the source"))?;
                 let pool = self.processes[process as usize].pages.create_local(2, 4);
                 let pool = pool.map_err(|error| TaskError::new(error.to_string()))?;
-                let job = Rc::clone(self.job);
-                let source = Source::new(job, channel, pool, SEGMENT_BYTES, end, plan.rows_max)?;
+                let table = (subtask.node, self.job.table(subtask.node)?);
+                let pool = (pool, SEGMENT_BYTES);
+                let reads = (plan.rows_max, self.job.in_order);
+                let source = Source::new(table, &spec.schema, channel, pool, end, reads)?;
                 Body::Source(Box::new(source))
             }
-            NodeKind::Sink(_) => {
+            NodeKind::Sink(spec) => {
                 let inputs = self.inputs.remove(&subtask).unwrap_or_default();
                 let mut checkpointing = Checkpointing::new(inputs.len());
                 checkpointing.write_to(Box::new(end), inputs.iter().map(|input| input.origin));
+                if self.restore.is_some_and(Restore::has_in_flight) {
+                    checkpointing.recover(0..inputs.len(), recovery_rounds(graph));
+                }
+                let shape = Shape::new(&spec.schema);
                 let channels = inputs.into_iter().map(|input| input.receiver).collect();
                 let restored = match self.restore {
                     None => None,
                     Some(restore) => Some((self.transactions(restore, subtask)?, restore.permit)),
                 };
-                Body::Sink(Box::new(Sink::new(channels, checkpointing, restored, cx)?))
+                Body::Sink(Box::new(Sink::new(channels, shape, checkpointing, restored, cx)?))
             }
             NodeKind::Chain { stateful, .. } => {
                 let task = self.task(subtask, &name, *stateful, cx)?;
@@ -241,9 +262,10 @@ impl Deployer<'_> {
         restore: &Restore,
         subtask: Subtask,
     ) -> Result<Vec<SinkState<u64>>, TaskError> {
+        let parallelism = self.graph.parallelism(subtask.node, self.plan.parallelism);
         let mut states = Vec::new();
         restore.each(&self.graph.operator_id(subtask.node), |number, bytes| {
-            if number % self.plan.parallelism == subtask.index {
+            if number % parallelism == subtask.index {
                 states.push(sink::decode(bytes)?);
             }
             Ok(())
@@ -279,29 +301,33 @@ impl Deployer<'_> {
             segment_size: SEGMENT_BYTES as u32,
             outputs: infos.collect(),
         };
-        let mut chain = self.program.chain(subtask.node, &info)?;
-        let mut recovered = Vec::new();
+        let mut chain = self.job.program.chain(subtask.node, &info)?;
+        let mut recovery = None;
         if let Some(restore) = self.restore {
             restore.each(&graph.operator_id(subtask.node), |_, chunks| chain.restore(chunks))?;
-            recovered = restore.recovered(graph, subtask, &info, self.program, cx.bug)?;
+            recovery = restore.recovered(self.job, subtask, &info, cx.bug)?;
         }
         let has_elements = |recovered: &Recovered| match recovered {
             Recovered::Sent(_, elements) | Recovered::Received(_, elements) => !elements.is_empty(),
         };
-        if recovered.iter().any(has_elements) {
+        let recovered = recovery.iter().flat_map(|recovery| &recovery.recovered);
+        if recovered.into_iter().any(has_elements) {
             cx.count("data in flight come again");
         }
         let mut partitions = Vec::new();
-        for Output { senders, .. } in outputs.into_values() {
+        for Output { senders, is_shared, .. } in outputs.into_values() {
             let segments = senders.len() + 1;
             let pool = own.pages.create_local(segments, segments + 6);
             let pool = pool.map_err(|error| TaskError::new(error.to_string()))?;
-            partitions.push(ResultPartition::new(pool, senders));
+            partitions.push(ResultPartition::new(pool, senders).shared(is_shared));
         }
         let outputs = Outputs::new(partitions, JumboBudget::new(JUMBO_BYTES, JUMBO_BYTES));
         let inputs = self.inputs.remove(&subtask).unwrap_or_default();
         let task = Task::new(name.to_string(), chain, inputs, outputs, plan.timeout);
-        Ok(task.recover(recovered))
+        Ok(match recovery {
+            Some(recovery) => task.recover(recovery),
+            None => task,
+        })
     }
 }
 

@@ -1,24 +1,23 @@
 //! The system that the sink writes to: it keeps transactions, whatever happens to the engine.
 
-use std::collections::BTreeMap;
-
 use millstream_checkpoint::Permit;
 use millstream_dataflow::TaskError;
 
-use super::job::Shown;
+use super::rows::{Row, Rows};
 
 /// Transactions, and what they have shown.
 #[derive(Debug, Default)]
 pub(super) struct External {
     transactions: Vec<Transaction>,
-    shown: BTreeMap<Shown, u32>,
+    shown: Rows,
     /// The newest checkpoint because of which something was shown.
     newest_permit: u64,
 }
 
 #[derive(Debug)]
 struct Transaction {
-    rows: Vec<Shown>,
+    /// With whether each comes or is taken back.
+    rows: Vec<(Row, i64)>,
     state: State,
 }
 
@@ -38,7 +37,7 @@ impl External {
     }
 
     /// Writes into a transaction, hidden.
-    pub(super) fn write(&mut self, number: u64, row: Shown) -> Result<(), TaskError> {
+    pub(super) fn write(&mut self, number: u64, row: (Row, i64)) -> Result<(), TaskError> {
         let transaction = self.find(number)?;
         if transaction.state != State::Open {
             return Err(wrong(number, "is written to", transaction.state));
@@ -76,8 +75,8 @@ impl External {
             State::Prepared => transaction.state = State::Committed,
             state => return Err(wrong(number, "is committed", state)),
         }
-        for row in transaction.rows.clone() {
-            *self.shown.entry(row).or_default() += 1;
+        for (row, times) in transaction.rows.clone() {
+            self.shown.add(row, times);
         }
         Ok(())
     }
@@ -98,7 +97,7 @@ impl External {
     }
 
     /// All that was shown, with how often.
-    pub(super) fn shown(&self) -> &BTreeMap<Shown, u32> {
+    pub(super) fn shown(&self) -> &Rows {
         &self.shown
     }
 

@@ -1,147 +1,114 @@
-//! The job that is simulated, its input, and what must come of it.
+//! A job that is simulated: a program, what its sources read, and what is right to come of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, rc::Rc};
 
 use millstream_dataflow::{
-    Connector, Environment, TaskError,
-    operator::{Emit, window::WindowAggregate},
+    StreamGraph, TaskError,
+    graph::{NodeKind, Partitioning},
     stream::Program,
 };
-use millstream_state::{
-    time::Bounded,
-    window::{Tumbling, Window},
-};
 
-use crate::Random;
+use super::rows::{Rows, Table};
 
-/// A key, a time in milliseconds, and the number of the row.
-pub(super) type Row = (u64, i64, u64);
-
-/// A key, the begin of its window, and count and sum of its rows.
-pub(super) type Shown = (u64, i64, u64, u64);
-
-/// Key groups of the windows.
+/// Key groups of chains that do not say how many they have: few, so that each has something in it.
 const KEY_GROUPS: u32 = 8;
 
-/// What is read, and how it is taken together.
-#[derive(Debug)]
-pub(super) struct Job {
-    /// Rows by split. None is behind one of its split by more than `disorder`.
-    pub(super) splits: Vec<Vec<Row>>,
-    /// Milliseconds.
-    pub(super) disorder: i64,
-    /// Milliseconds.
-    window: i64,
-    /// The sink's rows come from all windows, not from the one beside it.
-    spreads: bool,
-    /// Bytes in the state of a window that are of no use.
-    ballast: usize,
+/// Says whether what was shown is right, and else what is wrong with it.
+pub type Check = Box<dyn Fn(&Rows) -> Result<(), String>>;
+
+/// A job.
+pub struct Job {
+    pub(super) program: Rc<Program>,
+    pub(super) graph: StreamGraph,
+    /// By node.
+    tables: BTreeMap<u32, Rc<Table>>,
+    /// See [`Job::in_order`].
+    pub(super) in_order: bool,
+    pub(super) check: Check,
 }
 
 impl Job {
-    pub(super) fn new(random: &mut Random) -> Self {
-        let keys = u64::from(random.between(1, 20));
-        let disorder = i64::from(random.between(0, 30));
-        let window = i64::from(random.between(5, 200));
-        let splits = random.between(1, 7);
-        // Splits that follow each other in time make a watermark too high, if anything does.
-        let follow = random.percent(50);
-        let reversed = random.percent(50);
-        let mut number = 0;
-        let splits = (0..splits).map(|split| {
-            let rows = random.between(0, 350);
-            let split = if reversed { splits - split } else { split };
-            let mut time = if follow { i64::from(split) * 1000 } else { 0 };
-            (0..rows)
-                .map(|_| {
-                    time += i64::from(random.between(0, 8));
-                    number += 1;
-                    let back = i64::from(random.between(0, disorder as u32));
-                    (random.below(keys), time - back, number)
-                })
-                .collect()
-        });
-        let splits = splits.collect();
-        let ballast = if random.percent(50) { 0 } else { random.below(400) as usize };
-        Self { splits, disorder, window, spreads: random.percent(30), ballast }
+    /// The job of a program, each of whose sources reads the table of its name.
+    ///
+    /// # Errors
+    /// If there is none, or it has other columns.
+    pub fn new(
+        program: Rc<Program>,
+        tables: &BTreeMap<String, Rc<Table>>,
+        check: Check,
+    ) -> Result<Self, TaskError> {
+        let mut graph = program.graph().clone();
+        let mut of_nodes = BTreeMap::new();
+        for (number, node) in (0..).zip(&mut graph.nodes) {
+            match &node.kind {
+                NodeKind::Source(spec) => {
+                    let table = tables.get(&node.name).ok_or_else(|| {
+                        TaskError::new(format!("there is no table `{}` to read", node.name))
+                    })?;
+                    table.places(&spec.schema)?;
+                    of_nodes.insert(number, Rc::clone(table));
+                }
+                NodeKind::Chain { .. } => {
+                    node.max_parallelism.get_or_insert(KEY_GROUPS);
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { program, graph, tables: of_nodes, in_order: false, check })
     }
 
-    /// The program, as a user would write it.
-    pub(super) fn program(&self) -> Result<Program, TaskError> {
-        let env = Environment::new("simulated");
-        let windows = Tumbling::of(self.window);
-        let windows = windows.map_err(|error| TaskError::new(error.to_string()))?;
-        let shown = env
-            .source::<Row>("rows", Connector::new("simulated"))
-            .assign_watermarks(Bounded::new(self.disorder), |row| row.1)
-            .key_by::<u64, _>(|row| row.0)
-            .window(windows, |row| row.1)
-            .aggregate(Sum { ballast: self.ballast })
-            .max_parallelism(KEY_GROUPS);
-        if self.spreads {
-            shown.rebalance().sink("shown", Connector::new("simulated"));
-        } else {
-            shown.sink("shown", Connector::new("simulated"));
+    /// What is right depends on which rows are late: sources, and what reads them without an exchange, have one
+    /// subtask each, and barriers do not overtake, since watermarks in flight do not come again. For sources of
+    /// one split.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        self.in_order = true;
+        let graph = &mut self.graph;
+        let mut alone: Vec<u32> = self.tables.keys().copied().collect();
+        for edge in &graph.edges {
+            if edge.partitioning == Partitioning::Forward && alone.contains(&edge.from) {
+                alone.push(edge.to);
+            }
         }
-        Ok(env.build())
+        for (number, node) in (0..).zip(&mut graph.nodes) {
+            if alone.contains(&number) {
+                node.parallelism = Some(1);
+            }
+        }
+        self
     }
 
-    /// What must be shown, once each.
-    pub(super) fn expected(&self) -> BTreeMap<Shown, u32> {
-        let mut windows: BTreeMap<(u64, i64), (u64, u64)> = BTreeMap::new();
-        for (key, time, number) in self.splits.iter().flatten() {
-            let begin = time.div_euclid(self.window) * self.window;
-            let (rows, sum) = windows.entry((*key, begin)).or_default();
-            *rows += 1;
-            *sum += number;
-        }
-        windows
-            .into_iter()
-            .map(|((key, begin), (rows, sum))| ((key, begin, rows, sum), 1))
-            .collect()
+    /// The sources, with what they read.
+    pub(super) fn tables(&self) -> impl Iterator<Item = (u32, &Rc<Table>)> {
+        self.tables.iter().map(|(node, table)| (*node, table))
+    }
+
+    /// The same with those rows that were read before the ones that are left, by source: splits, and the rows
+    /// to go on with.
+    pub(super) fn so_far(&self, left: &BTreeMap<u32, BTreeMap<u64, u64>>) -> Self {
+        let read = |(node, table): (&u32, &Rc<Table>)| {
+            let left = left.get(node);
+            let splits = (0..).zip(&table.splits).map(|(split, rows)| {
+                let end = left.and_then(|left| left.get(&split));
+                rows.iter().take(end.map_or(rows.len(), |row| *row as usize)).cloned().collect()
+            });
+            let columns = table.columns.clone();
+            (*node, Rc::new(Table { columns, splits: splits.collect() }))
+        };
+        let tables = self.tables.iter().map(read).collect();
+        let (program, graph) = (Rc::clone(&self.program), self.graph.clone());
+        Self { program, graph, tables, in_order: self.in_order, check: Box::new(|_| Ok(())) }
+    }
+
+    /// What a source reads.
+    pub(super) fn table(&self, node: u32) -> Result<Rc<Table>, TaskError> {
+        let table = self.tables.get(&node).map(Rc::clone);
+        table.ok_or_else(|| TaskError::new(format!("node {node} has no table to read")))
     }
 }
 
-/// Makes state larger, so that it does not fit the write buffers of the backend with files.
-const BALLAST: &str =
-    "a sentence that is of no use but that it takes room in the state of a window";
-
-#[derive(Clone)]
-struct Sum {
-    /// Bytes, about.
-    ballast: usize,
-}
-
-impl WindowAggregate for Sum {
-    type In = Row;
-    type Key = u64;
-    type Accumulator = (u64, u64, String);
-    type Out = Shown;
-
-    fn create(&self) -> (u64, u64, String) {
-        (0, 0, String::new())
-    }
-
-    fn add(&self, (rows, sum, ballast): &mut (u64, u64, String), (_, _, number): Row) {
-        *rows += 1;
-        *sum += number;
-        if ballast.len() < self.ballast {
-            ballast.push_str(BALLAST);
-        }
-    }
-
-    fn merge(&self, (rows, sum, _): &mut (u64, u64, String), other: (u64, u64, &str)) {
-        *rows += other.0;
-        *sum += other.1;
-    }
-
-    fn finish(
-        &self,
-        key: u64,
-        window: Window,
-        (rows, sum, _): (u64, u64, &str),
-        out: &mut dyn Emit<Shown>,
-    ) {
-        out.emit((key, window.start, rows, sum));
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("graph", &self.graph).finish_non_exhaustive()
     }
 }

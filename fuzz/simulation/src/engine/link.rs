@@ -6,10 +6,10 @@ use millstream_dataflow::{
     TaskError,
     channel::{Element, Receiver, Sender},
 };
-use millstream_exchange::event::{Alignment, Barrier, Event};
+use millstream_exchange::event::Event;
 use millstream_memory::{Buffer, Consumer, JumboBudget, Segment};
 
-use super::{EngineBug, actor::Polled, cx::Cx};
+use super::{actor::Polled, cx::Cx};
 
 /// One channel's share of a connection.
 pub(super) struct Link {
@@ -26,6 +26,10 @@ pub(super) struct Link {
     blocked: bool,
     /// The consumer had no room, and wakes the link when it has.
     refused: bool,
+    /// What follows a barrier goes on in front of it, which is a mistake.
+    leaks: bool,
+    /// A barrier that is kept until then.
+    kept: Option<(u64, Element)>,
 }
 
 impl Link {
@@ -45,12 +49,21 @@ impl Link {
             delay_max,
             blocked: false,
             refused: false,
+            leaks: false,
+            kept: None,
         }
+    }
+
+    /// Lets what follows a barrier go on in front of it.
+    pub(super) fn leak(&mut self) {
+        self.leaks = true;
     }
 
     /// When the next element arrives.
     pub(super) fn deadline(&self) -> Option<u64> {
-        self.transit.front().map(|(due, _)| *due).filter(|_| !self.refused)
+        let kept = self.kept.as_ref().map(|(until, _)| *until).filter(|_| !self.blocked);
+        let next = self.transit.front().map(|(due, _)| *due).filter(|_| !self.refused);
+        next.into_iter().chain(kept).min()
     }
 
     /// Moves what can be moved.
@@ -76,33 +89,37 @@ impl Link {
                 return Ok(Polled::Finished);
             }
         }
+        if let Some((_, barrier)) = self.kept.take_if(|(until, _)| *until <= cx.now) {
+            self.send(barrier, cx);
+        }
         while !self.blocked && self.transit.len() < self.credit {
             let Some(element) = self.from.pop() else {
                 let is_lost = self.from.is_abandoned() && self.from.is_empty();
                 let ends = is_lost && self.transit.is_empty();
                 return Ok(if ends { Polled::Finished } else { Polled::Idle });
             };
-            let element = match element {
-                Element::Page(page) => Element::Page(copy(&page)?),
-                Element::Event(Event::Barrier(barrier)) => {
-                    Element::Event(Event::Barrier(treat(barrier, cx)))
+            match element {
+                Element::Page(page) => self.send(Element::Page(copy(&page)?), cx),
+                Element::Event(Event::Barrier(_)) if self.leaks && self.kept.is_none() => {
+                    self.kept = Some((cx.now + cx.random.below(20_000), element));
                 }
-                element => element,
-            };
-            self.blocked = matches!(&element, Element::Event(event) if event.blocks_upstream());
-            let last = self.transit.back().map_or(0, |(due, _)| *due);
-            let due = last.max(cx.now + cx.random.below(self.delay_max + 1));
-            self.transit.push_back((due, element));
+                element => {
+                    // No event overtakes it.
+                    if let Some((_, barrier)) = self.kept.take() {
+                        self.send(barrier, cx);
+                    }
+                    self.send(element, cx);
+                }
+            }
         }
         Ok(Polled::Idle)
     }
-}
 
-/// The barrier as it goes on, which is as it came, but for a planted bug.
-fn treat(barrier: Barrier, cx: &Cx) -> Barrier {
-    match cx.bug {
-        Some(EngineBug::SkipAlignment) => Barrier { alignment: Alignment::None, ..barrier },
-        _ => barrier,
+    fn send(&mut self, element: Element, cx: &mut Cx) {
+        self.blocked |= matches!(&element, Element::Event(event) if event.blocks_upstream());
+        let last = self.transit.back().map_or(0, |(due, _)| *due);
+        let due = last.max(cx.now + cx.random.below(self.delay_max + 1));
+        self.transit.push_back((due, element));
     }
 }
 

@@ -4,6 +4,7 @@ use millstream_checkpoint::coordinator::Config;
 use millstream_dataflow::task::BufferTimeout;
 use millstream_exchange::event::Alignment;
 
+use super::job::Job;
 use crate::Random;
 
 /// Milliseconds in which every checkpoint is complete.
@@ -29,6 +30,16 @@ pub(super) enum When {
     Step(u64),
     /// After so many things that have to do with checkpoints, of the attempt.
     Point(u64),
+}
+
+impl When {
+    /// Whether it is after so many steps and things that have to do with checkpoints.
+    pub(super) fn is_due(self, steps: u64, points: u64) -> bool {
+        match self {
+            Self::Step(step) => steps >= step,
+            Self::Point(point) => points >= point,
+        }
+    }
 }
 
 /// How an attempt runs.
@@ -59,14 +70,17 @@ pub(super) struct Plan {
     /// Microseconds that a poll takes.
     pub(super) pace: u64,
     pub(super) faults: Vec<(When, Fault)>,
+    /// When the job is stopped with a savepoint, if it is, and whether it drains.
+    pub(super) stop: Option<(When, bool)>,
 }
 
 impl Plan {
     /// A plan; nothing breaks unless it `may_break`.
-    pub(super) fn new(random: &mut Random, may_break: bool) -> Self {
+    pub(super) fn new(random: &mut Random, job: &Job, may_break: bool) -> Self {
         let processes = random.between(1, 3);
         let parallelism = random.between(1, 4);
         let overtakes_after = match random.below(3) {
+            _ if job.in_order => None,
             0 => None,
             1 => Some(1),
             _ => Some(random.between(2, 20)),
@@ -109,10 +123,22 @@ impl Plan {
             delay_max: [0, 100, 1000, 5000][random.index(4)],
             pace: [50, 300, 1000][random.index(3)],
             faults: Vec::new(),
+            stop: None,
         };
+        if may_break && random.percent(35) {
+            plan.stop = Some((plan.when(random, job), random.percent(30)));
+        }
+        let is_calm = |(_, drains)| drains || random.percent(50);
+        if plan.stop.is_some_and(is_calm) {
+            // Some stop before anything breaks; who is to drain would go on behind the end of event time.
+            plan.state_writes = None;
+            plan.config.timeout_ms = PATIENCE_MS;
+            plan.config.tolerable_failures = u32::MAX;
+            return plan;
+        }
         if may_break {
             let faults = random.between(1, 3);
-            plan.faults = (0..faults).map(|_| plan.fault(random)).collect();
+            plan.faults = (0..faults).map(|_| plan.fault(random, job)).collect();
             if plan.breaks_state() {
                 // A task whose state has failed declines every checkpoint, and if its input has ended it
                 // does nothing else: the job has to fail for that at some time.
@@ -127,16 +153,52 @@ impl Plan {
         plan
     }
 
+    /// One process and one subtask of each, and nothing breaks.
+    pub(super) fn undisturbed() -> Self {
+        Self {
+            parallelism: 1,
+            processes: 1,
+            filed: false,
+            state_writes: None,
+            overtakes_after: None,
+            config: Config {
+                interval_ms: None,
+                timeout_ms: PATIENCE_MS,
+                min_pause_ms: 0,
+                max_concurrent: 1,
+                tolerable_failures: u32::MAX,
+                retained: 1,
+                alignment: Alignment::Aligned,
+            },
+            timeout: BufferTimeout::OnlyFull,
+            load_max: usize::MAX,
+            inline_max: usize::MAX,
+            rows_max: 100,
+            page_bytes: u32::MAX,
+            credit: 8,
+            delay_max: 0,
+            pace: 10,
+            faults: Vec::new(),
+            stop: None,
+        }
+    }
+
     /// Whether the files of the state's backend fail.
     pub(super) fn breaks_state(&self) -> bool {
         self.filed && self.state_writes.is_some()
     }
 
-    fn fault(&self, random: &mut Random) -> (When, Fault) {
-        let when = match random.percent(50) {
-            true => When::Step(random.below(1500)),
-            false => When::Point(random.below(40)),
-        };
+    /// Larger jobs take longer.
+    fn when(&self, random: &mut Random, job: &Job) -> When {
+        let nodes = job.graph.nodes.len() as u64;
+        match random.percent(50) {
+            true => When::Step(random.below(375 * nodes)),
+            false => When::Point(random.below(10 * nodes)),
+        }
+    }
+
+    fn fault(&self, random: &mut Random, job: &Job) -> (When, Fault) {
+        let when = self.when(random, job);
         let fault = match random.below(6) {
             0 => Fault::DiskFull(random.below(2000)),
             1 => Fault::DiskFails(random.below(5)),

@@ -1,25 +1,19 @@
 //! What an attempt begins from, as the host reads it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use millstream_checkpoint::{
     Manifest, MemoryStorage, Permit,
     manifest::{Kind, Place, State},
     storage::{CheckpointStorage, Restored},
 };
-use millstream_data::page::{Shape, ValidPage};
 use millstream_dataflow::{
-    OpenInfo, StreamGraph, TaskError,
-    graph::{NodeKind, execution::Subtask},
-    stream::Program,
-    task::{
-        Again, Recovered,
-        in_flight::{self, InFlight},
-    },
+    OpenInfo, TaskError,
+    graph::execution::Subtask,
+    task::{self, Again, Recovered, Recovery},
 };
-use millstream_memory::{Buffer, JumboBudget, Segment};
 
-use super::{EngineBug, bytes};
+use super::{EngineBug, bytes, job::Job};
 
 /// Behind the id of a source: what its splits are called.
 pub(super) const SPLITS: &str = ": splits";
@@ -104,89 +98,39 @@ impl Restore {
         Ok(all.into_values().collect())
     }
 
-    /// What a chain's subtask begins with, if the checkpoint has data in flight.
+    /// Whether anything was in flight anywhere.
+    pub(super) fn has_in_flight(&self) -> bool {
+        let operators = self.manifest.operators.iter();
+        let mut states =
+            operators.flat_map(|operator| &operator.subtasks).flat_map(|subtask| &subtask.states);
+        states.any(|state| state.kind == Kind::InFlight)
+    }
+
+    /// How a chain's subtask begins, if the checkpoint has data in flight.
     pub(super) fn recovered(
         &self,
-        graph: &StreamGraph,
+        job: &Job,
         subtask: Subtask,
         info: &OpenInfo,
-        program: &Program,
         bug: Option<EngineBug>,
-    ) -> Result<Vec<Recovered>, TaskError> {
-        let (mut sent, mut received) = (Vec::new(), Vec::new());
-        for (edge, number) in graph.edges.iter().zip(0..) {
-            if edge.from == subtask.node {
-                let lost = self.lost(graph, number, subtask.index, info.parallelism)?;
-                if !lost.is_empty() {
-                    let writer = program.writer(edge.from, edge.output, info)?;
-                    let elements = lost.into_values().flatten().collect();
-                    sent.push(Recovered::Sent(writer, elements));
+    ) -> Result<Option<Recovery>, TaskError> {
+        if !self.has_in_flight() {
+            return Ok(None);
+        }
+        let mut recovery = task::recovered(
+            &job.graph,
+            subtask,
+            info,
+            |operator, take| self.each_of(operator, |kind| *kind == Kind::InFlight, take),
+            |node, output| job.program.writer(node, output, info),
+        )?;
+        if bug == Some(EngineBug::RecoverWithoutSplit) {
+            for recovered in &mut recovery.recovered {
+                if let Recovered::Received(_, elements) = recovered {
+                    elements.retain(|element| !matches!(element, Again::SplitBegins));
                 }
             }
-            let from = graph.nodes.get(edge.from as usize).map(|node| &node.kind);
-            if edge.to == subtask.node && matches!(from, Some(NodeKind::Source(_))) {
-                let lost = self.lost(graph, number, subtask.index, info.parallelism)?;
-                // Each is a split by itself: no watermark follows before the last one has begun.
-                let begins =
-                    || (bug != Some(EngineBug::RecoverWithoutSplit)).then_some(Again::SplitBegins);
-                let splits = lost.into_values().flat_map(|split| begins().into_iter().chain(split));
-                received.push(Recovered::Received(edge.input, splits.collect()));
-            }
         }
-        // What was sent is older than what was received.
-        sent.extend(received);
-        Ok(sent)
+        Ok(Some(recovery))
     }
-
-    /// What was in flight on an edge, by who had sent and who was to receive it, as far as one of
-    /// `parallelism` subtasks sees to it.
-    fn lost(
-        &self,
-        graph: &StreamGraph,
-        number: u32,
-        subtask: u32,
-        parallelism: u32,
-    ) -> Result<BTreeMap<(u32, u32), VecDeque<Again>>, TaskError> {
-        let mut lost = BTreeMap::<_, VecDeque<Again>>::new();
-        let Some(edge) = graph.edges.get(number as usize) else { return Ok(lost) };
-        let shape = Shape::new(&edge.schema);
-        let consumer = graph.operator_id(edge.to);
-        self.each_of(
-            &consumer,
-            |kind| *kind == Kind::InFlight,
-            |receiver, bytes| {
-                in_flight::read(bytes, |origin, element| {
-                    if origin.edge != number || origin.subtask % parallelism != subtask {
-                        return Ok(());
-                    }
-                    let elements = lost.entry((origin.subtask, receiver)).or_default();
-                    elements.push_back(match element {
-                        InFlight::Page { row, bytes } => {
-                            Again::Page(page(bytes, row, &shape)?, row as usize)
-                        }
-                        InFlight::SplitBegins => Again::SplitBegins,
-                    });
-                    Ok(())
-                })
-            },
-        )?;
-        Ok(lost)
-    }
-}
-
-/// A page in memory of its own.
-fn page(bytes: &[u8], row: u32, shape: &Shape) -> Result<Buffer, TaskError> {
-    let damaged = |what: &dyn std::fmt::Display| {
-        TaskError::new(format!("a page that was in flight cannot be read: {what}"))
-    };
-    let length = bytes.len() as u64;
-    let memory = JumboBudget::new(length, length).reserve(length);
-    let memory = memory.and_then(|lease| Segment::jumbo(lease, bytes.len()));
-    let mut segment = memory.map_err(|error| damaged(&error))?;
-    segment.copy_from_slice(bytes);
-    let valid = ValidPage::validate(&segment, shape).map_err(|error| damaged(&error))?;
-    if row as usize > valid.rows() {
-        return Err(damaged(&"it has fewer rows than were processed"));
-    }
-    Ok(segment.freeze(bytes.len()))
 }

@@ -6,7 +6,7 @@ use millstream_checkpoint::{
     Permit, TwoPhase,
     two_phase::{Action, Input, State},
 };
-use millstream_data::{Value, page::ValidPage};
+use millstream_data::page::{Shape, ValidPage};
 use millstream_dataflow::{
     TaskError,
     channel::{Element, Receiver},
@@ -14,12 +14,13 @@ use millstream_dataflow::{
 };
 use millstream_exchange::event::Event;
 
-use super::{EngineBug, actor::Polled, bytes, cx::Cx, external::BROKEN, job::Shown};
+use super::{EngineBug, actor::Polled, bytes, cx::Cx, external::BROKEN, rows};
 
 /// Writes what arrives into transactions.
 pub(super) struct Sink {
     /// Those that have not ended, with their numbers.
     channels: Vec<(usize, Receiver)>,
+    shape: Shape,
     checkpointing: Checkpointing,
     two_phase: TwoPhase<u64>,
     commits: VecDeque<(u64, u64, Permit)>,
@@ -31,6 +32,7 @@ impl Sink {
     /// A sink that goes on from these states, if there are any.
     pub(super) fn new(
         channels: Vec<Receiver>,
+        shape: Shape,
         checkpointing: Checkpointing,
         restored: Option<(Vec<State<u64>>, Permit)>,
         cx: &mut Cx,
@@ -43,7 +45,8 @@ impl Sink {
         };
         let channels = channels.into_iter().enumerate().collect();
         let commits = VecDeque::new();
-        let mut sink = Self { channels, checkpointing, two_phase, commits, turn: 0, closed: false };
+        let (turn, closed) = (0, false);
+        let mut sink = Self { channels, shape, checkpointing, two_phase, commits, turn, closed };
         if cx.has_bug(EngineBug::ForgetPrepared) {
             sink.two_phase = TwoPhase::new(first);
             return Ok(sink);
@@ -115,9 +118,8 @@ impl Sink {
                         transaction.ok_or_else(|| TaskError::new("rows behind the end"))?;
                     let view = ValidPage::trusted(&page);
                     let view = view.map_err(|error| TaskError::new(error.to_string()))?;
-                    let columns = Shown::columns(&mut view.cursor());
-                    for row in 0..view.rows() {
-                        cx.external.write(transaction, Shown::at(&columns, row))?;
+                    for row in rows::read(&view, &self.shape) {
+                        cx.external.write(transaction, row)?;
                     }
                     channel.give_back(page);
                 }

@@ -3,29 +3,31 @@
 use std::{collections::VecDeque, rc::Rc, sync::Arc, task::Waker};
 
 use millstream_data::{
-    Value,
-    page::{PageBuilder, Shape, Sizing},
-    value::Record,
+    page::{RowBuilder, Shape, Shortage, Sizing},
+    types::Schema,
 };
 use millstream_dataflow::{
     TaskError,
     channel::{Element, Sender},
     task::{Checkpoints, Order},
 };
-use millstream_exchange::event::Event;
+use millstream_exchange::event::{Event, Purpose};
 use millstream_memory::LocalPool;
 
 use super::{
     actor::Polled,
     bytes,
-    cx::Cx,
-    job::{Job, Row},
+    cx::{Cx, Splits},
     keeper::End,
+    rows::{self, Table},
 };
 
 /// Reads splits into a channel.
 pub(super) struct Source {
-    job: Rc<Job>,
+    node: u32,
+    table: Rc<Table>,
+    /// The cells that are read.
+    places: Vec<usize>,
     channel: Sender,
     pool: LocalPool,
     sizing: Sizing,
@@ -39,7 +41,13 @@ pub(super) struct Source {
     exhausted: bool,
     ended: bool,
     dismissed: bool,
+    /// The end of data goes in front of the next barrier.
+    drains: bool,
+    /// The job stops with the savepoint that was taken: nothing is read any more.
+    stopped: bool,
     rows_max: u32,
+    /// Rows are late from the first one on.
+    in_order: bool,
 }
 
 /// A split that is being read.
@@ -51,18 +59,20 @@ struct Reading {
 
 impl Source {
     pub(super) fn new(
-        job: Rc<Job>,
+        (node, table): (u32, Rc<Table>),
+        schema: &Schema,
         channel: Sender,
-        pool: LocalPool,
-        segment_size: usize,
+        (pool, segment_size): (LocalPool, usize),
         end: End,
-        rows_max: u32,
+        (rows_max, in_order): (u32, bool),
     ) -> Result<Self, TaskError> {
-        let shape = Arc::new(Shape::new(&<Row as Record>::schema()));
-        let sizing = Sizing::new(shape, segment_size);
+        let places = table.places(schema)?;
+        let sizing = Sizing::new(Arc::new(Shape::new(schema)), segment_size);
         let sizing = sizing.ok_or_else(|| TaskError::new("a row does not fit a segment"))?;
         Ok(Self {
-            job,
+            node,
+            table,
+            places,
             channel,
             pool,
             sizing,
@@ -73,7 +83,10 @@ impl Source {
             exhausted: false,
             ended: false,
             dismissed: false,
+            drains: false,
+            stopped: false,
             rows_max,
+            in_order,
         })
     }
 
@@ -91,17 +104,25 @@ impl Source {
                 let position = self.position();
                 self.end.write(barrier.checkpoint, position);
                 self.end.finish(barrier.checkpoint);
+                if self.drains {
+                    self.waiting.push_back(Element::Event(Event::EndOfData { drain: true }));
+                }
                 self.waiting.push_back(Element::Event(Event::Barrier(barrier)));
+                self.stopped |= barrier.purpose == Purpose::StopWithSavepoint;
                 return Ok(Polled::Again);
             }
             Some(Order::End) => {
                 self.dismissed = true;
                 return Ok(Polled::Again);
             }
-            Some(Order::Drain | Order::Abort(_) | Order::Complete(_)) => return Ok(Polled::Again),
+            Some(Order::Drain) => {
+                self.drains = true;
+                return Ok(Polled::Again);
+            }
+            Some(Order::Abort(_) | Order::Complete(_)) => return Ok(Polled::Again),
             None => {}
         }
-        if self.ended {
+        if self.ended || self.stopped {
             if !self.dismissed {
                 return Ok(Polled::Idle);
             }
@@ -123,30 +144,30 @@ impl Source {
     /// Reads on; nothing if there is no segment, for which the source then waits.
     fn read(&mut self, cx: &mut Cx, waker: &Waker) -> Result<Option<Element>, TaskError> {
         let Some(reading) = &mut self.reading else {
-            return Ok(Some(match cx.splits.next() {
+            return Ok(Some(match cx.splits.get_mut(&self.node).and_then(Splits::next) {
                 None => {
                     self.ended = true;
                     self.end.end_of_data();
                     Element::Event(Event::EndOfData { drain: true })
                 }
                 Some((number, split)) => {
-                    let rest = &mut &*split;
-                    let (split, row) = (bytes::take(rest)?, bytes::take(rest)?);
-                    cx.say(|| format!("split {split} is read from row {row} on"));
+                    let (split, row) = split_of(&split)?;
+                    let node = self.node;
+                    cx.say(|| format!("split {split} of {node} is read from row {row} on"));
                     self.reading = Some(Reading { number, split, row });
                     self.taken.push(number);
                     Element::SplitBegins
                 }
             }));
         };
-        // Whether splits are left is asked for now and then.
-        if !self.exhausted && cx.random.percent(20) {
-            self.exhausted = cx.splits.is_exhausted();
+        // Whether splits are left is asked for now and then; until then there is no watermark.
+        if !self.exhausted && (self.in_order || cx.random.percent(20)) {
+            self.exhausted = cx.splits.get(&self.node).is_none_or(Splits::is_exhausted);
             if self.exhausted {
                 return Ok(Some(Element::LastSplit));
             }
         }
-        let rows = self.job.splits.get(reading.split as usize).map_or(&[][..], Vec::as_slice);
+        let rows = self.table.splits.get(reading.split as usize).map_or(&[][..], Vec::as_slice);
         let rows = rows.get(reading.row as usize..).unwrap_or(&[]);
         if rows.is_empty() {
             self.reading = None;
@@ -156,15 +177,27 @@ impl Source {
             self.pool.register(waker);
             return Ok(None);
         };
-        let mut page =
-            PageBuilder::<Row, _>::new(segment, self.sizing.shape(), self.sizing.layout());
+        let mut page = RowBuilder::new(segment, self.sizing.shape(), self.sizing.layout());
         for row in rows.iter().take(cx.random.between(1, self.rows_max) as usize) {
-            if page.append(row.view()).is_err() {
+            if !page.has_room() {
                 break;
+            }
+            if rows::put(&mut page, row, &self.places).is_err() {
+                page.roll_back();
+                if page.rows() > 0 {
+                    break;
+                }
+                if !self.sizing.make_room_of(Shortage::Heap) {
+                    return Err(TaskError::new("a row does not fit a segment"));
+                }
+                // The next page has more room for texts.
+                drop(page);
+                return self.read(cx, waker);
             }
             reading.row += 1;
         }
-        let sealed = page.seal(self.sizing.shape(), false);
+        let sealed = page.seal(false);
+        self.sizing.learn(sealed.rows, &sealed.demand);
         Ok(Some(Element::Page(sealed.buffer.freeze(sealed.length))))
     }
 
@@ -187,4 +220,10 @@ pub(super) fn split_bytes(split: u64, row: u64) -> Vec<u8> {
     bytes::put(split, &mut bytes);
     bytes::put(row, &mut bytes);
     bytes
+}
+
+/// Reads what [`split_bytes`] wrote.
+pub(super) fn split_of(bytes: &[u8]) -> Result<(u64, u64), TaskError> {
+    let rest = &mut &*bytes;
+    Ok((bytes::take(rest)?, bytes::take(rest)?))
 }

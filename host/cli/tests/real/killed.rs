@@ -145,14 +145,26 @@ impl Run {
 
 /// Kills a script when its third checkpoint is complete, and lets it go on with another parallelism.
 pub(crate) fn kill_and_rescale(what: &str, script: &str, checkpoints: &str, more: &[&str]) {
-    kill_one_that_is(what, script, checkpoints, (&["--checkpoint-interval", "5ms"], more));
+    kill_one_that_is(what, script, checkpoints, (&["--checkpoint-interval", "5ms"], more), 3);
 }
 
 /// [`kill_and_rescale`] for a script whose tables have 10,000 rows: slow enough that many of them are read when
 /// it is killed, and many are not.
 pub(crate) fn kill_in_the_middle(what: &str, script: &str, checkpoints: &str, more: &[&str]) {
     let slow = ["--checkpoint-interval", "100ms", "--set", "source.rows-per-second=5000"];
-    kill_one_that_is(what, script, checkpoints, (&slow, more));
+    kill_one_that_is(what, script, checkpoints, (&slow, more), 3);
+}
+
+/// The same when so many checkpoints are complete.
+pub(crate) fn kill_behind(
+    complete: u64,
+    what: &str,
+    script: &str,
+    checkpoints: &str,
+    more: &[&str],
+) {
+    let slow = ["--checkpoint-interval", "50ms", "--set", "source.rows-per-second=1500"];
+    kill_one_that_is(what, script, checkpoints, (&slow, more), complete);
 }
 
 /// Kills a script that is run with `paced` options, and lets it go on without.
@@ -161,6 +173,7 @@ fn kill_one_that_is(
     script: &str,
     checkpoints: &str,
     (paced, more): (&[&str], &[&str]),
+    complete: u64,
 ) {
     let arguments = |parallelism: &str, paced: &[&str]| {
         let all = ["run", script, "--parallelism", parallelism, "--checkpoint-dir", checkpoints];
@@ -168,7 +181,7 @@ fn kill_one_that_is(
         all.into_iter().map(String::from).collect::<Vec<_>>()
     };
     let mut run = Run::start(&arguments("2", paced));
-    assert!(run.wait(&When::Complete(3), Path::new(checkpoints)), "it is not over so soon");
+    assert!(run.wait(&When::Complete(complete), Path::new(checkpoints)), "it is not over so soon");
     kill(run.child.id() as i32);
     run.finish();
     let (_, said, went_well) = Run::start(&arguments("3", &[])).finish();

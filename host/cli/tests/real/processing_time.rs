@@ -161,3 +161,31 @@ fn the_query_of_nexmark_counts_no_bid_twice() {
     let rows = format!("names\n{}", rows.collect::<String>());
     assert!(check(&rows, 10_000, 9_200) <= 2, "{rows}");
 }
+
+/// Each row is there once, at once, in the window of the time at which it came, which never goes back.
+#[test]
+fn rows_come_with_the_windows_of_the_clock() {
+    library();
+    let scratch = Scratch::new("processing-time-rows");
+    let text = "
+        CREATE TABLE numbers (k BIGINT) WITH ('connector' = 'datagen', 'number-of-rows' = '1500',
+            'rows-per-second' = '3000', 'fields.k.kind' = 'sequence', 'fields.k.start' = '1', 'fields.k.end' = '1500');
+        CREATE VIEW timed AS SELECT k, PROCTIME() AS now FROM numbers;
+        SELECT k, CAST(window_time AS TIMESTAMP(3)) AS came, window_start, window_end
+        FROM TABLE(TUMBLE(TABLE timed, DESCRIPTOR(now), INTERVAL '0.1' SECOND));";
+    let file = scratch.file("job.sql", text.as_bytes());
+    let output = millstream(&["run", &file, "--output", "csv", "--parallelism", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (mut keys, mut windows, mut last) = (BTreeSet::new(), BTreeSet::new(), String::new());
+    for row in stdout(&output).lines().skip(1) {
+        let cells: Vec<&str> = row.split(',').collect();
+        let [key, came, start, end] = cells[..] else { panic!("{row}") };
+        assert!(start <= came && came < end && last.as_str() <= came, "{row} behind {last}");
+        assert_eq!((millis(end) - millis(start)).rem_euclid(86_400_000), 100, "{row}");
+        assert!(keys.insert(key.to_owned()), "{row} comes twice");
+        windows.insert(start.to_owned());
+        last = came.to_owned();
+    }
+    assert_eq!(keys.len(), 1500);
+    assert!(windows.len() > 2, "{windows:?}");
+}

@@ -310,6 +310,12 @@ impl Restore {
         work::has_files(&self.manifest)
     }
 
+    /// Whether any data were in flight.
+    pub(crate) fn has_in_flight(&self) -> bool {
+        let mut subtasks = self.manifest.operators.iter().flat_map(|operator| &operator.subtasks);
+        subtasks.any(|subtask| subtask.states.iter().any(|state| state.kind == Kind::InFlight))
+    }
+
     /// Hands the data that were in flight towards each subtask of an operator to `take`, with the number of
     /// the subtask.
     ///

@@ -140,9 +140,9 @@ impl Crews<'_> {
 }
 
 fn start_sinks(sinks: Vec<SinkThread>, outcome: &Arc<Outcome>) -> Vec<JoinHandle<()>> {
-    let start = |SinkThread { name, sink, channels, doorbell, metrics, checkpoints }| {
+    let start = |SinkThread { name, sink, inputs, doorbell, metrics, checkpoints }| {
         let outcome = Arc::clone(outcome);
-        spawn_sink(name, sink, channels, &doorbell, metrics, outcome, checkpoints)
+        spawn_sink(name, sink, inputs, &doorbell, metrics, outcome, checkpoints)
     };
     sinks.into_iter().map(start).collect()
 }

@@ -14,7 +14,7 @@ use millstream_dataflow::{
     },
     sort::SortChain,
     task::{
-        Checkpoints, Input, Outputs, Recovered, ResultPartition, Task, TaskMetrics,
+        Checkpoints, Input, Outputs, Recovery, ResultPartition, Task, TaskMetrics,
         in_flight::Origin,
     },
 };
@@ -23,7 +23,7 @@ use millstream_executor::{Clock, Executor, TaskId, blocking::Doorbell};
 use millstream_loader::OpenSource;
 use millstream_state::KeyGroups;
 
-use super::{Commits, Crew, Part, links::Links, managed::Managed, recovery};
+use super::{Commits, Crew, Part, links::Links, managed::Managed};
 use crate::{
     JobProgram, Progress, RunError, Runtime,
     checkpoint::{Participation, Restore, TaskWork, Work, operator_id},
@@ -243,12 +243,12 @@ impl<'a> Deployer<'a> {
                 output.consumer = edge.to;
                 output.senders.push(sender);
                 output.leaves_process |= to != own;
-                output.is_shared |= recovery::is_shared(&self.graph, edge);
+                output.is_shared |= self.graph.is_shared(edge);
             }
             if let Some(receiver) = receiver {
                 let edge = &self.graph.edges[wire.edge as usize];
                 let origin = Origin { edge: wire.edge, subtask: wire.producer.index };
-                let origin = (!recovery::is_shared(&self.graph, edge)).then_some(origin);
+                let origin = (!self.graph.is_shared(edge)).then_some(origin);
                 let input = Input { receiver, port: edge.input, origin };
                 self.inputs.entry(wire.consumer).or_default().push(input);
             }
@@ -358,10 +358,10 @@ impl<'a> Deployer<'a> {
                     restored.and_then(|()| restore.each(&operator, |chunks| chain.restore(chunks)));
                 restored.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
             }
-            let recovered = self.recovered(subtask, &info, program);
-            let recovered =
-                recovered.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
-            self.place(subtask, chain, recovered, crew)?;
+            let recovery = self.recovered(subtask, &info, program);
+            let recovery =
+                recovery.map_err(|error| RunError::Task(error.at(self.name(subtask))))?;
+            self.place(subtask, chain, recovery, crew)?;
         }
         Ok(())
     }
@@ -384,7 +384,10 @@ impl<'a> Deployer<'a> {
             if let (Some(file), End::Worker(id, _)) = (file, &self.ends[&subtask]) {
                 crew.watches.push((*id, file));
             }
-            self.place(subtask, Box::new(chain), Vec::new(), crew)?;
+            let recovers = self.recovers();
+            let ports = self.graph.inputs(node).map(|(_, edge)| edge.input).collect();
+            let recovery = recovers.map(|rounds| Recovery { recovered: Vec::new(), ports, rounds });
+            self.place(subtask, Box::new(chain), recovery, crew)?;
         }
         Ok(())
     }
@@ -394,7 +397,7 @@ impl<'a> Deployer<'a> {
         &mut self,
         subtask: Subtask,
         chain: Box<dyn Chain>,
-        recovered: Vec<Recovered>,
+        recovery: Option<Recovery>,
         crew: &mut Crew,
     ) -> Result<(), RunError> {
         let name = self.name(subtask);
@@ -402,7 +405,10 @@ impl<'a> Deployer<'a> {
         let outputs = self.partitions(subtask)?;
         let outputs = Outputs::new(outputs, self.runtime.jumbo.clone());
         let mut task = Task::new(name.clone(), chain, inputs, outputs, self.runtime.timeout);
-        task = task.epoch(self.clock.epoch()).recover(recovered);
+        task = task.epoch(self.clock.epoch());
+        if let Some(recovery) = recovery {
+            task = task.recover(recovery);
+        }
         if let Some(rate) = self.runtime.exchange.source_rate {
             task = task.limit(rate);
         }

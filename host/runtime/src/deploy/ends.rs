@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use millstream_data::{page::ValidPage, types::Schema};
 use millstream_dataflow::{
     TaskError,
-    channel::{Receiver, Sender},
+    channel::Sender,
     graph::{ConnectorSpec, execution::Subtask},
-    task::{Checkpoints, TaskMetrics, in_flight::Origin},
+    task::{Checkpoints, TaskMetrics},
 };
-use millstream_executor::blocking::{BlockingSink, BlockingSource, Doorbell};
+use millstream_executor::blocking::{BlockingSink, BlockingSource, Doorbell, SinkInputs};
 use millstream_loader::{OpenSink, OpenSource};
 use millstream_memory::{Buffer, LocalPool};
 
@@ -37,7 +37,7 @@ pub(super) struct SourceThread {
 pub(super) struct SinkThread {
     pub(super) name: String,
     pub(super) sink: Box<dyn BlockingSink>,
-    pub(super) channels: Vec<(Receiver, Option<Origin>)>,
+    pub(super) inputs: SinkInputs,
     pub(super) doorbell: Doorbell,
     pub(super) metrics: Arc<TaskMetrics>,
     pub(super) checkpoints: Option<Box<dyn Checkpoints>>,
@@ -227,12 +227,13 @@ impl Deployer<'_> {
         self.count(subtask, &name, kind, &metrics);
         let channels = self.inputs.remove(&subtask).unwrap_or_default();
         let channels = channels.into_iter().map(|input| (input.receiver, input.origin)).collect();
+        let inputs = SinkInputs { channels, recovers: self.recovers() };
         let doorbell = match &self.ends[&subtask] {
             End::Thread(doorbell) => doorbell.clone(),
             End::Worker(..) => Doorbell::default(),
         };
         let checkpoints = self.checkpoints(subtask);
-        SinkThread { name, sink, channels, doorbell, metrics, checkpoints }
+        SinkThread { name, sink, inputs, doorbell, metrics, checkpoints }
     }
 }
 

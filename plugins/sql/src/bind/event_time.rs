@@ -93,7 +93,13 @@ pub(super) fn is_processing_time(plan: &LogicalPlan, column: &PlanColumn) -> boo
 pub(super) fn has_time(table: &CreateTable, name: &str, computed: bool) -> bool {
     let Some(watermark) = &table.watermark else { return false };
     let is_computed = |column: &crate::parse::ColumnDefinition| {
-        column.name.value == name && matches!(column.source, ColumnSource::Computed(_)) == computed
+        column.name.value == name
+            && match column.source {
+                ColumnSource::Computed(_) => computed,
+                ColumnSource::Physical(_) => !computed,
+                // It may be cast.
+                ColumnSource::Metadata { .. } => true,
+            }
     };
     watermark.column.value == name && table.columns.iter().any(is_computed)
 }

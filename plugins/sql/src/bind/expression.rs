@@ -442,6 +442,9 @@ impl Scope<'_> {
         if let Some(bound) = self.auxiliary(&name, function, part)? {
             return Ok(bound);
         }
+        if let Some(bound) = self.current_watermark(&name, function, part)? {
+            return Ok(bound);
+        }
         if let Some(bound) = self.grouping(&name, function, part)? {
             return Ok(bound);
         }

@@ -3,10 +3,13 @@
 use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion_common::{Column as PlanColumn, TableReference};
+use datafusion_common::{
+    Column as PlanColumn, TableReference,
+    tree_node::{Transformed, TreeNode},
+};
 use datafusion_expr::{Expr, LogicalPlanBuilder, TableSource};
 
-use super::{Bound, Cells, Column, Relation, planning};
+use super::{Bound, Cells, Column, Relation, metadata, planning, watermark};
 use crate::{
     error::SqlError,
     parse::{ColumnSource, CreateTable},
@@ -40,12 +43,17 @@ pub(super) fn scan(table: &CreateTable) -> Result<Relation, SqlError> {
     let mut walk = Walk { table: name, paths: Vec::new(), fields: Vec::new() };
     let mut cells = BTreeMap::new();
     for column in &table.columns {
-        if let ColumnSource::Physical(data_type) | ColumnSource::Metadata { data_type, .. } =
-            &column.source
-        {
-            let mut path = vec![column.name.value.clone()];
-            cells.insert(&column.name.value, walk.cells(&mut path, data_type, false));
-        }
+        let data_type = match &column.source {
+            ColumnSource::Physical(data_type) => data_type.clone(),
+            ColumnSource::Metadata { data_type, key, .. } => metadata::given(key, data_type),
+            ColumnSource::Computed(_) => continue,
+        };
+        let mut path = vec![column.name.value.clone()];
+        cells.insert(&column.name.value, walk.cells(&mut path, &data_type, false));
+    }
+    if table.watermark.is_some() {
+        walk.paths.push(vec![watermark::CURRENT.to_owned()]);
+        walk.fields.push(Field::new(watermark::CURRENT, Kind::Timestamp(3).arrow(), true));
     }
     let Walk { paths, fields, .. } = walk;
     let source = ScanSource { table: table.clone(), paths, schema: Arc::new(Schema::new(fields)) };
@@ -68,15 +76,31 @@ pub(super) fn scan(table: &CreateTable) -> Result<Relation, SqlError> {
     computed(table, Relation { plan: Arc::new(plan), columns })
 }
 
-/// Adds computed columns, which may use physical ones only.
+/// Adds computed columns, which may use physical ones only, and casts metadata.
 fn computed(table: &CreateTable, base: Relation) -> Result<Relation, SqlError> {
+    let casts = metadata::casts(table)?;
+    let cast = |of: &PlanColumn| casts.iter().find(|(cell, _)| cell == of).map(|(_, cast)| cast);
+    let over_casts = |expression: Expr| {
+        let made = expression.transform_up(|part| {
+            Ok(match &part {
+                Expr::Column(of) => match cast(of) {
+                    Some(cast) => Transformed::yes(cast.clone()),
+                    None => Transformed::no(part),
+                },
+                _ => Transformed::no(part),
+            })
+        });
+        made.map(|made| made.data).map_err(|error| planning(&error))
+    };
     let mut added = Vec::new();
     for column in &table.columns {
         if let ColumnSource::Computed(expression) = &column.source {
-            added.push((column.name.value.as_str(), base.bind(expression)?));
+            let bound = base.bind(expression)?;
+            let expr = over_casts(bound.expr)?;
+            added.push((column.name.value.as_str(), Bound { expr, ..bound }));
         }
     }
-    if added.is_empty() {
+    if added.is_empty() && casts.is_empty() {
         return Ok(base);
     }
     let mut columns = base.columns.iter();
@@ -94,7 +118,10 @@ fn computed(table: &CreateTable, base: Relation) -> Result<Relation, SqlError> {
             }),
         }
     }
-    let kept = base.plan.schema().columns().into_iter().map(Expr::Column);
+    let kept = base.plan.schema().columns().into_iter().map(|cell| match cast(&cell) {
+        Some(cast) => cast.clone().alias_qualified(cell.relation, cell.name),
+        None => Expr::Column(cell),
+    });
     let made = added.into_iter().map(|(name, bound)| bound.expr.alias(name));
     let plan = LogicalPlanBuilder::from(Arc::clone(&base.plan))
         .project(kept.chain(made).collect::<Vec<_>>())

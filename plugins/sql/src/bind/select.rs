@@ -325,13 +325,16 @@ impl CreateTable {
     }
 
     /// The columns that are read: those, and what else the connector knows.
-    pub fn readable(&self) -> Vec<(&str, &Type)> {
-        let columns = self.columns.iter().filter_map(|column| match &column.source {
-            crate::parse::ColumnSource::Physical(data_type)
-            | crate::parse::ColumnSource::Metadata { data_type, .. } => {
-                Some((column.name.value.as_str(), data_type))
-            }
-            crate::parse::ColumnSource::Computed(_) => None,
+    pub fn readable(&self) -> Vec<(&str, Type)> {
+        let columns = self.columns.iter().filter_map(|column| {
+            let data_type = match &column.source {
+                crate::parse::ColumnSource::Physical(data_type) => data_type.clone(),
+                crate::parse::ColumnSource::Metadata { data_type, key, .. } => {
+                    super::metadata::given(key, data_type)
+                }
+                crate::parse::ColumnSource::Computed(_) => return None,
+            };
+            Some((column.name.value.as_str(), data_type))
         });
         columns.collect()
     }

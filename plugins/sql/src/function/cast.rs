@@ -308,7 +308,7 @@ fn decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
 }
 
 /// The text cut to a number of characters, and filled with spaces if it is to be that long.
-fn sized(text: &str, length: u32, pads: bool) -> String {
+pub(super) fn sized(text: &str, length: u32, pads: bool) -> String {
     let length = length as usize;
     let mut made: String = text.chars().take(length).collect();
     if pads {

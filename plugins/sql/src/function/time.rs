@@ -123,14 +123,19 @@ fn date_format(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, Strin
     Ok(prepared(name, key, arguments, result, move |arrays, rows| {
         let times = arrays[0].as_primitive::<TimestampMicrosecondType>();
         let mut made = StringViewBuilder::with_capacity(rows);
+        // Times that follow each other often look alike.
+        let (unit, mut said) = (pattern.unit(), None);
         let mut text = String::new();
         for row in 0..rows {
             if times.is_null(row) {
                 made.append_null();
                 continue;
             }
-            text.clear();
-            pattern.format(times.value(row), &mut text);
+            let time = times.value(row);
+            if said.replace(time.div_euclid(unit)) != Some(time.div_euclid(unit)) {
+                text.clear();
+                pattern.format(time, &mut text);
+            }
             made.append_value(&text);
         }
         Ok(Arc::new(made.finish()) as ArrayRef)

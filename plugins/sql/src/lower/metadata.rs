@@ -1,18 +1,10 @@
 //! Columns of what a connector knows beside the rows.
 
 use crate::{
+    bind::metadata::FILES,
     error::SqlError,
     parse::{ColumnDefinition, ColumnSource, CreateTable},
-    types::{Kind, STRING},
 };
-
-/// What the filesystem knows of a file.
-const FILES: &[(&str, Kind)] = &[
-    ("file.path", STRING),
-    ("file.name", STRING),
-    ("file.size", Kind::BigInt),
-    ("file.modification-time", Kind::TimestampLtz(3)),
-];
 
 impl CreateTable {
     /// Whether a column is not in the rows of the connector.
@@ -34,25 +26,31 @@ impl CreateTable {
     }
 }
 
-/// Checks that the connector of a table that is read knows its metadata, of these types.
+/// Checks that the connector of a table that is read knows its metadata, each of which is one column.
 pub(super) fn check(table: &CreateTable) -> Result<(), SqlError> {
     for column in &table.columns {
-        let ColumnSource::Metadata { data_type, key, .. } = &column.source else { continue };
+        let ColumnSource::Metadata { key, .. } = &column.source else { continue };
         let (connector, _) = table.connector()?;
         if connector != "filesystem" {
             let message = format!("the connector '{connector}' has no metadata columns");
             return Err(SqlError::at(&column.name, message));
         }
-        let Some((_, kind)) = FILES.iter().find(|(known, _)| known == key) else {
+        if !FILES.iter().any(|(known, _)| known == key) {
             let keys: Vec<_> = FILES.iter().map(|(key, _)| *key).collect();
             let message = format!("there is no metadata '{key}': there are {}", keys.join(", "));
             return Err(SqlError::at(&column.name, message));
-        };
-        if data_type.kind != *kind {
-            let message = format!(
-                "the metadata '{key}' are {kind}: declare the column so, and CAST them where they are used"
-            );
-            return Err(SqlError::at(&column.name, message));
+        }
+        let is_first = |other: &&ColumnDefinition| matches!(&other.source, ColumnSource::Metadata { key: of, .. } if of == key);
+        match table.columns.iter().find(is_first) {
+            Some(first) if first.name.value != column.name.value => {
+                let (first, second) = (&first.name.value, &column.name.value);
+                let message = format!(
+                    "the columns `{first}` and `{second}` are both of the metadata '{key}': compute one of them, as in \
+                     `{second}` AS `{first}`"
+                );
+                return Err(SqlError::at(&column.name, message));
+            }
+            _ => {}
         }
     }
     Ok(())

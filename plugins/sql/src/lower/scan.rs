@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field as ArrowField, Schema as ArrowSchema};
+use arrow::datatypes::{
+    DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, TimeUnit,
+};
 use millstream_arrow::{Leaf, Places, arrow_type};
 use millstream_data::types::Schema;
 use millstream_dataflow::{Chain, Environment, stream::RowStream};
 
 use super::{
+    is_current,
     table::{connector, pruned},
     watermark_options::WatermarkOptions,
 };
 use crate::{
+    bind::watermark::CURRENT,
     calc::{Calculation, CalculationChain, Cells, Output, Step},
     error::SqlError,
     parse::CreateTable,
@@ -52,6 +56,9 @@ pub(super) struct SharedScan {
     readers: Vec<Reading>,
 }
 
+/// The cell that is the watermark in front of its row, behind all others.
+const MARK: usize = usize::MAX;
+
 /// What becomes of a [`Reader`].
 struct Reading {
     relation: Rel,
@@ -74,6 +81,9 @@ impl SharedScan {
     pub(super) fn add(&mut self, reader: Reader<'_>) {
         let Reader { relation, paths, watermark, steps, .. } = reader;
         let mut place = |path: &Vec<String>| {
+            if is_current(path) {
+                return MARK;
+            }
             let known = self.paths.iter().position(|known| known == path);
             known.unwrap_or_else(|| {
                 self.paths.push(path.clone());
@@ -145,9 +155,14 @@ pub(super) fn cells(leaves: &[Leaf], chosen: Vec<usize>) -> Cells {
     let field = |leaf: &Leaf| {
         Some(ArrowField::new(leaf.path.join("."), arrow_type(&leaf.data_type)?, leaf.nullable))
     };
-    let fields = chosen.iter().filter_map(|at| leaves.get(*at).and_then(field));
+    let mark = ArrowField::new(CURRENT, ArrowType::Timestamp(TimeUnit::Microsecond, None), true);
+    let fields = chosen.iter().filter_map(|at| match *at {
+        MARK => Some(mark.clone()),
+        at => leaves.get(at).and_then(field),
+    });
     let schema = Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()));
-    Cells { leaves: chosen, schema }
+    let leaves = chosen.into_iter().map(|at| at.min(leaves.len())).collect();
+    Cells { leaves, schema }
 }
 
 /// The rows of each output of a calculation.

@@ -10,7 +10,7 @@ use super::scan::{Reader, SharedScan, calculate, cells};
 use crate::{
     calc::{Calculation, Output},
     error::SqlError,
-    operator::{self, Changing},
+    operator::{self, Bundling, Changing},
     relation::{Life, Rel, Timed},
 };
 
@@ -23,20 +23,19 @@ pub(crate) struct Streams<'a> {
     shared: Vec<Rel>,
     /// Those of them that are there, and the rows of scans.
     made: Vec<(Rel, RowStream)>,
-    /// How many rows aggregates say together, if they do.
-    bundle: Option<usize>,
+    /// How aggregates take several rows at once, if they do.
+    bundling: Option<Bundling>,
 }
 
 impl<'a> Streams<'a> {
-    /// Looks for what these relations have in common. Aggregates say together what so many rows change, if they are
-    /// at hand.
+    /// Looks for what these relations have in common. Aggregates may take several rows at once.
     pub(crate) fn new<'r>(
         env: &'a Environment,
         relations: impl IntoIterator<Item = &'r Rel>,
-        bundle: Option<usize>,
+        bundling: Option<Bundling>,
     ) -> Self {
         let (scans, shared, made) = (Vec::new(), Vec::new(), Vec::new());
-        let mut streams = Self { env, scans, shared, made, bundle };
+        let mut streams = Self { env, scans, shared, made, bundling };
         let mut seen = Vec::new();
         relations.into_iter().for_each(|relation| streams.look(relation, &mut seen));
         streams
@@ -144,6 +143,10 @@ impl<'a> Streams<'a> {
             Rel::Living { .. } | Rel::Upserts { .. } => {
                 Err(SqlError::new("state that lives twice"))
             }
+            Rel::Single { input, key, refusal } => {
+                let refusal = refusal.as_deref().map(Arc::from);
+                Ok(operator::single(self.stream(input)?, key, refusal, schema))
+            }
             Rel::Earliest { input, partition, time } => {
                 Ok(operator::earliest(self.stream(input)?, partition, (*time, life[0]), schema))
             }
@@ -185,7 +188,7 @@ impl<'a> Streams<'a> {
     ) -> Result<RowStream, SqlError> {
         match relation {
             Rel::Aggregate { input, keys, calls } => {
-                let how = Changing { bundle: self.bundle, ..how };
+                let how = Changing { bundling: self.bundling, ..how };
                 operator::aggregate(self.stream(input)?, (*keys, calls), schema, how)
             }
             Rel::TopN { input, partition, order, limit, rank, latest } => {

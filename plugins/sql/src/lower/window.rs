@@ -53,20 +53,21 @@ fn is_right_below(plan: &LogicalPlan, windowed: &Windowed) -> bool {
 
 /// Rows with the windows that they are in.
 pub(super) fn rows(windowed: &Windowed, asked: Asked) -> Result<Option<Rel>, SqlError> {
-    let without = "without GROUP BY window_start, window_end is not supported yet";
-    match windowed.spec {
-        _ if windowed.processing => {
-            return Err(windowed.refused(&format!("of processing time {without}")));
-        }
-        WindowSpec::Session { .. } => return Err(windowed.refused(without)),
-        _ => {}
+    if let WindowSpec::Session { .. } = windowed.spec {
+        let without = "without GROUP BY window_start, window_end is not supported yet";
+        return Err(windowed.refused(without));
     }
-    let Some(input) = lower(&windowed.input, Asked { rank: true, time: true, ..asked })? else {
+    let below = Asked { rank: true, time: asked.time || !windowed.processing, ..asked };
+    let Some(input) = lower(&windowed.input, below)? else {
         return Ok(None);
     };
     unchanging(windowed, &input)?;
-    let time = column(&windowed.time, windowed.input.schema())
-        .ok_or_else(|| windowed.refused("is of a time that is no column"))?;
+    let time = match windowed.processing {
+        true => WindowTime::Processing,
+        false => column(&windowed.time, windowed.input.schema())
+            .map(WindowTime::Event)
+            .ok_or_else(|| windowed.refused("is of a time that is no column"))?,
+    };
     let (window, zone, names) = (windowed.spec, windowed.zone(), windowed.names().clone());
     Ok(Some(Rel::Timed(Box::new(Timed::Assign { input, time, window, zone, names }))))
 }

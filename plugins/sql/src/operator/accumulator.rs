@@ -290,7 +290,7 @@ impl Accumulator {
         self.set_value(value, fixed, texts);
     }
 
-    /// Adds what another accumulator of the call has kept.
+    /// Adds what another accumulator of the call has kept; that of a sum or a count may be of rows that went.
     pub(super) fn merge(
         &self,
         (fixed, texts): (&mut [u8], &mut [Vec<u8>]),
@@ -301,7 +301,8 @@ impl Accumulator {
             Spread, Sum, User,
         };
         let ((kept, count), (found, more)) = (self.kept(fixed), self.kept(other));
-        if more == 0 {
+        // Rows that came and went may leave a sum.
+        if more == 0 && !matches!(self.function, Sum | Avg) {
             return;
         }
         let kept = match self.function {

@@ -1,24 +1,30 @@
 //! Groups of whatever has come.
 
+mod fold;
+mod partial;
+
 use std::sync::Arc;
 
 use millstream_data::{
     page::{RowKind, ValidPage},
-    row::{PageRow, PageRows, RowLayout},
+    row::{PageRows, RowLayout},
     types::Schema,
 };
 use millstream_dataflow::{
     TaskError,
-    operator::rows::{Changes, EqualKeys, Part, RowFunction, RowKeys, RowStates, Values},
+    operator::rows::{Changes, EqualKeys, RowFunction, RowKeys, RowStates, Values},
 };
+
+use fold::{Emission, Said, Taken, What, finish, wrong};
+pub(super) use partial::{Partial, has_two_phases, schema as partial_schema};
 
 use super::{
     BATCH, Changing,
     accumulator::{Accumulator, SLOT},
-    bundle::{BUNDLE, Bundle, emit},
+    bundle::{BUNDLE, Bundle},
     distinct::{Counts, Distinct},
-    extremes::{Extreme, Extremes, Replaced},
-    in_place, is_retraction, never_came,
+    extremes::{Extreme, Extremes},
+    in_place, is_retraction,
     texts::{pack, unpack},
     users::{self, Hand, User, Users},
 };
@@ -45,6 +51,8 @@ pub(super) struct Aggregation {
     pub(super) texts: usize,
     /// The columns of results.
     pub(super) results: Schema,
+    /// What it takes instead of rows of the input: what was made of those of a page, in the column behind the keys.
+    partial: Option<Schema>,
 }
 
 impl Aggregation {
@@ -92,7 +100,19 @@ impl Aggregation {
             users,
             texts,
             results: Schema::new(results),
+            partial: None,
         })
+    }
+
+    /// The same, of what [`Partial`] has made of rows.
+    pub(super) fn second(self) -> Self {
+        let partial = partial::schema(&self.input, self.keys.len());
+        Self { partial: Some(partial), ..self }
+    }
+
+    /// What it takes.
+    fn takes(&self) -> &Schema {
+        self.partial.as_ref().unwrap_or(&self.input)
     }
 }
 
@@ -167,17 +187,13 @@ impl Held {
     }
 }
 
-/// What the rows at hand have made known of a group, its key in front: the next change takes that back, and it
-/// need not be made again.
-type Said = [Part; 2];
-
 impl Aggregate {
     pub(super) fn open(
         plan: &Aggregation,
         (emits, how): (Emits, Changing),
         states: &mut RowStates,
     ) -> Result<Self, TaskError> {
-        let keys = states.keys(&plan.input, &plan.keys, true);
+        let keys = states.keys(plan.takes(), &plan.keys, true);
         let fixed = 8 + plan.accumulators.len() * SLOT;
         let key_layout = RowLayout::new(keys.schema());
         let in_place = plan.texts == 0 && in_place(&key_layout, fixed);
@@ -186,7 +202,7 @@ impl Aggregate {
         let extremes = Extremes::open(&plan.extremes, &keys, states)?;
         let scratch = Scratch { empty: vec![0; fixed], ..Scratch::default() };
         Ok(Self {
-            layout: Arc::new(RowLayout::new(&plan.input)),
+            layout: Arc::new(RowLayout::new(plan.takes())),
             key_layout: Arc::new(key_layout),
             results: Arc::new(RowLayout::new(&plan.results)),
             plan: plan.clone(),
@@ -199,8 +215,8 @@ impl Aggregate {
             emits,
             expires: states.expire(),
             upserts: how.upserts,
-            batch: how.bundle.map_or(BATCH, |rows| rows.clamp(1, BUNDLE)),
-            bundle: how.bundle.map(|_| Bundle::default()),
+            batch: how.bundling.map_or(BATCH, |bundling| bundling.rows.clamp(1, BUNDLE)),
+            bundle: how.bundling.map(|_| Bundle::default()),
             next: states.groups().start,
             scratch,
         })
@@ -217,6 +233,9 @@ impl Aggregate {
         let Self { plan, keys, distinct, extremes, scratch, .. } = self;
         let counts = &mut scratch.counts;
         counts.clear();
+        if plan.partial.is_some() {
+            return Ok(());
+        }
         for number in keys.rows() {
             let row = rows.at(*number as usize);
             counts.extend(plan.accumulators.iter().map(|call| call.counts(&row)));
@@ -232,6 +251,7 @@ impl Aggregate {
         let Self { plan, keys, groups, scratch, .. } = self;
         let Scratch { empty, equal, held, .. } = scratch;
         held.resize_with(equal.firsts().len().max(held.len()), Held::default);
+        states.read_ahead(*groups, keys);
         for (first, Held { group, texts, is_gone, said }) in equal.firsts().iter().zip(held) {
             (*is_gone, *said) = (false, None);
             texts.resize(plan.texts, Vec::new());
@@ -305,117 +325,6 @@ impl Aggregate {
     }
 }
 
-fn wrong(error: &dyn std::fmt::Display) -> TaskError {
-    TaskError::new(format!("a page of an aggregation: {error}"))
-}
-
-/// What is wrong with a second row of a subquery that is a value.
-const SECOND: &str = "a subquery that is a value has more than one row: aggregate them, with MAX for instance, or add \
-                      a condition that only one of them meets";
-
-/// Where changes of a group are made known.
-struct Emission<'a> {
-    results: &'a RowLayout,
-    accumulators: &'a [Accumulator],
-    before: &'a mut Vec<u8>,
-    after: &'a mut Vec<u8>,
-    /// Where each change goes, if somebody wants it.
-    out: Option<&'a mut Changes>,
-    /// Whether groups expire.
-    expires: bool,
-    /// Where changes are until they are said together, if they are.
-    bundle: Option<&'a mut Bundle>,
-}
-
-/// What a row does to its group.
-struct Taken<'a> {
-    row: PageRow<'a>,
-    retract: bool,
-    /// For each call, whether the row counts.
-    counts: &'a [bool],
-    replaced: Replaced<'a>,
-    /// Its number among the rows at hand.
-    index: usize,
-    users: &'a Users,
-    key: &'a [u8],
-    /// The number of its group among those at hand, if anybody asks for it.
-    group: usize,
-}
-
-impl Emission<'_> {
-    /// Folds a row into its group, of which this is what was `said`, and emits what that changes; gives whether
-    /// the group is gone.
-    fn fold(
-        &mut self,
-        taken: &Taken<'_>,
-        (fixed, texts): (&mut [u8], &mut [Vec<u8>]),
-        said: &mut Option<Said>,
-    ) -> Result<bool, TaskError> {
-        let Some((rows, _)) = fixed.split_first_chunk_mut::<8>() else {
-            return Err(wrong(&"a group is cut off"));
-        };
-        let before = i64::from_le_bytes(*rows);
-        let after = if taken.retract { before - 1 } else { before + 1 };
-        if after < 0 {
-            // A row of a group that has expired goes, and says nothing.
-            return if self.expires { Ok(true) } else { Err(never_came("aggregation")) };
-        }
-        if after > 1 && self.accumulators.iter().any(Accumulator::is_single) {
-            return Err(TaskError::new(SECOND));
-        }
-        *rows = after.to_le_bytes();
-        let known = said.take();
-        if before > 0 && self.out.is_some() && known.is_none() {
-            self.before.clear();
-            finish(self.results, self.accumulators, (fixed, texts), self.before);
-        }
-        for (number, (call, counts)) in self.accumulators.iter().zip(taken.counts).enumerate() {
-            if *counts {
-                call.add(&taken.row, taken.retract, fixed, texts);
-                if let Some(value) = taken.replaced.call(number) {
-                    call.set_value(value, fixed, texts);
-                }
-            }
-        }
-        taken.users.keep(taken.index, texts);
-        if after == 0 {
-            // A row that follows at once begins the group anew: sums of floats may not be quite zero.
-            fixed.fill(0);
-        }
-        let Some(out) = self.out.as_deref_mut() else { return Ok(after == 0) };
-        if after > 0 {
-            self.after.clear();
-            finish(self.results, self.accumulators, (fixed, texts), self.after);
-        }
-        let was = known.map_or(&**self.before, |[_, results]| out.kept(results));
-        if before > 0 && after > 0 && *was == **self.after && !self.expires {
-            *said = known;
-            return Ok(false);
-        }
-        let key = known.map_or_else(|| out.keep(taken.key), |[key, _]| key);
-        let was = (before > 0)
-            .then(|| known.map_or_else(|| out.keep(self.before), |[_, results]| results));
-        let is = (after > 0).then(|| out.keep(self.after));
-        *said = is.map(|results| [key, results]);
-        match &mut self.bundle {
-            Some(bundle) => bundle.change(taken.group, key, (was, is)),
-            None => emit(key, (was, is), out),
-        }
-        Ok(after == 0)
-    }
-}
-
-fn finish(
-    layout: &RowLayout,
-    accumulators: &[Accumulator],
-    (fixed, texts): (&[u8], &[Vec<u8>]),
-    out: &mut Vec<u8>,
-) {
-    layout.write(out, |row| {
-        accumulators.iter().for_each(|call| call.finish(fixed, texts, row));
-    });
-}
-
 impl RowFunction for Aggregate {
     fn parts(&self) -> [Arc<RowLayout>; 2] {
         [Arc::clone(&self.key_layout), Arc::clone(&self.results)]
@@ -453,22 +362,24 @@ impl RowFunction for Aggregate {
         let Scratch { empty, group, before, after, counts, gone, equal, held } = scratch;
         let accumulators = &plan.accumulators[..];
         let calls = accumulators.len();
+        let partial = plan.partial.as_ref().map(|_| plan.keys.len());
         let taken = |index: usize| {
-            let row = keys.rows().get(index).map_or(0, |row| *row as usize);
+            let number = keys.rows().get(index).map_or(0, |row| *row as usize);
+            let row = rows.at(number);
             let counts = counts.get(index * calls..(index + 1) * calls).unwrap_or(&[]);
-            let retract = is_retraction(page, row);
-            let replaced = extremes.of_row(index, calls);
+            let what = match partial {
+                Some(column) => What::Partial(row.variable(column)),
+                None => What::Row {
+                    row,
+                    retract: is_retraction(page, number),
+                    counts,
+                    replaced: extremes.of_row(index, calls),
+                    index,
+                    users,
+                },
+            };
             let group = equal.of().get(index).map_or(0, |group| *group as usize);
-            Taken {
-                row: rows.at(row),
-                retract,
-                counts,
-                replaced,
-                index,
-                users,
-                key: keys.row(index),
-                group,
-            }
+            Taken { what, key: keys.row(index), group }
         };
         let is_said = *emits == Emits::Changes;
         let mut emission = Emission {

@@ -76,7 +76,7 @@ mod tests {
 
     use crate::{
         operator::{
-            Changing, aggregate,
+            Bundling, Changing, aggregate,
             expiring::{Bench, Change, call, numbers, said},
         },
         relation::AggregateFunction::{Count, CountAll, Max, Min, Sum},
@@ -93,7 +93,8 @@ mod tests {
         ];
         let width = 1 + calls.len();
         let plan = aggregate::Aggregation::new(&numbers(2), 1, &calls, &numbers(width)).unwrap();
-        let how = Changing { bundle, ..Changing::default() };
+        let bundling = bundle.map(|rows| Bundling { rows, two_phases: false });
+        let how = Changing { bundling, ..Changing::default() };
         Bench::new([2, width], |states| {
             states.expire_after(life);
             aggregate::Aggregate::open(&plan, (aggregate::Emits::Changes, how), states)

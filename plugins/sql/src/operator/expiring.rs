@@ -9,7 +9,7 @@ use millstream_data::{
 };
 use millstream_dataflow::{
     Chain, ChainIo, Context, Lease, OpenInfo, TaskError,
-    chain::{OutputInfo, PageInfo, StateMemory},
+    chain::{OutputInfo, PageInfo, Signal, StateMemory},
     operator::rows::{RowFunction, RowFunctionChain, RowStates, RowsAtOnce},
     writer::run::{Division, RunWriter},
 };
@@ -167,6 +167,19 @@ impl Bench {
         assert!(done == page.rows() && self.chain.finish(&mut context));
         self.chain.flush(true, &mut context);
         io.pages.iter().flat_map(|page| self.came(page)).collect()
+    }
+
+    /// What comes out when the watermark is here, or what the operator fails with.
+    pub(super) fn watermark(&mut self, time: i64) -> Result<Vec<Change>, String> {
+        let (memory, now) = (Arc::clone(&self.memory), Rc::clone(&self.time));
+        let mut io = Pages { memory, pages: Vec::new(), time: now };
+        let mut context = Context::new(&mut io);
+        self.chain.signal(Signal::Watermark(time), &mut context);
+        if let Some(error) = context.take_error() {
+            return Err(error.to_string());
+        }
+        self.chain.flush(true, &mut context);
+        Ok(io.pages.iter().flat_map(|page| self.came(page)).collect())
     }
 
     fn came(&self, page: &[u8]) -> Vec<Change> {

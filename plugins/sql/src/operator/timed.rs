@@ -121,11 +121,15 @@ pub(crate) fn temporal_join(
 /// The rows of [`Timed::Assign`](crate::relation::Timed::Assign), of `schema`.
 pub(crate) fn assign(
     input: RowStream,
-    time: usize,
+    time: WindowTime,
     (window, zone): (WindowSpec, Option<Zone>),
     schema: Schema,
 ) -> Result<RowStream, SqlError> {
-    let windows = row_window(WindowTime::Event(time), window)?;
+    let windows = row_window(time, window)?;
+    let time = match time {
+        WindowTime::Event(column) => Some(column),
+        WindowTime::Processing => None,
+    };
     let rows = input.schema().clone();
     Ok(input.chain("assign windows", schema, move |_, writer| {
         let time = (time, clock(zone));

@@ -206,6 +206,7 @@ impl RowFunction for TopN {
         let Self { plan, keys, layout, first, once, kept: bytes, sort_key, row, .. } = self;
         let rows = PageRows::new(layout, page);
         let rows = rows.map_err(|error| TaskError::new(format!("a page of a Top-N: {error}")))?;
+        states.read_ahead(*first, keys);
         for (index, number) in keys.rows().iter().enumerate() {
             if out.is_large() {
                 return Ok(*number as usize);
@@ -273,7 +274,9 @@ fn emit(plan: &Ranking, bytes: &[u8], (before, row): (usize, &[u8]), out: &mut C
                 (RowKind::Delete, RowKind::Insert)
             },
         );
-        if let Some(last) = last {
+        if let Some(last) = last
+            && out.says(kind.0)
+        {
             let last = out.keep(last.row);
             out.emit(kind.0, last, none);
         }

@@ -98,26 +98,38 @@ fn inserts(parser: &mut Parser<'_>, set: Span) -> Result<Vec<Statement>, SqlErro
     }
 }
 
-/// `ON CONFLICT DO DEDUPLICATE`, if it is there.
-pub(super) fn keeps_last(parser: &mut Parser<'_>) -> Result<bool, SqlError> {
-    if !take_words(parser, &["ON", "CONFLICT"]) {
-        return Ok(false);
-    }
-    expect_words(parser, &["DO"])?;
-    let what = parser.peek_token();
-    for missing in ["NOTHING", "ERROR"] {
-        if is_words(parser, &[missing]) {
-            let message = format!(
-                "ON CONFLICT DO {missing} is not supported yet: ON CONFLICT DO DEDUPLICATE writes the last of the \
-                 rows with one key"
-            );
-            return Err(SqlError::spanned(what.span, message));
+/// What an INSERT does with rows that have the same primary key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// `DEDUPLICATE`: the one that came last is written.
+    Deduplicate,
+    /// `NOTHING`: the one that was there first is.
+    Nothing,
+    /// `ERROR`: the job fails.
+    Error,
+}
+
+impl OnConflict {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deduplicate => "DEDUPLICATE",
+            Self::Nothing => "NOTHING",
+            Self::Error => "ERROR",
         }
     }
-    match take_words(parser, &["DEDUPLICATE"]) {
-        true => Ok(true),
-        false => Err(unexpected(&what, "DEDUPLICATE")),
+}
+
+/// `ON CONFLICT DO DEDUPLICATE | NOTHING | ERROR`, if it is there.
+pub(super) fn on_conflict(parser: &mut Parser<'_>) -> Result<Option<OnConflict>, SqlError> {
+    if !take_words(parser, &["ON", "CONFLICT"]) {
+        return Ok(None);
     }
+    expect_words(parser, &["DO"])?;
+    let all = [OnConflict::Deduplicate, OnConflict::Nothing, OnConflict::Error];
+    let what = parser.peek_token();
+    let found = all.into_iter().find(|conflict| take_words(parser, &[conflict.name()]));
+    found.map(Some).ok_or_else(|| unexpected(&what, "DEDUPLICATE, NOTHING or ERROR"))
 }
 
 pub(super) fn show(parser: &mut Parser<'_>) -> Result<StatementKind, SqlError> {

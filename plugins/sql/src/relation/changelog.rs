@@ -59,6 +59,7 @@ impl Rel {
                 inputs()
             }
             Self::Living { rows, .. } => rows.changelog_mode(),
+            Self::Single { .. } => ChangelogMode { updates: true, before: false, deletes: true },
             Self::Upserts { rows } => ChangelogMode { before: false, ..rows.changelog_mode() },
             // Rows come and go, one by one.
             Self::SetOperation { .. } => {
@@ -151,6 +152,10 @@ impl Rel {
                     return Some(format!("how many rows came by [{by}]"));
                 }
                 format!("the first {limit} {rows} by [{by}]")
+            }
+            Self::Single { input, key, .. } => {
+                let by = Columns(input.schema()).list(key);
+                format!("changes by [{by}], until the watermark rises, and the row that was said")
             }
             Self::Earliest { input, partition, .. } => {
                 let by = Columns(input.schema()).list(partition);

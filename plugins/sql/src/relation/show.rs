@@ -96,11 +96,7 @@ impl Rel {
             }
             Self::Windows { input, keys, time, window, zone, calls } => {
                 let columns = Columns(input.schema());
-                let time = match time {
-                    WindowTime::Event(column) => columns.name(*column),
-                    WindowTime::Processing => "PROCTIME()",
-                };
-                write!(f, "Windows {window} of {time}")?;
+                write!(f, "Windows {window} of {}", columns.time(*time))?;
                 in_zone(f, *zone)?;
                 write!(f, " {}", columns.groups(*keys, calls))
             }
@@ -122,6 +118,10 @@ impl Rel {
                 write!(f, " order [{}]", order.join(", "))?;
                 write!(f, "{}", if *rank { " with rank" } else { "" })?;
                 write!(f, "{}", if *latest { ", the latest of equals" } else { "" })
+            }
+            Self::Single { input, key, refusal } => {
+                write!(f, "Single by [{}]", Columns(input.schema()).list(key))?;
+                f.write_str(if refusal.is_some() { ", or an error" } else { ", the first" })
             }
             Self::Earliest { input, partition, time } => {
                 let columns = Columns(input.schema());
@@ -146,6 +146,14 @@ pub(super) struct Columns(pub(super) Schema);
 impl Columns {
     pub(super) fn name(&self, column: usize) -> &str {
         self.0.fields.get(column).map_or("?", |field| &field.name)
+    }
+
+    /// The time that windows are of.
+    pub(super) fn time(&self, time: WindowTime) -> &str {
+        match time {
+            WindowTime::Event(column) => self.name(column),
+            WindowTime::Processing => "PROCTIME()",
+        }
     }
 
     pub(super) fn list(&self, columns: &[usize]) -> String {

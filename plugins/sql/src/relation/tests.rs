@@ -1,8 +1,13 @@
 use super::*;
 use crate::{Catalog, bind::Binder, lower, parse};
 
-const STREAMING: lower::Running =
-    lower::Running { mode: lower::Mode::Streaming, life: None, idle: None };
+const STREAMING: lower::Running = lower::Running {
+    mode: lower::Mode::Streaming,
+    life: None,
+    idle: None,
+    time: false,
+    enforced: lower::Enforced { drops_nulls: false, lengths: lower::Lengths::Ignored },
+};
 
 /// What makes the rows of a query over small tables.
 fn relation(query: &str) -> Rel {

@@ -6,7 +6,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use millstream_data::types::{DataType, Field};
 
 use super::{
-    JoinKind, OrderKey, RANK, Rel, WindowSpec, joined,
+    JoinKind, OrderKey, RANK, Rel, WindowSpec, WindowTime, joined,
     show::{Columns, Sql},
 };
 use crate::time::Zone;
@@ -46,7 +46,7 @@ pub(crate) enum Timed {
     /// these names. Those of several windows are there several times.
     Assign {
         input: Rel,
-        time: usize,
+        time: WindowTime,
         window: WindowSpec,
         /// Of the bounds, if they are not of UTC.
         zone: Option<Zone>,
@@ -91,9 +91,13 @@ impl Timed {
             Self::Assign { input, time, names, .. } => {
                 let mut fields = input.schema().fields;
                 let bound = DataType::Timestamp { precision: 3 };
-                let moment = match fields.get(*time).map(|field| &field.data_type) {
-                    Some(DataType::TimestampLtz { .. }) => DataType::TimestampLtz { precision: 3 },
-                    _ => bound.clone(),
+                let instant = DataType::TimestampLtz { precision: 3 };
+                let moment = match time {
+                    WindowTime::Processing => instant,
+                    WindowTime::Event(at) => match fields.get(*at).map(|field| &field.data_type) {
+                        Some(DataType::TimestampLtz { .. }) => instant,
+                        _ => bound.clone(),
+                    },
                 };
                 let types = [bound.clone(), bound, moment];
                 fields.extend(names.iter().zip(types).map(|(name, of)| Field::new(name, of)));
@@ -173,7 +177,8 @@ impl Timed {
                 condition_shown(f, condition.as_ref())
             }
             Self::Assign { input, time, window, zone, .. } => {
-                write!(f, "Assign {window} of {}", Columns(input.schema()).name(*time))?;
+                let columns = Columns(input.schema());
+                write!(f, "Assign {window} of {}", columns.time(*time))?;
                 in_zone(f, *zone)
             }
             Self::WindowJoin {

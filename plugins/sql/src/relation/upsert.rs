@@ -51,6 +51,7 @@ impl Rel {
                     .for_each(|key| add(&mut found, key));
                 found
             }
+            Self::Single { key, .. } => vec![key.clone()],
             Self::Earliest { partition, .. } => vec![set(partition.clone())],
             Self::Over { input, partition, .. } => within(input.upsert_keys(), partition),
             Self::Values { .. }
@@ -123,6 +124,12 @@ impl Rel {
         let rows =
             Self::TopN { input, partition, order: Vec::new(), limit: 1, rank: false, latest: true };
         Self::Upserts { rows: Box::new(rows) }
+    }
+
+    /// Of the rows that have the same values in these columns the one that was there first, or the job fails with
+    /// this `refusal`.
+    pub(crate) fn single_by(self, key: UpsertKey, refusal: Option<String>) -> Self {
+        Self::Single { input: Box::new(self), key, refusal }
     }
 
     /// Sets of columns: `[a], [b, c]`.

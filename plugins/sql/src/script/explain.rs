@@ -10,6 +10,7 @@ use crate::{
     catalog::Catalog,
     error::SqlError,
     lower::{Running, connector},
+    operator::Bundling,
     parse::{Statement, StatementKind},
     relation::{Explained, Rel},
 };
@@ -19,15 +20,15 @@ use crate::{
 pub(super) fn explained(
     catalog: &Catalog,
     statements: &[Statement],
-    (mode, bundle): (Running, Option<usize>),
+    (mode, bundling): (Running, Option<Bundling>),
 ) -> Result<Rel, SqlError> {
     let (mut logical, mut physical, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
     for Statement { kind, span } in statements {
         let planned = match kind {
-            StatementKind::Insert { table, options, columns, query, last } => {
+            StatementKind::Insert { table, options, columns, query, conflict } => {
                 bound_insert(catalog, (table, options), (columns, query), mode).and_then(
                     |(table, bound)| {
-                        let rows = inserted(&table, &bound, *last, mode)?;
+                        let rows = inserted(&table, &bound, *conflict, mode)?;
                         Ok((Some(table), bound, rows))
                     },
                 )
@@ -46,7 +47,7 @@ pub(super) fn explained(
     }
     let graph = jobs.into_iter().collect::<Result<Vec<_>, SqlError>>().and_then(|jobs| {
         let env = Environment::new("explained");
-        write_down(jobs, bundle, &env)?;
+        write_down(jobs, bundling, &env)?;
         Ok(graph(env.build().graph()))
     });
     // What is only looked at need not run.

@@ -7,7 +7,8 @@ use millstream_dataflow::Environment;
 use super::engine::ENGINE;
 use crate::{
     error::{SqlError, suggestion},
-    lower::{Mode, Running},
+    lower::{Enforced, Lengths, Mode, Running},
+    operator::Bundling,
     parse::{Statement, StatementKind},
     time::{Zone, parse_duration},
 };
@@ -24,6 +25,10 @@ const NAME: &str = "pipeline.name";
 const TTL: &str = "table.exec.state.ttl";
 /// After which time without rows a subtask of a table no longer holds the watermark back.
 const IDLE: &str = "table.exec.source.idle-timeout";
+/// What becomes of rows with NULL in a column that is NOT NULL.
+const NULLS: &str = "table.exec.sink.not-null-enforcer";
+/// What becomes of texts and bytes that are longer than their column, or shorter.
+const LENGTHS: &str = "table.exec.sink.type-length-enforcer";
 /// Whose clocks TIMESTAMP_LTZ is shown by.
 const ZONE: &str = "table.local-time-zone";
 
@@ -37,6 +42,9 @@ const LATENCY: &str = "table.exec.mini-batch.allow-latency";
 /// How many they are at most.
 const BUNDLE: &str = "table.exec.mini-batch.size";
 
+/// Whether what the rows at hand do to a group is made before they are sent to its subtask.
+const PHASES: &str = "table.optimizer.agg-phase-strategy";
+
 /// The keys that can be set.
 const KEYS: &[(&str, Check)] = &[
     (MODE, |value| mode(value).map(drop)),
@@ -49,9 +57,12 @@ const KEYS: &[(&str, Check)] = &[
     (TTL, |value| parse_duration(value).map(drop)),
     (IDLE, |value| parse_duration(value).map(drop)),
     (ZONE, |zone| Zone::parse(zone).map(drop)),
+    (NULLS, |value| drops_nulls(value).map(drop)),
+    (LENGTHS, |value| lengths(value).map(drop)),
     (BUNDLED, |value| truth(value).map(drop)),
     (LATENCY, |value| parse_duration(value).map(drop)),
     (BUNDLE, |rows| whole(rows).map(drop)),
+    (PHASES, |value| two_phases(value).map(drop)),
 ];
 
 /// Settings of Flink's that say how rows are computed or state is written, and nothing of which rows are left: they
@@ -59,7 +70,6 @@ const KEYS: &[(&str, Check)] = &[
 const PLANNING: &[&str] = &[
     "execution.checkpointing.incremental",
     "state.backend.incremental",
-    "table.optimizer.agg-phase-strategy",
     "table.optimizer.distinct-agg.split.enabled",
     "table.optimizer.join-reorder-enabled",
     "table.optimizer.reuse-source-enabled",
@@ -115,14 +125,20 @@ impl Settings {
         let life = self.0.get(TTL).and_then(|value| parse_duration(value).ok());
         let idle = self.0.get(IDLE).and_then(|value| parse_duration(value).ok());
         let idle = idle.and_then(|millis| u64::try_from(millis).ok()).filter(|millis| *millis > 0);
-        Running { mode, life: life.filter(|millis| *millis > 0), idle }
+        let enforced = Enforced {
+            drops_nulls: self.0.get(NULLS).is_some_and(|value| drops_nulls(value) == Ok(true)),
+            lengths: self.0.get(LENGTHS).and_then(|value| lengths(value).ok()).unwrap_or_default(),
+        };
+        Running { mode, life: life.filter(|millis| *millis > 0), idle, enforced, time: false }
     }
 
-    /// How many rows an aggregate takes at most before it says what they have changed; `None`: it says so with each.
-    pub(super) fn bundle(&self) -> Option<usize> {
+    /// How aggregates take several rows at once; `None`: they say what each has changed.
+    pub(super) fn bundling(&self) -> Option<Bundling> {
         let is_on = self.0.get(BUNDLED).is_some_and(|value| truth(value) == Ok(true));
         let rows = self.0.get(BUNDLE).and_then(|value| whole(value).ok()).filter(|rows| *rows > 0);
-        is_on.then(|| rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(usize::MAX))
+        let rows = rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(usize::MAX);
+        let two_phases = self.0.get(PHASES).is_none_or(|value| two_phases(value) == Ok(true));
+        is_on.then_some(Bundling { rows, two_phases })
     }
 
     /// The time zone of the session; `None` for UTC.
@@ -196,8 +212,34 @@ pub(super) fn mode(value: &str) -> Result<Mode, String> {
     }
 }
 
+/// Whether groups are made in two phases, where that is possible.
+fn two_phases(value: &str) -> Result<bool, String> {
+    match value.trim().to_uppercase().as_str() {
+        "AUTO" | "TWO_PHASE" => Ok(true),
+        "ONE_PHASE" => Ok(false),
+        _ => Err("takes 'AUTO', 'ONE_PHASE' or 'TWO_PHASE'".into()),
+    }
+}
+
 pub(super) fn truth(value: &str) -> Result<bool, String> {
     value.trim().to_lowercase().parse().map_err(|_| "takes 'true' or 'false'".into())
+}
+
+fn drops_nulls(value: &str) -> Result<bool, String> {
+    match value.trim().to_uppercase().as_str() {
+        "ERROR" => Ok(false),
+        "DROP" => Ok(true),
+        _ => Err("takes 'ERROR' or 'DROP'".into()),
+    }
+}
+
+fn lengths(value: &str) -> Result<Lengths, String> {
+    match value.trim().to_uppercase().as_str() {
+        "IGNORE" => Ok(Lengths::Ignored),
+        "TRIM_PAD" => Ok(Lengths::Fitted),
+        "ERROR" => Ok(Lengths::Checked),
+        _ => Err("takes 'IGNORE', 'TRIM_PAD' or 'ERROR'".into()),
+    }
 }
 
 /// Of Flink's default, -1, as many as there are.

@@ -94,8 +94,7 @@ pub(super) fn describe(name: &Ident, catalog: &Catalog) -> Result<Rel, SqlError>
         let rowtime = if watermark.is_some() { " *ROWTIME*" } else { "" };
         names.push(name);
         types.push(format!("{}{rowtime}", column.data_type.kind));
-        // A key is NOT NULL, whether that was said or not.
-        nulls.push(column.data_type.nullable && !is_key(name));
+        nulls.push(column.data_type.nullable);
         key.push(is_key(name).then_some(key_names.as_str()));
         let mut declared = table.into_iter().flat_map(|table| &table.columns);
         let declared = declared.find(|declared| declared.name.value == name);

@@ -2,31 +2,49 @@
 
 use crate::{
     error::SqlError,
-    parse::CreateTable,
+    lower::{Mode, Running},
+    parse::{CreateTable, OnConflict},
     relation::{Rel, UpsertKey},
 };
 
-/// The rows as a table takes them; of those with the same primary key the `last`, if the INSERT says so.
+/// The rows as a table takes them, with what it says of its columns; of those with the same primary key what the INSERT
+/// says of conflicts.
 ///
 /// # Errors
-/// If the table takes new rows only and there are others, or it knows rows by another key than the query.
-pub(super) fn taken(table: &CreateTable, rows: Rel, last: bool) -> Result<Rel, SqlError> {
+/// If the table takes new rows only and there are others, it knows rows by another key than the query, or there can be
+/// no conflict of which something is said.
+pub(super) fn taken(
+    table: &CreateTable,
+    rows: Rel,
+    conflict: Option<OnConflict>,
+    Running { mode, enforced, .. }: Running,
+) -> Result<Rel, SqlError> {
     takes(table, &rows)?;
     if rows.updates().is_none() {
-        return Ok(rows);
+        // Of batch mode only the rows that are left come, and Flink takes the words.
+        return match conflict.filter(|_| mode == Mode::Streaming) {
+            Some(conflict) => Err(no_conflict(conflict)),
+            None => enforced.rows(table, rows),
+        };
     }
     let key = primary_key(table, &rows);
     let keys = rows.upsert_keys();
     // Of rows that one key of the query has there is one with the table's key, too, if that has all of its columns.
     let is_apart = |of: &UpsertKey| of.iter().all(|column| key.contains(column));
     if !key.is_empty() && !keys.iter().any(is_apart) {
-        return match last {
-            true => Ok(rows.last_by(key)),
-            false => Err(conflict(table, &rows, &key)),
-        };
+        let refusal = self::conflict(table, &rows, &key);
+        let conflict = conflict.ok_or(refusal)?;
+        let rows = enforced.rows(table, rows)?;
+        let said = several(table, &rows, &key);
+        return Ok(match conflict {
+            OnConflict::Deduplicate => rows.last_by(key),
+            OnConflict::Nothing => rows.single_by(key, None),
+            OnConflict::Error => rows.single_by(key, Some(said)),
+        });
     }
     let knows = key.is_empty() || keys.contains(&key);
-    Ok(if knows && takes_upserts(table)? { rows.upserting() } else { rows })
+    let rows = if knows && takes_upserts(table)? { rows.upserting() } else { rows };
+    enforced.rows(table, rows)
 }
 
 /// The rows of some jobs, where an operator that several of them read runs once.
@@ -60,8 +78,25 @@ fn conflict(table: &CreateTable, rows: &Rel, key: &UpsertKey) -> SqlError {
     SqlError::new(format!(
         "the table `{name}` knows its rows by the PRIMARY KEY {key}, but the query updates them {by}, so that \
          several of its rows may have one key: write ON CONFLICT DO DEDUPLICATE behind the query, which keeps all \
-         of them and writes the last one, or another key"
+         of them and writes the last one, DO NOTHING, which writes the first one, DO ERROR, or another key"
     ))
+}
+
+fn no_conflict(conflict: OnConflict) -> SqlError {
+    SqlError::new(format!(
+        "ON CONFLICT DO {} is about rows that are updated, but the query only adds rows: leave it away",
+        conflict.name()
+    ))
+}
+
+/// What a job fails with that has several rows of a key.
+fn several(table: &CreateTable, rows: &Rel, key: &UpsertKey) -> String {
+    format!(
+        "two rows of the query have one PRIMARY KEY {} of the table `{}`: ON CONFLICT DO NOTHING writes the first one, \
+         DO DEDUPLICATE the last one",
+        rows.column_sets(std::slice::from_ref(key)),
+        table.name.value
+    )
 }
 
 /// Checks that a table takes what a query does to its rows.

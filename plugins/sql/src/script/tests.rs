@@ -65,7 +65,7 @@ Projection: EXPR$0 AS n, day AS d
   Projection: $agg0 AS EXPR$0, day AS day
     Aggregate: groupBy=[[day]], aggr=[[COUNT() AS $agg0]]
       Projection: day AS day
-        Projection: bid.auction, bid.price, bid.at, bid.r, bid.r.url, CAST(bid.at) AS day
+        Projection: bid.auction, bid.price, bid.at, bid.r, bid.r.url, bid.$watermark, CAST(bid.at) AS day
           TableScan: bid
 
 == Physical Plan ==
@@ -90,6 +90,32 @@ Sink sink [n, d], changelogMode=[NONE]
     let (_, graph) = text.split_once("== Job Graph ==\n").expect("a job graph");
     let count = |what: &str| graph.lines().filter(|line| line.contains(what)).count();
     assert_eq!((count("Source bid"), count("Sink sink")), (1, 2), "{graph}");
+}
+
+/// With mini-batches, and if nothing has to be known of all rows of a group.
+#[test]
+fn groups_are_made_before_rows_are_sent() {
+    let graph = |settings: &str, calls: &str| {
+        let bundled = "SET 'table.exec.mini-batch.enabled' = 'true';";
+        let query = format!("EXPLAIN INSERT INTO sink SELECT {calls}, day FROM bid GROUP BY day");
+        let text = result(&format!("{bundled} {settings} {query}")).concat().concat();
+        let (_, graph) = text.split_once("== Job Graph ==\n").expect("a job graph");
+        graph.to_owned()
+    };
+    let phases =
+        |strategy: &str| format!("SET 'table.optimizer.agg-phase-strategy' = '{strategy}';");
+    let expected = "\
+1. Source bid [datagen]
+2. calculate <- 1 forward
+3. aggregate pages <- 2 forward
+4. Aggregate by [day] [COUNT(*)] [state] <- 3 hash
+5. calculate <- 4 forward
+6. Sink sink [print] <- 5 forward
+";
+    assert_eq!(graph("", "COUNT(*)"), expected);
+    assert_eq!(graph(&phases("TWO_PHASE"), "COUNT(*)"), expected);
+    assert!(!graph(&phases("ONE_PHASE"), "COUNT(*)").contains("pages"));
+    assert!(!graph("", "COUNT(DISTINCT auction)").contains("pages"));
 }
 
 #[test]
@@ -327,7 +353,7 @@ fn show_create_gives_statements_that_say_the_same() {
     let expected = "\
 CREATE TABLE `bid` (
   `auction` BIGINT NOT NULL,
-  `price` DECIMAL(10, 2),
+  `price` DECIMAL(10, 2) NOT NULL,
   `at` TIMESTAMP(3),
   `r` ROW<`url` STRING>,
   `day` AS CAST(`at` AS DATE),
@@ -470,8 +496,24 @@ fn what_cannot_be_set_is_named() {
             "RESET 'table.exec.source.idle'",
             "there is no setting 'table.exec.source.idle' here: a script can set execution.runtime-mode, \
              parallelism.default, table.exec.resource.default-parallelism, pipeline.name, table.exec.state.ttl, table.exec.source.idle-timeout, \
-             table.local-time-zone, table.exec.mini-batch.enabled, table.exec.mini-batch.allow-latency, \
-             table.exec.mini-batch.size (line 4, column 1)",
+             table.local-time-zone, table.exec.sink.not-null-enforcer, table.exec.sink.type-length-enforcer, \
+             table.exec.mini-batch.enabled, table.exec.mini-batch.allow-latency, table.exec.mini-batch.size, \
+             table.optimizer.agg-phase-strategy (line 4, column 1)",
+        ),
+        (
+            "SET 'table.optimizer.agg-phase-strategy' = 'THREE_PHASE'",
+            "the setting 'table.optimizer.agg-phase-strategy' takes 'AUTO', 'ONE_PHASE' or 'TWO_PHASE'; it was given \
+             'THREE_PHASE' (line 4, column 1)",
+        ),
+        (
+            "SET 'table.exec.sink.not-null-enforcer' = 'IGNORE'",
+            "the setting 'table.exec.sink.not-null-enforcer' takes 'ERROR' or 'DROP'; it was given 'IGNORE' (line 4, \
+             column 1)",
+        ),
+        (
+            "SET 'table.exec.sink.type-length-enforcer' = 'TRIM'",
+            "the setting 'table.exec.sink.type-length-enforcer' takes 'IGNORE', 'TRIM_PAD' or 'ERROR'; it was given \
+             'TRIM' (line 4, column 1)",
         ),
         (
             "SET 'table.exec.mini-batch.enabled' = 'on'",

@@ -289,10 +289,16 @@ fn mistakes_are_named() {
              column 24)",
         ),
         (
-            "CREATE TABLE t (a INT, m INT METADATA FROM 'file.size') WITH ('connector' = 'filesystem', 'path' = 'x'); \
+            "CREATE TABLE t (a INT, m DATE METADATA FROM 'file.size') WITH ('connector' = 'filesystem', 'path' = 'x'); \
              SELECT * FROM t",
-            "the metadata 'file.size' are BIGINT: declare the column so, and CAST them where they are used (line 3, \
+            "the metadata 'file.size' are BIGINT, and there is no CAST of BIGINT to DATE: declare the column so (line 3, \
              column 24)",
+        ),
+        (
+            "CREATE TABLE t (a INT, m INT METADATA FROM 'file.size', n STRING METADATA FROM 'file.size') WITH \
+             ('connector' = 'filesystem', 'path' = 'x'); SELECT * FROM t",
+            "the columns `m` and `n` are both of the metadata 'file.size': compute one of them, as in `n` AS `m` (line \
+             3, column 57)",
         ),
         (
             "CREATE TABLE t (a INT, m STRING METADATA FROM 'file.name') WITH ('connector' = 'filesystem', 'path' = \

@@ -60,3 +60,29 @@ fn options_of_watermarks_are_checked() {
                     declare one, as in WATERMARK FOR ts AS ts";
     assert!(error.starts_with(expected), "{error}");
 }
+
+/// As in Flink, but that there it may also stand behind joins, windows and subqueries.
+#[test]
+fn the_current_watermark_is_that_in_front_of_a_row_of_a_table() {
+    const TABLES: &str = "\
+        CREATE TABLE t (n INT, at TIMESTAMP(3), ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');\n";
+    let takes = "CURRENT_WATERMARK takes the column that a table has its WATERMARK for, passed on as it is (line ";
+    let stands = "CURRENT_WATERMARK stands in the query that reads the table, in WHERE and SELECT, not behind joins, \
+                  windows and subqueries (line ";
+    for (query, expected) in [
+        ("SELECT CURRENT_WATERMARK(at) FROM t", takes),
+        ("SELECT CURRENT_WATERMARK(n) FROM t", takes),
+        ("SELECT CURRENT_WATERMARK() FROM t", takes),
+        ("SELECT CURRENT_WATERMARK(ts, ts) FROM t", takes),
+        ("SELECT CURRENT_WATERMARK(ts + INTERVAL '1' SECOND) FROM t", takes),
+        ("SELECT CURRENT_WATERMARK(ts) FROM (SELECT ts FROM t)", stands),
+        ("SELECT CURRENT_WATERMARK(a.ts) FROM t a JOIN t b ON a.n = b.n AND a.ts = b.ts", stands),
+        (
+            "SET 'execution.runtime-mode' = 'batch'; SELECT CURRENT_WATERMARK(ts) FROM t",
+            "CURRENT_WATERMARK has no meaning in batch mode, where there are no watermarks (line ",
+        ),
+    ] {
+        let refused = refused(&format!("{TABLES}{query}"));
+        assert!(refused.starts_with(expected), "{query}: {refused}");
+    }
+}

@@ -38,6 +38,20 @@ fn groups_of_windows_of_processing_time_are_grouped() {
     );
 }
 
+/// Each row comes at once; who asks for no event time reads none.
+#[test]
+fn rows_come_with_their_windows_of_processing_time() {
+    check(
+        "SELECT k, window_start AS s, window_time AS m FROM TABLE(TUMBLE(TABLE p, DESCRIPTOR(now), INTERVAL '1' SECOND))",
+        &[
+            "Project [k, window_start AS s, window_time AS m]",
+            "Assign TUMBLE 1000 ms of PROCTIME()",
+            "Project [k, PROCTIME() AS now]",
+            "Scan t [k]",
+        ],
+    );
+}
+
 #[test]
 fn sessions_may_be_of_processing_time() {
     let plan = [

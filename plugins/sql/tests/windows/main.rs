@@ -462,10 +462,6 @@ fn windows_that_are_missing_are_named() {
             "the window SESSION without GROUP BY window_start, window_end is not supported yet (line 5",
         ),
         (
-            "SELECT window_start FROM TABLE(TUMBLE(TABLE p, DESCRIPTOR(now), INTERVAL '1' DAY))".into(),
-            "the window TUMBLE of processing time without GROUP BY window_start, window_end is not supported yet",
-        ),
-        (
             format!(
                 "SELECT MAX(window_end) FROM {} GROUP BY k, window_start, window_end",
                 "TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' DAY))"

@@ -25,11 +25,13 @@ use crate::{
 const BATCH: usize = 256;
 
 /// Adds to each row when its window begins and when it ends, and the last millisecond before that, as three
-/// timestamps, the last of which is an instant; a row of several windows is there several times.
+/// timestamps, the last of which is an instant, of windows of processing time that at which the row came; a row of
+/// several windows is there several times.
 pub struct RowAssignment {
     windows: RowWindow,
-    /// The physical column with the event time, and the watermark: a row that is late comes behind it.
-    time: usize,
+    /// The physical column with the event time, if it goes by one, and the watermark: a row that is late comes behind
+    /// it.
+    time: Option<usize>,
     clock: WindowClock,
     watermark: i64,
     layout: Arc<RowLayout>,
@@ -41,10 +43,11 @@ pub struct RowAssignment {
 }
 
 impl RowAssignment {
-    /// The windows of rows of `input`, whose event time is in this physical column, by a clock.
+    /// The windows of rows of `input`, whose event time is in this physical column, or that are of processing time, by
+    /// a clock.
     pub fn new(
         input: &Schema,
-        (time, clock): (usize, WindowClock),
+        (time, clock): (Option<usize>, WindowClock),
         windows: RowWindow,
         writer: RunWriter,
     ) -> Self {
@@ -68,7 +71,9 @@ impl RowAssignment {
         let end = page.rows().min(start + BATCH);
         let (mut row, mut times) = (Vec::new(), Vec::new());
         for number in start..end {
-            if time_in(&rows, number, self.time)? <= self.watermark {
+            if let Some(time) = self.time
+                && time_in(&rows, number, time)? <= self.watermark
+            {
                 if number > start {
                     return Ok(number);
                 }
@@ -77,10 +82,13 @@ impl RowAssignment {
             row.clear();
             rows.gather(number, &mut row);
             let kept = out.keep(&row);
-            windows.each(&rows, number, (context.time(), clock), |window| {
+            let now = context.time();
+            let came = self.time.is_none().then_some(now);
+            windows.each(&rows, number, (clock.at(now), clock), |window| {
                 times.clear();
+                let moment = came.unwrap_or_else(|| clock.instant(window.max_time()));
                 bounds.write(&mut times, |row| {
-                    for time in [window.start, window.end, clock.instant(window.max_time())] {
+                    for time in [window.start, window.end, moment] {
                         row.put_fixed(time.saturating_mul(1000).to_le_bytes());
                     }
                 });
@@ -93,15 +101,7 @@ impl RowAssignment {
 
     /// Writes what was made; `false` if the context is blocked before all of it is.
     fn write(&mut self, context: &mut Context<'_>) -> bool {
-        if self.written < self.out.len() {
-            self.written = self.writer.write(&self.out, self.written..self.out.len(), context);
-        }
-        if self.written < self.out.len() {
-            return false;
-        }
-        self.out.clear();
-        self.written = 0;
-        true
+        self.out.write(&mut self.written, &mut self.writer, context)
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
         let mut bench = Bench::<Row, InWindow>::of_chain(0, 1, |_, writer| {
             Box::new(RowAssignment::new(
                 &Row::schema(),
-                (1, WindowClock::default()),
+                (Some(1), WindowClock::default()),
                 windows,
                 writer,
             ))
@@ -194,5 +194,32 @@ mod tests {
         assert_eq!(of_rows, expected.concat());
         let at = |wanted: Out<InWindow>| found.iter().position(|out| *out == wanted);
         assert!(at(Out::Watermark(12)).unwrap() < at(row(3, 12_000, 5000)).unwrap(), "{found:?}");
+    }
+
+    /// Whatever the watermark is, no row is late.
+    #[test]
+    fn rows_come_with_the_windows_of_the_clock() {
+        let windows = Sliding::of(100, 50).unwrap();
+        let windows = RowWindow::Sliding(RowTime::Processing, windows);
+        let mut bench = Bench::<Row, InWindow>::of_chain(0, 1, |_, writer| {
+            let clock = WindowClock::default();
+            Box::new(RowAssignment::new(&Row::schema(), (None, clock), windows, writer))
+        });
+        bench.pass(130);
+        bench.watermark_waits(500);
+        bench.push(&[(1, 7)]);
+        bench.pass(150);
+        bench.push(&[(2, 7)]);
+        let row = |number, start: i64, now: i64| {
+            Out::Row((number, 7, start * 1000, (start + 100) * 1000, now * 1000))
+        };
+        bench.watermark(600);
+        let found = bench.take();
+        let is_row = |out: &&Out<InWindow>| matches!(out, Out::Row(_));
+        let of_rows: Vec<_> = found.iter().filter(is_row).copied().collect();
+        assert_eq!(
+            of_rows,
+            [row(1, 100, 130), row(1, 50, 130), row(2, 150, 150), row(2, 100, 150)]
+        );
     }
 }

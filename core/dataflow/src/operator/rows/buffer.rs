@@ -23,6 +23,8 @@ use crate::{
 const BATCH: usize = 256;
 /// Bytes of the number of rows that wait, of a key and a time.
 const COUNT: usize = 4;
+/// Bytes of the kind of a change.
+const KIND: usize = 1;
 
 /// When rows that wait are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub enum Until {
     Time(usize),
     /// When the input has ended.
     End,
+    /// When the watermark rises the next time. They are changes: in front of each goes the byte of its kind.
+    Rise,
 }
 
 /// What is done with rows that are due.
@@ -105,7 +109,8 @@ impl<F: RowReplay> RowBuffer<F> {
         let panes = Panes::register(&mut states.state, "waiting", keys.width(), Some(COUNT))?;
         panes.describe(&mut states.state, vec![Part::Opaque(Some(COUNT as u32))]);
         let layout = RowLayout::new(input);
-        let width = layout.is_fixed().then(|| layout.fixed_bytes());
+        let kind = if until == Until::Rise { KIND } else { 0 };
+        let width = layout.is_fixed().then(|| kind + layout.fixed_bytes());
         let rows = states.state.register(&StateSpec {
             name: "waiting-rows".into(),
             kind: Kind::List,
@@ -113,11 +118,11 @@ impl<F: RowReplay> RowBuffer<F> {
             namespace: Some(TIME),
             value: width,
         })?;
-        let contents = Contents {
-            namespace: vec![Part::Time],
-            value: vec![Part::Row(input.clone())],
-            ..Contents::default()
-        };
+        let mut value = vec![Part::Row(input.clone())];
+        if until == Until::Rise {
+            value.insert(0, Part::Opaque(Some(KIND as u32)));
+        }
+        let contents = Contents { namespace: vec![Part::Time], value, ..Contents::default() };
         states.state.describe(rows, contents);
         Ok(Self {
             function: open(&keys, states)?,
@@ -153,6 +158,7 @@ impl<F: RowReplay> RowFunction for RowBuffer<F> {
             self;
         let end = keys.take(page, start, BATCH)?;
         let layout = Arc::clone(function.layout());
+        let kinds = page;
         let page = PageRows::new(&layout, page).map_err(|error| damaged("page", &error))?;
         batch.clear();
         times.clear();
@@ -161,6 +167,7 @@ impl<F: RowReplay> RowFunction for RowBuffer<F> {
         for (index, row) in keys.rows().iter().enumerate() {
             let time = match until {
                 Until::End => WATERMARK_MAX,
+                Until::Rise => states.state.watermark_of(|| keys.hash(index)).saturating_add(1),
                 Until::Time(column) => {
                     let time = event_time(&page, *row as usize, *column)?;
                     let passed = time <= states.state.watermark_of(|| keys.hash(index));
@@ -172,6 +179,9 @@ impl<F: RowReplay> RowFunction for RowBuffer<F> {
             };
             batch.push(keys.at(index), *row);
             times.extend(namespace(time));
+            if *until == Until::Rise {
+                bytes.push(kinds.row_kind(*row as usize) as u8);
+            }
             page.gather(*row as usize, bytes);
             ends.push(bytes.len() as u32);
         }

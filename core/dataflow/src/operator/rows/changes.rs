@@ -10,7 +10,10 @@ use millstream_data::{
 };
 use millstream_memory::Segment;
 
-use crate::writer::run::Run;
+use crate::{
+    chain::Context,
+    writer::run::{Run, RunWriter},
+};
 
 /// Bytes from which on a function should stop and have its changes written.
 const LARGE: usize = 1 << 20;
@@ -58,9 +61,14 @@ impl Changes {
         self.bytes.get(begin..end).unwrap_or(&[])
     }
 
+    /// Whether rows that are emitted with this kind are said.
+    pub fn says(&self, kind: RowKind) -> bool {
+        !self.upserts || kind != RowKind::UpdateBefore
+    }
+
     /// Emits a row of these parts.
     pub fn emit(&mut self, kind: RowKind, first: Part, second: Part) {
-        if !(self.upserts && kind == RowKind::UpdateBefore) {
+        if self.says(kind) {
             self.changes.push(Change { kind, parts: [first, second] });
         }
     }
@@ -80,9 +88,24 @@ impl Changes {
         self.changes.is_empty()
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Writes them, of which so many are `written` already, and begins anew; `false` if the context is blocked
+    /// before all are.
+    pub(super) fn write(
+        &mut self,
+        written: &mut usize,
+        writer: &mut RunWriter,
+        context: &mut Context<'_>,
+    ) -> bool {
+        if *written < self.changes.len() {
+            *written = writer.write(&*self, *written..self.changes.len(), context);
+        }
+        if *written < self.changes.len() {
+            return false;
+        }
         self.bytes.clear();
         self.changes.clear();
+        *written = 0;
+        true
     }
 
     /// The parts of a change as rows.

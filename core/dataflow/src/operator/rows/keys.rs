@@ -36,8 +36,12 @@ impl AsMut<KeyBuffer> for RowKeys {
 }
 
 impl RowKeys {
-    /// No keys yet, see [`RowStates::keys`](super::RowStates::keys).
-    pub(super) fn new(input: &Schema, columns: &[usize], nulls: bool) -> Self {
+    /// No keys yet: of these columns of rows of `input`. Those of states are made by
+    /// [`RowStates::keys`](super::RowStates::keys).
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn new(input: &Schema, columns: &[usize], nulls: bool) -> Self {
         let field = |column: &usize| {
             let field = &input.fields[*column];
             Field { nullable: field.nullable && nulls, ..field.clone() }

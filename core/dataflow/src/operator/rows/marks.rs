@@ -88,6 +88,12 @@ impl Marks {
         self.rows.get(row).filter(|(_, is_late)| *is_late).map(|(before, _)| *before)
     }
 
+    /// The watermark in front of a row of the batch, if there is one.
+    pub fn in_front(&self, row: usize) -> Option<i64> {
+        let (before, _) = self.rows.get(row).filter(|_| !self.held)?;
+        (*before > WATERMARK_MIN).then_some(*before)
+    }
+
     /// The rows from this one of the batch on will come again.
     pub fn go_back(&mut self, row: usize) {
         if let Some((before, _)) = self.rows.get(row) {
@@ -146,6 +152,8 @@ mod tests {
         observe(&mut marks, &[10, 7, 8, 20, 17]);
         let late: Vec<_> = (0..6).map(|row| marks.late(row)).collect();
         assert_eq!(late, [None, Some(7), None, None, Some(17), None]);
+        let in_front: Vec<_> = (0..6).map(|row| marks.in_front(row)).collect();
+        assert_eq!(in_front, [None, Some(7), Some(7), Some(7), Some(17), None]);
         assert_eq!(marks.watermark(), Some(17));
         marks.go_back(3);
         assert_eq!(marks.watermark(), Some(7));
@@ -218,7 +226,7 @@ mod tests {
         let mut marks = Marks::default();
         assert_eq!(marks.signal(Signal::SplitBegins), None);
         observe(&mut marks, &[10, 1]);
-        assert_eq!((marks.late(1), marks.watermark()), (None, None));
+        assert_eq!((marks.late(1), marks.watermark(), marks.in_front(1)), (None, None, None));
         assert_eq!(marks.signal(Signal::SplitBegins), None);
         observe(&mut marks, &[4]);
         assert_eq!(marks.signal(Signal::LastSplit), Some(Signal::Watermark(1)));

@@ -80,6 +80,7 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
         let end = keys.take(page, start, BATCH)?;
         let layout = Arc::clone(fold.layout());
         let rows = PageRows::new(&layout, page).map_err(|error| damaged("page", &error))?;
+        kept.read_ahead(state, &keys.keys());
         for (index, row) in keys.rows().iter().enumerate() {
             let row = *row as usize;
             let time = of.of_row(&rows, row, (state.time, clock))?;

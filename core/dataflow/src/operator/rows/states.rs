@@ -193,6 +193,12 @@ impl RowStates {
         }
     }
 
+    /// Asks for the values of these keys, which will be [read](Self::read) or [put](Self::put) one by one: so the
+    /// waits for memory overlap.
+    pub fn read_ahead(&self, values: Values, keys: &RowKeys) {
+        self.state.read_ahead(values.0, &keys.keys());
+    }
+
     /// Reads the value of a key; `false` if there is none.
     ///
     /// # Errors

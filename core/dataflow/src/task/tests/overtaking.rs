@@ -7,14 +7,14 @@ use crate::task::in_flight::{self, InFlight};
 
 /// What was written for a checkpoint, and whether it was finished.
 #[derive(Default)]
-struct Kept {
-    in_flight: Vec<u8>,
-    finished: Vec<u64>,
+pub(super) struct Kept {
+    pub(super) in_flight: Vec<u8>,
+    pub(super) finished: Vec<u64>,
 }
 
-struct Writer {
-    kept: Arc<Mutex<Kept>>,
-    timeout_ms: u32,
+pub(super) struct Writer {
+    pub(super) kept: Arc<Mutex<Kept>>,
+    pub(super) timeout_ms: u32,
 }
 
 impl Checkpoints for Writer {
@@ -60,7 +60,7 @@ fn overtaking(timeout_ms: u32) -> (Bench, Arc<Mutex<Kept>>) {
     (bench, kept)
 }
 
-fn barrier(checkpoint: u64, timeout_ms: u32) -> Barrier {
+pub(super) fn barrier(checkpoint: u64, timeout_ms: u32) -> Barrier {
     let alignment = Alignment::Timeout { timeout_ms };
     Barrier { checkpoint, timestamp_ms: 0, alignment, purpose: Purpose::Checkpoint }
 }
@@ -178,10 +178,11 @@ fn what_was_in_flight_comes_first() {
     };
     let writer = PartitionWriter::<u64, Single>::new(&Single, 0, &info).unwrap();
     let writer = Box::new(PageChain::<u64, _>::new(writer));
-    bench.task = bench.task.recover([
+    let recovered = vec![
         Recovered::Sent(writer, VecDeque::from([Again::Page(sent, 7)])),
         Recovered::Received(0, VecDeque::from([Again::Page(received, 4)])),
-    ]);
+    ];
+    bench.task = bench.task.recover(Recovery { recovered, ports: Vec::new(), rounds: 2 });
     bench.feed(100);
     bench.input.push(Element::Event(Event::EndOfPartition)).expect("room");
     while bench.poll(0) != TaskPoll::Finished {}

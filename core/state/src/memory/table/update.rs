@@ -216,6 +216,7 @@ impl Table {
         each: &mut impl FnMut(usize, &mut [u8], bool),
     ) -> Result<bool, Stopped> {
         let stopped = |error| Stopped { done: index, error };
+        let mut goes_on = false;
         if probe.entry != ABSENT {
             let (page, class) = (probe.entry >> CLASS_BITS, probe.entry & ((1 << CLASS_BITS) - 1));
             let shape = &self.shape;
@@ -226,10 +227,11 @@ impl Table {
                 each(index, keys.value(bytes, shape, entry), false);
                 return Ok(false);
             }
+            goes_on = bucket::next(bytes).is_some();
         }
         let key = keys.key(index);
         let (page, entry, is_new) =
-            self.find_or_insert(pages, &key, initial.at(index)).map_err(stopped)?;
+            self.find_or_insert(pages, &key, initial.at(index), goes_on).map_err(stopped)?;
         pages.prepare(page).map_err(|first| stopped(first.into()))?;
         each(index, keys.value(pages.page_mut(page), &self.shape, entry), is_new);
         Ok(true)
@@ -276,7 +278,8 @@ impl Table {
         keys: &Keys<'_>,
         index: usize,
     ) {
-        if !index.is_multiple_of(BLOCK) || self.pages <= CACHED_PAGES {
+        let is_alone = keys.len() == 1;
+        if !index.is_multiple_of(BLOCK) || is_alone || self.pages <= CACHED_PAGES {
             return;
         }
         let mut probes = [Probe::default(); BLOCK];
@@ -313,7 +316,7 @@ impl Table {
         }
     }
 
-    /// The slow way, for what is chained or not there.
+    /// The slow way, for what is not in its first page: it may be in another if the table `goes_on` there.
     #[cold]
     #[inline(never)]
     fn find_or_insert<L: Lease>(
@@ -321,8 +324,9 @@ impl Table {
         pages: &mut Pages<L>,
         key: &Key<'_>,
         initial: &[u8],
+        goes_on: bool,
     ) -> Result<(u32, usize, bool), StateError> {
-        if let Some(found) = self.find(pages, key)? {
+        if goes_on && let Some(found) = self.find(pages, key)? {
             return Ok((found.page, found.entry, false));
         }
         let Key { key: bytes, namespace, .. } = *key;

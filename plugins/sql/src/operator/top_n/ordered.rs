@@ -113,6 +113,7 @@ impl RowFunction for OrderedTopN {
         let Self { plan, keys, layout, rows: map, heads, expires, head, scratch, .. } = self;
         let rows = PageRows::new(layout, page);
         let rows = rows.map_err(|error| TaskError::new(format!("a page of a Top-N: {error}")))?;
+        states.read_ahead(*heads, keys);
         for (index, row) in keys.rows().iter().enumerate() {
             if out.is_large() {
                 return Ok(*row as usize);

@@ -126,6 +126,38 @@ fn of_rows_with_one_key_the_last_is_written() {
     assert!(!lines("INSERT INTO by_n SELECT b, a FROM s").concat().contains("TopN"));
 }
 
+#[test]
+fn of_rows_with_one_key_the_first_is_written_or_none() {
+    let shown = |what: &str, script: &str| {
+        let conflict = format!("INSERT INTO by_n SELECT b, n FROM counted ON CONFLICT DO {what}");
+        let text = result(&format!("{TABLES}{script}EXPLAIN {conflict}"))[1].concat();
+        physical(&text).lines().nth(1).map(str::to_owned)
+    };
+    for (what, head) in
+        [("NOTHING", "Single by [n], the first"), ("ERROR", "Single by [n], or an error")]
+    {
+        let expected = format!(
+            "  {head}, changelogMode=[I,UA,D], upsertKeys=[[n]], state=[changes by [n], until the watermark rises, and the \
+             row that was said]"
+        );
+        assert_eq!(shown(what, ""), Some(expected));
+        // There is no conflict, and nothing is kept.
+        let insert = "INSERT INTO by_b SELECT b, n FROM counted";
+        assert_eq!(lines(&format!("{insert} ON CONFLICT DO {what}")), lines(insert));
+        // Only rows that are left come: what a batch has is written, as in Flink.
+        let batch = "SET 'execution.runtime-mode' = 'batch';";
+        assert!(shown(what, batch).is_some_and(|line| line.contains("changelogMode=[I]")));
+    }
+    // Who looks for conflicts asks for the watermark.
+    let timed = "CREATE TABLE w (b STRING, n BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');";
+    let counted = "EXPLAIN INSERT INTO by_n SELECT b, COUNT(*) FROM w GROUP BY b ON CONFLICT DO";
+    let scan = |what: &str| {
+        let text = result(&format!("{TABLES}{timed}{counted} {what}"))[1].concat();
+        physical(&text).lines().any(|line| line.contains("watermark ts of ts"))
+    };
+    assert_eq!(["DEDUPLICATE", "NOTHING", "ERROR"].map(scan), [false, true, true]);
+}
+
 /// One that needs the rows as they were has them said for all.
 #[test]
 fn an_operator_that_several_inserts_read_runs_once() {
@@ -145,4 +177,47 @@ fn an_operator_that_several_inserts_read_runs_once() {
     assert_eq!(planned(&format!("{hole}{printed}")), ["[I,UB,UA]", "[I,UB,UA]"]);
     assert_eq!(planned(&format!("{hole}{hole}")), ["[I,UA]", "[I,UA]"]);
     assert_eq!(planned("INSERT INTO printed SELECT b, COUNT(a) FROM s GROUP BY b;"), ["[I,UB,UA]"]);
+}
+
+/// What a table says of its columns is seen to behind the operator that updates, whose keys are still there, and
+/// before the last rows are kept.
+#[test]
+fn columns_of_tables_are_enforced_where_that_was_set() {
+    let planned = |settings: &str, insert: &str| {
+        let text = result(&format!("{TABLES}{settings}EXPLAIN INSERT INTO {insert}"))[1].concat();
+        let lines = physical(&text).lines().skip(1).take(2);
+        let said = lines.map(|line| line.trim().split(", state=").next().unwrap().to_owned());
+        said.collect::<Vec<_>>().join("; ")
+    };
+    let drop = "SET 'table.exec.sink.not-null-enforcer' = 'DROP';";
+    let fit = "CREATE TABLE l (b VARCHAR(3)) WITH ('connector' = 'datagen');
+        CREATE TABLE short (b VARCHAR(3), n BIGINT, PRIMARY KEY (b) NOT ENFORCED) WITH ('connector' = 'blackhole');
+        SET 'table.exec.sink.type-length-enforcer' = 'TRIM_PAD';";
+    let last = "by_n SELECT b, n FROM counted ON CONFLICT DO DEDUPLICATE";
+    let nothing = "Project [b, $agg0 AS n], changelogMode=[I,UA], upsertKeys=[[b]]; Aggregate by [b] [COUNT(*) AS \
+                   $agg0], changelogMode=[I,UA], upsertKeys=[[b]]";
+    for (settings, insert, expected) in [
+        (
+            drop,
+            last,
+            "TopN 1 by [n] order [], the latest of equals, changelogMode=[I,UA,D], upsertKeys=[[n]]; Filter n IS NOT \
+             NULL, changelogMode=[I,UB,UA], upsertKeys=[[b]]",
+        ),
+        (
+            drop,
+            "by_both SELECT b, a FROM s",
+            "Filter b IS NOT NULL AND n IS NOT NULL, changelogMode=[I]; Project [b, CAST(a AS Int64) AS n], \
+             changelogMode=[I]",
+        ),
+        (drop, "hole SELECT b, n FROM counted", nothing),
+        (
+            fit,
+            "short SELECT b, COUNT(*) FROM l GROUP BY b",
+            "Project [FIT(b) AS b, $agg0 AS n], changelogMode=[I,UA]; Aggregate by [b] [COUNT(*) AS $agg0], \
+             changelogMode=[I,UA], upsertKeys=[[b]]",
+        ),
+        (fit, "hole SELECT b, n FROM counted", nothing),
+    ] {
+        assert_eq!(planned(settings, insert), expected, "{insert}");
+    }
 }

@@ -7,7 +7,7 @@ use alloc::{vec, vec::Vec};
 
 use millstream_data::{row::RowValue, value::Record};
 use millstream_state::{
-    Key as StateKey,
+    Key as StateKey, Keys,
     description::Part,
     keyed::{Descriptor, ListState, ValueState},
     window::{Lateness, Merged, Sessions, Window},
@@ -64,6 +64,11 @@ impl<V: RowValue + Record> Kept<V> {
         let accumulated = Contents { namespace, ..Contents::rows::<V>() };
         state.describe(accumulators.id(), accumulated);
         Ok(Self { windows, accumulators, timers, lateness, known: Vec::new() })
+    }
+
+    /// Asks for the sessions of keys of which rows will [enter](Self::enter).
+    pub(in crate::operator) fn read_ahead(&self, state: &KeyedState, keys: &Keys<'_>) {
+        state.read_ahead(self.windows.id(), keys);
     }
 
     /// Adds the window of a row to the sessions of its key; `None` if the session that it would be part
