@@ -133,6 +133,12 @@ pub struct Handle {
 }
 
 impl Manifest {
+    /// Whether any data were in flight.
+    pub fn has_in_flight(&self) -> bool {
+        let mut subtasks = self.operators.iter().flat_map(|operator| &operator.subtasks);
+        subtasks.any(|subtask| subtask.states.iter().any(|state| state.kind == Kind::InFlight))
+    }
+
     /// The manifest as bytes, with operators and files in order.
     ///
     /// What is inconsistent is written all the same, and refused when it is read: whoever keeps a

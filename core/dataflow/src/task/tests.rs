@@ -58,14 +58,7 @@ fn bench_with(
     let network = NetworkPool::new(Box::new(HeapArena::new(SEGMENT, 64).unwrap()));
     let (input, receiver) = channel(Waker::noop().clone());
     let (sender, output) = channel(Waker::noop().clone());
-    let info = OpenInfo {
-        subtask: 0,
-        parallelism: 1,
-        max_parallelism: 128,
-        state: None,
-        segment_size: SEGMENT as u32,
-        outputs: vec![OutputInfo { subpartitions: 1, max_parallelism: 128, compact: false }],
-    };
+    let info = info();
     let writer = PartitionWriter::<u64, Single>::new(&Single, 0, &info).unwrap();
     let chain = chain(writer, &info);
     let partition = ResultPartition::new(network.create_local(2, 10).unwrap(), vec![sender]);
@@ -74,6 +67,18 @@ fn bench_with(
     let task = Task::new(String::from("test"), chain, inputs, outputs, timeout);
     let pool = network.create_local(1, 20).unwrap();
     Bench { task, input, output, pool, _network: network }
+}
+
+/// The only subtask of a node with one output.
+fn info() -> OpenInfo {
+    OpenInfo {
+        subtask: 0,
+        parallelism: 1,
+        max_parallelism: 128,
+        state: None,
+        segment_size: SEGMENT as u32,
+        outputs: vec![OutputInfo { subpartitions: 1, max_parallelism: 128, compact: false }],
+    }
 }
 
 impl Bench {

@@ -234,7 +234,7 @@ impl Deployer<'_> {
                 let inputs = self.inputs.remove(&subtask).unwrap_or_default();
                 let mut checkpointing = Checkpointing::new(inputs.len());
                 checkpointing.write_to(Box::new(end), inputs.iter().map(|input| input.origin));
-                if self.restore.is_some_and(Restore::has_in_flight) {
+                if self.restore.is_some_and(|restore| restore.manifest.has_in_flight()) {
                     checkpointing.recover(0..inputs.len(), recovery_rounds(graph));
                 }
                 let shape = Shape::new(&spec.schema);

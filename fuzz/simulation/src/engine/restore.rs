@@ -98,14 +98,6 @@ impl Restore {
         Ok(all.into_values().collect())
     }
 
-    /// Whether anything was in flight anywhere.
-    pub(super) fn has_in_flight(&self) -> bool {
-        let operators = self.manifest.operators.iter();
-        let mut states =
-            operators.flat_map(|operator| &operator.subtasks).flat_map(|subtask| &subtask.states);
-        states.any(|state| state.kind == Kind::InFlight)
-    }
-
     /// How a chain's subtask begins, if the checkpoint has data in flight.
     pub(super) fn recovered(
         &self,
@@ -114,7 +106,7 @@ impl Restore {
         info: &OpenInfo,
         bug: Option<EngineBug>,
     ) -> Result<Option<Recovery>, TaskError> {
-        if !self.has_in_flight() {
+        if !self.manifest.has_in_flight() {
             return Ok(None);
         }
         let mut recovery = task::recovered(

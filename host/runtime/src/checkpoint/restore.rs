@@ -312,8 +312,7 @@ impl Restore {
 
     /// Whether any data were in flight.
     pub(crate) fn has_in_flight(&self) -> bool {
-        let mut subtasks = self.manifest.operators.iter().flat_map(|operator| &operator.subtasks);
-        subtasks.any(|subtask| subtask.states.iter().any(|state| state.kind == Kind::InFlight))
+        self.manifest.has_in_flight()
     }
 
     /// Hands the data that were in flight towards each subtask of an operator to `take`, with the number of

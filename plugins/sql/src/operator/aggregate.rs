@@ -183,7 +183,7 @@ pub(super) struct Held {
 impl Held {
     /// How many rows it has.
     pub(super) fn rows(&self) -> i64 {
-        self.group.first_chunk().map_or(0, |rows| i64::from_le_bytes(*rows))
+        partial::rows_of(&self.group)
     }
 }
 
@@ -473,7 +473,7 @@ fn say(
     after.clear();
     finish(results, &plan.accumulators, (group, &texts), after);
     let (key, result) = (out.keep(key), out.keep(after));
-    let rows = group.first_chunk().map_or(0, |rows| i64::from_le_bytes(*rows));
+    let rows = partial::rows_of(group);
     let copies = if emits == Emits::Rows { rows } else { 1 };
     (0..copies).for_each(|_| out.emit(RowKind::Insert, key, result));
     Ok(())

@@ -168,14 +168,7 @@ fn what_was_in_flight_comes_first() {
         sealed.buffer.freeze(sealed.length)
     };
     let (received, sent) = (page(&mut bench), page(&mut bench));
-    let info = OpenInfo {
-        subtask: 0,
-        parallelism: 1,
-        max_parallelism: 128,
-        state: None,
-        segment_size: SEGMENT as u32,
-        outputs: vec![OutputInfo { subpartitions: 1, max_parallelism: 128, compact: false }],
-    };
+    let info = info();
     let writer = PartitionWriter::<u64, Single>::new(&Single, 0, &info).unwrap();
     let writer = Box::new(PageChain::<u64, _>::new(writer));
     let recovered = vec![

@@ -25,14 +25,7 @@ fn recovering(ports: Vec<u16>, rounds: u32) -> Two {
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..2).map(|_| channel(Waker::noop().clone())).unzip();
     let (sender, output) = channel(Waker::noop().clone());
-    let info = OpenInfo {
-        subtask: 0,
-        parallelism: 1,
-        max_parallelism: 128,
-        state: None,
-        segment_size: SEGMENT as u32,
-        outputs: vec![OutputInfo { subpartitions: 1, max_parallelism: 128, compact: false }],
-    };
+    let info = info();
     let writer = PartitionWriter::<u64, Single>::new(&Single, 0, &info).unwrap();
     let partition = ResultPartition::new(network.create_local(2, 10).unwrap(), vec![sender]);
     let outputs = Outputs::new(vec![partition], JumboBudget::new(1 << 20, 1 << 20));

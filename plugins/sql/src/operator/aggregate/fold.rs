@@ -76,7 +76,7 @@ impl What<'_> {
                     1
                 }
             }
-            Self::Partial(group) => partial::rows(group),
+            Self::Partial(group) => partial::rows_of(group),
         }
     }
 

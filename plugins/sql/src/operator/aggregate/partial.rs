@@ -137,13 +137,9 @@ impl PageFunction for Partial {
     }
 }
 
-fn rows_of(group: &[u8]) -> i64 {
+/// How many rows a group has, or has more where that was sent of it.
+pub(super) fn rows_of(group: &[u8]) -> i64 {
     group.first_chunk().map_or(0, |rows| i64::from_le_bytes(*rows))
-}
-
-/// How many rows more a group has, of what was sent of it.
-pub(super) fn rows(group: &[u8]) -> i64 {
-    rows_of(group)
 }
 
 /// Adds what was sent of a group to it.
