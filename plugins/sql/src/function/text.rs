@@ -19,16 +19,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         names: &["LOWER", "LCASE"],
         doc: "LOWER(text)",
-        bind: |name, arguments| {
-            in_case(name, arguments, (str::make_ascii_lowercase, str::to_lowercase))
-        },
+        bind: |name, arguments| in_case(name, arguments, Case::Lower),
     },
     Function {
         names: &["UPPER", "UCASE"],
         doc: "UPPER(text)",
-        bind: |name, arguments| {
-            in_case(name, arguments, (str::make_ascii_uppercase, str::to_uppercase))
-        },
+        bind: |name, arguments| in_case(name, arguments, Case::Upper),
     },
     Function {
         names: &["CHAR_LENGTH", "CHARACTER_LENGTH"],
@@ -162,12 +158,14 @@ pub(super) fn makes_text(
     })
 }
 
+#[derive(Clone, Copy)]
+enum Case {
+    Lower,
+    Upper,
+}
+
 /// A call that writes a text in letters of one case: those of ASCII where they are, or else any.
-fn in_case(
-    name: &'static str,
-    arguments: Vec<Bound>,
-    (ascii, any): (fn(&mut str), fn(&str) -> String),
-) -> Result<Bound, String> {
+fn in_case(name: &'static str, arguments: Vec<Bound>, case: Case) -> Result<Bound, String> {
     count(&arguments, 1..=1)?;
     let arguments = arguments.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let result = of(STRING, &arguments);
@@ -180,9 +178,11 @@ fn in_case(
             if let Some(text) = text {
                 letters.clear();
                 letters.push_str(text);
-                match text.is_ascii() {
-                    true => ascii(&mut letters),
-                    false => letters = any(text),
+                match (case, text.is_ascii()) {
+                    (Case::Lower, true) => letters.make_ascii_lowercase(),
+                    (Case::Upper, true) => letters.make_ascii_uppercase(),
+                    (Case::Lower, false) => letters = text.to_lowercase(),
+                    (Case::Upper, false) => letters = text.to_uppercase(),
                 }
             }
             made.append_option(text.map(|_| &letters));
