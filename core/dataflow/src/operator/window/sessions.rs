@@ -128,12 +128,12 @@ where
             }
             return Ok(());
         };
-        if session.max_time() > watermark {
+        if session.window.max_time() > watermark {
             return Ok(());
         }
         // It has ended, and stays for rows like this one.
         kept.load(state, &batch.keys().at(0))?;
-        self.emit(session, context)
+        self.emit(session.window, context)
     }
 
     /// Ends the sessions that the watermark has reached; `false` if the context is blocked before all
@@ -150,7 +150,7 @@ where
             // It comes from the state, which may have been damaged; what follows trusts it.
             batch.checked(batch.at(0))?;
             let ended = kept.ended(state, &batch.keys().at(0), timer)?;
-            if let Some(Ended { window, keep }) = ended {
+            if let Some(Ended { window, keep, .. }) = ended {
                 self.emit(window, context)?;
                 if !keep {
                     self.kept.remove(&mut self.state, &self.batch.keys().at(0), window)?;

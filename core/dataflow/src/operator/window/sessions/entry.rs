@@ -1,23 +1,25 @@
 //! The session of a key that began last, as a value of the state:
 //!
 //! ```text
-//! there u8 | begin time | end time | others u8 | what its rows were folded into
+//! there u8 | begin time | end time | at time | others u8 | what its rows were folded into
 //! ```
 //!
-//! Times are as in namespaces. `others` is 1 if the key has sessions that began before.
+//! Times are as in namespaces. `at` is when it began at first: what else is kept of it is kept under that. `others`
+//! is 1 if the key has sessions that began before.
 
 use millstream_state::window::{Lateness, Window};
 
 use crate::state::{TIME, namespace, time_of};
 
 /// Bytes in front of what rows were folded into.
-pub(super) const HEAD: usize = 2 + 2 * TIME;
+pub(super) const HEAD: usize = 2 + 3 * TIME;
 const OTHERS: usize = HEAD - 1;
 
 /// What stands in front of what the rows of a session were folded into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) window: Window,
+    pub(super) at: i64,
     pub(super) others: bool,
 }
 
@@ -27,15 +29,18 @@ impl Head {
         let (there, rest) = value.split_first()?;
         let (start, rest) = rest.split_at_checked(TIME)?;
         let (end, rest) = rest.split_at_checked(TIME)?;
+        let (at, rest) = rest.split_at_checked(TIME)?;
         let window = Window { start: time_of(start)?, end: time_of(end)? };
-        (*there == 1).then_some(Self { window, others: *rest.first()? != 0 })
+        let (at, others) = (time_of(at)?, *rest.first()? != 0);
+        (*there == 1).then_some(Self { window, at, others })
     }
 
     pub(super) fn bytes(self) -> [u8; HEAD] {
         let mut bytes = [0; HEAD];
         bytes[0] = 1;
         bytes[1..=TIME].copy_from_slice(&namespace(self.window.start));
-        bytes[1 + TIME..OTHERS].copy_from_slice(&namespace(self.window.end));
+        bytes[1 + TIME..1 + 2 * TIME].copy_from_slice(&namespace(self.window.end));
+        bytes[1 + 2 * TIME..OTHERS].copy_from_slice(&namespace(self.at));
         bytes[OTHERS] = u8::from(self.others);
         bytes
     }
@@ -56,7 +61,7 @@ impl Entered {
     /// Of a row whose own window is `own`.
     #[inline]
     pub(super) fn of(head: Option<Head>, own: Window, lateness: Lateness, watermark: i64) -> Self {
-        let Some(Head { window: known, others: false }) = head else {
+        let Some(Head { window: known, others: false, .. }) = head else {
             return match head {
                 Some(_) => Self::Elsewhere,
                 None if lateness.is_late(&own, watermark) => Self::Late,
@@ -92,7 +97,7 @@ mod tests {
     #[test]
     fn heads_are_read_as_they_were_written() {
         for (start, end, others) in [(-5, 10, false), (0, i64::MAX, true)] {
-            let head = Head { window: window(start, end), others };
+            let head = Head { window: window(start, end), at: start + 1, others };
             assert_eq!(Head::read(&head.bytes()), Some(head));
             assert_eq!(Head::read(&head.bytes()[..OTHERS]), None);
         }
@@ -104,7 +109,7 @@ mod tests {
         let strict = Lateness::default();
         let of = |head, own, watermark| Entered::of(head, own, strict, watermark);
         let into = |window, is_new, wants_timer| Entered::Into { window, is_new, wants_timer };
-        let known = Some(Head { window: window(10, 20), others: false });
+        let known = Some(Head { window: window(10, 20), at: 10, others: false });
         assert_eq!(of(None, window(0, 5), 3), into(window(0, 5), true, true));
         assert_eq!(of(None, window(0, 5), 4), Entered::Late);
         assert_eq!(of(known, window(12, 20), 18), into(window(10, 20), false, false));
@@ -112,7 +117,7 @@ mod tests {
         assert_eq!(of(known, window(5, 10), 8), into(window(5, 20), false, false));
         assert_eq!(of(known, window(21, 30), 18), Entered::Elsewhere);
         assert_eq!(of(known, window(0, 9), 8), Entered::Late);
-        let others = Some(Head { window: window(10, 20), others: true });
+        let others = Some(Head { window: window(10, 20), at: 10, others: true });
         assert_eq!(of(others, window(12, 20), 15), Entered::Elsewhere);
         // It has ended and is kept: its timer is gone.
         let patient = Lateness::of(100);

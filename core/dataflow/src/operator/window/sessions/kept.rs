@@ -44,7 +44,7 @@ pub(in crate::operator) trait SessionRows {
 pub(in crate::operator) struct Kept {
     /// The one that began last.
     latest: StateId,
-    /// Those that began before, by their begin: the end, and what rows were folded into.
+    /// Those that began before, by their begin: the end, when they began at first, and what rows were folded into.
     earlier: StateId,
     /// The value of a key without sessions, if all values have one size and change in place.
     initial: Option<Vec<u8>>,
@@ -59,8 +59,21 @@ pub(in crate::operator) struct Kept {
 #[derive(Clone, Debug)]
 struct Session {
     window: Window,
+    /// When it began at first.
+    at: i64,
     folded: Vec<u8>,
     is_changed: bool,
+}
+
+/// What became of a row.
+#[derive(Debug)]
+pub(in crate::operator) struct Added {
+    /// The session that it is part of now.
+    pub(in crate::operator) window: Window,
+    /// When that began at first: what else is kept of it is kept under this time.
+    pub(in crate::operator) at: i64,
+    /// The same of sessions that have become part of it.
+    pub(in crate::operator) others: Vec<i64>,
 }
 
 /// Space that is used again in each call.
@@ -75,6 +88,8 @@ struct Scratch {
 /// A session that has ended, and whether it stays for rows that are late.
 pub(in crate::operator) struct Ended {
     pub(in crate::operator) window: Window,
+    /// See [`Added::at`].
+    pub(in crate::operator) at: i64,
     pub(in crate::operator) keep: bool,
 }
 
@@ -98,8 +113,8 @@ impl Kept {
         let latest = state.register(&spec("sessions", Kind::Value, HEAD))?;
         let value = vec![Part::Flag, Part::Time, Part::Time, Part::Opaque(Some(1)), folded.clone()];
         state.describe(latest, Contents { value, ..Contents::default() });
-        let earlier = state.register(&spec("earlier-sessions", Kind::Map, TIME))?;
-        let (map_key, value) = (vec![Part::Time], vec![Part::Time, folded]);
+        let earlier = state.register(&spec("earlier-sessions", Kind::Map, 2 * TIME))?;
+        let (map_key, value) = (vec![Part::Time], vec![Part::Time, Part::Time, folded]);
         state.describe(earlier, Contents { map_key, value, ..Contents::default() });
         let in_place = width.filter(|width| *width <= IN_PLACE);
         let initial = in_place.map(|width| vec![0; HEAD + width]);
@@ -108,14 +123,14 @@ impl Kept {
     }
 
     /// Folds rows into the sessions of their keys; a row is dropped if the session that it would be part of is
-    /// late. Gives the session that the last row is part of now, if it was not dropped.
+    /// late. Gives what became of the last row, if it was not dropped.
     pub(in crate::operator) fn add(
         &mut self,
         state: &mut KeyedState,
         keys: &Keys<'_>,
         watermark: i64,
         rows: &mut impl SessionRows,
-    ) -> Result<Option<Window>, TaskError> {
+    ) -> Result<Option<Added>, TaskError> {
         let Self { latest, initial, lateness, scratch: Scratch { old, new, left }, .. } = self;
         let (mut last, mut failed) = (None, Ok(()));
         left.clear();
@@ -126,12 +141,13 @@ impl Kept {
             last = None;
             match entered {
                 Entered::Into { window, is_new, wants_timer } => {
-                    new.extend(Head { window, others: false }.bytes());
+                    let at = head.map_or(window.start, |head| head.at);
+                    new.extend(Head { window, at, others: false }.bytes());
                     let folded = head.and(value).and_then(|value| value.get(HEAD..));
                     if let Err(error) = rows.fold(row, folded, new) {
                         failed = Err(error);
                     }
-                    last = Some(window);
+                    last = Some((window, at));
                     if is_new || wants_timer {
                         left.push((row, entered));
                     }
@@ -139,8 +155,8 @@ impl Kept {
                 Entered::Elsewhere => {
                     left.push((row, entered));
                     // Rows of this key that follow wait for it.
-                    if let (Some(Head { window, others: false }), Some(value)) = (head, value) {
-                        new.extend(Head { window, others: true }.bytes());
+                    if let (Some(head @ Head { others: false, .. }), Some(value)) = (head, value) {
+                        new.extend(Head { others: true, ..head }.bytes());
                         new.extend_from_slice(value.get(HEAD..).unwrap_or(&[]));
                     }
                 }
@@ -171,6 +187,7 @@ impl Kept {
             }
         }
         failed?;
+        let mut last = last.map(|(window, at)| Added { window, at, others: Vec::new() });
         let left = core::mem::take(&mut self.scratch.left);
         for (row, entered) in left.iter().copied() {
             let key = keys.at(row);
@@ -182,9 +199,9 @@ impl Kept {
                     }
                 }
                 Entered::Elsewhere => {
-                    let window = self.add_among(state, &key, watermark, row, rows)?;
+                    let added = self.add_among(state, &key, watermark, row, rows)?;
                     if row + 1 == keys.len() {
-                        last = window;
+                        last = added;
                     }
                 }
                 Entered::Late => {
@@ -207,7 +224,7 @@ impl Kept {
         watermark: i64,
         row: usize,
         rows: &mut impl SessionRows,
-    ) -> Result<Option<Window>, TaskError> {
+    ) -> Result<Option<Added>, TaskError> {
         self.load(state, key)?;
         let before: Vec<Window> = self.known.iter().map(|session| session.window).collect();
         let own = rows.window(row);
@@ -216,9 +233,9 @@ impl Kept {
             let mut new = Vec::new();
             rows.fold(row, Some(&known.folded), &mut new)?;
             (known.folded, known.is_changed) = (new, true);
-            let window = known.window;
+            let added = Added { window: known.window, at: known.at, others: Vec::new() };
             self.store(state, key, &before)?;
-            return Ok(Some(window));
+            return Ok(Some(added));
         }
         let sessions = Sessions::restore(before.iter().map(|window| (*window, *window)).collect());
         let mut sessions = sessions
@@ -228,8 +245,9 @@ impl Kept {
             self.store(state, key, &before)?;
             return Ok(None);
         }
-        let mut folded: Option<Vec<u8>> = None;
+        let (mut folded, mut all) = (None::<Vec<u8>>, Vec::new());
         for gone in self.known.extract_if(.., |known| known.window.touches(&own)) {
+            all.push(gone.at);
             folded = Some(match folded {
                 None => gone.folded,
                 Some(kept) => {
@@ -242,8 +260,14 @@ impl Kept {
         let mut new = Vec::new();
         rows.fold(row, folded.as_deref(), &mut new)?;
         let at = self.known.partition_point(|known| known.window.start < merged.window.start);
-        let session = Session { window: merged.window, folded: new, is_changed: true };
-        self.known.insert(at, session);
+        let mut all = all.into_iter();
+        let added = Added {
+            window: merged.window,
+            at: all.next().unwrap_or(merged.window.start),
+            others: all.collect(),
+        };
+        let Added { window, at: began, .. } = added;
+        self.known.insert(at, Session { window, at: began, folded: new, is_changed: true });
         self.store(state, key, &before)?;
         let has_timer = |gone: &Window| gone.max_time() > watermark;
         if !merged.gone.iter().any(has_timer) {
@@ -252,7 +276,7 @@ impl Kept {
         if merged.gone.is_empty() {
             self.register_cleaning(state, key, &merged.window)?;
         }
-        Ok(Some(merged.window))
+        Ok(Some(added))
     }
 
     /// See [`Timers::next_due`].
@@ -279,12 +303,12 @@ impl Kept {
         timer: &Timer,
     ) -> Result<Option<Ended>, TaskError> {
         self.load(state, key)?;
-        let windows: Vec<Window> = self.known.iter().map(|session| session.window).collect();
+        let windows: Vec<_> = self.known.iter().map(|known| (known.window, known.at)).collect();
         let (mut ended, mut cleaned) = (None, Vec::new());
-        for window in windows {
+        for (window, at) in windows {
             if timer.namespace() == ENDED {
                 if window.max_time() == timer.time {
-                    ended = Some(Ended { window, keep: self.keeps() });
+                    ended = Some(Ended { window, at, keep: self.keeps() });
                 }
                 self.register_end(state, key, &window, timer.time)?;
             } else if self.lateness.is_late(&window, timer.time) {
@@ -316,22 +340,17 @@ impl Kept {
         if head.others {
             let mut wrong = false;
             state.scan_map(*earlier, key, &[], |begin, value| {
-                let end = value.split_at_checked(TIME);
-                let end = end.and_then(|(end, folded)| Some((time_of(end)?, folded)));
-                let (Some(start), Some((end, folded))) = (time_of(begin), end) else {
-                    wrong = true;
-                    return false;
-                };
-                let window = Window { start, end };
-                known.push(Session { window, folded: folded.into(), is_changed: false });
-                true
+                let session = earlier_session(begin, value);
+                wrong = session.is_none();
+                known.extend(session);
+                !wrong
             })?;
             if wrong {
                 return Err(damaged("session", &"its times are missing"));
             }
         }
         let folded = scratch.old.split_off(HEAD);
-        known.push(Session { window: head.window, folded, is_changed: false });
+        known.push(Session { window: head.window, at: head.at, folded, is_changed: false });
         Ok(())
     }
 
@@ -372,6 +391,7 @@ impl Kept {
             if known.is_changed || !were_earlier.contains(&known.window) {
                 new.clear();
                 new.extend(namespace(known.window.end));
+                new.extend(namespace(known.at));
                 new.extend_from_slice(&known.folded);
                 let (key, begin) = (key.batch(), namespace(known.window.start));
                 state.change(|store, _| {
@@ -383,7 +403,7 @@ impl Kept {
             return state.change(|store, _| store.remove(*latest, &key.batch()));
         };
         new.clear();
-        new.extend(Head { window: last.window, others: !others.is_empty() }.bytes());
+        new.extend(Head { window: last.window, at: last.at, others: !others.is_empty() }.bytes());
         new.extend_from_slice(&last.folded);
         state.set(*latest, key, new)
     }
@@ -429,4 +449,12 @@ impl Kept {
         let cleaned = StateKey { namespace: &CLEANED, ..*key };
         self.timers.register(state, &cleaned, self.lateness.cleanup_time(window))
     }
+}
+
+/// A session that has others behind it, as it is in its map.
+fn earlier_session(begin: &[u8], value: &[u8]) -> Option<Session> {
+    let (end, rest) = value.split_at_checked(TIME)?;
+    let (at, folded) = rest.split_at_checked(TIME)?;
+    let window = Window { start: time_of(begin)?, end: time_of(end)? };
+    Some(Session { window, at: time_of(at)?, folded: folded.into(), is_changed: false })
 }
