@@ -55,6 +55,7 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
     check(over.span, over.frame, &order, order.iter().all(is_time))?;
     let said = match order.first() {
         Some(key) if streaming && over.timed => Said::ByWatermark(key.column),
+        _ if streaming && !over.frame.rows && over.frame.start != Edge::Start => Said::ByClock,
         _ if streaming => Said::AtOnce,
         _ => Said::AtTheEnd,
     };
@@ -105,11 +106,6 @@ fn refuse(Over { order, frame, timed, processing, span, .. }: &Over) -> Result<(
         (_, _) if !timed && !processing => {
             "is in the order of the event time of a table, ascending, and of nothing else, or in that of PROCTIME()"
         }
-        (_, Frame { rows: false, start: Edge::By(..=-1 | 1..), end: Edge::By(0) })
-            if *processing =>
-        {
-            "goes by rows where it is in the order of PROCTIME(): RANGE with an interval is of event time"
-        }
         (_, Frame { end: Edge::By(0), .. }) => return Ok(()),
         _ => "ends at the row itself, with CURRENT ROW",
     };
@@ -124,12 +120,8 @@ fn refuse(Over { order, frame, timed, processing, span, .. }: &Over) -> Result<(
 
 /// Refuses a frame by time in an order that is not one time, ascending.
 fn check(span: Span, frame: Frame, order: &[OrderKey], is_time: bool) -> Result<(), SqlError> {
-    let by_distance = |edge| matches!(edge, Edge::By(distance) if distance != 0);
     let ascending = matches!(order, [OrderKey { descending: false, .. }]);
-    if !frame.rows
-        && (by_distance(frame.start) || by_distance(frame.end))
-        && !(ascending && is_time)
-    {
+    if frame.is_by_time() && !(ascending && is_time) {
         return Err(SqlError::spanned(
             span,
             "RANGE with an interval needs ORDER BY one time, ascending: use ROWS for other orders",

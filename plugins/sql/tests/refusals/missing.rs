@@ -19,9 +19,10 @@ fn what_is_missing_is_named() {
              else, or in that of PROCTIME(): SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
         ),
         (
-            "SELECT SUM(price) OVER (ORDER BY PROCTIME() RANGE INTERVAL '1' DAY PRECEDING) FROM bid",
-            "OVER of a table that may go on goes by rows where it is in the order of PROCTIME(): RANGE with an interval \
-             is of event time: SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+            "SELECT SUM(price) OVER (ORDER BY PROCTIME() RANGE BETWEEN INTERVAL '2' DAY PRECEDING AND INTERVAL '1' DAY \
+             PRECEDING) FROM bid",
+            "OVER of a table that may go on ends at the row itself, with CURRENT ROW: SET 'execution.runtime-mode' = \
+             'batch' for tables that end (line 3, column 8)",
         ),
         (
             "SELECT SUM(price) OVER (ORDER BY PROCTIME() DESC) FROM bid",
