@@ -78,6 +78,26 @@ const QUERIES: &[(&str, &[&str])] = &[
          INTERVAL '2' SECOND)) GROUP BY window_start, window_end",
         &["1970-01-01 00:00:01.000,1970-01-01 00:00:06.000,5,27 and 1"],
     ),
+    // With DISTINCT within windows, beside others of the same column, also of windows that are made of others.
+    (
+        "SELECT total(DISTINCT n), middle(DISTINCT n), total(n), COUNT(DISTINCT n), total(DISTINCT n) FILTER (WHERE id > \
+         3) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '8' SECOND)) GROUP BY window_start, window_end",
+        &["12,5,17,2,5"],
+    ),
+    (
+        "SELECT window_end, total(DISTINCT n), total(n) FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '3' SECOND, \
+         INTERVAL '6' SECOND)) GROUP BY window_start, window_end",
+        &[
+            "1970-01-01 00:00:03.000,5,5",
+            "1970-01-01 00:00:06.000,12,17",
+            "1970-01-01 00:00:09.000,12,12",
+        ],
+    ),
+    (
+        "SELECT total(DISTINCT n), total(n) FROM TABLE(SESSION(TABLE t, DESCRIPTOR(ts), INTERVAL '2' SECOND)) GROUP BY \
+         window_start, window_end",
+        &["12,17"],
+    ),
 ];
 
 #[test]
@@ -154,11 +174,6 @@ fn what_an_aggregate_function_cannot_is_named() {
         (
             "SELECT * FROM t, LATERAL TABLE(total(n)) AS x (a)",
             "total is an aggregate function, which stands for a value: it cannot stand in FROM (line 5, column 26)",
-        ),
-        (
-            "SELECT middle(DISTINCT n) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '2' SECOND)) GROUP BY \
-             window_start, window_end",
-            "middle is a function of a user, which is not supported with DISTINCT within windows yet",
         ),
     ] {
         let output = run(&scratch, &format!("{script}{statement}"), &["--output", "csv"]);

@@ -76,9 +76,9 @@ impl User {
         self.number == number
     }
 
-    /// What the function is called.
-    pub(super) fn name(&self) -> &str {
-        self.call.function.name()
+    /// Whether each row with a value counts, and not only one of each value, as these say for all calls.
+    pub(super) fn counts_all(&self, counts_all: &[bool]) -> bool {
+        counts_all.get(self.number).copied().unwrap_or(true)
     }
 
     fn caller(&mut self) -> Result<&mut AggregateCaller, TaskError> {

@@ -8,16 +8,19 @@ use millstream_data::{
     types::Schema,
     value::Bytes,
 };
-use millstream_state::window::{Lateness, Window};
+use millstream_state::{
+    Key,
+    window::{Lateness, Window},
+};
 
-use super::{Changes, RowFold, RowFunction, RowKeys, RowStates, RowTime};
+use super::{Changes, RowFold, RowFunction, RowKeys, RowStates, RowTime, gathered::Gathered};
 use crate::{
     chain::TaskError,
     operator::{
         timers::Timer,
         window::sessions::kept::{Ended, Kept},
     },
-    state::damaged,
+    state::{damaged, namespace},
 };
 
 /// Rows that are taken at once.
@@ -33,7 +36,9 @@ pub struct RowSessions<F> {
     gap: i64,
     keys: RowKeys,
     kept: Kept<Bytes>,
-    /// The key of a session that has ended.
+    /// Of a session it is under the time that its accumulator is under.
+    gathered: Option<Gathered>,
+    /// The key of the session at hand.
     batch: RowKeys,
     timer: Timer,
 }
@@ -58,7 +63,8 @@ impl<F: RowFold> RowSessions<F> {
         let keys = states.keys(input, keys, true);
         let kept = Kept::open(&mut states.state, keys.width(), Lateness::default())?;
         let batch = keys.clone();
-        Ok(Self { fold, time, gap, keys, kept, batch, timer: Timer::default() })
+        let gathered = Gathered::open(&fold, &keys, &mut states.state)?;
+        Ok(Self { fold, time, gap, keys, kept, gathered, batch, timer: Timer::default() })
     }
 }
 
@@ -75,7 +81,7 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
         states: &mut RowStates,
         _out: &mut Changes,
     ) -> Result<usize, TaskError> {
-        let Self { fold, time: of, gap, keys, kept, .. } = self;
+        let Self { fold, time: of, gap, keys, kept, gathered, batch, .. } = self;
         let RowStates { state, clock, .. } = states;
         let end = keys.take(page, start, BATCH)?;
         let layout = Arc::clone(fold.layout());
@@ -99,12 +105,21 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
                 fold.fold(&rows, row, kept.as_deref(), &mut new)?;
                 Ok(Bytes(new))
             })?;
+            if let Some(gathered) = gathered {
+                let own = namespace(session.state.start);
+                let others = session.states.iter().map(|other| namespace(other.start));
+                let at = Key { namespace: &own, ..key };
+                gathered.join(state, fold, &at, others)?;
+                batch.clear();
+                batch.push(keys.at(index), row as u32);
+                gathered.add(state, fold, &rows, (batch, &own))?;
+            }
         }
         Ok(end)
     }
 
     fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
-        let Self { fold, time, kept, batch, timer, .. } = self;
+        let Self { fold, time, kept, gathered, batch, timer, .. } = self;
         let state = &mut states.state;
         loop {
             let passed = time.passed(state);
@@ -117,11 +132,19 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
             batch.check()?;
             let key = batch.keys().at(0);
             if let Some(Ended { window, state: at, .. }) = kept.ended(state, &key, timer)? {
-                let mut finished = Ok(());
+                let (mut finished, under) = (Ok(()), namespace(at.start));
+                let of = Key { namespace: &under, ..key };
+                let lists = match gathered {
+                    Some(gathered) => gathered.take(state, &of)?,
+                    None => &[],
+                };
                 kept.read(state, &key, at, |found| {
-                    finished = fold.finish(batch.row(0), window, found, out);
+                    finished = fold.finish(batch.row(0), window, (found, lists), out);
                 })?;
                 finished?;
+                if let Some(gathered) = gathered {
+                    gathered.remove(state, &of.batch())?;
+                }
                 kept.remove(state, &key, window)?;
             }
             if out.is_large() {
@@ -222,7 +245,7 @@ pub(super) mod tests {
             &mut self,
             key: &[u8],
             window: Window,
-            kept: &[u8],
+            (kept, _): (&[u8], &[Vec<u8>]),
             out: &mut Changes,
         ) -> Result<(), TaskError> {
             let mut counted = Vec::new();
