@@ -1,5 +1,7 @@
 //! OVER.
 
+use std::sync::Arc;
+
 use datafusion_expr::Expr;
 use millstream_data::types::DataType;
 use sqlparser::tokenizer::Span;
@@ -8,6 +10,7 @@ use super::{Asked, Mode, column, lower};
 use crate::{
     bind::{Order, Over},
     error::SqlError,
+    function::UserCall,
     relation::{AggregateCall, AggregateFunction, Edge, Frame, OrderKey, Place, Rel, Said},
 };
 
@@ -59,6 +62,10 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
         _ if streaming => Said::AtOnce,
         _ => Said::AtTheEnd,
     };
+    let of_user = |user: &UserCall<Expr>| {
+        let arguments = user.arguments.iter().map(at).collect::<Result<_, SqlError>>()?;
+        Ok::<_, SqlError>(UserCall { function: Arc::clone(&user.function), arguments })
+    };
     let calls = over.calls.iter().map(|call| {
         Ok(AggregateCall {
             function: if streaming {
@@ -66,14 +73,17 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
             } else {
                 call.function
             },
-            argument: call.argument.as_ref().map(at).transpose()?,
+            argument: match &call.user {
+                Some(user) if call.distinct => user.arguments.first().map(at).transpose()?,
+                _ => call.argument.as_ref().map(at).transpose()?,
+            },
             filter: None,
             distinct: call.distinct,
             separator: call.separator.clone(),
             default: call.default.as_ref().map(at).transpose()?,
             output: call.output.clone(),
             name: call.name.clone(),
-            user: None,
+            user: call.user.as_ref().map(of_user).transpose()?,
         })
     });
     let calls = calls.collect::<Result<_, SqlError>>()?;

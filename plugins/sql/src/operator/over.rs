@@ -24,6 +24,7 @@ use super::{
     place::{Placing, Spot},
     sliding::Sliding,
     top_n::row_order,
+    users::User,
 };
 use crate::{
     error::SqlError,
@@ -52,6 +53,8 @@ struct Planned {
     /// With DISTINCT: what tells values apart.
     distinct: Option<Arc<RowOrder>>,
     default: Option<Accumulator>,
+    /// A function of a user.
+    user: Option<User>,
 }
 
 impl Planned {
@@ -75,12 +78,20 @@ impl Planned {
         let distinct = call.argument.filter(|_| call.distinct).map(|column| {
             row_order(input, &[OrderKey { column, descending: false, nulls_first: true }])
         });
+        let mut value = of(&call)?;
+        let mut user = None;
+        if let Some(call) = &call.user {
+            let (layout, strict) = (call.function.results(), User::strict(call, input));
+            value = value.of_user(RowLayout::new(layout), strict, 0);
+            user = Some(User::new(call, 0, 0)?);
+        }
         Ok(Self {
-            value: of(&call)?,
+            value,
             has_value: call.argument.is_some(),
             function,
             distinct: distinct.transpose()?.map(Arc::new),
             default: default.transpose()?,
+            user,
         })
     }
 }
@@ -233,7 +244,7 @@ impl RowReplay for Over {
                 different += 1;
             }
             let range = frames.of(at, &peers);
-            calls.iter_mut().for_each(|call| call.slide(&around, range.clone()));
+            calls.iter_mut().try_for_each(|call| call.slide(&around, range.clone()))?;
             result.clear();
             let spot = Spot { rows: &around, at, peers: &peers, different };
             results.write(result, |cells| {
@@ -303,12 +314,12 @@ enum Call {
 
 impl Call {
     fn new(planned: Planned, timed: bool) -> Self {
-        let Planned { value, has_value, function, distinct, default } = planned;
+        let Planned { value, has_value, function, distinct, default, user } = planned;
         match function {
             AggregateFunction::Place(place) => {
                 Self::Place(Placing::new(place, timed, has_value.then_some(value), default))
             }
-            function => Self::Around(Sliding::new(value, function, distinct)),
+            function => Self::Around(Sliding::new(value, (function, user), distinct)),
         }
     }
 
@@ -319,10 +330,13 @@ impl Call {
         }
     }
 
-    fn slide(&mut self, rows: &[Row<'_>], to: Range<usize>) {
+    fn slide(&mut self, rows: &[Row<'_>], to: Range<usize>) -> Result<(), TaskError> {
         match self {
             Self::Around(call) => call.slide(rows, to),
-            Self::Place(call) => call.slide(rows, to.end),
+            Self::Place(call) => {
+                call.slide(rows, to.end);
+                Ok(())
+            }
         }
     }
 
