@@ -1,6 +1,7 @@
 //! Sessions of rows whose columns are known only at run time.
 
 use alloc::{format, sync::Arc, vec::Vec};
+use core::slice;
 
 use millstream_data::{
     page::ValidPage,
@@ -8,18 +9,19 @@ use millstream_data::{
     types::Schema,
 };
 use millstream_state::{
+    Key,
     description::Part,
     window::{Lateness, Window},
 };
 
-use super::{Changes, RowFold, RowFunction, RowKeys, RowStates, RowTime};
+use super::{Changes, RowFold, RowFunction, RowKeys, RowStates, RowTime, gathered::Gathered};
 use crate::{
     chain::TaskError,
     operator::{
         timers::Timer,
-        window::sessions::kept::{Ended, Kept, SessionRows},
+        window::sessions::kept::{Added, Ended, Kept, SessionRows},
     },
-    state::damaged,
+    state::{damaged, namespace},
 };
 
 /// Rows that are taken at once.
@@ -37,7 +39,9 @@ pub struct RowSessions<F> {
     /// The sessions that the rows at hand would be by themselves.
     own: Vec<Window>,
     kept: Kept,
-    /// The key of a session that has ended.
+    /// Of a session it is under the time at which that began at first.
+    gathered: Option<Gathered>,
+    /// The key of the session at hand.
     batch: RowKeys,
     timer: Timer,
 }
@@ -62,8 +66,9 @@ impl<F: RowFold> RowSessions<F> {
         let keys = states.keys(input, keys, true);
         let folded = Part::Opaque(fold.width().map(|width| width as u32));
         let kept = Kept::open(&mut states.state, keys.width(), folded, Lateness::default())?;
+        let gathered = Gathered::open(&fold, &keys, &mut states.state)?;
         let (batch, own, timer) = (keys.clone(), Vec::new(), Timer::default());
-        Ok(Self { fold, time, gap, keys, own, kept, batch, timer })
+        Ok(Self { fold, time, gap, keys, own, kept, gathered, batch, timer })
     }
 }
 
@@ -80,7 +85,7 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
         states: &mut RowStates,
         _out: &mut Changes,
     ) -> Result<usize, TaskError> {
-        let Self { fold, time: of, gap, keys, own, kept, .. } = self;
+        let Self { fold, time: of, gap, keys, own, kept, gathered, batch, .. } = self;
         let RowStates { state, clock, .. } = states;
         let end = keys.take(page, start, BATCH)?;
         let layout = Arc::clone(fold.layout());
@@ -91,13 +96,29 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
             own.push(Window { start, end: start.saturating_add(*gap) });
         }
         let passed = of.passed(state);
-        let mut batch = Batch { fold, rows, numbers: keys.rows(), own };
-        kept.add(state, &keys.keys(), passed, &mut batch)?;
+        let Some(gathered) = gathered else {
+            let mut all = Batch { fold, rows: &rows, numbers: keys.rows(), own };
+            kept.add(state, &keys.keys(), passed, &mut all)?;
+            return Ok(end);
+        };
+        for (index, (row, own)) in keys.rows().iter().zip(own.iter()).enumerate() {
+            let (numbers, own) = (slice::from_ref(row), slice::from_ref(own));
+            let key = keys.keys().at(index);
+            let mut one = Batch { fold: &mut *fold, rows: &rows, numbers, own };
+            let added = kept.add(state, &key.batch(), passed, &mut one)?;
+            let Some(Added { at, others, .. }) = added else { continue };
+            let under = namespace(at);
+            let others = others.into_iter().map(namespace);
+            gathered.join(state, fold, &Key { namespace: &under, ..key }, others)?;
+            batch.clear();
+            batch.push(keys.at(index), *row);
+            gathered.add(state, fold, &rows, (batch, &under))?;
+        }
         Ok(end)
     }
 
     fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
-        let Self { fold, time, kept, batch, timer, .. } = self;
+        let Self { fold, time, kept, gathered, batch, timer, .. } = self;
         let state = &mut states.state;
         loop {
             let passed = time.passed(state);
@@ -109,8 +130,17 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
             // It comes from the state, which may have been damaged; what follows trusts it.
             batch.check()?;
             let key = batch.keys().at(0);
-            if let Some(Ended { window, .. }) = kept.ended(state, &key, timer)? {
-                fold.finish(batch.row(0), window, kept.folded(window), out)?;
+            if let Some(Ended { window, at, .. }) = kept.ended(state, &key, timer)? {
+                let under = namespace(at);
+                let of = Key { namespace: &under, ..key };
+                let lists = match gathered {
+                    Some(gathered) => gathered.take(state, &of)?,
+                    None => &[],
+                };
+                fold.finish(batch.row(0), window, (kept.folded(window), lists), out)?;
+                if let Some(gathered) = gathered {
+                    gathered.remove(state, &of.batch())?;
+                }
                 kept.remove(state, &key, window)?;
             }
             if out.is_large() {
@@ -132,7 +162,7 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
 /// Rows of a page that enter sessions.
 struct Batch<'a, F> {
     fold: &'a mut F,
-    rows: PageRows<'a>,
+    rows: &'a PageRows<'a>,
     /// Which rows of the page they are.
     numbers: &'a [u32],
     own: &'a [Window],
@@ -149,7 +179,7 @@ impl<F: RowFold> SessionRows for Batch<'_, F> {
         kept: Option<&[u8]>,
         new: &mut Vec<u8>,
     ) -> Result<(), TaskError> {
-        self.fold.fold(&self.rows, self.numbers[row] as usize, kept, new)
+        self.fold.fold(self.rows, self.numbers[row] as usize, kept, new)
     }
 
     fn merge(&mut self, kept: &[u8], other: &[u8], new: &mut Vec<u8>) -> Result<(), TaskError> {
@@ -241,7 +271,7 @@ pub(super) mod tests {
             &mut self,
             key: &[u8],
             window: Window,
-            kept: &[u8],
+            (kept, _): (&[u8], &[Vec<u8>]),
             out: &mut Changes,
         ) -> Result<(), TaskError> {
             let mut counted = Vec::new();
