@@ -24,9 +24,14 @@ fn what_is_no_subquery_is_named() {
             "ORDER BY of DISTINCT rows is by columns that are selected (line 3, column 107)",
         ),
         (
-            "SELECT 1 FROM bid AS a, LATERAL (WITH c AS (SELECT price, auction FROM bid) SELECT price FROM c WHERE \
-             c.auction = a.auction) AS t",
-            "WITH in LATERAL about the rows in front of it is not supported yet (line 3, column 34)",
+            "SELECT 1 FROM bid AS a, LATERAL (WITH c AS (SELECT price FROM bid AS b WHERE b.auction = a.auction) SELECT price \
+             FROM c) AS t",
+            "there is no column `a` (line 3, column 90)",
+        ),
+        // Refused by Flink, too.
+        (
+            "SELECT 1 FROM bid AS a, LATERAL (SELECT price FROM bid AS b WHERE b.auction = a.auction UNION ALL SELECT 1) AS t",
+            "there is no column `a` (line 3, column 79)",
         ),
         (
             "SELECT 1 FROM bid AS a, LATERAL (SELECT price FROM bid AS b WHERE b.auction = a.nothing) AS t",
