@@ -54,7 +54,7 @@ struct Planned {
     distinct: Option<Arc<RowOrder>>,
     default: Option<Accumulator>,
     /// A function of a user.
-    user: Option<User>,
+    user: Option<Box<User>>,
 }
 
 impl Planned {
@@ -83,7 +83,7 @@ impl Planned {
         if let Some(call) = &call.user {
             let (layout, strict) = (call.function.results(), User::strict(call, input));
             value = value.of_user(RowLayout::new(layout), strict, 0);
-            user = Some(User::new(call, 0, 0)?);
+            user = Some(Box::new(User::new(call, 0, 0)?));
         }
         Ok(Self {
             value,
@@ -270,8 +270,8 @@ impl RowReplay for Over {
             if carries {
                 calls.iter().for_each(|call| call.write(next));
             } else {
-                for at in needed..around.len() {
-                    let row = around[at].bytes();
+                for (at, row) in around.iter().enumerate().skip(needed) {
+                    let row = row.bytes();
                     next.extend(times.get(at).copied().map(i64::to_le_bytes).iter().flatten());
                     next.extend_from_slice(&(row.len() as u32).to_le_bytes());
                     next.extend_from_slice(row);

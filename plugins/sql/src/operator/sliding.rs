@@ -36,16 +36,16 @@ pub(super) struct Sliding {
     values: Option<Values>,
     key: Vec<u8>,
     /// The function, if it is one of a user.
-    user: Option<User>,
+    user: Option<Box<User>>,
 }
 
 impl Sliding {
     pub(super) fn new(
         call: Accumulator,
-        (function, user): (AggregateFunction, Option<User>),
+        (function, user): (AggregateFunction, Option<Box<User>>),
         distinct: Option<Arc<RowOrder>>,
     ) -> Self {
-        let takes_back = user.as_ref().map_or(function.takes_back(), User::retracts);
+        let takes_back = user.as_deref().map_or(function.takes_back(), User::retracts);
         let is_extreme = !takes_back;
         let texts = if user.is_some() { users::TEXTS } else { usize::from(call.has_text()) };
         let texts = vec![Vec::new(); texts];

@@ -45,12 +45,12 @@ fn what_is_missing_is_named() {
         (
             "SELECT (price, 2) OVERLAPS (1, 3) FROM bid",
             "OVERLAPS is of two periods of times of one type, (begin, end) or (begin, INTERVAL '1' HOUR) for instance \
-             (line 3, column 8)",
+             (line 3, column 9)",
         ),
         (
             "SELECT (date_time, date_time) OVERLAPS (DATE '2024-01-01', INTERVAL '1' DAY) FROM bid",
             "OVERLAPS is of two periods of times of one type, (begin, end) or (begin, INTERVAL '1' HOUR) for instance \
-             (line 3, column 8)",
+             (line 3, column 9)",
         ),
         (
             "SELECT X'012' FROM bid",

@@ -413,7 +413,7 @@ fn new_name(plan: &LogicalPlan, prefix: &str) -> String {
 }
 
 /// The clauses that are about all rows of a subquery, of all rows around.
-const CLAUSES: &str = "a subquery about the rows around it takes none of WITH, LIMIT, FETCH and OFFSET: ask for MIN or \
+const CLAUSES: &str = "a subquery about the rows around it takes none of LIMIT, FETCH and OFFSET: ask for MIN or \
                        MAX, or rank the rows in a subquery of FROM and join it";
 
 /// What is wrong with a column, its own or one around it, that is there once for each row.

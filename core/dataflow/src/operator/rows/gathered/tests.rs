@@ -184,8 +184,7 @@ fn values_are_gathered_by_window_and_slice() {
     let time = RowTime::Column(1);
     let expected = |size: i64, slide: i64| {
         let starts = (-3..4).map(|start| start * slide);
-        let of =
-            |key: u64| starts.clone().filter_map(move |start| Some((key, start, start + size)));
+        let of = |key: u64| starts.clone().map(move |start| (key, start, start + size));
         let all = (0..3).flat_map(of).filter_map(|window| different(&rows, window));
         all.collect::<Vec<_>>()
     };
