@@ -422,12 +422,13 @@ fn counts(flights: &str, field: usize) -> impl Iterator<Item = (String, Vec<Stri
 
 #[test]
 fn twenty_kills_write_each_row_to_files_once() {
-    rows_are_written_once("killed-files", &[], 2);
+    rows_are_written_once("killed-files", &[&["--state", "memory"], UNALIGNED], 2);
 }
 
 #[test]
 fn twenty_kills_write_each_row_to_files_once_with_either_backend() {
-    rows_are_written_once("killed-files-lsm", &[IN_FILES, &["--state", "memory"]], 9);
+    let in_files = [IN_FILES, UNALIGNED].concat();
+    rows_are_written_once("killed-files-lsm", &[IN_FILES, &["--state", "memory"], &in_files], 9);
 }
 
 fn rows_are_written_once(name: &str, engine: &[&[&str]], seed: u64) {
