@@ -36,7 +36,8 @@ public class Nexmark {
         boolean batch = script.contains("'execution.runtime-mode' = 'batch'");
         TableEnvironment environment = TableEnvironment.create(
                 batch ? EnvironmentSettings.inBatchMode() : EnvironmentSettings.inStreamingMode());
-        environment.getConfig().set("parallelism.default", "1");
+        String subtasks = System.getenv().getOrDefault("PARALLELISM", "1");
+        environment.getConfig().set("parallelism.default", subtasks);
         environment.getConfig().set("table.local-time-zone", "UTC");
         // Comments may have a semicolon at the end of a line.
         String statements = script.replaceAll("(?m)^--.*$", "");

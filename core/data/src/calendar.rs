@@ -22,12 +22,17 @@ pub fn date_of_days(days: i32) -> (i32, i32, i32) {
 /// The days since 1970-01-01 of a year, a month from 1 to 12, and a day from 1; `None` if no such day is in
 /// the calendar, or if it is too far away for an `i32`.
 pub fn days_of_date(year: i32, month: i32, day: i32) -> Option<i32> {
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
+    let last = match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    match (1..=last).contains(&day) {
+        true => i32::try_from(days_from_march(year, month, day)).ok(),
+        false => None,
     }
-    let days = i32::try_from(days_from_march(year, month, day)).ok()?;
-    // The 30th of February is another day when it comes back.
-    (date_of_days(days) == (year, month, day)).then_some(days)
 }
 
 /// Which day of its year, from 1, is so many days since 1970-01-01.

@@ -190,6 +190,24 @@ impl StreamGraph {
         edge.partitioning == Partitioning::Broadcast || self.edges.iter().filter(same).count() > 1
     }
 
+    /// Whether the splits of a source can be told apart on an edge: it comes from there, or from a chain that
+    /// reads nothing else, and each subtask reads what one has written.
+    pub fn passes_splits(&self, edge: &Edge) -> bool {
+        if edge.partitioning != Partitioning::Forward {
+            return false;
+        }
+        match self.nodes.get(edge.from as usize).map(|node| &node.kind) {
+            Some(NodeKind::Source(_)) => true,
+            Some(NodeKind::Chain { .. }) => {
+                let mut inputs = self.inputs(edge.from).map(|(_, input)| input);
+                // Edges lead forward, so that this ends.
+                let only = inputs.next().filter(|input| input.from < edge.from);
+                inputs.next().is_none() && only.is_some_and(|input| self.passes_splits(input))
+            }
+            _ => false,
+        }
+    }
+
     /// A number that differs when the graph does: two processes that run one job compare it.
     pub fn fingerprint(&self) -> u64 {
         hash::bytes(hash::SEED, &self.encode())

@@ -16,18 +16,15 @@ pub mod rows;
 mod side;
 mod source;
 mod stateless;
-mod table;
 mod time;
 mod timers;
 pub mod window;
 
-use alloc::vec::Vec;
 use core::{fmt, marker::PhantomData, ops::Deref};
 
 use millstream_data::{Value, page::ValidPage, value::Record};
-use millstream_exchange::event::Purpose;
 
-pub use aggregate::{Aggregate, AggregateAtEnd, AggregateFunction, Reduce, ReduceAtEnd};
+pub use aggregate::{AggregateAtEndChain, AggregateChain, AggregateFunction, Reduce};
 pub use connected::{CoChain, CoFlatMap, CoFunction, CoMap};
 pub(crate) use interval_join::Interval;
 pub use interval_join::IntervalJoinChain;
@@ -87,24 +84,6 @@ pub trait Stage<T: Value>: Send + 'static {
 
     /// Submits pages that have rows.
     fn flush(&mut self, force: bool, context: &mut Context<'_>);
-
-    /// Writes down what the stage keeps between rows, in chunks of the [canonical
-    /// format](millstream_state::format). Only the first stage of a chain knows the key of its rows, and
-    /// so only it is asked.
-    fn snapshot(&self, out: &mut Vec<u8>) {
-        let _ = out;
-    }
-
-    /// Puts back what belongs to this subtask.
-    ///
-    /// # Errors
-    /// If the chunks are damaged or another stage's.
-    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        match chunks {
-            [] => Ok(()),
-            _ => Err(TaskError::new("state was restored to an operator that has none")),
-        }
-    }
 }
 
 /// A step of a program, before it is attached to what follows it.
@@ -134,8 +113,6 @@ pub trait Operator: Clone + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct PageChain<T, S> {
     stage: S,
-    /// What the stage kept when the snapshot began.
-    frozen: Vec<u8>,
     fingerprint: u64,
     input: PhantomData<fn(T)>,
 }
@@ -144,7 +121,7 @@ impl<T: Value, S: Stage<T>> PageChain<T, S> {
     /// The chain of `stage` and all that follows it.
     pub fn new(stage: S) -> Self {
         let fingerprint = T::schema().fingerprint();
-        Self { stage, frozen: Vec::new(), fingerprint, input: PhantomData }
+        Self { stage, fingerprint, input: PhantomData }
     }
 }
 
@@ -210,24 +187,5 @@ impl<T: Value, S: Stage<T>> Chain for PageChain<T, S> {
 
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {
         self.stage.flush(force, context);
-    }
-
-    fn begin_snapshot(&mut self, _purpose: Purpose) -> Result<(), TaskError> {
-        self.frozen.clear();
-        self.stage.snapshot(&mut self.frozen);
-        Ok(())
-    }
-
-    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, TaskError> {
-        out.append(&mut self.frozen);
-        Ok(false)
-    }
-
-    fn abort_snapshot(&mut self) {
-        self.frozen = Vec::new();
-    }
-
-    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        self.stage.restore(chunks)
     }
 }

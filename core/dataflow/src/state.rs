@@ -4,6 +4,7 @@
 //! whatever its type. What belongs to a key group as a whole, the keys of a window for instance, is kept
 //! under a key of the group's own: the least hash that falls into it, without a row.
 
+mod cleared;
 mod described;
 mod filed;
 mod keys;
@@ -28,7 +29,7 @@ use millstream_state::{
     ttl::{Cleanup, Ttl, clean_chunks},
 };
 
-pub(crate) use described::{Contents, check};
+pub(crate) use described::Contents;
 pub(crate) use keys::{GroupKey, KeyBatch, KeyBuffer, TIME, namespace, time_of};
 pub(crate) use millstream_state::description::DESCRIPTIONS;
 
@@ -375,16 +376,31 @@ impl KeyedState {
         group: u32,
         mut each: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), TaskError> {
-        let mut cursor = Cursor::default();
-        while !cursor.is_done {
+        self.scan_from(state, group, &mut Cursor::default(), |key, value| {
+            each(key, value);
+            true
+        })
+    }
+
+    /// Calls `each` with the key and the value of the entries of a key group from where a cursor stands, until
+    /// it answers `false`; the cursor then stands behind that entry.
+    pub(crate) fn scan_from(
+        &mut self,
+        state: StateId,
+        group: u32,
+        cursor: &mut Cursor,
+        mut each: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), TaskError> {
+        let mut goes_on = true;
+        while goes_on && !cursor.is_done {
             let Self { backend, scratch: Scratch { value, .. }, .. } = self;
             let each = &mut |entry: Entry<'_>| {
                 value.clear();
                 backend.pieces(entry.value).for_each(|piece| value.extend_from_slice(piece));
-                each(entry.key, value);
-                true
+                goes_on = each(entry.key, value);
+                goes_on
             };
-            let scanned = backend.scan(state, group, &mut cursor, each);
+            let scanned = backend.scan(state, group, cursor, each);
             scanned.or_else(|error| self.relieve(error))?;
         }
         Ok(())

@@ -41,7 +41,7 @@ use millstream_data::{Key, Value, value::Record};
 pub use connected::{BroadcastConnectedStream, ConnectedKeys, ConnectedStreams};
 pub use environment::{Connector, Environment, Program};
 pub use interval_join::{IntervalJoinPages, IntervalJoinStream};
-pub use keyed::KeyedStream;
+pub use keyed::{AggregateAtEndPages, AggregatePages, KeyedStream};
 pub use pipeline::{CoPages, Generated, Pages, Pipeline, Then};
 pub use processed::{BroadcastProcessPages, CoProcessPages, OperatorPages, ProcessPages};
 pub use rows::RowStream;

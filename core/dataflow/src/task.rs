@@ -361,6 +361,7 @@ impl Task {
         if let Some(signal) = self.signals.front().copied() {
             if self.call(now, |chain, context| chain.signal(signal, context))? {
                 self.signals.pop_front();
+                self.pass_split_on(now, signal)?;
             }
             return Ok(true);
         }

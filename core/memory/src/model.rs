@@ -51,6 +51,8 @@ pub const KIB: u64 = 1 << 10;
 pub const MIB: u64 = 1 << 20;
 /// Bytes in a GiB.
 pub const GIB: u64 = 1 << 30;
+/// Bytes of a segment of Flink's.
+const FLINK_SEGMENT: usize = 32 << 10;
 
 /// The largest size that can be configured, in bytes.
 pub const SIZE_MAX: u64 = 1 << 56;
@@ -131,14 +133,14 @@ impl MemoryOptions {
             network: Share { fraction: Fraction::percent(10), min: 64 * MIB, max: u64::MAX },
             metaspace: 256 * MIB,
             overhead: Share { fraction: Fraction::percent(10), min: 192 * MIB, max: GIB },
-            segment_size: SEGMENT_SIZE_DEFAULT,
+            segment_size: FLINK_SEGMENT,
         }
     }
 
     /// With the network memory of the first engines of this kind: 2048 segments of 32 KiB.
     #[must_use]
     pub fn with_classic_network(mut self) -> Self {
-        self.segment_size = SEGMENT_SIZE_DEFAULT;
+        self.segment_size = FLINK_SEGMENT;
         (self.network.min, self.network.max) = (64 * MIB, 64 * MIB);
         self
     }
@@ -162,6 +164,7 @@ impl Default for MemoryOptions {
             network: Share { fraction: Fraction::percent(10), min: 16 * MIB, max: GIB },
             metaspace: 0,
             overhead: Share { fraction: Fraction::percent(10), min: 8 * MIB, max: GIB },
+            segment_size: SEGMENT_SIZE_DEFAULT,
             ..Self::flink()
         }
     }

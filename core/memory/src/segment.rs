@@ -28,8 +28,9 @@ use jumbo::JumboMemory;
 
 /// The smallest segment, in bytes: one memory page, one disk block.
 pub const SEGMENT_SIZE_MIN: usize = 4 << 10;
-/// The default segment, in bytes.
-pub const SEGMENT_SIZE_DEFAULT: usize = 32 << 10;
+/// The default segment, in bytes: where what a page costs by itself is little beside its rows, and a page is still
+/// at home in the second cache.
+pub const SEGMENT_SIZE_DEFAULT: usize = 64 << 10;
 /// The largest segment, in bytes.
 pub const SEGMENT_SIZE_MAX: usize = 16 << 20;
 /// Every pooled segment begins at a multiple of this, in bytes: direct I/O asks for it.

@@ -87,6 +87,22 @@ impl<L: Lease> MemoryBackend<L> {
         u64::from(self.pages.used()) * pages::PAGE as u64
     }
 
+    /// Removes all entries of a key group, if none of them has pages of its own; whether it did.
+    ///
+    /// # Errors
+    /// [`StateError::ForeignKey`], [`StateError::Misused`].
+    pub fn clear_at_once(&mut self, state: StateId, group: u32) -> Result<bool, StateError> {
+        let Some(found) = self.states.get_mut(usize::from(state.0)) else {
+            return Err(unknown(state));
+        };
+        let index = self.owned.index(group)?;
+        let at_once = found.table.shape.fixed.is_some();
+        if at_once {
+            found.table.clear_group(&mut self.pages, index);
+        }
+        Ok(at_once)
+    }
+
     fn state(&self, state: StateId, kind: Kind) -> Result<&State, StateError> {
         match self.states.get(usize::from(state.0)) {
             None => Err(unknown(state)),

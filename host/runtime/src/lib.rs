@@ -26,7 +26,7 @@
 //! | slot | method | default | what else there is |
 //! |---|---|---|---|
 //! | segments | [`segments`](Builder::segments) | an anonymous mapping | any [`Arena`](millstream_memory::Arena): the heap, huge pages, your own |
-//! | memory | [`network_memory`](Builder::network_memory), [`managed_memory`](Builder::managed_memory), [`segment_size`](Builder::segment_size) | 64 MiB, 128 MiB, 32 KiB | [`Config::memory`] derives them from the size of the process |
+//! | memory | [`network_memory`](Builder::network_memory), [`managed_memory`](Builder::managed_memory), [`segment_size`](Builder::segment_size) | 64 MiB, 128 MiB, 64 KiB | [`Config::memory`] derives them from the size of the process |
 //! | executor | [`executor`](Builder::executor); of the default one [`workers`](Builder::workers), [`spin`](Builder::spin) | a thread a core | [`Inline`](executor::Inline): the thread that runs the job; any [`ExecutorBackend`](executor::ExecutorBackend) |
 //! | exchange | [`exchange`](Builder::exchange), [`buffer_timeout`](Builder::buffer_timeout) | Flink's numbers, 100 ms | |
 //! | transport | [`transport`](Builder::transport) | io_uring where the system allows it | epoll TCP |

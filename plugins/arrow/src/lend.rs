@@ -1,6 +1,11 @@
 //! Arrays that borrow the bytes of a page, for the time of a call.
 
-use std::{process, ptr::NonNull, sync::Arc};
+use std::{
+    cell::{OnceCell, RefCell},
+    process,
+    ptr::NonNull,
+    sync::Arc,
+};
 
 use arrow_array::{
     ArrayRef, BinaryViewArray, BooleanArray, PrimitiveArray, StringViewArray,
@@ -23,12 +28,12 @@ use crate::Leaf;
 ///
 /// # Aborts
 /// If an array, or a slice of one, is kept longer than the call: the page's memory is somebody else's then.
-pub fn with_arrays<R>(
-    page: &ValidPage<'_>,
-    leaves: &[Leaf],
+pub fn with_arrays<'a, R>(
+    page: &ValidPage<'a>,
+    leaves: &'a [Leaf],
     call: impl FnOnce(Vec<ArrayRef>) -> R,
 ) -> R {
-    let lent = Lent(Arc::new(()));
+    let lent = Lent::new();
     let arrays = leaves.iter().map(|leaf| lent.array(page, leaf)).collect();
     let result = call(arrays);
     drop(lent);
@@ -51,21 +56,43 @@ fn gathered(page: &ValidPage<'_>, layout: &RowLayout, nulls: Option<&NullBuffer>
     Arc::new(made.finish())
 }
 
-/// Counts who holds bytes of the page: each buffer has a clone.
-struct Lent(Arc<()>);
+/// A page that is lent, and what its arrays have in common.
+struct Lent<'a> {
+    /// Counts who holds bytes of the page: each buffer has a clone.
+    holders: Arc<()>,
+    /// All of its bytes, for texts.
+    heap: OnceCell<Buffer>,
+    /// Which rows have the nested rows that leaves are in.
+    groups: RefCell<Vec<Group<'a>>>,
+}
 
-impl Drop for Lent {
+/// Rows that leaves are nested in.
+struct Group<'a> {
+    /// The physical columns with their validity.
+    columns: &'a [usize],
+    /// As it is in the page, if it is one column.
+    bits: Option<&'a [u8]>,
+    nulls: Option<NullBuffer>,
+}
+
+impl Drop for Lent<'_> {
     /// Also when the call panics: what it has put elsewhere by then would outlive the page.
     fn drop(&mut self) {
-        if Arc::get_mut(&mut self.0).is_none() {
+        self.heap.take();
+        self.groups.get_mut().clear();
+        if Arc::get_mut(&mut self.holders).is_none() {
             eprintln!("an array that borrows a page was kept beyond the call that it was lent for");
             process::abort();
         }
     }
 }
 
-impl Lent {
-    fn array(&self, page: &ValidPage<'_>, leaf: &Leaf) -> ArrayRef {
+impl<'a> Lent<'a> {
+    fn new() -> Self {
+        Self { holders: Arc::new(()), heap: OnceCell::new(), groups: RefCell::new(Vec::new()) }
+    }
+
+    fn array(&self, page: &ValidPage<'a>, leaf: &'a Leaf) -> ArrayRef {
         let column = page.column(leaf.column);
         let rows = page.rows();
         let nulls = self.nulls(page, leaf, rows);
@@ -103,14 +130,14 @@ impl Lent {
                 Arc::new(array.expect("a decimal's precision and scale are those of a schema"))
             }
             DataType::Bytes => {
-                let (views, heap) = (self.cells(&column, rows), self.buffer(page.bytes()));
+                let (views, heap) = (self.cells(&column, rows), self.heap(page));
                 // SAFETY: the views of a valid page lie within it, in its only buffer, with prefixes and
                 // padding as Arrow has them.
                 Arc::new(unsafe { BinaryViewArray::new_unchecked(views, vec![heap], nulls) })
             }
             // Leaves are of no other type.
             _ => {
-                let (views, heap) = (self.cells(&column, rows), self.buffer(page.bytes()));
+                let (views, heap) = (self.cells(&column, rows), self.heap(page));
                 // The page says of the column that it is text, or this panics.
                 let _text = column.strings();
                 // SAFETY: as above, and the text of a valid page is UTF-8.
@@ -120,13 +147,41 @@ impl Lent {
     }
 
     /// Which rows are values: of the column itself, and of the rows that it is nested in.
-    fn nulls(&self, page: &ValidPage<'_>, leaf: &Leaf, rows: usize) -> Option<NullBuffer> {
-        let own = leaf.own.then_some(leaf.column);
-        leaf.groups.iter().copied().chain(own).fold(None, |nulls, column| {
-            let Some(bits) = page.column(column).validity().bytes() else { return nulls };
-            let bits = BooleanBuffer::new(self.buffer(bits), 0, rows);
-            NullBuffer::union(nulls.as_ref(), Some(&NullBuffer::new(bits)))
-        })
+    fn nulls(&self, page: &ValidPage<'a>, leaf: &'a Leaf, rows: usize) -> Option<NullBuffer> {
+        let own = if leaf.own { page.column(leaf.column).validity().bytes() } else { None };
+        let of = |bits| NullBuffer::new(BooleanBuffer::new(self.buffer(bits), 0, rows));
+        if leaf.groups.is_empty() {
+            return own.map(of);
+        }
+        let mut groups = self.groups.borrow_mut();
+        let known = groups.iter().position(|group| group.columns == leaf.groups);
+        let known = known.unwrap_or_else(|| {
+            groups.push(self.group(page, &leaf.groups, rows));
+            groups.len() - 1
+        });
+        let Group { bits, nulls, .. } = &groups[known];
+        match own {
+            // Mostly a cell is NULL where its row is.
+            Some(own) if *bits != Some(own) => NullBuffer::union(nulls.as_ref(), Some(&of(own))),
+            _ => nulls.clone(),
+        }
+    }
+
+    fn group(&self, page: &ValidPage<'a>, columns: &'a [usize], rows: usize) -> Group<'a> {
+        let mut all = columns.iter().filter_map(|column| page.column(*column).validity().bytes());
+        let (first, second) = (all.next(), all.next());
+        let of = |bits| NullBuffer::new(BooleanBuffer::new(self.buffer(bits), 0, rows));
+        let nulls = first
+            .into_iter()
+            .chain(second)
+            .chain(all)
+            .fold(None, |nulls, bits| NullBuffer::union(nulls.as_ref(), Some(&of(bits))));
+        Group { columns, bits: first.filter(|_| second.is_none()), nulls }
+    }
+
+    /// All bytes of the page.
+    fn heap(&self, page: &ValidPage<'a>) -> Buffer {
+        self.heap.get_or_init(|| self.buffer(page.bytes())).clone()
     }
 
     fn cells<T: ArrowNativeType>(&self, column: &Column<'_>, rows: usize) -> ScalarBuffer<T> {
@@ -137,9 +192,10 @@ impl Lent {
     /// Bytes of the page as a buffer.
     fn buffer(&self, bytes: &[u8]) -> Buffer {
         let start = NonNull::from(bytes).cast::<u8>();
+        let holder = Arc::clone(&self.holders);
         // SAFETY: the bytes are the page's, which is borrowed while `with_arrays` runs; the buffer and all
-        // that is made of it hold a clone of `self.0`, and the process ends before `with_arrays` does if
-        // one is left. They are initialised, and nobody writes to a buffer that is shared.
-        unsafe { Buffer::from_custom_allocation(start, bytes.len(), Arc::new(Arc::clone(&self.0))) }
+        // that is made of it hold a clone of `self.holders`, and the process ends before `with_arrays` does
+        // if one is left. They are initialised, and nobody writes to a buffer that is shared.
+        unsafe { Buffer::from_custom_allocation(start, bytes.len(), holder) }
     }
 }

@@ -7,6 +7,7 @@ mod decode;
 mod encode;
 mod largest;
 mod object;
+mod prefix;
 mod scan;
 mod seen;
 

@@ -1,11 +1,10 @@
 //! Plain text: each line is a row of one column.
 
-use std::str;
-
 use millstream_sdk::{
     Error,
     data::types::{DataType, Schema},
 };
+use simdutf8::compat::from_utf8;
 
 use crate::{Largest, RecordError, Rows, Step};
 
@@ -46,7 +45,7 @@ pub fn record(
     rows: &mut Rows<'_>,
 ) -> Result<Step, RecordError> {
     let Some((line, end)) = line(data, start, last) else { return Ok(Step::Incomplete) };
-    let text = str::from_utf8(line)
+    let text = from_utf8(line)
         .map_err(|_| RecordError { message: "the line is not UTF-8 text".into(), lines: 0 })?;
     if rows.put_str(0, text).is_err() {
         return Ok(Step::Full);

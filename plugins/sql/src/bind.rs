@@ -21,6 +21,7 @@ mod nested;
 mod node;
 mod order;
 mod over;
+mod overlaps;
 mod place;
 mod rank;
 mod scan;

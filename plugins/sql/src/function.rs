@@ -108,6 +108,8 @@ pub(crate) const AGGREGATES: &[(&str, &str)] = &[
     ("VAR_POP", "VAR_POP([DISTINCT] number)"),
     ("VAR_SAMP", "VAR_SAMP([DISTINCT] number)"),
     ("COUNT", "COUNT(*), COUNT([DISTINCT] value) [FILTER (WHERE condition)]"),
+    ("JSON_ARRAYAGG", "JSON_ARRAYAGG(value [NULL ON NULL])"),
+    ("JSON_OBJECTAGG", "JSON_OBJECTAGG([KEY] key VALUE value [ABSENT ON NULL])"),
     ("MAX", "MAX(value) [FILTER (WHERE condition)]"),
     ("MIN", "MIN(value) [FILTER (WHERE condition)]"),
     (
@@ -125,8 +127,7 @@ pub(crate) const AGGREGATES: &[(&str, &str)] = &[
 ];
 
 /// Those of Flink's that are missing.
-const MISSING_AGGREGATES: &[&str] =
-    &["APPROX_COUNT_DISTINCT", "JSON_ARRAYAGG", "JSON_OBJECTAGG", "PERCENTILE"];
+const MISSING_AGGREGATES: &[&str] = &["APPROX_COUNT_DISTINCT", "PERCENTILE"];
 
 /// Whether this is the name of a function of many rows.
 pub(crate) fn is_aggregate(name: &str) -> bool {
@@ -384,7 +385,11 @@ mod tests {
             ))
         };
         for (name, _) in AGGREGATES.iter().filter(|(_, how)| !how.contains(" OVER ")) {
-            let argument = if *name == "LISTAGG" { "CAST(n AS STRING)" } else { "n" };
+            let argument = match *name {
+                "LISTAGG" => "CAST(n AS STRING)",
+                "JSON_OBJECTAGG" => "CAST(n AS STRING) VALUE n",
+                _ => "n",
+            };
             assert!(planned(&format!("{name}({argument})")).is_ok(), "{name}");
         }
         for name in MISSING_AGGREGATES {

@@ -240,6 +240,7 @@ pub(crate) fn over(
     let until = match said {
         Said::AtTheEnd => Until::End,
         Said::ByWatermark(time) => Until::Time(time),
+        Said::ByClock => Until::Passed,
         Said::AtOnce => {
             return Ok(divided.function("over", schema, move |states, _| {
                 RowsAtOnce::open(&rows, &columns, states, |keys, states| {

@@ -23,6 +23,21 @@ pub trait RowValue: Value {
 
     /// Reads the value's cells.
     fn read<'a>(row: &mut RowReader<'a>) -> Self::View<'a>;
+
+    /// The row of just this value, as a little-endian number, if it always has eight bytes and is one number:
+    /// whoever reads and writes many such rows need not look at a layout for each of them.
+    #[inline(always)]
+    fn to_word(view: Self::View<'_>) -> Option<u64> {
+        let _ = view;
+        None
+    }
+
+    /// The value of such a row; `None` if rows of this type are something else.
+    #[inline(always)]
+    fn of_word<'a>(word: u64) -> Option<Self::View<'a>> {
+        let _ = word;
+        None
+    }
 }
 
 /// Writes a row, one column after another.
@@ -208,6 +223,19 @@ macro_rules! fixed {
             #[inline(always)]
             fn read<'a>(row: &mut RowReader<'a>) -> Self {
                 $from(<$bits>::from_le_bytes(row.take_fixed()))
+            }
+
+            #[inline(always)]
+            fn to_word(view: Self) -> Option<u64> {
+                let bytes = <$bits>::to_le_bytes($to(view));
+                bytes.first_chunk().map(|word| u64::from_le_bytes(*word))
+            }
+
+            #[inline(always)]
+            fn of_word<'a>(word: u64) -> Option<<Self as Value>::View<'a>> {
+                let bytes = word.to_le_bytes();
+                let is_word = size_of::<$bits>() == bytes.len();
+                bytes.first_chunk().filter(|_| is_word).map(|bytes| $from(<$bits>::from_le_bytes(*bytes)))
             }
         }
     )*};

@@ -135,8 +135,10 @@ pub fn targets(
 
 #[cfg(test)]
 mod tests {
+    use millstream_data::types::Schema;
+
     use super::*;
-    use crate::graph::{Node, NodeKind, chaining::Strategy};
+    use crate::graph::{ConnectorSpec, Node, NodeKind, chaining::Strategy};
 
     #[test]
     fn rescale_connects_everybody_once() {
@@ -171,6 +173,49 @@ mod tests {
         assert_eq!([of(0, 1), of(2, 1), of(2, 3)], [1, 1, 3], "one group shares");
         assert_eq!([of(1, 0), of(3, 0)], [4, 7], "another does not");
         assert_eq!(slots.total(), 4 + 3 + 4);
+    }
+
+    #[test]
+    fn splits_are_told_apart_as_long_as_nothing_is_mixed() {
+        let node = |kind| Node {
+            name: "node".into(),
+            kind,
+            parallelism: None,
+            max_parallelism: None,
+            chaining: Strategy::Always,
+            uid: None,
+            slot_sharing_group: "default".into(),
+            alignment: None,
+        };
+        let connector = ConnectorSpec {
+            connector: "source".into(),
+            options: Vec::new(),
+            schema: Schema::new(Vec::new()),
+        };
+        let source = || node(NodeKind::Source(connector.clone()));
+        let chain = || node(NodeKind::Chain { outputs: 1, stateful: false });
+        let edge = |from, to, partitioning| Edge {
+            from,
+            output: 0,
+            to,
+            input: 0,
+            partitioning,
+            schema: Schema::new(Vec::new()),
+        };
+        let edges = vec![
+            edge(0, 2, Partitioning::Forward),
+            edge(2, 3, Partitioning::Forward),
+            edge(3, 4, Partitioning::Hash),
+            edge(4, 5, Partitioning::Forward),
+            edge(3, 6, Partitioning::Forward),
+            edge(1, 6, Partitioning::Forward),
+            edge(6, 7, Partitioning::Forward),
+        ];
+        let mut nodes = vec![source(), source()];
+        nodes.extend((2..8).map(|_| chain()));
+        let graph = StreamGraph { nodes, edges, ..StreamGraph::default() };
+        let pass: Vec<bool> = graph.edges.iter().map(|edge| graph.passes_splits(edge)).collect();
+        assert_eq!(pass, [true, true, false, false, true, true, false]);
     }
 
     #[test]

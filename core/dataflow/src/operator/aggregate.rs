@@ -1,25 +1,31 @@
-//! Operators that keep a value for each key.
+//! Chains that keep a value for each key, in keyed state.
 
-use alloc::vec::{self, Vec};
+mod accumulators;
+mod at_end;
+mod front;
+mod rolling;
+#[cfg(test)]
+mod tests;
+
 use core::{fmt, marker::PhantomData};
 
 use millstream_data::{Key, Value, row::RowValue};
 
-use super::{Operator, Row, Stage, table::Table};
-use crate::chain::{Context, OpenInfo, Signal, TaskError};
+pub use at_end::AggregateAtEndChain;
+pub use rolling::AggregateChain;
 
 /// How rows are folded into an accumulator, and an accumulator becomes a row.
 pub trait AggregateFunction: Clone + Send + Sync + 'static {
     /// What is folded.
     type In: Value;
-    /// The key of the rows that are folded together.
+    /// The key of the rows that are folded together. Its row has at most 504 bytes.
     type Key: Key + RowValue;
     /// What they are folded into. It is state: a row.
     type Accumulator: RowValue;
     /// What comes of it.
     type Out: Value;
 
-    /// The accumulator of a key before its first row.
+    /// The accumulator of a key before its first row: the same for all keys.
     fn create(&self) -> Self::Accumulator;
 
     /// Folds a row into the accumulator.
@@ -80,200 +86,4 @@ where
     }
 }
 
-/// An aggregate by key that emits the new value after each row, as Flink's rolling aggregations.
-pub struct Aggregate<A, S> {
-    function: A,
-    key: S,
-}
-
-/// An aggregate by key that emits each key's value once, when the input has ended.
-pub struct AggregateAtEnd<A, S> {
-    function: A,
-    key: S,
-}
-
-/// [`AggregateAtEnd`] with a reducing function.
-pub type ReduceAtEnd<F, K, T, S> = AggregateAtEnd<Reduce<F, K, T>, S>;
-
-macro_rules! constructors {
-    ($($name:ident)*) => {$(
-        impl<A, S> $name<A, S> {
-            /// The operator that folds the rows of each key, as `key` selects it.
-            pub fn new(function: A, key: S) -> Self {
-                Self { function, key }
-            }
-        }
-
-        impl<A: Clone, S: Clone> Clone for $name<A, S> {
-            fn clone(&self) -> Self {
-                Self::new(self.function.clone(), self.key.clone())
-            }
-        }
-    )*};
-}
-
-constructors! { Aggregate AggregateAtEnd }
-super::stateless::opaque! { Reduce<F, K, T> Aggregate<A, S> AggregateAtEnd<A, S> }
-
-impl<A, S> Operator for Aggregate<A, S>
-where
-    A: AggregateFunction,
-    S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Clone + Send + Sync + 'static,
-{
-    type In = A::In;
-    type Out = A::Out;
-    type Stage<N: Stage<A::Out>> = AggregateStage<A, S, N>;
-    const NAME: &'static str = "aggregate";
-
-    fn attach<N: Stage<A::Out>>(
-        self,
-        next: N,
-        info: &OpenInfo,
-    ) -> Result<Self::Stage<N>, TaskError> {
-        Ok(AggregateStage { operator: self, table: Table::new(info), next })
-    }
-}
-
-#[doc(hidden)]
-pub struct AggregateStage<A: AggregateFunction, S, N> {
-    operator: Aggregate<A, S>,
-    table: Table<A::Key, A::Accumulator>,
-    next: N,
-}
-
-impl<A: AggregateFunction, S, N> fmt::Debug for AggregateStage<A, S, N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AggregateStage({} keys)", self.table.entries.len())
-    }
-}
-
-impl<A, S, N> Stage<A::In> for AggregateStage<A, S, N>
-where
-    A: AggregateFunction,
-    S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Send + 'static,
-    N: Stage<A::Out>,
-{
-    #[inline(always)]
-    fn push(&mut self, row: <A::In as Value>::View<'_>, context: &mut Context<'_>) {
-        let key = (self.operator.key)(Row::new(row));
-        let function = &self.operator.function;
-        let made = self.table.update(
-            key,
-            || function.create(),
-            |accumulator| {
-                function.add(accumulator, row);
-                function.finish(key, accumulator)
-            },
-        );
-        self.next.push(made.view(), context);
-    }
-
-    fn resume(&mut self, context: &mut Context<'_>) -> bool {
-        self.next.resume(context)
-    }
-
-    fn finish(&mut self, context: &mut Context<'_>) -> bool {
-        self.next.finish(context)
-    }
-
-    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
-        self.next.signal(signal, context)
-    }
-
-    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
-        self.next.flush(force, context);
-    }
-
-    fn snapshot(&self, out: &mut Vec<u8>) {
-        self.table.snapshot(out);
-    }
-
-    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        self.table.restore(chunks)
-    }
-}
-
-impl<A, S> Operator for AggregateAtEnd<A, S>
-where
-    A: AggregateFunction,
-    S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Clone + Send + Sync + 'static,
-{
-    type In = A::In;
-    type Out = A::Out;
-    type Stage<N: Stage<A::Out>> = AggregateAtEndStage<A, S, N>;
-    const NAME: &'static str = "aggregate";
-
-    fn attach<N: Stage<A::Out>>(
-        self,
-        next: N,
-        info: &OpenInfo,
-    ) -> Result<Self::Stage<N>, TaskError> {
-        Ok(AggregateAtEndStage { operator: self, table: Table::new(info), left: None, next })
-    }
-}
-
-#[doc(hidden)]
-pub struct AggregateAtEndStage<A: AggregateFunction, S, N> {
-    operator: AggregateAtEnd<A, S>,
-    table: Table<A::Key, A::Accumulator>,
-    /// The entries that are still to be emitted, once the input has ended.
-    left: Option<vec::IntoIter<(A::Key, A::Accumulator)>>,
-    next: N,
-}
-
-impl<A: AggregateFunction, S, N> fmt::Debug for AggregateAtEndStage<A, S, N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AggregateAtEndStage({} keys)", self.table.entries.len())
-    }
-}
-
-impl<A, S, N> Stage<A::In> for AggregateAtEndStage<A, S, N>
-where
-    A: AggregateFunction,
-    S: for<'a> Fn(Row<'a, A::In>) -> <A::Key as Value>::View<'a> + Send + 'static,
-    N: Stage<A::Out>,
-{
-    #[inline(always)]
-    fn push(&mut self, row: <A::In as Value>::View<'_>, _context: &mut Context<'_>) {
-        let key = (self.operator.key)(Row::new(row));
-        let function = &self.operator.function;
-        self.table.update(key, || function.create(), |accumulator| function.add(accumulator, row));
-    }
-
-    fn resume(&mut self, context: &mut Context<'_>) -> bool {
-        self.next.resume(context)
-    }
-
-    fn finish(&mut self, context: &mut Context<'_>) -> bool {
-        let table = &mut self.table.entries;
-        let left = self.left.get_or_insert_with(|| table.drain().collect::<Vec<_>>().into_iter());
-        while !context.is_blocked() {
-            let Some((key, accumulator)) = left.next() else {
-                return self.next.finish(context);
-            };
-            let made = self.operator.function.finish(key.view(), &accumulator);
-            self.next.push(made.view(), context);
-        }
-        false
-    }
-
-    fn signal(&mut self, signal: Signal, context: &mut Context<'_>) -> bool {
-        match signal {
-            // Rows come when the input has ended: no time passes before.
-            Signal::Watermark(_) | Signal::Late => true,
-            _ => self.next.signal(signal, context),
-        }
-    }
-
-    fn flush(&mut self, force: bool, context: &mut Context<'_>) {
-        self.next.flush(force, context);
-    }
-
-    fn snapshot(&self, out: &mut Vec<u8>) {
-        self.table.snapshot(out);
-    }
-
-    fn restore(&mut self, chunks: &[u8]) -> Result<(), TaskError> {
-        self.table.restore(chunks)
-    }
-}
+super::stateless::opaque! { Reduce<F, K, T> }

@@ -246,6 +246,11 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
         self.call(|chain, context| chain.flush(true, context));
     }
 
+    /// The input has ended.
+    pub(crate) fn finish(&mut self) {
+        while !self.call(|chain, context| chain.finish(context)) {}
+    }
+
     /// A watermark that comes while pages are open.
     pub(crate) fn watermark_waits(&mut self, time: i64) {
         while !self.call(|chain, context| chain.signal(Signal::Watermark(time), context)) {}
@@ -305,7 +310,11 @@ impl<T: Value + Record, U: Value + Record> Bench<T, U> {
     }
 
     pub(crate) fn restore(&mut self, chunks: &[u8]) {
-        self.chain.restore(chunks).unwrap();
+        self.try_restore(chunks).unwrap();
+    }
+
+    pub(crate) fn try_restore(&mut self, chunks: &[u8]) -> Result<(), crate::TaskError> {
+        self.chain.restore(chunks)
     }
 }
 

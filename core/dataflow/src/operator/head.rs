@@ -46,6 +46,23 @@ pub(crate) trait KeyedHead: Send {
     /// blocked before all is done.
     fn advance(&mut self, kind: TimeKind, context: &mut Context<'_>) -> Result<bool, TaskError>;
 
+    /// Whether a signal is passed on, once it was answered.
+    fn passes(&self, signal: Signal) -> bool {
+        let _ = signal;
+        true
+    }
+
+    /// All input has ended: emits what is left. `false` if the context is blocked before it is done.
+    fn end(&mut self, context: &mut Context<'_>) -> Result<bool, TaskError> {
+        let _ = context;
+        Ok(true)
+    }
+
+    /// The state is about to be frozen.
+    fn before_snapshot(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+
     /// The state was put back.
     fn restored(&mut self) -> Result<(), TaskError>;
 
@@ -115,6 +132,7 @@ impl<H: KeyedHead> Chain for H {
             timers.ask(context);
         }
         match advanced {
+            Ok(true) if !self.passes(signal) => true,
             Ok(true) => {
                 self.signal_side(signal, context);
                 self.next().signal(signal, context)
@@ -128,7 +146,16 @@ impl<H: KeyedHead> Chain for H {
     }
 
     fn finish(&mut self, context: &mut Context<'_>) -> bool {
-        self.next().resume(context) && self.next().finish(context)
+        if !self.next().resume(context) {
+            return false;
+        }
+        match self.end(context) {
+            Ok(ended) => ended && self.next().finish(context),
+            Err(error) => {
+                context.fail(error);
+                false
+            }
+        }
     }
 
     fn flush(&mut self, force: bool, context: &mut Context<'_>) {
@@ -137,6 +164,7 @@ impl<H: KeyedHead> Chain for H {
     }
 
     fn begin_snapshot(&mut self, purpose: Purpose) -> Result<(), TaskError> {
+        self.before_snapshot()?;
         self.state().begin_snapshot(purpose)?;
         let mut more = Vec::new();
         self.freeze_more(&mut more);

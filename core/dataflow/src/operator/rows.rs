@@ -8,6 +8,7 @@ mod assign;
 mod at_once;
 mod buffer;
 mod changes;
+mod gathered;
 mod interval;
 mod keys;
 mod living;

@@ -122,7 +122,7 @@ impl KeyedState {
 ///
 /// # Errors
 /// If nothing helps, with both schemas side by side.
-pub(crate) fn check(old: &Description, new: &Description) -> Result<Option<Rewritten>, TaskError> {
+pub(super) fn check(old: &Description, new: &Description) -> Result<Option<Rewritten>, TaskError> {
     let refuse = |what: &dyn fmt::Display| {
         Err(TaskError::new(format!("its state `{}` cannot be restored: {what}", new.name)))
     };

@@ -45,6 +45,7 @@ impl GroupKey {
 pub(crate) struct KeyBuffer {
     width: Option<usize>,
     hashes: Vec<u64>,
+    /// Where each ends, unless all have the same width.
     ends: Vec<u32>,
     bytes: Vec<u8>,
 }
@@ -75,7 +76,11 @@ impl KeyBuffer {
     pub(crate) fn truncate(&mut self, keys: usize) {
         self.hashes.truncate(keys);
         self.ends.truncate(keys);
-        self.bytes.truncate(self.ends.last().map_or(0, |end| *end as usize));
+        let end = match self.width {
+            Some(width) => self.hashes.len() * width,
+            None => self.ends.last().map_or(0, |end| *end as usize),
+        };
+        self.bytes.truncate(end);
     }
 
     /// Adds a key of this hash, whose row `write` appends.
@@ -83,14 +88,29 @@ impl KeyBuffer {
         self.hashes.push(hash);
         self.bytes.extend_from_slice(&hash.to_le_bytes());
         write(&mut self.bytes);
-        self.ends.push(self.bytes.len() as u32);
+        self.end();
+    }
+
+    /// Adds a key of this hash, whose row is a [word](RowValue::to_word).
+    #[inline(always)]
+    fn push_word(&mut self, hash: u64, word: u64) {
+        self.hashes.push(hash);
+        let [hash, word] = [hash, word].map(u64::to_le_bytes);
+        self.bytes.extend_from_slice([hash, word].as_flattened());
+    }
+
+    #[inline]
+    fn end(&mut self) {
+        if self.width.is_none() {
+            self.ends.push(self.bytes.len() as u32);
+        }
     }
 
     /// Adds a key as it was read from the state.
     pub(crate) fn push_bytes(&mut self, key: &[u8]) {
         self.hashes.push(hash_of(key));
         self.bytes.extend_from_slice(key);
-        self.ends.push(self.bytes.len() as u32);
+        self.end();
     }
 
     /// All of them, without namespaces.
@@ -156,11 +176,16 @@ impl<K: Key + RowValue + Record> KeyBatch<K> {
     }
 
     /// Adds a key.
+    #[inline]
     pub(crate) fn push(&mut self, key: K::View<'_>) {
         let Self { layout, keys, .. } = self;
-        keys.push_with(K::hash(key, SEED), |bytes| {
-            layout.encode::<K>(key, bytes);
-        });
+        let hash = K::hash(key, SEED);
+        match K::to_word(key) {
+            Some(word) => keys.push_word(hash, word),
+            None => keys.push_with(hash, |bytes| {
+                layout.encode::<K>(key, bytes);
+            }),
+        }
     }
 
     /// The key whose bytes these are, which come from outside.

@@ -121,11 +121,6 @@ impl Rewritten {
         }
         Ok(true)
     }
-
-    /// The value that was made last.
-    pub(crate) fn last(&self) -> &[u8] {
-        &self.value
-    }
 }
 
 fn damaged() -> TaskError {
@@ -140,7 +135,7 @@ mod tests {
     use millstream_state::description::Description;
 
     use super::*;
-    use crate::state::check;
+    use crate::state::described::check;
 
     type Old = (i32, Vec<i8>);
     type New = (i64, Vec<i8>);

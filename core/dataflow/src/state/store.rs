@@ -187,6 +187,14 @@ impl Store {
         }
     }
 
+    /// Removes all entries of a key group, if that needs no look at each of them.
+    pub(super) fn clear_at_once(&mut self, state: StateId, group: u32) -> Result<(), StateError> {
+        match self {
+            Self::Memory(memory) => memory.clear_at_once(state, group).map(|_| ()),
+            Self::Filed(_) => Ok(()),
+        }
+    }
+
     /// Whether calls may have to wait.
     pub(super) fn may_wait(&self) -> bool {
         matches!(self, Self::Filed(_))

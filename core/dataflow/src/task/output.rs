@@ -22,18 +22,29 @@ pub struct ResultPartition {
     full: bool,
     /// What is in flight could not be sent again to those alone who lack it, so that no barrier overtakes.
     is_shared: bool,
+    /// Its readers are told of splits.
+    passes_splits: bool,
 }
 
 impl ResultPartition {
     /// A partition whose pages come from `pool`.
     pub fn new(pool: LocalPool, subpartitions: Vec<Sender>) -> Self {
-        Self { pool, subpartitions, waiting: VecDeque::new(), full: false, is_shared: false }
+        let waiting = VecDeque::new();
+        let (full, is_shared, passes_splits) = (false, false, false);
+        Self { pool, subpartitions, waiting, full, is_shared, passes_splits }
     }
 
     /// Its pages go to several who share them: barriers do not overtake them.
     #[must_use]
     pub fn shared(self, is_shared: bool) -> Self {
         Self { is_shared, ..self }
+    }
+
+    /// Its readers are told of the splits that its rows are of, see
+    /// [`passes_splits`](crate::graph::StreamGraph::passes_splits).
+    #[must_use]
+    pub fn of_splits(self, passes_splits: bool) -> Self {
+        Self { passes_splits, ..self }
     }
 
     fn push(&mut self, subpartition: u32, element: Element) {
@@ -116,6 +127,15 @@ pub(super) enum Declined {
     WhenRead,
     /// Some did, and a consumer has read meanwhile.
     TryNow,
+}
+
+/// What a source says of its splits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Split {
+    /// What follows is of another one.
+    Begins,
+    /// No subtask will begin another one.
+    IsLast,
 }
 
 /// What was submitted since last asked.
@@ -223,6 +243,30 @@ impl Outputs {
     pub(super) fn event_to_all(&mut self, event: Event) {
         for partition in &mut self.partitions {
             partition.push_to_all(event);
+        }
+    }
+
+    /// Whether readers of any output are told of splits.
+    pub(super) fn pass_splits(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.passes_splits)
+    }
+
+    /// Tells them: those of one output, or of all.
+    pub(super) fn tell_of_split(&mut self, split: Split, output: Option<u16>) {
+        for (partition, number) in self.partitions.iter_mut().zip(0..) {
+            let is_meant = output.is_none_or(|output| output == number);
+            if !partition.passes_splits || !is_meant {
+                continue;
+            }
+            for subpartition in 0..partition.subpartitions.len() as u32 {
+                partition.push(
+                    subpartition,
+                    match split {
+                        Split::Begins => Element::SplitBegins,
+                        Split::IsLast => Element::LastSplit,
+                    },
+                );
+            }
         }
     }
 

@@ -6,13 +6,13 @@ use millstream_data::page::ValidPage;
 use millstream_exchange::event::Event;
 use millstream_memory::Buffer;
 
-use super::{Current, Task};
+use super::{Current, Task, output::Split};
 use crate::chain::{Chain, Context, Signal, TaskError};
 
 /// What was in flight at the checkpoint that a task begins from, and comes before anything else.
 pub enum Recovered {
-    /// To be written anew by a chain of its own, which divides it as the task's output is.
-    Sent(Box<dyn Chain>, VecDeque<Again>),
+    /// To be written anew to this output by a chain of its own, which divides it as the output is.
+    Sent(u16, Box<dyn Chain>, VecDeque<Again>),
     /// To be processed by the task's chain, on this input.
     Received(u16, VecDeque<Again>),
 }
@@ -58,19 +58,41 @@ impl Task {
                         self.call(now, |chain, context| {
                             chain.signal(Signal::SplitBegins, context)
                         })?;
+                        self.pass_split_on(now, Signal::SplitBegins)?;
                     }
                     None => drop(self.recovered.pop_front()),
                 }
             }
-            Some(Recovered::Sent(writer, elements)) => {
+            Some(Recovered::Sent(output, writer, elements)) => {
                 self.outputs.set_now(now);
-                let sent = send(writer, elements, &mut Context::new(&mut self.outputs));
-                sent.map_err(|error| error.at(&self.name))?;
+                let mut context = Context::new(&mut self.outputs);
+                if let Some(Again::SplitBegins) = elements.front() {
+                    elements.pop_front();
+                    writer.flush(true, &mut context);
+                    self.outputs.tell_of_split(Split::Begins, Some(*output));
+                } else {
+                    let sent = send(writer, elements, &mut context);
+                    sent.map_err(|error| error.at(&self.name))?;
+                }
                 if elements.is_empty() {
                     self.recovered.pop_front();
                 }
                 self.metrics.sent(self.outputs.take_counts());
             }
+        }
+        Ok(())
+    }
+
+    /// The chain was told of a split: those who read just what it writes are told, too, behind what it has written.
+    pub(super) fn pass_split_on(&mut self, now: u64, signal: Signal) -> Result<(), TaskError> {
+        let split = match signal {
+            Signal::SplitBegins => Split::Begins,
+            Signal::LastSplit => Split::IsLast,
+            _ => return Ok(()),
+        };
+        if self.outputs.pass_splits() {
+            self.call(now, |chain, context| chain.flush(true, context))?;
+            self.outputs.tell_of_split(split, None);
         }
         Ok(())
     }

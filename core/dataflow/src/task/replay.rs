@@ -28,6 +28,9 @@ use crate::{
 /// Takes what one subtask had in flight, with its number.
 type Take<'a> = dyn FnMut(u32, &[u8]) -> Result<(), TaskError> + 'a;
 
+/// What was in flight, by who had sent and who was to receive it.
+type Lost = BTreeMap<(u32, u32), VecDeque<Again>>;
+
 /// How the subtask of a chain begins, if the job begins from an unaligned checkpoint. `read` hands over
 /// what the subtasks of an operator had in flight, by the operator's [id](StreamGraph::operator_id); `writer`
 /// makes what writes the rows of an output of a node again.
@@ -46,8 +49,12 @@ pub fn recovered(
         if edge.from == subtask.node {
             let lost = lost(graph, number, subtask.index, info.parallelism, &mut read)?;
             if !lost.is_empty() {
-                let elements = lost.into_values().flatten().collect();
-                sent.push(Recovered::Sent(writer(edge.from, edge.output)?, elements));
+                let elements = match graph.passes_splits(edge) {
+                    true => splits(lost).collect(),
+                    false => lost.into_values().flatten().collect(),
+                };
+                let writer = writer(edge.from, edge.output)?;
+                sent.push(Recovered::Sent(edge.output, writer, elements));
             }
         }
         if edge.to != subtask.node {
@@ -58,17 +65,19 @@ pub fn recovered(
             ports.push(edge.input);
         } else {
             let lost = lost(graph, number, subtask.index, info.parallelism, &mut read)?;
-            // Each is a split by itself, which no watermark follows from before the last one has begun.
-            let splits = lost
-                .into_values()
-                .flat_map(|split| core::iter::once(Again::SplitBegins).chain(split));
-            received.push(Recovered::Received(edge.input, splits.collect()));
+            received.push(Recovered::Received(edge.input, splits(lost).collect()));
         }
     }
     // What was sent is older than what was received: the watermarks of the one must not overtake the
     // rows of the other.
     sent.extend(received);
     Ok(Recovery { recovered: sent, ports, rounds: recovery_rounds(graph) })
+}
+
+/// What was in flight from each of those who had sent it: a split by itself, which no watermark follows from before
+/// the last one has begun.
+fn splits(lost: Lost) -> impl Iterator<Item = Again> {
+    lost.into_values().flat_map(|split| core::iter::once(Again::SplitBegins).chain(split))
 }
 
 /// In how many rounds comes what was in flight: as many as the longest path from a source has edges.
@@ -90,8 +99,8 @@ fn lost(
     subtask: u32,
     parallelism: u32,
     read: &mut impl FnMut(&str, &mut Take<'_>) -> Result<(), TaskError>,
-) -> Result<BTreeMap<(u32, u32), VecDeque<Again>>, TaskError> {
-    let mut lost = BTreeMap::<_, VecDeque<Again>>::new();
+) -> Result<Lost, TaskError> {
+    let mut lost = Lost::new();
     let Some(edge) = graph.edges.get(number as usize) else { return Ok(lost) };
     let shape = Shape::new(&edge.schema);
     read(&graph.operator_id(edge.to), &mut |receiver, bytes| {

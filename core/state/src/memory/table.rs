@@ -398,7 +398,7 @@ impl Table {
     }
 
     /// Forgets all entries of a group.
-    fn clear_group<L: Lease>(&mut self, pages: &mut Pages<L>, group: usize) {
+    pub(super) fn clear_group<L: Lease>(&mut self, pages: &mut Pages<L>, group: usize) {
         let heads: Vec<u32> = self.groups[group].pages().collect();
         for head in heads {
             let mut next = Some(head);

@@ -84,6 +84,7 @@ struct Output {
     leaves_process: bool,
     /// Several read the same pages.
     is_shared: bool,
+    passes_splits: bool,
 }
 
 /// Makes everybody of an attempt.
@@ -199,6 +200,7 @@ impl Deployer<'_> {
             output.senders.push(sender);
             output.leaves_process |= from != to;
             output.is_shared |= self.graph.is_shared(edge);
+            output.passes_splits |= self.graph.passes_splits(edge);
             let origin = Origin { edge: wire.edge, subtask: wire.producer.index };
             let origin = (!self.graph.is_shared(edge)).then_some(origin);
             let input = Input { receiver, port: edge.input, origin };
@@ -308,18 +310,21 @@ impl Deployer<'_> {
             recovery = restore.recovered(self.job, subtask, &info, cx.bug)?;
         }
         let has_elements = |recovered: &Recovered| match recovered {
-            Recovered::Sent(_, elements) | Recovered::Received(_, elements) => !elements.is_empty(),
+            Recovered::Sent(.., elements) | Recovered::Received(_, elements) => {
+                !elements.is_empty()
+            }
         };
         let recovered = recovery.iter().flat_map(|recovery| &recovery.recovered);
         if recovered.into_iter().any(has_elements) {
             cx.count("data in flight come again");
         }
         let mut partitions = Vec::new();
-        for Output { senders, is_shared, .. } in outputs.into_values() {
+        for Output { senders, is_shared, passes_splits, .. } in outputs.into_values() {
             let segments = senders.len() + 1;
             let pool = own.pages.create_local(segments, segments + 6);
             let pool = pool.map_err(|error| TaskError::new(error.to_string()))?;
-            partitions.push(ResultPartition::new(pool, senders).shared(is_shared));
+            let partition = ResultPartition::new(pool, senders).shared(is_shared);
+            partitions.push(partition.of_splits(passes_splits));
         }
         let outputs = Outputs::new(partitions, JumboBudget::new(JUMBO_BYTES, JUMBO_BYTES));
         let inputs = self.inputs.remove(&subtask).unwrap_or_default();

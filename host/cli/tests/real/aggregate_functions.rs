@@ -1,6 +1,11 @@
 //! Aggregate functions of users, which scripts take from plugins.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+};
 
 use crate::{
     changelogs::left,
@@ -78,6 +83,53 @@ const QUERIES: &[(&str, &[&str])] = &[
          INTERVAL '2' SECOND)) GROUP BY window_start, window_end",
         &["1970-01-01 00:00:01.000,1970-01-01 00:00:06.000,5,27 and 1"],
     ),
+    // With DISTINCT within windows, beside others of the same column, also of windows that are made of others.
+    (
+        "SELECT total(DISTINCT n), middle(DISTINCT n), total(n), COUNT(DISTINCT n), total(DISTINCT n) FILTER (WHERE id > \
+         3) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '8' SECOND)) GROUP BY window_start, window_end",
+        &["12,5,17,2,5"],
+    ),
+    (
+        "SELECT window_end, total(DISTINCT n), total(n) FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '3' SECOND, \
+         INTERVAL '6' SECOND)) GROUP BY window_start, window_end",
+        &[
+            "1970-01-01 00:00:03.000,5,5",
+            "1970-01-01 00:00:06.000,12,17",
+            "1970-01-01 00:00:09.000,12,12",
+        ],
+    ),
+    (
+        "SELECT total(DISTINCT n), total(n) FROM TABLE(SESSION(TABLE t, DESCRIPTOR(ts), INTERVAL '2' SECOND)) GROUP BY \
+         window_start, window_end",
+        &["12,17"],
+    ),
+    // The rows up to each one; of the last two, where one function takes rows back and another does not; of all
+    // rows of a partition; and with DISTINCT.
+    (
+        "SELECT id, total(n) OVER w, middle(n) OVER w, tally(s, id) OVER w, COUNT(*) OVER w FROM t WINDOW w AS (ORDER BY \
+         ts)",
+        &["1,5,5,15 and 0,1", "2,5,5,15 and 1,2", "3,12,5,27 and 1,3", "4,17,5,27 and 1,4"],
+    ),
+    (
+        "SELECT id, total(n) OVER w, middle(n) OVER w FROM t WINDOW w AS (ORDER BY ts ROWS BETWEEN 1 PRECEDING AND \
+         CURRENT ROW)",
+        &["1,5,5", "2,5,5", "3,7,7", "4,12,5"],
+    ),
+    (
+        "SELECT id, total(n) OVER w, middle(n) OVER w FROM t WINDOW w AS (PARTITION BY MOD(id, 2) ORDER BY ts RANGE \
+         INTERVAL '1' SECOND PRECEDING)",
+        &["1,5,5", "2,0,", "3,7,7", "4,5,5"],
+    ),
+    (
+        "SELECT id, total(DISTINCT n) OVER w, middle(DISTINCT id) OVER w FROM t WINDOW w AS (PARTITION BY s IS NULL ORDER BY \
+         ts)",
+        &["1,5,1", "2,0,2", "3,12,1", "4,12,3"],
+    ),
+    (
+        "SELECT n, total(c) OVER (ORDER BY w) FROM (SELECT n, COUNT(*) AS c, window_time AS w FROM TABLE(TUMBLE(TABLE t, \
+         DESCRIPTOR(ts), INTERVAL '8' SECOND)) GROUP BY n, window_start, window_end, window_time)",
+        &[",4", "5,4", "7,4"],
+    ),
 ];
 
 #[test]
@@ -134,8 +186,8 @@ fn what_an_aggregate_function_cannot_is_named() {
             "tally with DISTINCT takes one argument (line 5, column 8)",
         ),
         (
-            "SELECT total(n) OVER (ORDER BY ts) FROM t",
-            "total is a function of a user, which is not supported with OVER yet (line 5, column 8)",
+            "SELECT total(n) FILTER (WHERE id > 1) OVER (ORDER BY ts) FROM t",
+            "total with FILTER and OVER is not supported yet (line 5, column 8)",
         ),
         (
             "SELECT total(n) IGNORE NULLS FROM t",
@@ -155,11 +207,6 @@ fn what_an_aggregate_function_cannot_is_named() {
             "SELECT * FROM t, LATERAL TABLE(total(n)) AS x (a)",
             "total is an aggregate function, which stands for a value: it cannot stand in FROM (line 5, column 26)",
         ),
-        (
-            "SELECT middle(DISTINCT n) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '2' SECOND)) GROUP BY \
-             window_start, window_end",
-            "middle is a function of a user, which is not supported with DISTINCT within windows yet",
-        ),
     ] {
         let output = run(&scratch, &format!("{script}{statement}"), &["--output", "csv"]);
         let said = stderr(&output);
@@ -168,7 +215,7 @@ fn what_an_aggregate_function_cannot_is_named() {
 }
 
 /// What a job writes that is killed, and the functions of its columns.
-const KEPT: [(&str, &str); 3] = [
+const KEPT: [(&str, &str); 4] = [
     ("k, m, s", "SELECT MOD(id, 50), middle(n), total(n) FROM t GROUP BY MOD(id, 50)"),
     (
         "k, m",
@@ -176,9 +223,14 @@ const KEPT: [(&str, &str); 3] = [
          GROUP BY MOD(k, 3)",
     ),
     (
+        "k, m, s, d",
+        "SELECT MAX(id), middle(n), total(n), total(DISTINCT MOD(n, 50)) FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), \
+         INTERVAL '1' MINUTE, INTERVAL '2' MINUTE)) GROUP BY window_start, window_end",
+    ),
+    (
         "k, m, s",
-        "SELECT MAX(id), middle(n), total(n) FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE, INTERVAL \
-         '2' MINUTE)) GROUP BY window_start, window_end",
+        "SELECT id, middle(n) OVER w, total(n) OVER w FROM t WINDOW w AS (PARTITION BY MOD(id, 3) ORDER BY ts ROWS \
+         BETWEEN 9 PRECEDING AND CURRENT ROW)",
     ),
 ];
 
@@ -196,7 +248,7 @@ fn middle(mut numbers: Vec<i64>) -> (i64, i64) {
 }
 
 /// The rows of each query.
-fn expected() -> [Vec<String>; 3] {
+fn expected() -> [Vec<String>; 4] {
     let mut groups: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     let mut windows: BTreeMap<i64, (i64, Vec<i64>)> = BTreeMap::new();
     for id in 0..MANY {
@@ -208,7 +260,7 @@ fn expected() -> [Vec<String>; 3] {
         }
     }
     let mut sums: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    let mut all: [Vec<String>; 3] = Default::default();
+    let mut all: [Vec<String>; 4] = Default::default();
     for (key, numbers) in groups {
         let (middle, sum) = middle(numbers);
         all[0].push(format!("{key},{middle},{sum}"));
@@ -216,8 +268,14 @@ fn expected() -> [Vec<String>; 3] {
     }
     all[1].extend(sums.into_iter().map(|(key, sums)| format!("{key},{}", middle(sums).0)));
     for (last, numbers) in windows.into_values() {
+        let different: BTreeSet<i64> = numbers.iter().map(|number| number % 50).collect();
         let (middle, sum) = middle(numbers);
-        all[2].push(format!("{last},{middle},{sum}"));
+        all[2].push(format!("{last},{middle},{sum},{}", different.iter().sum::<i64>()));
+    }
+    for id in 0..MANY {
+        let around = (0..10).map(|back| id - 3 * back).filter(|id| *id >= 0);
+        let (middle, sum) = middle(around.filter_map(number).collect());
+        all[3].push(format!("{id},{middle},{sum}"));
     }
     all.iter_mut().for_each(|rows| rows.sort());
     all

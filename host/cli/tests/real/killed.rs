@@ -12,7 +12,7 @@ use std::{
 use crate::{
     hourly::{data, library, reference, shuffled},
     objects::Server,
-    program::{Scratch, build_library},
+    program::{Scratch, build_library, root},
 };
 
 /// Kills of one job.
@@ -385,8 +385,53 @@ fn hours_survive_in(
     survives(&case, seed);
 }
 
+/// The same in SQL, with another backend each time.
+#[test]
+fn twenty_kills_change_nothing_in_sql() {
+    build_library("millstream-sql");
+    let flights = some_flights();
+    let scratch = Scratch::new("killed-sql");
+    let input = scratch.file("flights.csv", shuffled(&flights).as_bytes());
+    let text = fs::read_to_string(root().join("examples/flights.sql")).expect("the script");
+    let text = text.replace("examples/data/flights.csv.gz", &input);
+    let text = text.replace("'examples", &format!("'{}", root().join("examples").display()));
+    let script = scratch.file("flights.sql", text.as_bytes());
+    let unaligned = [&["--state", "lsm"], UNALIGNED].concat();
+    let case = Case {
+        library: Path::new(&script),
+        arguments: ["--output", "csv"].map(String::from).into(),
+        engine: &[&["--state", "memory"], &["--state", "lsm"], &unaligned],
+        shown: Box::new(|printed| printed.lines().skip(1).map(str::to_owned).collect()),
+        expected: reference(&flights, &data("weather.csv.gz")),
+        reset: Box::new(|| ()),
+        checkpoints: Checkpoints::local(&scratch),
+    };
+    survives(&case, 10);
+}
+
+/// How many flights have each value of a field, at the end and after each of them.
+fn counts(flights: &str, field: usize) -> impl Iterator<Item = (String, Vec<String>)> {
+    let mut counts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in flights.lines().skip(1) {
+        let value = line.split(',').nth(field).expect("a field");
+        let all = counts.entry(value.into()).or_default();
+        all.push(format!("{value},{}", all.len() + 1));
+    }
+    counts.into_iter().map(|(value, all)| (format!("{value},{}", all.len()), all))
+}
+
 #[test]
 fn twenty_kills_write_each_row_to_files_once() {
+    rows_are_written_once("killed-files", &[&["--state", "memory"], UNALIGNED], 2);
+}
+
+#[test]
+fn twenty_kills_write_each_row_to_files_once_with_either_backend() {
+    let in_files = [IN_FILES, UNALIGNED].concat();
+    rows_are_written_once("killed-files-lsm", &[IN_FILES, &["--state", "memory"], &in_files], 9);
+}
+
+fn rows_are_written_once(name: &str, engine: &[&[&str]], seed: u64) {
     let flights = some_flights();
     let mut hours: BTreeMap<String, u32> = BTreeMap::new();
     let mut expected = Vec::new();
@@ -398,8 +443,11 @@ fn twenty_kills_write_each_row_to_files_once() {
     // Twice: as they are folded, and as a function sees them that sees all flights of an hour.
     let hours = hours.iter().map(|(hour, flights)| format!("{hour},{flights}"));
     expected.extend(hours.flat_map(|hour| [hour.clone(), hour]));
+    expected.extend(counts(&flights, 4).flat_map(|(_, up)| up));
+    // After each flight, and once more at the end.
+    expected.extend(counts(&flights, 2).flat_map(|(total, up)| up.into_iter().chain([total])));
     expected.sort();
-    let scratch = Scratch::new("killed-files");
+    let scratch = Scratch::new(name);
     let input = scratch.file("flights.csv", shuffled(&flights).as_bytes());
     let to = PathBuf::from(scratch.path("out"));
     let directory = to.clone();
@@ -407,10 +455,11 @@ fn twenty_kills_write_each_row_to_files_once() {
     let case = Case {
         library: &build_library("filed"),
         arguments: arguments.map(String::from).into(),
-        engine: &[],
+        engine,
         shown: Box::new(move |_| {
             let of = |name| fs::read_dir(to.join(name)).into_iter().flatten().flatten();
-            let files = of("hours").chain(of("listed")).chain(of("flights"));
+            let all = ["hours", "listed", "flights", "counted", "numbered", "totals"];
+            let files = all.into_iter().flat_map(of);
             let shown = files.filter(|file| !file.file_name().to_string_lossy().starts_with('.'));
             let texts = shown.map(|file| fs::read_to_string(file.path()).expect("a file"));
             texts
@@ -421,7 +470,7 @@ fn twenty_kills_write_each_row_to_files_once() {
         reset: Box::new(move || drop(fs::remove_dir_all(&directory))),
         checkpoints: Checkpoints::local(&scratch),
     };
-    survives(&case, 2);
+    survives(&case, seed);
 }
 
 /// A worker that is stopped, not killed: its pipes and connections stay open, and it says nothing.

@@ -7,6 +7,7 @@ mod branches;
 mod changed;
 mod changelogs;
 mod changing;
+mod distinct;
 mod enforced;
 mod failures;
 mod flights;

@@ -166,26 +166,33 @@ fn files_are_written_once_although_the_job_stopped_and_drain_lets_windows_fire()
         let savepoint = path_of(&said, "the job stops with savepoint: ");
         let (flights, hours) = (lines(&format!("{to}/flights")), lines(&format!("{to}/hours")));
         assert!(!flights.is_empty() && flights.len() < 336_776, "{} flights", flights.len());
+        let totals = lines(&format!("{to}/totals"));
         if drain {
             assert_eq!(flights_in(&hours), flights.len(), "all windows have fired");
+            assert_eq!(flights_in(&totals), flights.len(), "the input has ended");
             continue;
         }
+        assert!(totals.is_empty(), "the input has not ended");
         assert!(flights_in(&hours) < flights.len(), "the last windows have not fired");
         // What is not in files is in the savepoint.
-        let output = millstream(&["savepoint", "inspect", &savepoint, "--dump", "hours/windows"]);
-        let dumped: usize = stdout(&output)
-            .lines()
-            .map(|line| {
+        let dumped = |state| -> usize {
+            let output = millstream(&["savepoint", "inspect", &savepoint, "--dump", state]);
+            let count = |line: &str| {
                 let (front, count) = line.rsplit_once(r#""value":{"value":"#).expect("a count");
                 assert!(front.starts_with(r#"{"key_group":"#), "{line}");
                 count.trim_end_matches('}').parse::<usize>().expect("a number")
-            })
-            .sum();
-        assert_eq!(flights_in(&hours) + dumped, flights.len(), "{}", stderr(&output));
+            };
+            let dumped = stdout(&output).lines().map(count).sum();
+            assert!(output.status.success(), "{}", stderr(&output));
+            dumped
+        };
+        assert_eq!(flights_in(&hours) + dumped("hours/windows"), flights.len());
+        assert_eq!(dumped("numbered/values"), flights.len());
         let (_, said, went_well) = bench.restored(&["--to", &to, "--restore", &savepoint]);
         assert!(went_well, "{said}");
         let (flights, hours) = (lines(&format!("{to}/flights")), lines(&format!("{to}/hours")));
         assert_eq!((flights.len(), flights_in(&hours)), (336_776, 336_776));
+        assert_eq!(flights_in(&lines(&format!("{to}/totals"))), 336_776);
         let mut once = hours.clone();
         once.sort();
         once.sort();

@@ -11,6 +11,7 @@
 //! `MILLSTREAM_SLT=millstream` the binary's answers are written, so that `git diff` shows what is different.
 
 mod flink;
+mod page;
 mod restart;
 
 use std::{
@@ -44,7 +45,12 @@ fn main() -> ExitCode {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Trial::test(name, move || run(&file))
     };
-    libtest_mimic::run(&Arguments::from_args(), files.into_iter().map(trial).collect()).exit_code()
+    let page = {
+        let files = files.clone();
+        Trial::test("the_page_has_all_files", move || page::check(&files))
+    };
+    let trials = files.into_iter().map(trial).chain([page]).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 /// Builds what the binary loads for scripts beside it, with the same profile.

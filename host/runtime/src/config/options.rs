@@ -72,7 +72,7 @@ pub const OPTIONS: &[ConfigOption] = &[
     ConfigOption {
         key: "memory.segment-size",
         kind: ConfigKind::SegmentSize,
-        default: "32 KiB",
+        default: "64 KiB",
         doc: "Bytes of a segment, a power of two from 4 KiB to 16 MiB",
     },
     ConfigOption {

@@ -42,6 +42,7 @@ pub(super) struct Output {
     leaves_process: bool,
     /// Several read the same pages.
     is_shared: bool,
+    passes_splits: bool,
 }
 
 /// Where a subtask runs, as far as those need to know who write to it.
@@ -244,6 +245,7 @@ impl<'a> Deployer<'a> {
                 output.senders.push(sender);
                 output.leaves_process |= to != own;
                 output.is_shared |= self.graph.is_shared(edge);
+                output.passes_splits |= self.graph.passes_splits(edge);
             }
             if let Some(receiver) = receiver {
                 let edge = &self.graph.edges[wire.edge as usize];
@@ -449,10 +451,11 @@ impl<'a> Deployer<'a> {
 
     fn partitions(&mut self, subtask: Subtask) -> Result<Vec<ResultPartition>, RunError> {
         let outputs = self.outputs.remove(&subtask).unwrap_or_default();
-        let partition = |Output { senders, is_shared, .. }: Output| {
+        let partition = |Output { senders, is_shared, passes_splits, .. }: Output| {
             let segments = self.runtime.exchange.partition(senders.len())?;
             let pool = self.runtime.network.create_local(segments.required, segments.max)?;
-            Ok(ResultPartition::new(pool, senders).shared(is_shared))
+            let partition = ResultPartition::new(pool, senders).shared(is_shared);
+            Ok(partition.of_splits(passes_splits))
         };
         outputs.into_values().map(partition).collect()
     }

@@ -1,8 +1,7 @@
 //! From objects that say what becomes of a row to rows with kinds.
 
-use std::str;
-
 use millstream_sdk::data::page::RowKind;
+use simdutf8::compat::from_utf8;
 
 use super::{
     cursor::Cursor,
@@ -59,7 +58,7 @@ impl ChangeDecoder {
         let Some((line, end)) = decode::line(data, start, last) else {
             return Ok(Step::Incomplete);
         };
-        let outcome = match str::from_utf8(line) {
+        let outcome = match from_utf8(line) {
             Ok(line) if line.trim_ascii().is_empty() => return Ok(Step::Blank(end)),
             Ok(line) => self.line(line, rows),
             Err(_) => Err(RecordError::new("the line is not UTF-8 text")),

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::scan::special;
+use super::{
+    prefix::Prefix,
+    scan::{special, structural},
+};
 
 /// Text that is no JSON, at a byte of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +69,8 @@ impl<'a> Cursor<'a> {
 
     /// Goes over this text if it is what comes next.
     #[inline]
-    pub(super) fn takes_text(&mut self, text: &[u8]) -> bool {
-        let is = self.peek().is_some() && self.rest().starts_with(text);
+    pub(super) fn takes_text(&mut self, text: &Prefix) -> bool {
+        let is = self.peek().is_some() && text.begins(self.rest());
         self.at += if is { text.len() } else { 0 };
         is
     }
@@ -229,7 +232,10 @@ impl<'a> Cursor<'a> {
                         return Ok(());
                     }
                 }
-                Some(_) => {}
+                Some(_) => {
+                    self.at = structural(self.line.as_bytes(), self.at + 1);
+                    continue;
+                }
                 None => return Err(self.malformed("an object or array does not end")),
             }
             self.at += 1;

@@ -1,6 +1,6 @@
 //! From lines to rows.
 
-use std::str;
+use simdutf8::compat::from_utf8;
 
 use super::{
     cursor::{Cursor, Malformed},
@@ -37,7 +37,7 @@ impl Decoder {
         rows: &mut Rows<'_>,
     ) -> Result<Step, RecordError> {
         let Some((line, end)) = line(data, start, last) else { return Ok(Step::Incomplete) };
-        let line = str::from_utf8(line).map_err(|error| RecordError {
+        let line = from_utf8(line).map_err(|error| RecordError {
             message: format!("the line is not UTF-8 text from byte {} on", error.valid_up_to() + 1),
             lines: 0,
         })?;

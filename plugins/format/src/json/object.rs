@@ -2,6 +2,7 @@
 
 use super::{
     cursor::{Cursor, Malformed, Number},
+    prefix::Prefix,
     seen::Seen,
 };
 use crate::{
@@ -39,7 +40,7 @@ pub(super) struct Object {
 #[derive(Debug)]
 struct Expected {
     /// Its name as it was written, in quotes.
-    quoted: Box<[u8]>,
+    quoted: Prefix,
     /// The field of the row that it is; `None` if nobody asks for it.
     field: Option<usize>,
 }
@@ -113,7 +114,7 @@ impl Object {
         let name = quoted.text()?;
         let field = self.fields.iter().position(|member| member.column.name == name);
         if self.expected.len() < EXPECTED_MAX {
-            let quoted = format!("\"{}\"", quoted.raw).into_bytes().into();
+            let quoted = Prefix::new(format!("\"{}\"", quoted.raw).into_bytes());
             let at = (*place).min(self.expected.len());
             self.expected.insert(at, Expected { quoted, field });
             *place = at + 1;

@@ -214,7 +214,7 @@ impl Scope<'_> {
     }
 
     /// The window of a call, which may be one that WINDOW names.
-    fn window(&self, window: &WindowType) -> Result<WindowSpec, SqlError> {
+    pub(super) fn window(&self, window: &WindowType) -> Result<WindowSpec, SqlError> {
         match window {
             WindowType::WindowSpec(window) => Ok(window.clone()),
             WindowType::NamedWindow(name) => {

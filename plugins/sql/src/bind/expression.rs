@@ -244,6 +244,9 @@ impl Scope<'_> {
         right: &ast::Expr,
         part: &ast::Expr,
     ) -> Result<Bound, SqlError> {
+        if *op == BinaryOperator::Overlaps {
+            return self.overlaps([left, right], part);
+        }
         let (a, b) = (self.bind(left)?, self.bind(right)?);
         let nullable = a.data_type.nullable || b.data_type.nullable;
         let operator = match op {

@@ -15,7 +15,7 @@ use crate::{
         self,
         json::{self, Instead, IsJson, Query, Returns, Wrapper},
     },
-    parse::json::{NULLS, ON_EMPTY, ON_ERROR, RETURNING, WRAPPER},
+    parse::json::{ARRAY_OF, ELEMENT, NULLS, OBJECT_OF, ON_EMPTY, ON_ERROR, RETURNING, WRAPPER},
 };
 
 /// The clauses of a call, by their names.
@@ -51,6 +51,14 @@ impl Scope<'_> {
                 let unnamed = list.args.iter().filter(|of| matches!(of, FunctionArg::Unnamed(_)));
                 let raw = unnamed.map(makes_json).collect();
                 json::made(is_object, arguments, raw, absent)
+            }
+            ELEMENT | OBJECT_OF | ARRAY_OF => {
+                let (arguments, _) = self.divided(&list.args)?;
+                Ok(match name {
+                    ELEMENT => json::element(arguments),
+                    OBJECT_OF => json::object_of(arguments),
+                    _ => json::array_of(arguments),
+                })
             }
             _ => {
                 let Some(kind) = IsJson::of(name) else { return Ok(None) };

@@ -22,9 +22,27 @@ pub(super) fn literal(value: &Value, part: &impl Place) -> Result<Bound, SqlErro
         Value::Number(text, _) => number(text, part),
         Value::SingleQuotedString(text) => Ok(text_constant(text)),
         Value::Boolean(value) => Ok(constant(ScalarValue::Boolean(Some(*value)), Kind::Boolean)),
+        Value::HexStringLiteral(digits) => bytes(digits, part),
         Value::Null => Ok(super::coerce::null()),
         other => Err(SqlError::at(part, format!("`{other}` is no constant of Flink's SQL"))),
     }
+}
+
+/// `X'0a1b'`
+fn bytes(digits: &str, part: &impl Place) -> Result<Bound, SqlError> {
+    let wrong = || {
+        let message = format!(
+            "`X'{digits}'` is no constant of bytes: each is two digits of 0 to 9 and A to F"
+        );
+        SqlError::at(part, message)
+    };
+    let digit = |digit: char| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digits: Option<Vec<u8>> = digits.chars().map(digit).collect();
+    let digits = digits.filter(|digits| digits.len().is_multiple_of(2)).ok_or_else(wrong)?;
+    let bytes: Vec<u8> =
+        digits.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect();
+    let length = u32::try_from(bytes.len()).map_err(|_| wrong())?;
+    Ok(constant(ScalarValue::BinaryView(Some(bytes)), Kind::Binary(length)))
 }
 
 pub(super) fn text_constant(text: &str) -> Bound {

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     error::{Place, SqlError},
+    function::UserCall,
     relation::{AggregateFunction, Edge, Frame},
     types::{Kind, Type},
 };
@@ -49,6 +50,8 @@ pub(super) struct OverBound {
     /// What LAG and LEAD give where there is no row.
     default: Option<Expr>,
     output: Type,
+    /// A function of a user, and its arguments, which are not in `argument`.
+    user: Option<UserCall<Expr>>,
     pub(super) span: Span,
 }
 
@@ -65,6 +68,8 @@ pub(crate) struct OverCall {
     /// With LAG and LEAD: a column of the input, with the value where there is no such row.
     pub(crate) default: Option<Expr>,
     pub(crate) output: Type,
+    /// A function of a user, and its arguments, columns of the input.
+    pub(crate) user: Option<UserCall<Expr>>,
     /// What the column with the results is called.
     pub(crate) name: String,
 }
@@ -96,7 +101,54 @@ fn name(index: usize) -> String {
     format!("{OVER}{index}")
 }
 
+impl OverCall {
+    /// The columns of the input that it is about.
+    fn values(&self) -> impl Iterator<Item = &Expr> {
+        let of_user = self.user.iter().flat_map(|user| &user.arguments);
+        self.argument.iter().chain(&self.default).chain(of_user)
+    }
+
+    /// The same about other columns, one for each of its values.
+    fn about(self, mut columns: impl Iterator<Item = Expr>) -> Self {
+        let argument = self.argument.and_then(|_| columns.next());
+        let default = self.default.and_then(|_| columns.next());
+        let user = self.user.map(|UserCall { function, arguments }| {
+            let arguments = columns.by_ref().take(arguments.len()).collect();
+            UserCall { function, arguments }
+        });
+        Self { argument, default, user, ..self }
+    }
+}
+
 impl Scope<'_> {
+    /// A call of an aggregate function of a user with OVER.
+    pub(super) fn over_of_user(
+        &self,
+        name: &str,
+        (user, distinct, output): (UserCall<Expr>, bool, Type),
+        window: &WindowSpec,
+        part: &ast::Expr,
+    ) -> Result<Bound, SqlError> {
+        let Some(calls) = self.calls else {
+            return Err(SqlError::at(
+                part,
+                format!("{name} OVER may stand in SELECT, but not here"),
+            ));
+        };
+        let call = OverBound {
+            window: self.over_window(window, part)?,
+            function: AggregateFunction::User,
+            argument: None,
+            distinct,
+            separator: String::new(),
+            default: None,
+            output,
+            user: Some(user),
+            span: part.place(),
+        };
+        Ok(calls.borrow_mut().add_over(call))
+    }
+
     /// A call of an aggregate function with OVER.
     pub(super) fn over(
         &self,
@@ -134,6 +186,24 @@ impl Scope<'_> {
             }
         };
         let Argument { value: argument, distinct, separator } = argument;
+        let window = self.over_window(window, part)?;
+        let (function, span, user) = (of, part.place(), None);
+        let [argument, default] = [argument, default].map(|value| value.map(|value| value.expr));
+        let call = OverBound {
+            window,
+            function,
+            argument,
+            distinct,
+            separator,
+            default,
+            output,
+            user,
+            span,
+        };
+        Ok(calls.borrow_mut().add_over(call))
+    }
+
+    fn over_window(&self, window: &WindowSpec, part: &ast::Expr) -> Result<OverWindow, SqlError> {
         let WindowSpec { window_name: None, partition_by, order_by, window_frame } = window else {
             let message = "OVER of a window that is made of another one is not supported yet";
             return Err(SqlError::at(part, message));
@@ -147,12 +217,7 @@ impl Scope<'_> {
             None => Frame::SO_FAR,
         };
         let partition = partition.collect::<Result<Vec<_>, SqlError>>()?;
-        let window = OverWindow { partition, order, frame };
-        let (function, span) = (of, part.place());
-        let [argument, default] = [argument, default].map(|value| value.map(|value| value.expr));
-        let call =
-            OverBound { window, function, argument, distinct, separator, default, output, span };
-        Ok(calls.borrow_mut().add_over(call))
+        Ok(OverWindow { partition, order, frame })
     }
 
     fn frame(&self, frame: &WindowFrame, part: &ast::Expr) -> Result<Frame, SqlError> {
@@ -223,7 +288,12 @@ impl OverBound {
     /// The same call over groups of rows.
     pub(super) fn of(self, groups: &Groups) -> Result<Self, SqlError> {
         let Self {
-            window: OverWindow { partition, order, frame }, argument, default, span, ..
+            window: OverWindow { partition, order, frame },
+            argument,
+            default,
+            user,
+            span,
+            ..
         } = self.clone();
         let partition = partition.into_iter().map(|key| groups.of(key, span));
         let partition = partition.collect::<Result<_, _>>()?;
@@ -234,8 +304,13 @@ impl OverBound {
         let order = order.collect::<Result<_, SqlError>>()?;
         let value = |value: Option<Expr>| value.map(|value| groups.of(value, span)).transpose();
         let (argument, default) = (value(argument)?, value(default)?);
+        let user = user.map(|UserCall { function, arguments }| {
+            let arguments = arguments.into_iter().map(|argument| groups.of(argument, span));
+            Ok(UserCall { function, arguments: arguments.collect::<Result<_, SqlError>>()? })
+        });
+        let user = user.transpose()?;
         let window = OverWindow { partition, order, frame };
-        Ok(Self { window, argument, default, ..self })
+        Ok(Self { window, argument, default, user, ..self })
     }
 }
 
@@ -259,24 +334,24 @@ impl Relation {
     ) -> Result<Self, SqlError> {
         let mut needed = partition.clone();
         needed.extend(order.iter().map(|key| key.expr.clone()));
-        needed.extend(
-            calls.iter().flat_map(|(_, call)| [&call.argument, &call.default]).flatten().cloned(),
-        );
+        let calls = calls.into_iter().map(|(index, call)| OverCall {
+            function: call.function,
+            argument: call.argument,
+            distinct: call.distinct,
+            separator: call.separator,
+            default: call.default,
+            output: call.output,
+            user: call.user,
+            name: name(index),
+        });
+        let calls: Vec<OverCall> = calls.collect();
+        needed.extend(calls.iter().flat_map(OverCall::values).cloned());
         let (plan, columns) = with_columns(self.plan, needed)?;
         let mut columns = columns.into_iter();
         let partition = columns.by_ref().take(partition.len()).collect();
         let order = columns.by_ref().take(order.len()).zip(&order);
         let order: Vec<Order> = order.map(|(expr, key)| Order { expr, ..*key }).collect();
-        let calls = calls.into_iter().map(|(index, call)| OverCall {
-            function: call.function,
-            argument: call.argument.and_then(|_| columns.next()),
-            distinct: call.distinct,
-            separator: call.separator,
-            default: call.default.and_then(|_| columns.next()),
-            output: call.output,
-            name: name(index),
-        });
-        let calls = calls.collect();
+        let calls = calls.into_iter().map(|call| call.about(&mut columns)).collect();
         let timed = is_by_event_time(&plan, &order);
         let node = Over::new(Arc::new(plan), (partition, order), frame, calls, (timed, span));
         let node = Arc::new(node.map_err(|error| planning(&error))?);
@@ -343,7 +418,7 @@ impl UserDefinedLogicalNodeCore for Over {
 
     fn expressions(&self) -> Vec<Expr> {
         let order = self.order.iter().map(|key| &key.expr);
-        let values = self.calls.iter().flat_map(|call| [&call.argument, &call.default]).flatten();
+        let values = self.calls.iter().flat_map(OverCall::values);
         self.partition.iter().chain(order).chain(values).cloned().collect()
     }
 
@@ -369,12 +444,7 @@ impl UserDefinedLogicalNodeCore for Over {
         let partition = expressions.by_ref().take(self.partition.len()).collect();
         let order = expressions.by_ref().take(self.order.len()).zip(&self.order);
         let order = order.map(|(expr, key)| Order { expr, ..*key }).collect();
-        let calls = self.calls.iter().cloned().map(|call| OverCall {
-            argument: call.argument.and_then(|_| expressions.next()),
-            default: call.default.and_then(|_| expressions.next()),
-            ..call
-        });
-        let calls = calls.collect();
+        let calls = self.calls.iter().cloned().map(|call| call.about(&mut expressions)).collect();
         let [input] = <[LogicalPlan; 1]>::try_from(inputs)
             .map_err(|_| DataFusionError::Plan("OVER has one input".into()))?;
         let (input, of) = (Arc::new(input), (partition, order));
@@ -413,6 +483,7 @@ pub(crate) fn row_number(rows: &super::RowNumber) -> Result<Over, SqlError> {
         separator: String::new(),
         default: None,
         output: Type::required(Kind::BigInt),
+        user: None,
         name: crate::relation::RANK.to_owned(),
     }];
     let timed = is_by_event_time(&rows.input, &rows.order);

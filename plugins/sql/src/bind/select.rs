@@ -43,20 +43,25 @@ impl Binder<'_> {
         let before = self.named.len();
         // Those within say nothing of an order.
         let sorted = self.sorted.take();
-        if let Some(with) = &query.with {
-            if with.recursive {
-                return Err(unsupported(query, "WITH RECURSIVE"));
-            }
-            for table in &with.cte_tables {
-                let relation = self.query(&table.query)?;
-                let names = alias_columns(&table.alias);
-                let relation = relation.renamed(&names, &table.alias.name)?;
-                self.named.push((table.alias.name.value.clone(), relation));
-            }
-        }
+        self.with(query)?;
         let relation = self.ordered(query, sorted);
         self.named.truncate(before);
         relation
+    }
+
+    /// Names what WITH names in front of a query.
+    pub(super) fn with(&mut self, query: &Query) -> Result<(), SqlError> {
+        let Some(with) = &query.with else { return Ok(()) };
+        if with.recursive {
+            return Err(unsupported(query, "WITH RECURSIVE"));
+        }
+        for table in &with.cte_tables {
+            let relation = self.query(&table.query)?;
+            let names = alias_columns(&table.alias);
+            let relation = relation.renamed(&names, &table.alias.name)?;
+            self.named.push((table.alias.name.value.clone(), relation));
+        }
+        Ok(())
     }
 
     /// The rows of the query's body, or the first ones.

@@ -58,10 +58,8 @@ impl Scope<'_> {
         part: &ast::Expr,
     ) -> Result<Bound, SqlError> {
         let name = user.name();
+        let over = function.over.as_ref();
         let refused = |what: &str| Err(SqlError::at(part, format!("{name} {what}")));
-        if function.over.is_some() {
-            return refused("is a function of a user, which is not supported with OVER yet");
-        }
         if function.null_treatment.is_some() || !function.within_group.is_empty() {
             return refused("with IGNORE NULLS or WITHIN GROUP is not supported yet");
         }
@@ -89,7 +87,15 @@ impl Scope<'_> {
         let (UserCall { function, arguments }, output) =
             user.aggregate(arguments).map_err(|message| SqlError::at(part, message))?;
         let arguments = arguments.into_iter().map(|argument| argument.expr).collect();
-        let call = Call::of_user(UserCall { function, arguments }, filter, distinct, output);
+        let user = UserCall { function, arguments };
+        if let Some(over) = over {
+            if filter.is_some() {
+                return refused("with FILTER and OVER is not supported yet");
+            }
+            let window = self.window(over)?;
+            return self.over_of_user(name, (user, distinct, output), &window, part);
+        }
+        let call = Call::of_user(user, filter, distinct, output);
         Ok(calls.borrow_mut().add(call))
     }
 

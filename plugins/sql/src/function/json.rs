@@ -1,5 +1,6 @@
 //! Functions of texts in JSON.
 
+mod aggregated;
 mod made;
 mod query;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use arrow::array::StringViewArray;
 use serde_json::Value;
 
+pub(crate) use aggregated::{array_of, element, object_of};
 pub(crate) use made::made;
 pub(crate) use query::{Instead, IsJson, Query, Returns, Wrapper, is_json, queried};
 

@@ -19,16 +19,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         names: &["LOWER", "LCASE"],
         doc: "LOWER(text)",
-        bind: |name, arguments| {
-            texts(name, arguments, 1, |rows, row| Some(rows.text(0, row)?.to_lowercase().into()))
-        },
+        bind: |name, arguments| in_case(name, arguments, Case::Lower),
     },
     Function {
         names: &["UPPER", "UCASE"],
         doc: "UPPER(text)",
-        bind: |name, arguments| {
-            texts(name, arguments, 1, |rows, row| Some(rows.text(0, row)?.to_uppercase().into()))
-        },
+        bind: |name, arguments| in_case(name, arguments, Case::Upper),
     },
     Function {
         names: &["CHAR_LENGTH", "CHARACTER_LENGTH"],
@@ -160,6 +156,39 @@ pub(super) fn makes_text(
         (0..rows).for_each(|row| made.append_option(make(&values, row)));
         Ok(Arc::new(made.finish()) as ArrayRef)
     })
+}
+
+#[derive(Clone, Copy)]
+enum Case {
+    Lower,
+    Upper,
+}
+
+/// A call that writes a text in letters of one case: those of ASCII where they are, or else any.
+fn in_case(name: &'static str, arguments: Vec<Bound>, case: Case) -> Result<Bound, String> {
+    count(&arguments, 1..=1)?;
+    let arguments = arguments.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let result = of(STRING, &arguments);
+    Ok(prepared(name, String::new(), arguments, result, move |arrays, rows| {
+        let values = Rows::new(arrays);
+        let mut made = StringViewBuilder::with_capacity(rows);
+        let mut letters = String::new();
+        for row in 0..rows {
+            let text = values.text(0, row);
+            if let Some(text) = text {
+                letters.clear();
+                letters.push_str(text);
+                match (case, text.is_ascii()) {
+                    (Case::Lower, true) => letters.make_ascii_lowercase(),
+                    (Case::Upper, true) => letters.make_ascii_uppercase(),
+                    (Case::Lower, false) => letters = text.to_lowercase(),
+                    (Case::Upper, false) => letters = text.to_uppercase(),
+                }
+            }
+            made.append_option(text.map(|_| &letters));
+        }
+        Ok(Arc::new(made.finish()) as ArrayRef)
+    }))
 }
 
 /// A call that makes an INT of each row, whose arguments are `arity` texts.
@@ -297,14 +326,26 @@ fn split_index(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, Strin
         if text.is_empty() || separator.is_empty() {
             return (index == 0 && !text.is_empty()).then_some(text.into());
         }
-        let mut characters = separator.chars();
-        let part = match (characters.next(), characters.next()) {
-            // One character is found by what a text has of it, without looking at the separator first.
-            (Some(one), None) => text.split(one).nth(index),
+        let part = match separator.as_bytes() {
+            [one] => part_at(text, memchr::memchr_iter(*one, text.as_bytes()), 1, index),
             _ => text.split(separator).nth(index),
         };
         part.map(Cow::Borrowed)
     }))
+}
+
+/// The part of a text with this number, where separators of so many bytes are.
+fn part_at(
+    text: &str,
+    mut separators: impl Iterator<Item = usize>,
+    width: usize,
+    index: usize,
+) -> Option<&str> {
+    let begin = match index.checked_sub(1) {
+        Some(before) => separators.nth(before)? + width,
+        None => 0,
+    };
+    text.get(begin..separators.next().unwrap_or(text.len()))
 }
 
 /// The expression of a call, which must be constant.
@@ -356,13 +397,19 @@ fn regexp_extract(name: &'static str, arguments: Vec<Bound>) -> Result<Bound, St
     }
     let key = format!("'{regex}', {group}");
     let arguments = arguments.into_iter().take(1).map(text).collect::<Result<Vec<_>, _>>()?;
-    Ok(makes_text(name, key, arguments, Type::nullable(STRING), move |rows, row| {
-        let text = rows.text(0, row)?;
-        let found = match group {
-            0 => regex.find(text)?,
-            _ => regex.captures(text)?.get(group)?,
+    Ok(prepared(name, key, arguments, Type::nullable(STRING), move |arrays, rows| {
+        let values = Rows::new(arrays);
+        let mut made = StringViewBuilder::with_capacity(rows);
+        let mut places = regex.capture_locations();
+        let mut find = |text| match group {
+            0 => Some(regex.find(text)?.as_str()),
+            _ => {
+                regex.captures_read(&mut places, text)?;
+                places.get(group).and_then(|(begin, end)| text.get(begin..end))
+            }
         };
-        Some(found.as_str().into())
+        (0..rows).for_each(|row| made.append_option(values.text(0, row).and_then(&mut find)));
+        Ok(Arc::new(made.finish()) as ArrayRef)
     }))
 }
 
@@ -409,6 +456,16 @@ mod tests {
         assert_eq!(found(r"[^\W1]+", "ä1x"), Some("x".into()));
         assert_eq!(found(r"\bx", "äx"), Some("x".into()));
         assert_eq!(found(r"\d\.\\\s", r"1.\ "), Some(r"1.\ ".into()));
+    }
+
+    #[test]
+    fn parts_between_separators_are_counted_from_zero() {
+        for text in ["a/b/c", "/a//", "a", "/", "ä/ö/ü/"] {
+            for index in 0..6 {
+                let found = part_at(text, memchr::memchr_iter(b'/', text.as_bytes()), 1, index);
+                assert_eq!(found, text.split('/').nth(index), "{index} of {text}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! OVER.
 
+use std::sync::Arc;
+
 use datafusion_expr::Expr;
 use millstream_data::types::DataType;
 use sqlparser::tokenizer::Span;
@@ -8,6 +10,7 @@ use super::{Asked, Mode, column, lower};
 use crate::{
     bind::{Order, Over},
     error::SqlError,
+    function::UserCall,
     relation::{AggregateCall, AggregateFunction, Edge, Frame, OrderKey, Place, Rel, Said},
 };
 
@@ -55,8 +58,13 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
     check(over.span, over.frame, &order, order.iter().all(is_time))?;
     let said = match order.first() {
         Some(key) if streaming && over.timed => Said::ByWatermark(key.column),
+        _ if streaming && !over.frame.rows && over.frame.start != Edge::Start => Said::ByClock,
         _ if streaming => Said::AtOnce,
         _ => Said::AtTheEnd,
+    };
+    let of_user = |user: &UserCall<Expr>| {
+        let arguments = user.arguments.iter().map(at).collect::<Result<_, SqlError>>()?;
+        Ok::<_, SqlError>(UserCall { function: Arc::clone(&user.function), arguments })
     };
     let calls = over.calls.iter().map(|call| {
         Ok(AggregateCall {
@@ -65,14 +73,17 @@ pub(super) fn over(over: &Over, asked: Asked) -> Result<Option<Rel>, SqlError> {
             } else {
                 call.function
             },
-            argument: call.argument.as_ref().map(at).transpose()?,
+            argument: match &call.user {
+                Some(user) if call.distinct => user.arguments.first().map(at).transpose()?,
+                _ => call.argument.as_ref().map(at).transpose()?,
+            },
             filter: None,
             distinct: call.distinct,
             separator: call.separator.clone(),
             default: call.default.as_ref().map(at).transpose()?,
             output: call.output.clone(),
             name: call.name.clone(),
-            user: None,
+            user: call.user.as_ref().map(of_user).transpose()?,
         })
     });
     let calls = calls.collect::<Result<_, SqlError>>()?;
@@ -105,11 +116,6 @@ fn refuse(Over { order, frame, timed, processing, span, .. }: &Over) -> Result<(
         (_, _) if !timed && !processing => {
             "is in the order of the event time of a table, ascending, and of nothing else, or in that of PROCTIME()"
         }
-        (_, Frame { rows: false, start: Edge::By(..=-1 | 1..), end: Edge::By(0) })
-            if *processing =>
-        {
-            "goes by rows where it is in the order of PROCTIME(): RANGE with an interval is of event time"
-        }
         (_, Frame { end: Edge::By(0), .. }) => return Ok(()),
         _ => "ends at the row itself, with CURRENT ROW",
     };
@@ -124,12 +130,8 @@ fn refuse(Over { order, frame, timed, processing, span, .. }: &Over) -> Result<(
 
 /// Refuses a frame by time in an order that is not one time, ascending.
 fn check(span: Span, frame: Frame, order: &[OrderKey], is_time: bool) -> Result<(), SqlError> {
-    let by_distance = |edge| matches!(edge, Edge::By(distance) if distance != 0);
     let ascending = matches!(order, [OrderKey { descending: false, .. }]);
-    if !frame.rows
-        && (by_distance(frame.start) || by_distance(frame.end))
-        && !(ascending && is_time)
-    {
+    if frame.is_by_time() && !(ascending && is_time) {
         return Err(SqlError::spanned(
             span,
             "RANGE with an interval needs ORDER BY one time, ascending: use ROWS for other orders",

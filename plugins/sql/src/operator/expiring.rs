@@ -13,7 +13,7 @@ use millstream_dataflow::{
     operator::rows::{RowFunction, RowFunctionChain, RowStates, RowsAtOnce},
     writer::run::{Division, RunWriter},
 };
-use millstream_exchange::event::Event;
+use millstream_exchange::event::{Event, Purpose};
 use millstream_memory::{ManagedMemory, Segment, managed::Owner};
 use millstream_segments::HeapArena;
 
@@ -169,12 +169,36 @@ impl Bench {
         io.pages.iter().flat_map(|page| self.came(page)).collect()
     }
 
+    /// What comes out when processing time is here.
+    pub(super) fn pass(&mut self, time: i64) -> Vec<Change> {
+        self.time.set(time);
+        self.signal(Signal::Time(time)).unwrap()
+    }
+
+    /// Goes on from what another one keeps.
+    pub(super) fn restore(&mut self, from: &mut Self) {
+        from.chain.begin_snapshot(Purpose::Savepoint).unwrap();
+        let mut chunks = Vec::new();
+        while from.chain.next_chunk(&mut chunks).unwrap() {}
+        self.chain.restore(&chunks).unwrap();
+        self.time.set(from.time.get());
+    }
+
+    /// Bytes that are free.
+    pub(super) fn free(&self) -> u64 {
+        self.memory.0.free()
+    }
+
     /// What comes out when the watermark is here, or what the operator fails with.
     pub(super) fn watermark(&mut self, time: i64) -> Result<Vec<Change>, String> {
+        self.signal(Signal::Watermark(time))
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<Vec<Change>, String> {
         let (memory, now) = (Arc::clone(&self.memory), Rc::clone(&self.time));
         let mut io = Pages { memory, pages: Vec::new(), time: now };
         let mut context = Context::new(&mut io);
-        self.chain.signal(Signal::Watermark(time), &mut context);
+        self.chain.signal(signal, &mut context);
         if let Some(error) = context.take_error() {
             return Err(error.to_string());
         }

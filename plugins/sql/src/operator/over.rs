@@ -1,5 +1,9 @@
 //! What is computed of the rows around each row.
 
+#[cfg(test)]
+mod clock;
+mod frames;
+
 use std::{ops::Range, sync::Arc};
 
 use millstream_data::{
@@ -13,11 +17,14 @@ use millstream_dataflow::{
     operator::rows::{Changes, RowKeys, RowReplay, RowStates, Values},
 };
 
+use frames::{Frames, Measure};
+
 use super::{
     accumulator::{Accumulator, SLOT},
     place::{Placing, Spot},
     sliding::Sliding,
     top_n::row_order,
+    users::User,
 };
 use crate::{
     error::SqlError,
@@ -46,6 +53,8 @@ struct Planned {
     /// With DISTINCT: what tells values apart.
     distinct: Option<Arc<RowOrder>>,
     default: Option<Accumulator>,
+    /// A function of a user.
+    user: Option<Box<User>>,
 }
 
 impl Planned {
@@ -69,12 +78,20 @@ impl Planned {
         let distinct = call.argument.filter(|_| call.distinct).map(|column| {
             row_order(input, &[OrderKey { column, descending: false, nulls_first: true }])
         });
+        let mut value = of(&call)?;
+        let mut user = None;
+        if let Some(call) = &call.user {
+            let (layout, strict) = (call.function.results(), User::strict(call, input));
+            value = value.of_user(RowLayout::new(layout), strict, 0);
+            user = Some(Box::new(User::new(call, 0, 0)?));
+        }
         Ok(Self {
-            value: of(&call)?,
+            value,
             has_value: call.argument.is_some(),
             function,
             distinct: distinct.transpose()?.map(Arc::new),
             default: default.transpose()?,
+            user,
         })
     }
 }
@@ -84,10 +101,8 @@ impl Planned {
 pub(super) struct Overing {
     input: Schema,
     order: Arc<RowOrder>,
-    /// The time that distances are in, if they are.
-    measure: Option<usize>,
-    nulls_first: bool,
-    /// Whether rows come in order of event time, or are said as they come; else all of a partition come together.
+    measure: Measure,
+    /// Whether rows come in order of a time, or are said as they come; else all of a partition come together.
     timed: bool,
     frame: Frame,
     calls: Vec<Planned>,
@@ -103,15 +118,15 @@ impl Overing {
         let results: Vec<_> = output.fields.iter().skip(input.fields.len()).cloned().collect();
         let calls = around.calls.iter().zip(&results);
         let calls = calls.map(|(call, result)| Planned::new(call, input, &result.data_type));
-        let Frame { rows, start, end } = around.frame;
-        let is_away = |edge| matches!(edge, Edge::By(by) if by != 0);
-        let measures = !rows && (is_away(start) || is_away(end));
-        let measure = around.order.first().filter(|_| measures);
+        let measure = match around.order.first().filter(|_| around.frame.is_by_time()) {
+            _ if around.said == Said::ByClock => Measure::Clock,
+            Some(key) => Measure::Time(key.column, key.nulls_first),
+            None => Measure::Rows,
+        };
         Ok(Self {
             input: input.clone(),
             order: Arc::new(row_order(input, around.order)?),
-            measure: measure.map(|key| key.column),
-            nulls_first: measure.is_some_and(|key| key.nulls_first),
+            measure,
             timed: around.said != Said::AtTheEnd,
             frame: around.frame,
             calls: calls.collect::<Result<_, SqlError>>()?,
@@ -124,7 +139,8 @@ impl Overing {
 ///
 /// Where rows come in order of time, what is kept of a partition is the time of its last row, and behind it
 /// the accumulators if frames begin with the partition's first row, else the rows that are around the next one,
-/// each behind its length.
+/// each behind its length. Where that is the clock, the time at which what is kept is looked at again comes next,
+/// each row is behind its own time, and a partition without a row in the interval is not kept; all in milliseconds.
 pub(super) struct Over {
     plan: Overing,
     layout: Arc<RowLayout>,
@@ -134,6 +150,7 @@ pub(super) struct Over {
     held: Vec<u8>,
     next: Vec<u8>,
     result: Vec<u8>,
+    again: Option<i64>,
 }
 
 impl Over {
@@ -152,6 +169,7 @@ impl Over {
             held: Vec::new(),
             next: Vec::new(),
             result: Vec::new(),
+            again: None,
         })
     }
 }
@@ -189,31 +207,36 @@ impl RowReplay for Over {
         states: &mut RowStates,
         out: &mut Changes,
     ) -> Result<(), TaskError> {
-        let Self { plan, layout, results, kept, calls, held, next, result } = self;
+        let Self { plan, layout, results, kept, calls, held, next, result, again } = self;
         calls.iter_mut().for_each(Call::clear);
         held.clear();
         if plan.timed {
             states.read(*kept, keys, index, held)?;
         }
         let carries = plan.frame.start == Edge::Start;
-        let mut around: Vec<Row<'_>> = Vec::new();
-        let behind = held.get(8..).unwrap_or(&[]);
+        let (mut around, mut times) = (Vec::<Row<'_>>::new(), Vec::new());
+        let mut rest = held.get(8..).unwrap_or(&[]);
+        let by_clock = plan.measure == Measure::Clock;
+        let asked = if by_clock { number(&mut rest) } else { None };
         if carries {
-            let mut rest = behind;
             calls.iter_mut().try_for_each(|call| call.read(&mut rest))?;
         } else {
-            for row in framed(behind) {
+            loop {
+                let came = if by_clock { number(&mut rest) } else { None };
+                let Some(row) = framed(&mut rest) else { break };
                 around.push(layout.trusted(row).map_err(|error| wrong(&error))?);
+                times.extend(came);
             }
         }
         let first = around.len();
         for row in rows {
             around.push(layout.trusted(row).map_err(|error| wrong(&error))?);
+            times.extend(by_clock.then_some(time));
         }
         if !plan.timed {
             around.sort_by(|a, b| plan.order.compare(a, b));
         }
-        let frames = Frames { plan, rows: &around };
+        let frames = Frames { plan, rows: &around, times: &times };
         let (mut peers, mut different) = (0..0, 0);
         for at in first..around.len() {
             if at >= peers.end {
@@ -221,7 +244,7 @@ impl RowReplay for Over {
                 different += 1;
             }
             let range = frames.of(at, &peers);
-            calls.iter_mut().for_each(|call| call.slide(&around, range.clone()));
+            calls.iter_mut().try_for_each(|call| call.slide(&around, range.clone()))?;
             result.clear();
             let spot = Spot { rows: &around, at, peers: &peers, different };
             results.write(result, |cells| {
@@ -233,98 +256,54 @@ impl RowReplay for Over {
         if plan.timed {
             next.clear();
             next.extend_from_slice(&time.to_le_bytes());
+            let needed = frames.needed(time);
+            if by_clock {
+                let Some(oldest) = times.get(needed) else {
+                    return states.remove(*kept, keys, index);
+                };
+                // Asked once for all rows of a partition: behind the oldest one the next is.
+                let asked = asked.filter(|asked| *asked > time).unwrap_or_else(|| {
+                    *again.insert(oldest.saturating_add(plan.frame.millis_before()))
+                });
+                next.extend_from_slice(&asked.to_le_bytes());
+            }
             if carries {
                 calls.iter().for_each(|call| call.write(next));
             } else {
-                for row in &around[frames.needed(time)..] {
-                    next.extend_from_slice(&(row.bytes().len() as u32).to_le_bytes());
-                    next.extend_from_slice(row.bytes());
+                for (at, row) in around.iter().enumerate().skip(needed) {
+                    let row = row.bytes();
+                    next.extend(times.get(at).copied().map(i64::to_le_bytes).iter().flatten());
+                    next.extend_from_slice(&(row.len() as u32).to_le_bytes());
+                    next.extend_from_slice(row);
                 }
             }
             states.put(*kept, keys, index, next)?;
         }
         Ok(())
     }
+
+    fn again(&mut self) -> Option<i64> {
+        self.again.take()
+    }
 }
 
-/// Rows each behind its length.
-fn framed(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let (length, behind) = bytes.split_first_chunk()?;
-        let (row, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        bytes = behind;
-        Some(row)
-    })
+/// Takes off the next row, which is behind its length.
+fn framed<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, behind) = bytes.split_first_chunk()?;
+    let (row, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    *bytes = behind;
+    Some(row)
+}
+
+/// Takes off the next number.
+fn number(bytes: &mut &[u8]) -> Option<i64> {
+    let (number, behind) = bytes.split_first_chunk()?;
+    *bytes = behind;
+    Some(i64::from_le_bytes(*number))
 }
 
 pub(super) fn wrong(error: &dyn std::fmt::Display) -> TaskError {
     TaskError::new(format!("a row of OVER: {error}"))
-}
-
-/// Which rows are around each of some rows, which are in order.
-struct Frames<'a> {
-    plan: &'a Overing,
-    rows: &'a [Row<'a>],
-}
-
-impl Frames<'_> {
-    /// The rows that are equal to one, from it on.
-    fn peers(&self, at: usize) -> Range<usize> {
-        let rest = &self.rows[at..];
-        let same = |row: &&Row<'_>| self.plan.order.compare(*row, &self.rows[at]).is_eq();
-        at..at + rest.iter().take_while(same).count()
-    }
-
-    /// The rows around one whose equals are `peers`.
-    fn of(&self, at: usize, peers: &Range<usize>) -> Range<usize> {
-        let Frame { rows, start, end } = self.plan.frame;
-        let (first, last) = if rows { (at, at + 1) } else { (peers.start, peers.end) };
-        // A row without a time is only around others without.
-        let time = self.time(&self.rows[at]);
-        let away = |by: i64| time.map(|time| time.saturating_add(by));
-        let begin = match start {
-            Edge::Start => 0,
-            Edge::End => self.rows.len(),
-            Edge::By(0) => first,
-            Edge::By(by) if rows => moved(first, by),
-            Edge::By(by) => away(by).map_or(first, |from| self.first_from(from)),
-        };
-        let end = match end {
-            Edge::Start => 0,
-            Edge::End => self.rows.len(),
-            Edge::By(0) => last,
-            Edge::By(by) if rows => moved(last, by).min(self.rows.len()),
-            Edge::By(by) => away(by.saturating_add(1)).map_or(last, |from| self.first_from(from)),
-        };
-        begin.min(end)..end
-    }
-
-    /// The first row whose time is not before this one, in microseconds.
-    fn first_from(&self, from: i64) -> usize {
-        self.rows
-            .partition_point(|row| self.time(row).map_or(self.plan.nulls_first, |time| time < from))
-    }
-
-    fn time(&self, row: &Row<'_>) -> Option<i64> {
-        let column = self.plan.measure?;
-        (!row.is_null(column)).then(|| i64::from_le_bytes(row.fixed(column)))
-    }
-
-    /// The first of the rows that may be around one of a later millisecond than `time`.
-    fn needed(&self, time: i64) -> usize {
-        match (self.plan.frame.start, self.plan.frame.rows) {
-            (Edge::By(by), true) => moved(self.rows.len(), by),
-            (Edge::By(by), false) => {
-                let next = time.saturating_add(1).saturating_mul(1000);
-                self.first_from(next.saturating_add(by))
-            }
-            _ => self.rows.len(),
-        }
-    }
-}
-
-fn moved(at: usize, by: i64) -> usize {
-    usize::try_from(i64::try_from(at).unwrap_or(i64::MAX).saturating_add(by)).unwrap_or(0)
 }
 
 /// A call, of the rows around each row, or of its place among them.
@@ -335,12 +314,12 @@ enum Call {
 
 impl Call {
     fn new(planned: Planned, timed: bool) -> Self {
-        let Planned { value, has_value, function, distinct, default } = planned;
+        let Planned { value, has_value, function, distinct, default, user } = planned;
         match function {
             AggregateFunction::Place(place) => {
                 Self::Place(Placing::new(place, timed, has_value.then_some(value), default))
             }
-            function => Self::Around(Sliding::new(value, function, distinct)),
+            function => Self::Around(Sliding::new(value, (function, user), distinct)),
         }
     }
 
@@ -351,10 +330,13 @@ impl Call {
         }
     }
 
-    fn slide(&mut self, rows: &[Row<'_>], to: Range<usize>) {
+    fn slide(&mut self, rows: &[Row<'_>], to: Range<usize>) -> Result<(), TaskError> {
         match self {
             Self::Around(call) => call.slide(rows, to),
-            Self::Place(call) => call.slide(rows, to.end),
+            Self::Place(call) => {
+                call.slide(rows, to.end);
+                Ok(())
+            }
         }
     }
 

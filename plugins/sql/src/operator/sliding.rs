@@ -13,6 +13,7 @@ use super::{
     over::{FIXED, wrong},
     place,
     texts::{pack, unpack},
+    users::{self, User},
 };
 use crate::relation::AggregateFunction;
 
@@ -34,19 +35,23 @@ pub(super) struct Sliding {
     /// With DISTINCT: how often each value is there.
     values: Option<Values>,
     key: Vec<u8>,
+    /// The function, if it is one of a user.
+    user: Option<Box<User>>,
 }
 
 impl Sliding {
     pub(super) fn new(
         call: Accumulator,
-        function: AggregateFunction,
+        (function, user): (AggregateFunction, Option<Box<User>>),
         distinct: Option<Arc<RowOrder>>,
     ) -> Self {
-        let is_extreme = !function.takes_back();
-        let texts = vec![Vec::new(); usize::from(call.has_text())];
+        let takes_back = user.as_deref().map_or(function.takes_back(), User::retracts);
+        let is_extreme = !takes_back;
+        let texts = if user.is_some() { users::TEXTS } else { usize::from(call.has_text()) };
+        let texts = vec![Vec::new(); texts];
         let values = distinct.map(|order| Values { order, times: BTreeMap::new() });
         let (fixed, key) = (vec![0; FIXED], Vec::new());
-        Self { call, is_extreme, fixed, texts, range: 0..0, values, key }
+        Self { call, is_extreme, fixed, texts, range: 0..0, values, key, user }
     }
 
     /// Begins anew, without rows.
@@ -60,7 +65,7 @@ impl Sliding {
     }
 
     /// Goes on to other rows; neither end goes back.
-    pub(super) fn slide(&mut self, rows: &[Row<'_>], to: Range<usize>) {
+    pub(super) fn slide(&mut self, rows: &[Row<'_>], to: Range<usize>) -> Result<(), TaskError> {
         let leaving = self.range.start..to.start.min(self.range.end);
         if to.start >= self.range.end || (self.is_extreme && !leaving.is_empty()) {
             if self.range.start < to.start {
@@ -68,17 +73,25 @@ impl Sliding {
                 self.range = to.start..to.start;
             }
         } else {
-            leaving.for_each(|at| self.add(&rows[at], true));
+            leaving.into_iter().try_for_each(|at| self.add(&rows[at], true))?;
             self.range.start = to.start;
         }
-        (self.range.end..to.end).for_each(|at| self.add(&rows[at], false));
+        (self.range.end..to.end).try_for_each(|at| self.add(&rows[at], false))?;
         self.range.end = to.end.max(self.range.end);
+        match &mut self.user {
+            Some(user) => user.finish(&mut self.texts),
+            None => Ok(()),
+        }
     }
 
-    fn add(&mut self, row: &Row<'_>, retract: bool) {
+    fn add(&mut self, row: &Row<'_>, retract: bool) -> Result<(), TaskError> {
         if self.call.counts(row) && self.is_new(row, retract) {
             self.call.add(row, retract, &mut self.fixed, &mut self.texts);
+            if let Some(user) = &mut self.user {
+                return user.change_one(row, retract, &mut self.texts);
+            }
         }
+        Ok(())
     }
 
     /// Whether the value of a row is the first of its kind that comes, or the last that goes.

@@ -76,9 +76,14 @@ impl User {
         self.number == number
     }
 
-    /// What the function is called.
-    pub(super) fn name(&self) -> &str {
-        self.call.function.name()
+    /// Whether each row with a value counts, and not only one of each value, as these say for all calls.
+    pub(super) fn counts_all(&self, counts_all: &[bool]) -> bool {
+        counts_all.get(self.number).copied().unwrap_or(true)
+    }
+
+    /// Whether it takes rows back.
+    pub(super) fn retracts(&self) -> bool {
+        self.call.function.retracts()
     }
 
     fn caller(&mut self) -> Result<&mut AggregateCaller, TaskError> {
@@ -131,11 +136,21 @@ impl User {
         row: &impl Cells,
         texts: &mut [Vec<u8>],
     ) -> Result<(), TaskError> {
+        self.change_one(row, false, texts)
+    }
+
+    /// The same, or takes it back.
+    pub(super) fn change_one(
+        &mut self,
+        row: &impl Cells,
+        retract: bool,
+        texts: &mut [Vec<u8>],
+    ) -> Result<(), TaskError> {
         let Some(mut accumulator) = texts.get_mut(self.text).map(mem::take) else { return Ok(()) };
         self.begin(&mut accumulator)?;
         self.give(0, row);
         let mut one = [accumulator];
-        self.add(false, &mut one)?;
+        self.add(retract, &mut one)?;
         self.keep(one, texts);
         Ok(())
     }

@@ -1,21 +1,24 @@
-//! The different values that calls with DISTINCT have found in a group of a window: kept beside the accumulators,
-//! because those of slices become one.
+//! The different values that calls with DISTINCT find in a group of a window. They are gathered in a list beside the
+//! accumulators, to which rows append them without reading it: that a value is there already is seen when the list has
+//! grown to twice its size, or its window has ended.
+
+use std::collections::HashMap;
 
 use millstream_data::{order::Cells, types::DataType};
-
-/// Bytes of the mask of a value: a bit for each call that has it.
-const MASK: usize = 8;
+use millstream_state::list;
 
 /// Calls of one column, at most.
-pub(super) const CALLS_MAX: usize = 8 * MASK;
+pub(super) const CALLS_MAX: usize = 64;
 
-/// The values of a column, one behind the other, each with its mask: of fixed width in the order of their bytes,
-/// texts behind their lengths as they came.
+/// A column of which different values count. An element of its list is a value, and behind it a mask: a bit for each
+/// call that has it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ValueSet {
     pub(super) column: usize,
     /// Bytes of a value; `None` for texts.
     width: Option<usize>,
+    /// Bytes of a mask.
+    mask: usize,
 }
 
 /// A value of a set as a cell of any column.
@@ -36,14 +39,20 @@ impl Cells for Kept<'_> {
 }
 
 impl ValueSet {
-    /// That of a column; `None` if its type has no values that can be told apart here.
-    pub(super) fn of(column: usize, data_type: &DataType) -> Option<Self> {
-        let width = width(data_type)?;
-        Some(Self { column, width })
+    /// That of a column, about which there are so many calls; `None` if its type has no values that can be told
+    /// apart here.
+    pub(super) fn of(column: usize, data_type: &DataType, calls: usize) -> Option<Self> {
+        let width = width(data_type).filter(|_| calls <= CALLS_MAX)?;
+        Some(Self { column, width, mask: calls.div_ceil(8) })
     }
 
-    /// Puts the value of a row behind these bytes; it has one.
-    pub(super) fn put(self, row: &impl Cells, out: &mut Vec<u8>) {
+    /// Bytes of an element; `None` if they are not of one size.
+    pub(super) fn element(self) -> Option<usize> {
+        Some(self.width? + self.mask)
+    }
+
+    /// Appends the value of a row, which has one, for the calls of a mask.
+    pub(super) fn put(self, row: &impl Cells, calls: u64, out: &mut Vec<u8>) {
         let column = self.column;
         match self.width {
             Some(1) => out.extend_from_slice(&row.fixed::<1>(column)),
@@ -53,81 +62,48 @@ impl ValueSet {
             Some(_) => out.extend_from_slice(&row.fixed::<16>(column)),
             None => out.extend_from_slice(row.variable(column)),
         }
+        out.extend(calls.to_le_bytes().into_iter().take(self.mask));
     }
 
-    /// Adds a value for the calls of a mask; gives the mask of those that did not have it.
-    pub(super) fn add(self, set: &mut Vec<u8>, value: &[u8], calls: u64) -> u64 {
-        let mask = match self.find(set, value) {
-            Ok(mask) => mask,
-            Err(at) => {
-                let length = (value.len() as u32).to_le_bytes();
-                let length = if self.width.is_none() { &length[..] } else { &[] };
-                let new = length.iter().chain(value).copied().chain([0; MASK]);
-                set.splice(at..at, new);
-                at + length.len() + value.len()
-            }
-        };
-        let Some(bits) = set.get_mut(mask..).and_then(<[u8]>::first_chunk_mut::<MASK>) else {
-            return 0;
-        };
-        let before = u64::from_le_bytes(*bits);
-        *bits = (before | calls).to_le_bytes();
-        calls & !before
-    }
-
-    /// Where the mask of a value is, or else where the value is to be.
-    fn find(self, set: &[u8], value: &[u8]) -> Result<usize, usize> {
-        let Some(width) = self.width else {
-            let mut values = self.values(set);
-            let found = values.find(|(_, found, _)| *found == value);
-            return found.map(|(mask, ..)| mask).ok_or(set.len());
-        };
-        let record = width + MASK;
-        let (mut low, mut high) = (0, set.len() / record);
-        while low < high {
-            let middle = low.midpoint(high);
-            let at = middle * record;
-            match set.get(at..at + width).unwrap_or(&[]).cmp(value) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Equal => return Ok(at + width),
-                std::cmp::Ordering::Greater => high = middle,
+    /// Calls `each` with the values of a list, as they came, and the mask of the calls to which they are new.
+    pub(super) fn new_values<E>(
+        self,
+        elements: &[u8],
+        mut each: impl FnMut(&Kept<'_>, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut seen: HashMap<&[u8], u64> = HashMap::new();
+        for element in list::elements(elements, self.element()) {
+            let at = element.len().saturating_sub(self.mask);
+            let Some((value, bits)) = element.split_at_checked(at) else { continue };
+            let mut calls = [0; 8];
+            calls.iter_mut().zip(bits).for_each(|(to, from)| *to = *from);
+            let calls = u64::from_le_bytes(calls);
+            let before = seen.entry(value).or_insert(0);
+            let new = calls & !*before;
+            *before |= calls;
+            if new != 0 {
+                each(&Kept(value), new)?;
             }
         }
-        Err(low * record)
+        Ok(())
     }
 
-    /// Where the mask of each value is, the value, and its mask.
-    fn values(self, set: &[u8]) -> impl Iterator<Item = (usize, &[u8], u64)> {
-        let mut at = 0;
-        std::iter::from_fn(move || {
-            let mut rest = set.get(at..)?;
-            let length = match self.width {
-                Some(width) => width,
-                None => {
-                    let (length, behind) = rest.split_first_chunk::<4>()?;
-                    (rest, at) = (behind, at + 4);
-                    u32::from_le_bytes(*length) as usize
-                }
-            };
-            let (value, behind) = rest.split_at_checked(length)?;
-            let mask = at + length;
-            at = mask + MASK;
-            Some((mask, value, u64::from_le_bytes(*behind.first_chunk()?)))
-        })
-    }
-
-    /// Adds all values of another set, and calls `new` with each and the mask of the calls that did not have it.
-    pub(super) fn merge(
-        self,
-        set: &mut Vec<u8>,
-        other: &[u8],
-        mut new: impl FnMut(&Kept<'_>, u64),
-    ) {
-        for (_, value, calls) in self.values(other) {
-            match self.add(set, value, calls) {
-                0 => {}
-                calls => new(&Kept(value), calls),
+    /// Appends the elements of a list that have a new value for a call; gives how many there are.
+    pub(super) fn shrink(self, elements: &[u8], needed: &mut Vec<u8>) -> usize {
+        let (mut count, mut element) = (0, Vec::new());
+        let each = |value: &Kept<'_>, new: u64| {
+            element.clear();
+            element.extend_from_slice(value.0);
+            element.extend(new.to_le_bytes().into_iter().take(self.mask));
+            match self.width {
+                Some(_) => needed.extend_from_slice(&element),
+                None => list::frame(&element, needed),
             }
+            count += 1;
+            Ok::<_, std::convert::Infallible>(())
+        };
+        match self.new_values(elements, each) {
+            Ok(()) => count,
         }
     }
 }
@@ -154,25 +130,39 @@ mod tests {
 
     #[test]
     fn values_are_new_once_for_each_call() {
-        for (data_type, values) in [
-            (DataType::Int16, [&b"bb"[..], b"aa", b"cc"]),
-            (DataType::String, [&b"b"[..], b"", b"ccc"]),
+        for (data_type, values, calls) in [
+            (DataType::Int16, [&b"bb"[..], b"aa", b"cc"], 2),
+            (DataType::String, [&b"b"[..], b"", b"ccc"], 9),
         ] {
-            let values_of = ValueSet::of(0, &data_type).unwrap();
-            let (mut set, mut other) = (Vec::new(), Vec::new());
-            for value in values {
-                assert_eq!(values_of.add(&mut set, value, 0b01), 0b01);
+            let set = ValueSet::of(0, &data_type, calls).unwrap();
+            let mut elements = Vec::new();
+            let last = 1 << (calls - 1);
+            for (value, calls) in [
+                (values[0], 1),
+                (values[1], last),
+                (values[0], 1 | last),
+                (values[2], 1),
+                (values[1], last),
+            ] {
+                let element = [value, &u64::to_le_bytes(calls)[..set.mask]].concat();
+                match set.element() {
+                    Some(_) => elements.extend(element),
+                    None => list::frame(&element, &mut elements),
+                }
             }
-            for value in values {
-                assert_eq!(values_of.add(&mut set, value, 0b11), 0b10);
-                assert_eq!(values_of.add(&mut set, value, 0b11), 0);
+            let expected = [(values[0], 1), (values[1], last), (values[0], last), (values[2], 1)];
+            let mut needed = Vec::new();
+            assert_eq!(set.shrink(&elements, &mut needed), 4);
+            for elements in [&elements, &needed] {
+                let mut new = Vec::new();
+                let each = |value: &Kept<'_>, calls| {
+                    new.push((value.0.to_vec(), calls));
+                    Ok::<_, ()>(())
+                };
+                set.new_values(elements, each).unwrap();
+                let expected = expected.map(|(value, calls)| (value.to_vec(), calls));
+                assert_eq!(new, expected);
             }
-            values_of.add(&mut other, values[1], 0b110);
-            values_of.add(&mut other, b"zz", 0b1);
-            let mut new = Vec::new();
-            values_of.merge(&mut set, &other, |value, calls| new.push((value.0.to_vec(), calls)));
-            assert_eq!(new, [(values[1].to_vec(), 0b100), (b"zz".to_vec(), 0b1)]);
-            assert_eq!(values_of.values(&set).count(), 4);
         }
     }
 }

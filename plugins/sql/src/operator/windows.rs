@@ -24,9 +24,8 @@ use crate::error::SqlError;
 
 /// Folds the rows of each group and window, and emits what comes of them with the window's begin and end.
 ///
-/// What is kept is what [`Aggregate`](super::aggregate::Aggregate) keeps of a group.
-///
-/// Behind the texts are the sets of values of calls with DISTINCT.
+/// What is kept is what [`Aggregate`](super::aggregate::Aggregate) keeps of a group; values of calls with DISTINCT are
+/// gathered beside it, and counted when the window has ended.
 #[derive(Clone)]
 pub(super) struct WindowFold {
     plan: Aggregation,
@@ -44,22 +43,14 @@ pub(super) struct WindowFold {
     /// What is merged into `group` and `texts`.
     other: (Vec<u8>, Vec<Vec<u8>>),
     row: Vec<u8>,
-    value: Vec<u8>,
 }
 
 impl WindowFold {
     pub(super) fn new(plan: &Aggregation) -> Result<Self, SqlError> {
-        let of_user = |call: &usize| plan.users.iter().find(|user| user.is_call(*call));
-        if let Some(user) = plan.distinct.iter().flat_map(|(_, calls)| calls).find_map(of_user) {
-            return Err(SqlError::new(format!(
-                "{} is a function of a user, which is not supported with DISTINCT within windows yet",
-                user.name()
-            )));
-        }
         let sets = plan.distinct.iter().map(|(column, calls)| {
             let field = plan.input.fields.get(*column);
-            let set = field.and_then(|field| ValueSet::of(*column, &field.data_type));
-            let set = set.filter(|_| calls.len() <= CALLS_MAX).ok_or_else(|| {
+            let set = field.and_then(|field| ValueSet::of(*column, &field.data_type, calls.len()));
+            let set = set.ok_or_else(|| {
                 let name = field.map_or("?", |field| &field.name);
                 SqlError::new(format!(
                     "DISTINCT within windows of `{name}`, which is nested or in more than {CALLS_MAX} calls, is not \
@@ -71,7 +62,7 @@ impl WindowFold {
         let sets = sets.collect::<Result<Vec<_>, SqlError>>()?;
         let is_distinct = |call: &usize| sets.iter().any(|(_, calls)| calls.contains(call));
         let counts_all = (0..plan.accumulators.len()).map(|call| !is_distinct(&call)).collect();
-        let texts = vec![Vec::new(); plan.texts + sets.len()];
+        let texts = vec![Vec::new(); plan.texts];
         let key: Vec<_> =
             plan.keys.iter().filter_map(|key| plan.input.fields.get(*key).cloned()).collect();
         Ok(Self {
@@ -82,7 +73,6 @@ impl WindowFold {
             fixed: 8 + plan.accumulators.len() * SLOT,
             group: Vec::new(),
             row: Vec::new(),
-            value: Vec::new(),
             other: (Vec::new(), texts.clone()),
             texts,
             sets,
@@ -123,6 +113,14 @@ impl Calls<'_> {
         which.try_fold(0, |mask, (bit, _)| Some(mask | 1_u64.checked_shl(bit as u32)?)).unwrap_or(0)
     }
 
+    /// Whether one of a mask is a call of this number.
+    fn has(&self, mask: u64, is: impl Fn(usize) -> bool) -> bool {
+        let calls = self.of.iter().enumerate();
+        let mut of_mask =
+            calls.filter(|(bit, _)| mask.checked_shr(*bit as u32).unwrap_or(0) & 1 == 1);
+        of_mask.any(|(_, call)| is(*call))
+    }
+
     /// Calls `each` for those of a mask.
     fn each(&self, mask: u64, each: impl FnMut(&Accumulator)) {
         let calls = self.of.iter().enumerate();
@@ -152,26 +150,17 @@ impl RowFold for WindowFold {
         new: &mut Vec<u8>,
     ) -> Result<(), TaskError> {
         self.read(kept)?;
-        let Self { plan, sets, users, counts_all, group, texts, value, .. } = self;
+        let Self { plan, users, counts_all, group, texts, .. } = self;
         let row = rows.at(row);
-        for (call, counts) in plan.accumulators.iter().zip(counts_all) {
+        for (call, counts) in plan.accumulators.iter().zip(&*counts_all) {
             if *counts && call.counts(&row) {
                 call.add(&row, false, group, texts);
             }
         }
         for user in counted(users, &plan.accumulators, &row) {
-            user.add_one(&row, texts)?;
-        }
-        for (number, (values, calls)) in sets.iter().enumerate() {
-            let calls = Calls { all: &plan.accumulators, of: calls };
-            let counts = calls.which(|call| call.counts(&row));
-            let Some(set) = texts.get_mut(plan.texts + number).filter(|_| counts != 0) else {
-                continue;
-            };
-            value.clear();
-            values.put(&row, value);
-            let new = values.add(set, value, counts);
-            calls.each(new, |call| call.add(&row, false, group, texts));
+            if user.counts_all(counts_all) {
+                user.add_one(&row, texts)?;
+            }
         }
         new.extend_from_slice(group);
         pack(texts, new);
@@ -183,7 +172,7 @@ impl RowFold for WindowFold {
         mem::swap(&mut self.group, &mut self.other.0);
         mem::swap(&mut self.texts, &mut self.other.1);
         self.read(Some(kept))?;
-        let Self { plan, sets, users, counts_all, group, texts, .. } = self;
+        let Self { plan, users, counts_all, group, texts, .. } = self;
         let (other, other_texts) = &self.other;
         users.iter_mut().try_for_each(|user| user.merge(texts, other_texts))?;
         for (call, counts) in plan.accumulators.iter().zip(counts_all) {
@@ -191,32 +180,53 @@ impl RowFold for WindowFold {
                 call.merge((group, texts), (other, other_texts));
             }
         }
-        for (number, (values, calls)) in sets.iter().enumerate() {
-            let calls = Calls { all: &plan.accumulators, of: calls };
-            let at = plan.texts + number;
-            let mut set = texts.get_mut(at).map(mem::take).unwrap_or_default();
-            let others = other_texts.get(at).map_or(&[][..], Vec::as_slice);
-            values.merge(&mut set, others, |value, new| {
-                calls.each(new, |call| call.add(value, false, group, texts));
-            });
-            if let Some(place) = texts.get_mut(at) {
-                *place = set;
-            }
-        }
         new.extend_from_slice(group);
         pack(texts, new);
         Ok(())
+    }
+
+    fn lists(&self) -> Vec<Option<usize>> {
+        self.sets.iter().map(|(set, _)| set.element()).collect()
+    }
+
+    fn gather(
+        &mut self,
+        list: usize,
+        rows: &PageRows<'_>,
+        row: usize,
+        element: &mut Vec<u8>,
+    ) -> bool {
+        let Some((set, calls)) = self.sets.get(list) else { return false };
+        let row = rows.at(row);
+        let counts =
+            Calls { all: &self.plan.accumulators, of: calls }.which(|call| call.counts(&row));
+        if counts != 0 {
+            set.put(&row, counts, element);
+        }
+        counts != 0
+    }
+
+    fn shrink(&mut self, list: usize, elements: &[u8], needed: &mut Vec<u8>) -> usize {
+        self.sets.get(list).map_or(0, |(set, _)| set.shrink(elements, needed))
     }
 
     fn finish(
         &mut self,
         key: &[u8],
         window: Window,
-        kept: &[u8],
+        (kept, lists): (&[u8], &[Vec<u8>]),
         out: &mut Changes,
     ) -> Result<(), TaskError> {
         self.read(Some(kept))?;
-        let Self { plan, users, results, group, texts, row: result, .. } = self;
+        let Self { plan, sets, users, results, group, texts, row: result, .. } = self;
+        for ((set, calls), elements) in sets.iter().zip(lists) {
+            let calls = Calls { all: &plan.accumulators, of: calls };
+            set.new_values(elements, |value, new| {
+                calls.each(new, |call| call.add(value, false, group, texts));
+                let of_user = |user: &&mut User| calls.has(new, |call| user.is_call(call));
+                users.iter_mut().filter(of_user).try_for_each(|user| user.add_one(value, texts))
+            })?;
+        }
         users.iter_mut().try_for_each(|user| user.finish(texts))?;
         result.clear();
         results.write(result, |row| {

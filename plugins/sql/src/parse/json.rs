@@ -9,13 +9,19 @@ use sqlparser::{
         FunctionArguments, Ident, ObjectName, UnaryOperator, Value,
     },
     parser::{Parser, ParserError},
-    tokenizer::{Token, Word},
+    tokenizer::{Span, Token, Word},
 };
 
 use super::{is_words, skip, take_words};
 
 /// What is in a call of JSON_OBJECT or JSON_ARRAY where there is no value.
 pub(crate) const NULLS: &str = "NULLS";
+/// What JSON_OBJECTAGG and JSON_ARRAYAGG are made of: the element that a row has, and what LISTAGG has made of these,
+/// with this in between, which no JSON has.
+pub(crate) const ELEMENT: &str = "JSON ELEMENT";
+pub(crate) const OBJECT_OF: &str = "JSON_OBJECTAGG OF";
+pub(crate) const ARRAY_OF: &str = "JSON_ARRAYAGG OF";
+pub(crate) const BETWEEN: &str = "\u{1}";
 /// The names of clauses.
 pub(crate) const RETURNING: &str = "RETURNING";
 pub(crate) const WRAPPER: &str = "WRAPPER";
@@ -30,10 +36,13 @@ pub(super) fn call(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>>
     if parser.peek_nth_token(1).token != Token::LParen {
         return None;
     }
-    let read = match &value.to_uppercase()[..] {
+    let value = value.to_uppercase();
+    let read = match &value[..] {
         "JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS" => queried,
         "JSON_OBJECT" => object,
         "JSON_ARRAY" => array,
+        "JSON_OBJECTAGG" => member,
+        "JSON_ARRAYAGG" => element,
         _ => return None,
     };
     let name = parser.parse_identifier();
@@ -41,8 +50,20 @@ pub(super) fn call(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>>
         parser.expect_token(&Token::LParen)?;
         let arguments = read(parser)?;
         parser.expect_token(&Token::RParen)?;
-        Ok(function(name, arguments))
+        Ok(match &value[..] {
+            "JSON_OBJECTAGG" => aggregated(name.span, ["JSON_OBJECT", OBJECT_OF], arguments),
+            "JSON_ARRAYAGG" => aggregated(name.span, ["JSON_ARRAY", ARRAY_OF], arguments),
+            _ => function(name, arguments),
+        })
     }))
+}
+
+/// What is aggregated of the JSON that one function makes of each row, and what another makes of all of it.
+fn aggregated(span: Span, [of_row, of_all]: [&str; 2], arguments: Vec<FunctionArg>) -> Expr {
+    let call = |name, arguments| function(Ident::with_span(span, name), arguments);
+    let element = call(ELEMENT, vec![unnamed(call(of_row, arguments))]);
+    let all = call("LISTAGG", vec![unnamed(element), unnamed(text(BETWEEN))]);
+    call(of_all, vec![unnamed(all)])
 }
 
 /// `IS [NOT] JSON [VALUE | OBJECT | ARRAY | SCALAR]` behind an expression; `None` if it is something else.
@@ -166,16 +187,35 @@ fn object(parser: &mut Parser<'_>) -> Result<Vec<FunctionArg>, ParserError> {
         if !arguments.is_empty() {
             parser.expect_token(&Token::Comma)?;
         }
-        let has_key = is_words(parser, &["KEY"]) && parser.peek_nth_token(1).token != Token::Comma;
-        if has_key {
-            parser.next_token();
-        }
-        arguments.push(unnamed(parser.parse_expr()?));
-        if !take_words(parser, &["VALUE"]) && !parser.consume_token(&Token::Colon) {
-            return parser.expected("VALUE", parser.peek_token());
-        }
-        arguments.push(unnamed(parser.parse_expr()?));
+        arguments.extend(key_and_value(parser)?);
     }
+    nulls(parser, &mut arguments);
+    Ok(arguments)
+}
+
+/// `[KEY] key VALUE value`, `key: value`
+fn key_and_value(parser: &mut Parser<'_>) -> Result<[FunctionArg; 2], ParserError> {
+    let has_key = is_words(parser, &["KEY"]) && parser.peek_nth_token(1).token != Token::Comma;
+    if has_key {
+        parser.next_token();
+    }
+    let key = parser.parse_expr()?;
+    if !take_words(parser, &["VALUE"]) && !parser.consume_token(&Token::Colon) {
+        return parser.expected("VALUE", parser.peek_token());
+    }
+    Ok([key, parser.parse_expr()?].map(unnamed))
+}
+
+/// What JSON_OBJECTAGG is about.
+fn member(parser: &mut Parser<'_>) -> Result<Vec<FunctionArg>, ParserError> {
+    let mut arguments = key_and_value(parser)?.to_vec();
+    nulls(parser, &mut arguments);
+    Ok(arguments)
+}
+
+/// What JSON_ARRAYAGG is about.
+fn element(parser: &mut Parser<'_>) -> Result<Vec<FunctionArg>, ParserError> {
+    let mut arguments = vec![unnamed(parser.parse_expr()?)];
     nulls(parser, &mut arguments);
     Ok(arguments)
 }

@@ -166,6 +166,11 @@ impl Rel {
                 match (said, frame.start) {
                     (Said::AtOnce, Edge::Start) => format!("accumulators by [{by}]"),
                     (Said::AtOnce, _) => format!("rows by [{by}], those around the last"),
+                    (Said::ByClock, _) => {
+                        format!(
+                            "rows by [{by}], until the clock passes them, and those of the interval"
+                        )
+                    }
                     (Said::AtTheEnd, _) => format!("rows by [{by}], until the input has ended"),
                     (Said::ByWatermark(_), Edge::Start) => {
                         format!("rows by [{by}], until the watermark passes them, and accumulators")

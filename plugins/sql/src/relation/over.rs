@@ -21,6 +21,8 @@ pub(crate) enum Said {
     ByWatermark(usize),
     /// Each as it comes: the order is that of processing time.
     AtOnce,
+    /// When the millisecond of processing time has passed in which they came: distances are in that time.
+    ByClock,
 }
 
 impl fmt::Display for Said {
@@ -29,6 +31,7 @@ impl fmt::Display for Said {
             Self::AtTheEnd => "at the end",
             Self::ByWatermark(_) => "by watermark",
             Self::AtOnce => "at once",
+            Self::ByClock => "by clock",
         })
     }
 }
@@ -49,6 +52,20 @@ impl Frame {
     pub(crate) const WHOLE: Self = Self { rows: false, start: Edge::Start, end: Edge::End };
     /// All up to the row, and those that are equal to it in this order.
     pub(crate) const SO_FAR: Self = Self { rows: false, start: Edge::Start, end: Edge::By(0) };
+
+    /// Whether it begins or ends an interval away.
+    pub(crate) fn is_by_time(self) -> bool {
+        let is_away = |edge| matches!(edge, Edge::By(by) if by != 0);
+        !self.rows && (is_away(self.start) || is_away(self.end))
+    }
+
+    /// How many milliseconds before a row it begins, if an interval before it.
+    pub(crate) fn millis_before(self) -> i64 {
+        match self.start {
+            Edge::By(by) => by.saturating_neg().div_euclid(1000),
+            Edge::Start | Edge::End => 0,
+        }
+    }
 }
 
 impl fmt::Display for Frame {

@@ -60,6 +60,14 @@ fn what_functions_of_json_cannot_is_named() {
             "JSON_STRING(extra)",
             "is not made yet: CAST it to STRING; it is called as JSON_STRING(value)",
         ),
+        // As in Flink.
+        ("JSON_ARRAYAGG(DISTINCT price)", "`price` was found where ) was expected"),
+        ("JSON_ARRAYAGG(price) FILTER (WHERE price > 1)", "`(` was found where the end"),
+        ("JSON_ARRAYAGG(price) OVER (ORDER BY PROCTIME())", "`(` was found where the end"),
+        ("JSON_OBJECTAGG(KEY price VALUE 1)", "JSON_OBJECT: the key is BIGINT, not a text"),
+        ("JSON_OBJECTAGG(channel, price)", "`,` was found where VALUE was expected"),
+        // Flink takes it, and does not heed it.
+        ("JSON_ARRAYAGG(price ORDER BY price)", "`ORDER` was found where ) was expected"),
     ] {
         let message = refused(&format!("SELECT {expression} FROM bid"));
         assert!(message.contains(expected), "{expression}: {message}");

@@ -19,9 +19,10 @@ fn what_is_missing_is_named() {
              else, or in that of PROCTIME(): SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
         ),
         (
-            "SELECT SUM(price) OVER (ORDER BY PROCTIME() RANGE INTERVAL '1' DAY PRECEDING) FROM bid",
-            "OVER of a table that may go on goes by rows where it is in the order of PROCTIME(): RANGE with an interval \
-             is of event time: SET 'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
+            "SELECT SUM(price) OVER (ORDER BY PROCTIME() RANGE BETWEEN INTERVAL '2' DAY PRECEDING AND INTERVAL '1' DAY \
+             PRECEDING) FROM bid",
+            "OVER of a table that may go on ends at the row itself, with CURRENT ROW: SET 'execution.runtime-mode' = \
+             'batch' for tables that end (line 3, column 8)",
         ),
         (
             "SELECT SUM(price) OVER (ORDER BY PROCTIME() DESC) FROM bid",
@@ -38,8 +39,26 @@ fn what_is_missing_is_named() {
              'execution.runtime-mode' = 'batch' for tables that end (line 3, column 8)",
         ),
         (
-            "SELECT JSON_ARRAYAGG(price) FROM bid",
-            "JSON_ARRAYAGG is an aggregate function, which is not supported yet",
+            "SELECT PERCENTILE(price, 0.5) FROM bid",
+            "PERCENTILE is an aggregate function, which is not supported yet",
+        ),
+        (
+            "SELECT (price, 2) OVERLAPS (1, 3) FROM bid",
+            "OVERLAPS is of two periods of times of one type, (begin, end) or (begin, INTERVAL '1' HOUR) for instance \
+             (line 3, column 9)",
+        ),
+        (
+            "SELECT (date_time, date_time) OVERLAPS (DATE '2024-01-01', INTERVAL '1' DAY) FROM bid",
+            "OVERLAPS is of two periods of times of one type, (begin, end) or (begin, INTERVAL '1' HOUR) for instance \
+             (line 3, column 9)",
+        ),
+        (
+            "SELECT X'012' FROM bid",
+            "`X'012'` is no constant of bytes: each is two digits of 0 to 9 and A to F (line 3, column 8)",
+        ),
+        (
+            "SELECT X'0g' FROM bid",
+            "`X'0g'` is no constant of bytes: each is two digits of 0 to 9 and A to F (line 3, column 8)",
         ),
         ("SELECT SUM(price) OVER w FROM bid", "there is no window `w` here (line 3, column 24)"),
         (

@@ -32,6 +32,9 @@ pub enum Until {
     /// When the watermark has reached the time in this column, in microseconds; rows of a millisecond are
     /// due together.
     Time(usize),
+    /// When the clock has passed the millisecond in which they came, or the input has ended: their time is that of
+    /// the clock.
+    Passed,
     /// When the input has ended.
     End,
     /// When the watermark rises the next time. They are changes: in front of each goes the byte of its kind.
@@ -72,6 +75,12 @@ pub trait RowReplay: Send + 'static {
         states: &mut RowStates,
         out: &mut Changes,
     ) -> Result<(), TaskError>;
+
+    /// A time behind that of the last [replay](Self::replay), at which its key is to be replayed again, with the
+    /// rows of that time, if there are any: what is kept of it can then be forgotten. It is asked once for each.
+    fn again(&mut self) -> Option<i64> {
+        None
+    }
 }
 
 /// Keeps the rows of each key until they are due, and then gives them to a function, time after time.
@@ -81,6 +90,8 @@ pub struct RowBuffer<F> {
     keys: RowKeys,
     /// The keys of rows at hand that are kept, their times, and the rows.
     batch: RowKeys,
+    /// The keys that are replayed again later, at times that are in `times`.
+    again: RowKeys,
     times: Vec<u8>,
     ends: Vec<u32>,
     bytes: Vec<u8>,
@@ -128,6 +139,7 @@ impl<F: RowReplay> RowBuffer<F> {
             function: open(&keys, states)?,
             until,
             batch: keys.clone(),
+            again: keys.clone(),
             keys,
             times: Vec::new(),
             ends: Vec::new(),
@@ -167,6 +179,7 @@ impl<F: RowReplay> RowFunction for RowBuffer<F> {
         for (index, row) in keys.rows().iter().enumerate() {
             let time = match until {
                 Until::End => WATERMARK_MAX,
+                Until::Passed => states.state.time,
                 Until::Rise => states.state.watermark_of(|| keys.hash(index)).saturating_add(1),
                 Until::Time(column) => {
                     let time = event_time(&page, *row as usize, *column)?;
@@ -203,21 +216,39 @@ impl<F: RowReplay> RowFunction for RowBuffer<F> {
     }
 
     fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
-        let Self { function, batch, panes, rows, width, sweep, list, .. } = self;
+        let Self { function, until, batch, again, times, panes, rows, width, sweep, list, .. } =
+            self;
+        let passed = match until {
+            Until::Passed if states.state.watermark < WATERMARK_MAX => {
+                states.state.time.saturating_sub(1)
+            }
+            _ => states.state.watermark,
+        };
         while let Some(time) = panes.ends.first().copied()
-            && time <= states.state.watermark
+            && time <= passed
         {
             let mut at = sweep.take().unwrap_or_else(|| Sweep::begin(&states.state, time));
             let within = namespace(time);
             while at.fill(panes, &mut states.state, batch.as_mut())? {
                 let mut done = 0;
+                again.clear();
+                times.clear();
                 while done < batch.len() && !out.is_large() {
                     let key = batch.keys().within(Column::Same(&within)).at(done);
                     states.state.read(*rows, &key, list)?;
                     let mut due = elements(list, *width);
                     function.replay((batch, done), time, &mut due, states, out)?;
+                    if let Some(later) = function.again() {
+                        again.push(batch.at(done), 0);
+                        times.extend(namespace(later));
+                    }
                     done += 1;
                 }
+                // Of these no row waits yet, unless one has come for them.
+                let later = Column::Fixed { width: TIME, bytes: times };
+                panes.fold(&mut states.state, (*again).as_ref(), later, |_, kept, new| {
+                    new.extend_from_slice(kept.unwrap_or(&[0; COUNT]));
+                })?;
                 batch.truncate(done);
                 let gone = batch.keys().within(Column::Same(&within));
                 states.state.change(|store, done| store.remove(*rows, &gone.skip(done)))?;
@@ -230,6 +261,11 @@ impl<F: RowReplay> RowFunction for RowBuffer<F> {
             panes.ends.remove(&time);
         }
         Ok(true)
+    }
+
+    fn due(&self) -> Option<i64> {
+        let first = self.panes.ends.first().filter(|_| self.until == Until::Passed);
+        first.map(|time| time.saturating_add(1))
     }
 
     fn restored(&mut self, states: &mut RowStates) -> Result<(), TaskError> {

@@ -1,23 +1,27 @@
 //! Sessions of rows whose columns are known only at run time.
 
 use alloc::{format, sync::Arc, vec::Vec};
+use core::slice;
 
 use millstream_data::{
     page::ValidPage,
     row::{PageRows, RowLayout},
     types::Schema,
-    value::Bytes,
 };
-use millstream_state::window::{Lateness, Window};
+use millstream_state::{
+    Key,
+    description::Part,
+    window::{Lateness, Window},
+};
 
-use super::{Changes, RowFold, RowFunction, RowKeys, RowStates, RowTime};
+use super::{Changes, RowFold, RowFunction, RowKeys, RowStates, RowTime, gathered::Gathered};
 use crate::{
     chain::TaskError,
     operator::{
         timers::Timer,
-        window::sessions::kept::{Ended, Kept},
+        window::sessions::kept::{Added, Ended, Kept, SessionRows},
     },
-    state::damaged,
+    state::{damaged, namespace},
 };
 
 /// Rows that are taken at once.
@@ -32,8 +36,12 @@ pub struct RowSessions<F> {
     /// Milliseconds between a row and the end of a session that it is the last one of.
     gap: i64,
     keys: RowKeys,
-    kept: Kept<Bytes>,
-    /// The key of a session that has ended.
+    /// The sessions that the rows at hand would be by themselves.
+    own: Vec<Window>,
+    kept: Kept,
+    /// Of a session it is under the time at which that began at first.
+    gathered: Option<Gathered>,
+    /// The key of the session at hand.
     batch: RowKeys,
     timer: Timer,
 }
@@ -56,9 +64,11 @@ impl<F: RowFold> RowSessions<F> {
             )));
         }
         let keys = states.keys(input, keys, true);
-        let kept = Kept::open(&mut states.state, keys.width(), Lateness::default())?;
-        let batch = keys.clone();
-        Ok(Self { fold, time, gap, keys, kept, batch, timer: Timer::default() })
+        let folded = Part::Opaque(fold.width().map(|width| width as u32));
+        let kept = Kept::open(&mut states.state, keys.width(), folded, Lateness::default())?;
+        let gathered = Gathered::open(&fold, &keys, &mut states.state)?;
+        let (batch, own, timer) = (keys.clone(), Vec::new(), Timer::default());
+        Ok(Self { fold, time, gap, keys, own, kept, gathered, batch, timer })
     }
 }
 
@@ -75,36 +85,40 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
         states: &mut RowStates,
         _out: &mut Changes,
     ) -> Result<usize, TaskError> {
-        let Self { fold, time: of, gap, keys, kept, .. } = self;
+        let Self { fold, time: of, gap, keys, own, kept, gathered, batch, .. } = self;
         let RowStates { state, clock, .. } = states;
         let end = keys.take(page, start, BATCH)?;
         let layout = Arc::clone(fold.layout());
         let rows = PageRows::new(&layout, page).map_err(|error| damaged("page", &error))?;
-        kept.read_ahead(state, &keys.keys());
-        for (index, row) in keys.rows().iter().enumerate() {
-            let row = *row as usize;
-            let time = of.of_row(&rows, row, (state.time, clock))?;
-            let own = Window { start: time, end: time.saturating_add(*gap) };
-            let (key, passed) = (keys.keys().at(index), of.passed(state));
-            let Some(session) = kept.enter(state, &key, own, passed)? else { continue };
-            kept.fold(state, &key, &session, |own, others| {
-                let mut all = own.into_iter().chain(others).map(|kept| kept.0);
-                let mut kept = all.next();
-                for other in all {
-                    let mut merged = Vec::new();
-                    fold.merge(kept.as_deref().unwrap_or(&[]), &other, &mut merged)?;
-                    kept = Some(merged);
-                }
-                let mut new = Vec::new();
-                fold.fold(&rows, row, kept.as_deref(), &mut new)?;
-                Ok(Bytes(new))
-            })?;
+        own.clear();
+        for row in keys.rows() {
+            let start = of.of_row(&rows, *row as usize, (state.time, clock))?;
+            own.push(Window { start, end: start.saturating_add(*gap) });
+        }
+        let passed = of.passed(state);
+        let Some(gathered) = gathered else {
+            let mut all = Batch { fold, rows: &rows, numbers: keys.rows(), own };
+            kept.add(state, &keys.keys(), passed, &mut all)?;
+            return Ok(end);
+        };
+        for (index, (row, own)) in keys.rows().iter().zip(own.iter()).enumerate() {
+            let (numbers, own) = (slice::from_ref(row), slice::from_ref(own));
+            let key = keys.keys().at(index);
+            let mut one = Batch { fold: &mut *fold, rows: &rows, numbers, own };
+            let added = kept.add(state, &key.batch(), passed, &mut one)?;
+            let Some(Added { at, others, .. }) = added else { continue };
+            let under = namespace(at);
+            let others = others.into_iter().map(namespace);
+            gathered.join(state, fold, &Key { namespace: &under, ..key }, others)?;
+            batch.clear();
+            batch.push(keys.at(index), *row);
+            gathered.add(state, fold, &rows, (batch, &under))?;
         }
         Ok(end)
     }
 
     fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
-        let Self { fold, time, kept, batch, timer, .. } = self;
+        let Self { fold, time, kept, gathered, batch, timer, .. } = self;
         let state = &mut states.state;
         loop {
             let passed = time.passed(state);
@@ -116,12 +130,17 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
             // It comes from the state, which may have been damaged; what follows trusts it.
             batch.check()?;
             let key = batch.keys().at(0);
-            if let Some(Ended { window, state: at, .. }) = kept.ended(state, &key, timer)? {
-                let mut finished = Ok(());
-                kept.read(state, &key, at, |found| {
-                    finished = fold.finish(batch.row(0), window, found, out);
-                })?;
-                finished?;
+            if let Some(Ended { window, at, .. }) = kept.ended(state, &key, timer)? {
+                let under = namespace(at);
+                let of = Key { namespace: &under, ..key };
+                let lists = match gathered {
+                    Some(gathered) => gathered.take(state, &of)?,
+                    None => &[],
+                };
+                fold.finish(batch.row(0), window, (kept.folded(window), lists), out)?;
+                if let Some(gathered) = gathered {
+                    gathered.remove(state, &of.batch())?;
+                }
                 kept.remove(state, &key, window)?;
             }
             if out.is_large() {
@@ -140,6 +159,34 @@ impl<F: RowFold> RowFunction for RowSessions<F> {
     }
 }
 
+/// Rows of a page that enter sessions.
+struct Batch<'a, F> {
+    fold: &'a mut F,
+    rows: &'a PageRows<'a>,
+    /// Which rows of the page they are.
+    numbers: &'a [u32],
+    own: &'a [Window],
+}
+
+impl<F: RowFold> SessionRows for Batch<'_, F> {
+    fn window(&self, row: usize) -> Window {
+        self.own[row]
+    }
+
+    fn fold(
+        &mut self,
+        row: usize,
+        kept: Option<&[u8]>,
+        new: &mut Vec<u8>,
+    ) -> Result<(), TaskError> {
+        self.fold.fold(self.rows, self.numbers[row] as usize, kept, new)
+    }
+
+    fn merge(&mut self, kept: &[u8], other: &[u8], new: &mut Vec<u8>) -> Result<(), TaskError> {
+        self.fold.merge(kept, other, new)
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use alloc::vec;
@@ -150,6 +197,7 @@ pub(super) mod tests {
         types::{DataType, Field},
         value::Record,
     };
+    use proptest::prelude::*;
 
     use super::*;
     use crate::operator::{
@@ -158,6 +206,7 @@ pub(super) mod tests {
             WindowClock,
             local::tests::{Autumn, HOUR},
         },
+        window::sessions::tests::{Reference, Session},
     };
 
     /// A key, and a time in microseconds.
@@ -222,7 +271,7 @@ pub(super) mod tests {
             &mut self,
             key: &[u8],
             window: Window,
-            kept: &[u8],
+            (kept, _): (&[u8], &[Vec<u8>]),
             out: &mut Changes,
         ) -> Result<(), TaskError> {
             let mut counted = Vec::new();
@@ -278,6 +327,39 @@ pub(super) mod tests {
         bench.push(&[(1, 0)]);
         bench.pass(121);
         assert_eq!(bench.rows(), [(1, 1, 100, 110), (1, 1, 111, 121)]);
+    }
+
+    proptest! {
+        /// Several rows of a key in a page, of several of its sessions, late or not.
+        #[test]
+        fn sessions_of_pages_are_those_of_the_reference(
+            rows in proptest::collection::vec((0u64..4, 0i64..90), 1..150),
+            bound in 0i64..50,
+            page in 1usize..40,
+        ) {
+            let mut bench = bench(RowTime::Column(1), WindowClock::default());
+            let mut reference = Reference::new(10, 0);
+            let time = |(number, (key, back)): (usize, (u64, i64))| (key, number as i64 * 2 - back);
+            let rows: Vec<(u64, i64)> = rows.into_iter().enumerate().map(time).collect();
+            let mut largest = i64::MIN;
+            for rows in rows.chunks(page) {
+                let mut expected: Vec<Session> = Vec::new();
+                rows.iter().for_each(|row| reference.row((row.0, row.1, 1), &mut expected));
+                largest = rows.iter().map(|row| row.1).fold(largest, i64::max);
+                reference.watermark(largest - bound, &mut expected);
+                let rows: Vec<Row> = rows.iter().map(|row| (row.0, row.1 * 1000)).collect();
+                bench.push(&rows);
+                bench.watermark(largest - bound);
+                let mut found = bench.rows();
+                found.sort();
+                let counted = |(key, start, end, rows): Session| (key, rows.len() as u64, start, end);
+                let mut expected: Vec<Counted> = expected.into_iter().map(counted).collect();
+                expected.sort();
+                prop_assert_eq!(found, expected);
+            }
+            bench.watermark(i64::MAX);
+            prop_assert_eq!(bench.snapshot(|_| {}), []);
+        }
     }
 
     /// The hour from 9 on comes twice: what clocks show there has passed when it has come twice.

@@ -16,7 +16,7 @@ use alloc::{
 use core::{mem, ops::Range};
 
 use millstream_state::{
-    Kind, StateId, StateSpec,
+    Column, Kind, StateId, StateSpec,
     description::Part,
     list,
     time::WATERMARK_MIN,
@@ -25,11 +25,12 @@ use millstream_state::{
 
 use super::{
     Changes, RowKeys,
+    gathered::Gathered,
     windows::{RowFold, RowWindow},
 };
 use crate::{
     chain::TaskError,
-    operator::window::panes::{Panes, Sweep},
+    operator::window::panes::{Panes, Sweep, Visited},
     state::{Contents, HASH, KeyedState, TIME, damaged, namespace, time_of},
 };
 
@@ -38,7 +39,8 @@ pub(super) struct Slices {
     windows: RowWindow,
     /// The slices, as windows that do not.
     of: Tumbling,
-    /// By key group and slice: elements that are a key in front of what is kept of it, in runs.
+    /// By key group and slice: elements that are a key in front of what is kept of it, in runs. Where lists are
+    /// gathered, too, each part of that is behind its length.
     runs: StateId,
     /// If windows end by the clock, by key group: up to where they were emitted. Else the watermark says so.
     emitted: Option<StateId>,
@@ -67,6 +69,8 @@ struct Scratch {
     runs: Vec<u8>,
     merged: Vec<u8>,
     kept: Vec<u8>,
+    /// What was gathered of a key in the slices of a window.
+    lists: Vec<Vec<u8>>,
 }
 
 impl Slices {
@@ -147,7 +151,7 @@ impl Slices {
     pub(super) fn advance<F: RowFold>(
         &mut self,
         over: i64,
-        (panes, batch): (&mut Panes, &mut RowKeys),
+        (panes, batch, gathered): (&mut Panes, &mut RowKeys, &mut Option<Gathered>),
         state: &mut KeyedState,
         fold: &mut F,
         out: &mut Changes,
@@ -155,7 +159,12 @@ impl Slices {
         while let Some(end) = panes.ends.first().copied()
             && end <= over
         {
-            self.write(end, (&mut *panes, &mut *batch), state)?;
+            match gathered {
+                None => self.write(end, (&mut *panes, &mut *batch), state)?,
+                Some(gathered) => {
+                    self.write_gathered(end, (&mut *panes, &mut *batch, gathered), state)?;
+                }
+            }
             self.enter(end);
             panes.ends.remove(&end);
         }
@@ -205,6 +214,35 @@ impl Slices {
         }
     }
 
+    /// The same with what is gathered of its keys.
+    fn write_gathered(
+        &mut self,
+        end: i64,
+        (panes, batch, gathered): (&mut Panes, &mut RowKeys, &mut Gathered),
+        state: &mut KeyedState,
+    ) -> Result<(), TaskError> {
+        let mut sweep = Sweep::begin(state, end);
+        self.scratch.clear();
+        let (within, mut entry) = (namespace(end), Vec::new());
+        loop {
+            let scratch = &mut self.scratch;
+            let visited = sweep.visit(panes, state, batch, |state, batch, index, kept| {
+                let key = batch.keys().within(Column::Same(&within)).at(index);
+                entry.clear();
+                list::frame(kept.get(TIME..).unwrap_or(&[]), &mut entry);
+                gathered.take(state, &key)?.iter().for_each(|part| list::frame(part, &mut entry));
+                gathered.remove(state, &key.batch())?;
+                scratch.push(batch.at(index), &entry);
+                Ok(true)
+            })?;
+            match visited {
+                None => return Ok(()),
+                Some(Visited { group, is_last: true, .. }) => self.write_run(group, end, state)?,
+                Some(_) => {}
+            }
+        }
+    }
+
     /// Writes a run of a key group behind those that its slice has.
     fn write_run(&mut self, group: u32, end: i64, state: &mut KeyedState) -> Result<(), TaskError> {
         let Scratch { entries, places, run, .. } = &mut self.scratch;
@@ -232,7 +270,8 @@ impl Slices {
         out: &mut Changes,
     ) -> Result<(), TaskError> {
         let Self { runs: id, emitted, before, first_group, ended, scratch, .. } = self;
-        let Scratch { run, runs, merged, kept, .. } = scratch;
+        let Scratch { run, runs, merged, kept, lists, .. } = scratch;
+        lists.resize(fold.lists().len(), Vec::new());
         let owner = state.group_key(group);
         runs.clear();
         let slices = window.start.saturating_add(1)..=window.end;
@@ -261,18 +300,19 @@ impl Slices {
         for same in entries.chunk_by(|(one, _), (other, _)| one == other) {
             let Some(((key, first), others)) = same.split_first() else { continue };
             let row = key.get(HASH..).unwrap_or(&[]);
-            if others.is_empty() {
-                fold.finish(row, window, first, out)?;
+            if others.is_empty() && lists.is_empty() {
+                fold.finish(row, window, (first, &[]), out)?;
                 continue;
             }
             kept.clear();
-            kept.extend_from_slice(first);
+            lists.iter_mut().for_each(Vec::clear);
+            kept.extend_from_slice(parted(first, lists)?);
             for (_, other) in others {
                 merged.clear();
-                fold.merge(kept, other, merged)?;
+                fold.merge(kept, parted(other, lists)?, merged)?;
                 mem::swap(kept, merged);
             }
-            fold.finish(row, window, kept, out)?;
+            fold.finish(row, window, (kept, lists), out)?;
         }
         match *emitted {
             Some(emitted) => {
@@ -314,6 +354,23 @@ impl Slices {
         ends.into_iter().for_each(|end| self.enter(end));
         Ok(())
     }
+}
+
+/// What is kept of a key in a slice; what was gathered of it is put behind that of slices before.
+fn parted<'a>(entry: &'a [u8], lists: &mut [Vec<u8>]) -> Result<&'a [u8], TaskError> {
+    if lists.is_empty() {
+        return Ok(entry);
+    }
+    let part = |entry| {
+        list::split_first(entry, None).ok_or_else(|| damaged("slice", &"a part of it is not there"))
+    };
+    let (kept, mut rest) = part(entry)?;
+    for list in lists {
+        let (gathered, behind) = part(rest)?;
+        list.extend_from_slice(gathered);
+        rest = behind;
+    }
+    Ok(kept)
 }
 
 impl Scratch {

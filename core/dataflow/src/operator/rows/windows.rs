@@ -10,14 +10,17 @@ use millstream_data::{
 use millstream_state::{
     Column,
     description::Part,
+    list,
     time::WATERMARK_MIN,
     window::{Cumulating, Sliding, Tumbling, Window},
 };
 
-use super::{Changes, RowFunction, RowKeys, RowStates, WindowClock, slices::Slices};
+use super::{
+    Changes, RowFunction, RowKeys, RowStates, WindowClock, gathered::Gathered, slices::Slices,
+};
 use crate::{
     chain::TaskError,
-    operator::window::panes::{Panes, Sweep},
+    operator::window::panes::{Panes, Sweep, Visited},
     state::{KeyedState, TIME, damaged, namespace, time_of},
 };
 
@@ -53,7 +56,31 @@ pub trait RowFold: Send + 'static {
     /// As [`fold`](Self::fold).
     fn merge(&mut self, kept: &[u8], other: &[u8], new: &mut Vec<u8>) -> Result<(), TaskError>;
 
-    /// The window has ended: emits what comes of it.
+    /// Lists that are gathered beside what is kept, and bytes of an element of each, if all have as many.
+    fn lists(&self) -> Vec<Option<usize>> {
+        Vec::new()
+    }
+
+    /// Appends to `element` what a row adds to a list; `false` if it adds nothing, and then nothing is appended.
+    fn gather(
+        &mut self,
+        list: usize,
+        rows: &PageRows<'_>,
+        row: usize,
+        element: &mut Vec<u8>,
+    ) -> bool {
+        let _ = (list, rows, row, element);
+        false
+    }
+
+    /// Appends to `needed` the elements of a list that the others do not make superfluous, as
+    /// [lists](millstream_state::list) have them; gives how many there are.
+    fn shrink(&mut self, list: usize, elements: &[u8], needed: &mut Vec<u8>) -> usize {
+        needed.extend_from_slice(elements);
+        list::elements(elements, self.lists().get(list).copied().flatten()).count()
+    }
+
+    /// The window has ended: emits what comes of what was kept, and of the elements of its lists.
     ///
     /// # Errors
     /// If what was kept cannot be read.
@@ -61,7 +88,7 @@ pub trait RowFold: Send + 'static {
         &mut self,
         key: &[u8],
         window: Window,
-        kept: &[u8],
+        kept: (&[u8], &[Vec<u8>]),
         out: &mut Changes,
     ) -> Result<(), TaskError>;
 }
@@ -193,6 +220,7 @@ pub struct RowWindows<F> {
     /// What is kept of windows, or of the slices that they have in common, if they overlap.
     panes: Panes,
     slices: Option<Slices>,
+    gathered: Option<Gathered>,
     /// What is left of a window that is being emitted.
     sweep: Option<Sweep>,
 }
@@ -217,8 +245,9 @@ impl<F: RowFold> RowWindows<F> {
         let panes = Panes::register(&mut states.state, name, keys.width(), width)?;
         let kept = Part::Opaque(fold.width().map(|width| width as u32));
         panes.describe(&mut states.state, vec![Part::Time, kept]);
-        let (ends, starts, batch) = (Vec::new(), Vec::new(), keys.clone());
-        Ok(Self { fold, windows, keys, batch, ends, starts, panes, slices, sweep: None })
+        let gathered = Gathered::open(&fold, &keys, &mut states.state)?;
+        let (ends, starts, batch, sweep) = (Vec::new(), Vec::new(), keys.clone(), None);
+        Ok(Self { fold, windows, keys, batch, ends, starts, panes, slices, gathered, sweep })
     }
 }
 
@@ -235,7 +264,7 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
         states: &mut RowStates,
         _out: &mut Changes,
     ) -> Result<usize, TaskError> {
-        let Self { fold, windows, keys, batch, ends, starts, panes, slices, .. } = self;
+        let Self { fold, windows, keys, batch, ends, starts, panes, slices, gathered, .. } = self;
         let RowStates { state, clock, .. } = states;
         let end = keys.take(page, start, BATCH)?;
         let layout = Arc::clone(fold.layout());
@@ -265,33 +294,55 @@ impl<F: RowFold> RowFunction for RowWindows<F> {
             }
         }
         put(panes, state, (batch, ends, starts), fold, &rows)?;
+        if let Some(gathered) = gathered {
+            gathered.add(state, fold, &rows, (batch, ends))?;
+        }
         Ok(end)
     }
 
     fn advance(&mut self, states: &mut RowStates, out: &mut Changes) -> Result<bool, TaskError> {
-        let Self { fold, windows, batch, panes, slices, sweep, .. } = self;
+        let Self { fold, windows, batch, panes, slices, gathered, sweep, .. } = self;
         let over = match windows.is_processing() {
             true => states.state.time,
             false => states.state.watermark.saturating_add(1),
         };
         let state = &mut states.state;
         if let Some(slices) = slices {
-            return slices.advance(over, (panes, batch), state, fold, out);
+            return slices.advance(over, (panes, batch, gathered), state, fold, out);
         }
         while let Some(end) = panes.ends.first().copied()
             && end <= over
         {
             let mut at = sweep.take().unwrap_or_else(|| Sweep::begin(state, end));
-            let done = at.run(panes, state, batch, true, |batch, index, kept| {
+            let mut finish = |batch: &RowKeys, index: usize, kept: &[u8], lists: &[Vec<u8>]| {
                 let split = kept.split_at_checked(TIME);
                 let Some((Some(start), kept)) = split.map(|(start, kept)| (time_of(start), kept))
                 else {
                     return Err(damaged("window", &format!("it has {} bytes", kept.len())));
                 };
                 let window = Window { start, end };
-                fold.finish(batch.row(index), window, kept, out)?;
+                fold.finish(batch.row(index), window, (kept, lists), out)?;
                 Ok(!out.is_large())
-            })?;
+            };
+            let done = match gathered {
+                None => at.run(panes, state, batch, true, |batch, index, kept| {
+                    finish(batch, index, kept, &[])
+                })?,
+                Some(gathered) => loop {
+                    let within = namespace(end);
+                    let visited = at.visit(panes, state, batch, |state, batch, index, kept| {
+                        let key = batch.keys().within(Column::Same(&within)).at(index);
+                        let go_on = finish(batch, index, kept, gathered.take(state, &key)?)?;
+                        gathered.remove(state, &key.batch())?;
+                        Ok(go_on)
+                    })?;
+                    match visited {
+                        None => break true,
+                        Some(Visited { go_on: false, .. }) => break false,
+                        Some(_) => {}
+                    }
+                },
+            };
             if !done {
                 *sweep = Some(at);
                 return Ok(false);

@@ -196,6 +196,15 @@ pub(in crate::operator) struct Sweep {
     at: usize,
 }
 
+/// Some keys of a group that were visited.
+pub(in crate::operator) struct Visited {
+    pub(in crate::operator) group: u32,
+    /// Whether they were the last of their group.
+    pub(in crate::operator) is_last: bool,
+    /// Whether others are to be visited.
+    pub(in crate::operator) go_on: bool,
+}
+
 impl Sweep {
     /// Over the keys of the pane that ends at `end`.
     pub(in crate::operator) fn begin(state: &KeyedState, end: i64) -> Self {
@@ -258,6 +267,31 @@ impl Sweep {
         })?;
         self.pass(panes, state, batch.as_mut(), visited, true)?;
         Ok(group.map(|group| (group, self.group.is_none())))
+    }
+
+    /// Visits the next keys of the pane, with the state at hand, until `visit` answers `false`; their values are
+    /// removed then. `None` if there are no more.
+    pub(in crate::operator) fn visit<B: AsRef<KeyBuffer> + AsMut<KeyBuffer>>(
+        &mut self,
+        panes: &Panes,
+        state: &mut KeyedState,
+        batch: &mut B,
+        mut visit: impl FnMut(&mut KeyedState, &B, usize, &[u8]) -> Result<bool, TaskError>,
+    ) -> Result<Option<Visited>, TaskError> {
+        if !self.fill(panes, state, batch.as_mut())? {
+            return Ok(None);
+        }
+        let (group, namespace) = (self.group.unwrap_or(0), namespace(self.end));
+        let (mut visited, mut go_on, mut value) = (0, true, Vec::new());
+        while go_on && visited < (*batch).as_ref().len() {
+            let key = (*batch).as_ref().keys().within(Column::Same(&namespace)).at(visited);
+            if panes.read(state, &key, &mut value)? {
+                go_on = visit(state, batch, visited, &value)?;
+            }
+            visited += 1;
+        }
+        self.pass(panes, state, batch.as_mut(), visited, true)?;
+        Ok(Some(Visited { group, is_last: self.group.is_none(), go_on }))
     }
 
     /// Goes past the first keys of a batch, whose values are removed if `remove` says so.

@@ -4,15 +4,19 @@
 //! the windows of each key are its own, and so are their ends: timers, not panes, say when a session has
 //! ended.
 
+mod entry;
 pub(in crate::operator) mod kept;
 #[cfg(test)]
-mod tests;
+pub(in crate::operator) mod tests;
 
-use alloc::format;
+use alloc::{format, vec::Vec};
 use core::fmt;
 
-use millstream_data::{Value, page::ValidPage, value::Record};
-use millstream_state::window::{Lateness, Window};
+use millstream_data::{Value, page::ValidPage, row::RowLayout, value::Record};
+use millstream_state::{
+    description::Part,
+    window::{Lateness, Window},
+};
 
 use super::WindowAggregate;
 use crate::{
@@ -24,10 +28,10 @@ use crate::{
         stateless::Emitter,
         timers::{TimeKind, Timer},
     },
-    state::{KeyBatch, KeyedState},
+    state::{KeyBatch, KeyedState, damaged},
     writer::{PartitionWriter, Single},
 };
-use kept::{Ended, Kept};
+use kept::{Ended, Kept, SessionRows};
 
 /// What a session operator is made of, beside what its rows are.
 #[derive(Clone)]
@@ -50,7 +54,9 @@ pub struct SessionChain<A: WindowAggregate, S, F, N> {
     gap: i64,
     fingerprint: u64,
     state: KeyedState,
-    kept: Kept<A::Accumulator>,
+    kept: Kept,
+    /// How accumulators lie in the state.
+    layout: RowLayout,
     /// The key at hand.
     batch: KeyBatch<A::Key>,
     timer: Timer,
@@ -77,7 +83,9 @@ impl<A: WindowAggregate, S, F, N> SessionChain<A, S, F, N> {
         let mut state = KeyedState::open(info)?;
         state.keyed_by::<A::Key>();
         let batch = KeyBatch::new();
-        let kept = Kept::open(&mut state, batch.width(), lateness)?;
+        let schema = A::Accumulator::schema();
+        let layout = RowLayout::new(&schema);
+        let kept = Kept::open(&mut state, batch.width(), Part::Row(schema), lateness)?;
         Ok(Self {
             function,
             key,
@@ -86,6 +94,7 @@ impl<A: WindowAggregate, S, F, N> SessionChain<A, S, F, N> {
             fingerprint: A::In::schema().fingerprint(),
             state,
             kept,
+            layout,
             batch,
             timer: Timer::default(),
             next,
@@ -106,31 +115,25 @@ where
         row: <A::In as Value>::View<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), TaskError> {
-        let Self { function, state, kept, batch, late, .. } = self;
+        let Self { function, state, kept, layout, batch, late, .. } = self;
         let watermark = state.watermark;
         batch.clear();
         batch.push((self.key)(Row::new(row)));
         let time = (self.time)(Row::new(row));
         let own = Window { start: time, end: time.saturating_add(self.gap) };
-        let key = batch.keys().at(0);
-        // A row that is late by itself is not if a session that is still there takes it.
-        let Some(session) = kept.enter(state, &key, own, watermark)? else {
+        let mut rows = OneRow { function, layout, own, row };
+        let Some(session) = kept.add(state, &batch.keys(), watermark, &mut rows)? else {
             if let Some(late) = late {
                 late.push(row, context);
             }
             return Ok(());
         };
-        kept.fold(state, &key, &session, |own, others| {
-            let mut accumulator = own.unwrap_or_else(|| function.create());
-            others.iter().for_each(|other| function.merge(&mut accumulator, other.view()));
-            function.add(&mut accumulator, row);
-            Ok(accumulator)
-        })?;
-        match session.window.max_time() <= watermark {
-            // It has ended, and stays for rows like this one.
-            true => self.emit(session.window, session.state, context),
-            false => Ok(()),
+        if session.window.max_time() > watermark {
+            return Ok(());
         }
+        // It has ended, and stays for rows like this one.
+        kept.load(state, &batch.keys().at(0))?;
+        self.emit(session.window, context)
     }
 
     /// Ends the sessions that the watermark has reached; `false` if the context is blocked before all
@@ -147,8 +150,8 @@ where
             // It comes from the state, which may have been damaged; what follows trusts it.
             batch.checked(batch.at(0))?;
             let ended = kept.ended(state, &batch.keys().at(0), timer)?;
-            if let Some(Ended { window, state: at, keep }) = ended {
-                self.emit(window, at, context)?;
+            if let Some(Ended { window, keep, .. }) = ended {
+                self.emit(window, context)?;
                 if !keep {
                     self.kept.remove(&mut self.state, &self.batch.keys().at(0), window)?;
                 }
@@ -159,18 +162,61 @@ where
         }
     }
 
-    /// Emits the result of a session of the key at hand, whose accumulator is kept under `at`.
-    fn emit(
-        &mut self,
-        window: Window,
-        at: Window,
-        context: &mut Context<'_>,
-    ) -> Result<(), TaskError> {
-        let Self { function, state, kept, batch, next, .. } = self;
+    /// Emits the result of a session of the key at hand.
+    fn emit(&mut self, window: Window, context: &mut Context<'_>) -> Result<(), TaskError> {
+        let Self { function, kept, layout, batch, next, .. } = self;
         let key = batch.decode(batch.at(0))?;
-        kept.read(state, &batch.keys().at(0), at, |accumulator| {
-            function.finish(key, window, accumulator, &mut Emitter { next, context });
-        })
+        let accumulator = layout.validate(kept.folded(window));
+        let accumulator = accumulator.map_err(|error| damaged("session", &error))?;
+        let accumulator = layout.decode::<A::Accumulator>(accumulator);
+        function.finish(key, window, accumulator, &mut Emitter { next, context });
+        Ok(())
+    }
+}
+
+/// The row at hand of a typed chain.
+struct OneRow<'a, 'r, A: WindowAggregate> {
+    function: &'a A,
+    layout: &'a RowLayout,
+    own: Window,
+    row: <A::In as Value>::View<'r>,
+}
+
+impl<A: WindowAggregate> OneRow<'_, '_, A> {
+    fn accumulator<'a>(
+        &'a self,
+        kept: &'a [u8],
+    ) -> Result<<A::Accumulator as Value>::View<'a>, TaskError> {
+        let kept = self.layout.validate(kept).map_err(|error| damaged("session", &error))?;
+        Ok(self.layout.decode::<A::Accumulator>(kept))
+    }
+}
+
+impl<A: WindowAggregate> SessionRows for OneRow<'_, '_, A> {
+    fn window(&self, _row: usize) -> Window {
+        self.own
+    }
+
+    fn fold(
+        &mut self,
+        _row: usize,
+        kept: Option<&[u8]>,
+        new: &mut Vec<u8>,
+    ) -> Result<(), TaskError> {
+        let mut accumulator = match kept {
+            Some(kept) => A::Accumulator::own(self.accumulator(kept)?),
+            None => self.function.create(),
+        };
+        self.function.add(&mut accumulator, self.row);
+        self.layout.encode::<A::Accumulator>(accumulator.view(), new);
+        Ok(())
+    }
+
+    fn merge(&mut self, kept: &[u8], other: &[u8], new: &mut Vec<u8>) -> Result<(), TaskError> {
+        let mut accumulator = A::Accumulator::own(self.accumulator(kept)?);
+        self.function.merge(&mut accumulator, self.accumulator(other)?);
+        self.layout.encode::<A::Accumulator>(accumulator.view(), new);
+        Ok(())
     }
 }
 

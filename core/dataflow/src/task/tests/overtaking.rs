@@ -172,7 +172,7 @@ fn what_was_in_flight_comes_first() {
     let writer = PartitionWriter::<u64, Single>::new(&Single, 0, &info).unwrap();
     let writer = Box::new(PageChain::<u64, _>::new(writer));
     let recovered = vec![
-        Recovered::Sent(writer, VecDeque::from([Again::Page(sent, 7)])),
+        Recovered::Sent(0, writer, VecDeque::from([Again::Page(sent, 7)])),
         Recovered::Received(0, VecDeque::from([Again::Page(received, 4)])),
     ];
     bench.task = bench.task.recover(Recovery { recovered, ports: Vec::new(), rounds: 2 });

@@ -49,13 +49,13 @@ trait Source {
     fn value<'p>(&self, page: &'p mut Page, shape: &Shape, entry: usize) -> &'p mut [u8];
 }
 
-/// Keys of eight bytes without namespace, values of `VALUE` bytes.
-struct Words<'a, const VALUE: usize> {
+/// Keys of `KEY` bytes without namespace, values of `VALUE` bytes.
+struct Words<'a, const KEY: usize, const VALUE: usize> {
     hashes: &'a [u64],
-    keys: &'a [[u8; 8]],
+    keys: &'a [[u8; KEY]],
 }
 
-impl<const VALUE: usize> Source for Words<'_, VALUE> {
+impl<const KEY: usize, const VALUE: usize> Source for Words<'_, KEY, VALUE> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.hashes.len().min(self.keys.len())
@@ -83,12 +83,12 @@ impl<const VALUE: usize> Source for Words<'_, VALUE> {
     #[inline(always)]
     fn is(&self, index: usize, page: &Page, shape: &Shape, entry: usize) -> bool {
         let at = shape.at(entry);
-        page.get(at..at + 8).and_then(|key| key.first_chunk::<8>()) == Some(&self.keys[index])
+        page.get(at..at + KEY).is_some_and(|key| is_same(key, &self.keys[index]))
     }
 
     #[inline(always)]
     fn value<'p>(&self, page: &'p mut Page, shape: &Shape, entry: usize) -> &'p mut [u8] {
-        let at = shape.at(entry) + 8;
+        let at = shape.at(entry) + KEY;
         &mut page[at..at + VALUE]
     }
 }
@@ -146,7 +146,12 @@ impl Table {
         let hashes = keys.hashes;
         match (self.shape.fixed, keys.keys) {
             (Some((8, 0, 8)), Column::Fixed { width: 8, bytes }) => {
-                let keys = Words::<8> { hashes, keys: bytes.as_chunks().0 };
+                let keys = Words::<8, 8> { hashes, keys: bytes.as_chunks().0 };
+                self.update_each(pages, &keys, initial, each)
+            }
+            // A word behind its hash, as chains have keys.
+            (Some((16, 0, 8)), Column::Fixed { width: 16, bytes }) => {
+                let keys = Words::<16, 8> { hashes, keys: bytes.as_chunks().0 };
                 self.update_each(pages, &keys, initial, each)
             }
             _ => self.update_each(pages, keys, initial, each),
@@ -307,10 +312,12 @@ impl Table {
             at = bucket::short(pages.page(page), at).min(PAGE - 1);
         }
         pages.prefetch(page, at);
-        if let Some((key, namespace, value)) = self.shape.fixed
-            && value > LINE
-        {
-            let begin = at + key + namespace;
+        let Some((key, namespace, value)) = self.shape.fixed else { return };
+        let begin = at + key + namespace;
+        if value <= LINE {
+            // Of entries of 24 bytes every fourth ends in another line.
+            pages.prefetch(page, (begin + value).min(PAGE) - 1);
+        } else {
             pages.prefetch(page, begin.min(PAGE - 1));
             pages.prefetch(page, (begin + usize::from(probe.offset)).min(PAGE - 1));
         }

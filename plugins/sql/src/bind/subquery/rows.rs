@@ -114,15 +114,17 @@ impl Binder<'_> {
         self.views.truncate(views);
         match (select, error) {
             (Some(select), _) if is_plain(query) || (!columns && takes_any(query)) => {
-                self.correlated(select, columns, around)
+                self.correlated((query, select), columns, around)
             }
             (_, None) => Err(SqlError::at(query, "the subquery has no rows")),
             (None, Some(error)) => Err(error),
-            (Some(select), Some(error)) => Err(match self.correlated(select, columns, around) {
-                // Otherwise there is something else wrong with it.
-                Err(_) => error,
-                Ok(_) => SqlError::at(query, CLAUSES),
-            }),
+            (Some(select), Some(error)) => {
+                Err(match self.correlated((query, select), columns, around) {
+                    // Otherwise there is something else wrong with it.
+                    Err(_) => error,
+                    Ok(_) => SqlError::at(query, CLAUSES),
+                })
+            }
         }
     }
 
@@ -148,18 +150,28 @@ impl Binder<'_> {
         self.named.truncate(named);
         self.views.truncate(views);
         let SetExpr::Select(select) = &*query.body else { return Err(error) };
-        if query.with.is_some() {
-            return Err(unsupported(query, "WITH in LATERAL about the rows in front of it"));
-        }
-        let rows = self.correlated(select, true, around)?;
+        let rows = self.correlated((query, select), true, around)?;
         let (Rows::Any(Inner { names, .. }) | Rows::One(One { names, .. })) = &rows;
         let names = names.clone();
         Ok((rows, names, Some(Sorting::of(query)?)))
     }
 
     /// The rows of a subquery that is about those around it: in WHERE, in what is selected or aggregated, and in
-    /// HAVING.
+    /// HAVING. What WITH names in front of it stands by itself.
     fn correlated(
+        &mut self,
+        (query, select): (&Query, &Select),
+        columns: bool,
+        around: &Relation,
+    ) -> Result<Rows, SqlError> {
+        let named = self.named.len();
+        self.with(query)?;
+        let rows = self.correlated_select(select, columns, around);
+        self.named.truncate(named);
+        rows
+    }
+
+    fn correlated_select(
         &mut self,
         select: &Select,
         columns: bool,
@@ -401,7 +413,7 @@ fn new_name(plan: &LogicalPlan, prefix: &str) -> String {
 }
 
 /// The clauses that are about all rows of a subquery, of all rows around.
-const CLAUSES: &str = "a subquery about the rows around it takes none of WITH, LIMIT, FETCH and OFFSET: ask for MIN or \
+const CLAUSES: &str = "a subquery about the rows around it takes none of LIMIT, FETCH and OFFSET: ask for MIN or \
                        MAX, or rank the rows in a subquery of FROM and join it";
 
 /// What is wrong with a column, its own or one around it, that is there once for each row.
@@ -419,16 +431,16 @@ fn select_of(query: &Query) -> Option<&Select> {
 
 /// Whether nothing is around its SELECT that says which of the rows there are.
 fn is_plain(query: &Query) -> bool {
-    let plain = query.with.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
-    plain && !matches!(&*query.body, SetExpr::Query(inner) if !is_plain(inner))
+    let plain = query.limit_clause.is_none() && query.fetch.is_none();
+    // What is named within is not known when the SELECT is bound.
+    let names = |inner: &Query| inner.with.is_some() || !is_plain(inner);
+    plain && !matches!(&*query.body, SetExpr::Query(inner) if names(inner))
 }
 
 /// Whether a limit leaves a row where there is one: whether there is any is the same without it.
 fn takes_any(query: &Query) -> bool {
     let limit = Sorting::of(query).ok().and_then(|sorting| sorting.limit());
-    query.with.is_none()
-        && matches!(limit, Some((1.., 0)))
-        && matches!(&*query.body, SetExpr::Select(_))
+    matches!(limit, Some((1.., 0))) && matches!(&*query.body, SetExpr::Select(_))
 }
 
 /// Whether its rows are those of FROM, as many as there are for which the condition is true.

@@ -1,6 +1,7 @@
 //! Calls of aggregate functions.
 
 use std::{
+    cmp::Ordering,
     hash::{Hash, Hasher},
     sync::Arc,
 };
@@ -27,10 +28,20 @@ pub(crate) struct UserAggregate {
 }
 
 /// A call of one: what it is given.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct UserCall<A> {
     pub(crate) function: Arc<UserAggregate>,
     pub(crate) arguments: Vec<A>,
+}
+
+impl<A: PartialOrd> PartialOrd for UserCall<A> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        match self.function.name().cmp(other.function.name()) {
+            Ordering::Equal if self.function != other.function => None,
+            Ordering::Equal => self.arguments.partial_cmp(&other.arguments),
+            unequal => Some(unequal),
+        }
+    }
 }
 
 impl PartialEq for UserAggregate {

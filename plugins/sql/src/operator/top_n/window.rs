@@ -82,7 +82,7 @@ impl RowFold for RankFold {
         &mut self,
         _key: &[u8],
         _window: Window,
-        list: &[u8],
+        (list, _): (&[u8], &[Vec<u8>]),
         out: &mut Changes,
     ) -> Result<(), TaskError> {
         for (rank, row) in (1_i64..).zip(kept(list)) {

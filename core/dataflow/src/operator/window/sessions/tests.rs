@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// A key, a time and a number.
-type Measured = (u64, i64, u64);
+pub(in crate::operator) type Measured = (u64, i64, u64);
 
 /// Key, begin and end of the session, the numbers in it.
-type Session = (u64, i64, i64, Vec<u64>);
+pub(in crate::operator) type Session = (u64, i64, i64, Vec<u64>);
 
 #[derive(Clone)]
 struct Numbers;
@@ -55,15 +55,51 @@ impl WindowAggregate for Numbers {
     }
 }
 
+/// Their sum, which changes in place.
+#[derive(Clone)]
+struct Sum;
+
+impl WindowAggregate for Sum {
+    type In = Measured;
+    type Key = u64;
+    type Accumulator = u64;
+    type Out = Session;
+
+    fn create(&self) -> u64 {
+        0
+    }
+
+    fn add(&self, sum: &mut u64, (_, _, number): Measured) {
+        *sum += number;
+    }
+
+    fn merge(&self, sum: &mut u64, other: u64) {
+        *sum += other;
+    }
+
+    fn finish(&self, key: u64, window: Window, sum: u64, out: &mut dyn Emit<Session>) {
+        out.emit((key, window.start, window.end, vec![sum].view()));
+    }
+}
+
 fn bench(gap: i64, lateness: i64, subtask: u32, parallelism: u32) -> Bench<Measured, Session> {
+    bench_of(Numbers, gap, lateness, (subtask, parallelism))
+}
+
+fn bench_of<A: WindowAggregate<In = Measured, Key = u64, Out = Session>>(
+    function: A,
+    gap: i64,
+    lateness: i64,
+    (subtask, parallelism): (u32, u32),
+) -> Bench<Measured, Session> {
     let lateness = Lateness::of(lateness);
     let (key, time) = (|row: Row<'_, Measured>| row.0, |row: Row<'_, Measured>| row.1);
     let windowing = SessionWindowing { key, time, gap, lateness, late: None };
-    Bench::open(&SessionPages::new(Numbers, windowing), subtask, parallelism, 400)
+    Bench::open(&SessionPages::new(function, windowing), subtask, parallelism, 400)
 }
 
 /// Sessions by brute force.
-struct Reference {
+pub(in crate::operator) struct Reference {
     gap: i64,
     lateness: i64,
     watermark: i64,
@@ -71,11 +107,15 @@ struct Reference {
 }
 
 impl Reference {
-    fn new(gap: i64, lateness: i64) -> Self {
+    pub(in crate::operator) fn new(gap: i64, lateness: i64) -> Self {
         Self { gap, lateness, watermark: WATERMARK_MIN, sessions: Vec::new() }
     }
 
-    fn row(&mut self, (key, time, number): Measured, out: &mut Vec<Session>) {
+    pub(in crate::operator) fn row(
+        &mut self,
+        (key, time, number): Measured,
+        out: &mut Vec<Session>,
+    ) {
         let mut one: Session = (key, time, time + self.gap, vec![number]);
         let (start, end) = (one.1, one.2);
         let (joined, apart): (Vec<_>, Vec<_>) = (self.sessions.iter().cloned())
@@ -94,7 +134,7 @@ impl Reference {
         self.sessions.push(one);
     }
 
-    fn watermark(&mut self, time: i64, out: &mut Vec<Session>) {
+    pub(in crate::operator) fn watermark(&mut self, time: i64, out: &mut Vec<Session>) {
         let (before, lateness) = (self.watermark, self.lateness);
         let ends = |session: &&Session| (before + 1..=time).contains(&(session.2 - 1));
         out.extend(self.sessions.iter().filter(ends).cloned());
@@ -105,7 +145,19 @@ impl Reference {
 
 /// Gives both the same rows and a watermark behind each page of them, and compares what comes of each.
 fn compare(rows: &[Measured], gap: i64, lateness: i64, bound: i64) {
-    let (mut bench, mut reference) = (bench(gap, lateness, 0, 1), Reference::new(gap, lateness));
+    let whole = bench(gap, lateness, 0, 1);
+    compare_with(whole, |numbers| numbers, rows, (gap, lateness, bound));
+    let summed = bench_of(Sum, gap, lateness, (0, 1));
+    compare_with(summed, |numbers| vec![numbers.iter().sum()], rows, (gap, lateness, bound));
+}
+
+fn compare_with(
+    mut bench: Bench<Measured, Session>,
+    of: impl Fn(Vec<u64>) -> Vec<u64>,
+    rows: &[Measured],
+    (gap, lateness, bound): (i64, i64, i64),
+) {
+    let mut reference = Reference::new(gap, lateness);
     let mut largest = -1000;
     for rows in rows.chunks(7) {
         let mut expected = Vec::new();
@@ -119,6 +171,7 @@ fn compare(rows: &[Measured], gap: i64, lateness: i64, bound: i64) {
         assert!(ended.is_sorted_by_key(|session| session.2), "they end in order: {ended:?}");
         found.extend(ended);
         found.sort();
+        expected.iter_mut().for_each(|session| session.3 = of(core::mem::take(&mut session.3)));
         expected.sort();
         assert_eq!(found, expected, "at the watermark {}", largest - bound);
     }

@@ -1,10 +1,12 @@
-//! Flights by airport and hour, to files; each flight as it comes, to others; and the flights of each
-//! hour as a function sees them, a while later, to yet others.
+//! Flights by airport and hour, to files; each flight as it comes, to others; the flights of each
+//! hour as a function sees them, a while later, to yet others; and how many an airport and a flight number have,
+//! after each flight and at the end.
 
 use millstream_sdk::{
     dataflow::{
         TaskError,
         operator::{
+            AggregateFunction,
             process::{KeyedProcessFunction, ListState, ProcessContext, StateRegistry},
             window::{ProcessWindowFunction, WindowContext, WindowRows},
         },
@@ -24,6 +26,65 @@ struct Hour {
     origin: String,
     start: Timestamp<0>,
     flights: i64,
+}
+
+#[derive(Clone, Record)]
+struct Total {
+    origin: String,
+    flights: i64,
+}
+
+/// Counts the flights of a number.
+#[derive(Clone)]
+struct CountUp;
+
+/// Counts the flights of an airport, in an accumulator that grows.
+#[derive(Clone)]
+struct CountUpText;
+
+/// The most that it grows to.
+const DOTS: usize = 100;
+
+impl AggregateFunction for CountUp {
+    type In = Flight;
+    type Key = i64;
+    type Accumulator = i64;
+    type Out = Total;
+
+    fn create(&self) -> i64 {
+        0
+    }
+
+    fn add(&self, flights: &mut i64, _flight: FlightView<'_>) {
+        *flights += 1;
+    }
+
+    fn finish(&self, flight: i64, flights: &i64) -> Total {
+        Total { origin: flight.to_string(), flights: *flights }
+    }
+}
+
+impl AggregateFunction for CountUpText {
+    type In = Flight;
+    type Key = String;
+    type Accumulator = (i64, String);
+    type Out = Total;
+
+    fn create(&self) -> (i64, String) {
+        (0, String::new())
+    }
+
+    fn add(&self, (flights, dots): &mut (i64, String), _flight: FlightView<'_>) {
+        *flights += 1;
+        if dots.len() < DOTS {
+            dots.push('.');
+        }
+    }
+
+    fn finish(&self, origin: &str, (flights, dots): &(i64, String)) -> Total {
+        let is_whole = dots.len() == DOTS.min(*flights as usize);
+        Total { origin: origin.into(), flights: if is_whole { *flights } else { -1 } }
+    }
 }
 
 #[derive(Clone)]
@@ -147,7 +208,8 @@ impl Job for Filed {
             .option("split-size", "100 KiB");
         let to = options.string("to")?;
         let output = |name| Connector::new("filesystem").option("path", format!("{to}/{name}"));
-        let [hourly, listed, all] = env.source::<Flight>("flights", input).fork();
+        let [hourly, listed, all, counted, numbered, totals] =
+            env.source::<Flight>("flights", input).fork();
         // Rows are shown all the time, those of an hour only when time goes on.
         all.shuffle().sink("flights", output("flights"));
         hourly
@@ -165,6 +227,19 @@ impl Job for Filed {
             .key_by::<String, _>(|hour| hour.origin)
             .process(Later)
             .sink("listed", output("listed"));
+        counted
+            .key_by::<String, _>(|flight| flight.origin)
+            .aggregate(CountUpText)
+            .sink("counted", output("counted"));
+        numbered
+            .key_by::<i64, _>(|flight| flight.flight)
+            .aggregate(CountUp)
+            .uid("numbered")
+            .sink("numbered", output("numbered"));
+        totals
+            .key_by::<i64, _>(|flight| flight.flight)
+            .aggregate_at_end(CountUp)
+            .sink("totals", output("totals"));
         Ok(())
     }
 }
