@@ -205,7 +205,9 @@ fn pages_for_a_slow_consumer(debloat: Option<DebloatConfig>) -> u64 {
     };
     env.generate(|subtask, _| 0..if subtask == 0 { 40_000u64 } else { 0 }).global().for_each(slow);
     let exchange = ExchangeOptions { debloat, ..ExchangeOptions::default() };
-    let runtime = Runtime::builder().parallelism(1).workers(2).exchange(exchange).build();
+    let runtime = Runtime::builder().parallelism(1).workers(2).exchange(exchange);
+    // What is few pages depends on their size.
+    let runtime = runtime.segment_size(32 << 10).build();
     let summary = runtime.expect("memory").run(env.build(), Collected::<u64>::new().sink());
     let subtasks = summary.expect("the job runs").progress.subtasks();
     subtasks.iter().map(|subtask| subtask.counts.pages_out).sum()
