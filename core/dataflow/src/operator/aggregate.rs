@@ -3,6 +3,7 @@
 mod accumulators;
 mod at_end;
 mod front;
+mod long_keys;
 mod rolling;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ pub use rolling::AggregateChain;
 pub trait AggregateFunction: Clone + Send + Sync + 'static {
     /// What is folded.
     type In: Value;
-    /// The key of the rows that are folded together. Its row has at most 504 bytes.
+    /// The key of the rows that are folded together.
     type Key: Key + RowValue;
     /// What they are folded into. It is state: a row.
     type Accumulator: RowValue;

@@ -159,7 +159,7 @@ fn contradictions_name_the_options() {
 fn our_own_defaults_fit_a_small_process() {
     let options = MemoryOptions { process: Some(64 * MIB), ..MemoryOptions::default() };
     let table = options.derive().unwrap();
-    assert_eq!((table.metaspace.bytes, table.network_segments()), (0, 512));
+    assert_eq!((table.metaspace.bytes, table.network_segments()), (0, 256));
     assert!(table.task.bytes > MIB);
     let classic = MemoryOptions { process: Some(GIB), ..MemoryOptions::default() };
     assert_eq!(classic.with_classic_network().derive().unwrap().network_segments(), 2048);

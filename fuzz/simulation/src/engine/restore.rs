@@ -118,9 +118,8 @@ impl Restore {
         )?;
         if bug == Some(EngineBug::RecoverWithoutSplit) {
             for recovered in &mut recovery.recovered {
-                if let Recovered::Received(_, elements) = recovered {
-                    elements.retain(|element| !matches!(element, Again::SplitBegins));
-                }
+                let (Recovered::Sent(.., elements) | Recovered::Received(_, elements)) = recovered;
+                elements.retain(|element| !matches!(element, Again::SplitBegins));
             }
         }
         Ok(Some(recovery))

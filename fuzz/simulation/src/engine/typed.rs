@@ -58,6 +58,8 @@ struct Typed {
     spreads: bool,
     /// Bytes in the state of a window that are of no use.
     ballast: usize,
+    /// Times are taken in a branch of the source's stream.
+    branches: bool,
 }
 
 impl Typed {
@@ -87,7 +89,8 @@ impl Typed {
         });
         let splits = splits.collect();
         let ballast = if random.percent(50) { 0 } else { random.below(400) as usize };
-        Self { splits, disorder, late, window, spreads: random.percent(30), ballast }
+        let (spreads, branches) = (random.percent(30), random.percent(30));
+        Self { splits, disorder, late, window, spreads, ballast, branches }
     }
 
     /// The program, as a user would write it.
@@ -95,8 +98,11 @@ impl Typed {
         let env = Environment::new("simulated");
         let windows = Tumbling::of(self.window);
         let windows = windows.map_err(|error| TaskError::new(error.to_string()))?;
-        let shown = env
-            .source::<Row>("rows", Connector::new("simulated"))
+        let mut rows = env.source::<Row>("rows", Connector::new("simulated"));
+        if self.branches {
+            [rows] = rows.filter(|_| true).fork();
+        }
+        let shown = rows
             .assign_watermarks(Bounded::new(self.disorder), |row| row.1)
             .key_by::<u64, _>(|row| row.0)
             .window(windows, |row| row.1)

@@ -160,6 +160,8 @@ fn files_are_written_once_although_the_job_stopped_and_drain_lets_windows_fire()
             let _ = fs::remove_dir_all(directory);
         }
         let mut more = vec!["--to", &*to, "--stop-with-savepoint"];
+        // So slow that it is not over before.
+        more.extend(["--set", "source.rows-per-second=100000"]);
         more.extend(drain.then_some("--drain"));
         let (_, said, went_well) = bench.signal(libc::SIGINT, &more).finish();
         assert!(went_well, "{said}");

@@ -1,6 +1,7 @@
 //! The accumulators of keys, as the values of a state.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use millstream_data::{
     Value,
@@ -9,7 +10,10 @@ use millstream_data::{
 };
 use millstream_state::{Backend, Column, IN_PLACE_MAX, Kind, StateId, StateSpec};
 
-use super::AggregateFunction;
+use super::{
+    AggregateFunction,
+    long_keys::{KEY_MAX, LongKeys},
+};
 use crate::{
     chain::TaskError,
     state::{Contents, KeyBatch, KeyedState, damaged},
@@ -18,12 +22,11 @@ use crate::{
 /// Rows of a page that are folded together: their cache misses overlap.
 pub(super) const BLOCK: usize = 256;
 
-/// Bytes of the largest key, its hash included.
-const KEY_MAX: usize = 512;
-
 /// The accumulator of each key.
 pub(super) struct Accumulators<A: AggregateFunction> {
     pub(super) values: StateId,
+    /// Those of keys that are too long for it, if there may be any.
+    pub(super) long: Option<LongKeys>,
     layout: RowLayout,
     /// The accumulator before the first row, if all are of one size and changed in place.
     initial: Option<Vec<u8>>,
@@ -51,8 +54,13 @@ impl<A: AggregateFunction> Accumulators<A> {
         let (name, kind, namespace) = ("values".into(), Kind::Value, Some(0));
         let values = state.register(&StateSpec { name, kind, key, namespace, value })?;
         state.describe(values, Contents::rows::<A::Accumulator>());
+        let long = match key {
+            Some(_) => None,
+            None => Some(LongKeys::register(A::Accumulator::schema().fingerprint(), state)?),
+        };
         Ok(Self {
             values,
+            long,
             layout,
             initial,
             batch,
@@ -73,8 +81,8 @@ impl<A: AggregateFunction> Accumulators<A> {
         fold: impl FnMut(usize, &mut A::Accumulator) -> bool,
     ) -> Result<usize, TaskError> {
         match self.initial {
-            Some(_) => self.fold_in_place(state, fold),
-            None => self.fold_apart(function, state, fold),
+            Some(_) if self.are_short() => self.fold_in_place(state, fold),
+            _ => self.fold_apart(function, state, fold),
         }
     }
 
@@ -126,28 +134,52 @@ impl<A: AggregateFunction> Accumulators<A> {
         state: &mut KeyedState,
         mut fold: impl FnMut(usize, &mut A::Accumulator) -> bool,
     ) -> Result<usize, TaskError> {
-        let Self { values, layout, batch, old, new, .. } = self;
-        let keys = batch.keys();
-        state.read_ahead(*values, &keys);
-        for index in 0..keys.len() {
-            let key = keys.at(index);
-            let mut accumulator = match state.read(*values, &key, old)? {
-                true => {
-                    let row = layout.trusted(old).map_err(|error| unreadable(&error))?;
-                    A::Accumulator::own(layout.decode::<A::Accumulator>(row))
-                }
+        state.read_ahead(self.values, &self.batch.keys());
+        for index in 0..self.batch.len() {
+            let mut accumulator = match self.load(state, index)? {
+                true => self.decode(&self.old)?,
                 false => function.create(),
             };
             let goes_on = fold(index, &mut accumulator);
-            new.clear();
-            layout.encode::<A::Accumulator>(accumulator.view(), new);
-            let value = Column::Same(new);
-            state.change(|store, _| store.put(*values, &key.batch(), value))?;
+            self.new.clear();
+            self.layout.encode::<A::Accumulator>(accumulator.view(), &mut self.new);
+            self.save(state, index, 0..self.new.len())?;
             if !goes_on {
                 return Ok(index + 1);
             }
         }
-        Ok(keys.len())
+        Ok(self.batch.len())
+    }
+
+    /// Reads the accumulator of a key at hand into `old`; `false` if there is none.
+    fn load(&mut self, state: &mut KeyedState, index: usize) -> Result<bool, TaskError> {
+        let Self { values, long, batch, old, .. } = self;
+        let key = batch.keys().at(index);
+        match long {
+            Some(long) if key.key.len() > KEY_MAX => long.read(state, key.key, old),
+            _ => state.read(*values, &key, old),
+        }
+    }
+
+    /// Sets the accumulator of a key at hand to bytes of `new`.
+    fn save(
+        &mut self,
+        state: &mut KeyedState,
+        index: usize,
+        bytes: Range<usize>,
+    ) -> Result<(), TaskError> {
+        let Self { values, long, batch, new, .. } = self;
+        let (key, value) = (batch.keys().at(index), new.get(bytes).unwrap_or(&[]));
+        match long {
+            Some(long) if key.key.len() > KEY_MAX => long.put(state, key.key, value),
+            _ => state.set(*values, &key, value),
+        }
+    }
+
+    /// Whether a backend takes all keys at hand.
+    fn are_short(&self) -> bool {
+        let is_short = |index| self.batch.at(index).len() <= KEY_MAX;
+        self.long.is_none() || (0..self.batch.len()).all(is_short)
     }
 
     /// Whether all of them have one size.
@@ -164,7 +196,7 @@ impl<A: AggregateFunction> Accumulators<A> {
     ) -> Result<A::Accumulator, TaskError> {
         self.batch.clear();
         self.batch.push(key);
-        match state.read(self.values, &self.batch.keys().at(0), &mut self.old)? {
+        match self.load(state, 0)? {
             true => self.decode(&self.old),
             false => Ok(function.create()),
         }
@@ -176,7 +208,7 @@ impl<A: AggregateFunction> Accumulators<A> {
         state: &mut KeyedState,
         all: impl Iterator<Item = (<A::Key as Value>::View<'a>, <A::Accumulator as Value>::View<'a>)>,
     ) -> Result<usize, TaskError> {
-        let Self { values, layout, batch, new, ends, .. } = self;
+        let Self { layout, batch, new, ends, .. } = self;
         batch.clear();
         new.clear();
         ends.clear();
@@ -185,6 +217,16 @@ impl<A: AggregateFunction> Accumulators<A> {
             layout.encode::<A::Accumulator>(accumulator, new);
             ends.push(new.len() as u32);
         }
+        if !self.are_short() {
+            let mut begin = 0;
+            for index in 0..self.batch.len() {
+                let end = self.ends.get(index).map_or(begin, |end| *end as usize);
+                self.save(state, index, begin..end)?;
+                begin = end;
+            }
+            return Ok(self.new.len());
+        }
+        let Self { values, batch, new, ends, .. } = self;
         let keys = batch.keys();
         let column = Column::Variable { begin: 0, ends, bytes: new };
         state.change(|store, done| store.put(*values, &keys.skip(done), column.skip(done)))?;

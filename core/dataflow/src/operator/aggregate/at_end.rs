@@ -9,6 +9,7 @@ use super::{
     AggregateFunction,
     accumulators::{Accumulators, BLOCK},
     front::Front,
+    long_keys::pairs,
 };
 use crate::{
     chain::{Context, OpenInfo, Signal, TaskError},
@@ -36,6 +37,8 @@ struct Emission {
     /// The key groups that are left, the one at hand in front, and where in that.
     groups: Range<u32>,
     cursor: Cursor,
+    /// Whether these are those of long keys, the last ones.
+    is_long: bool,
 }
 
 impl<A: AggregateFunction, S, N> AggregateAtEndChain<A, S, N> {
@@ -118,17 +121,32 @@ where
         if emission.is_none() {
             front.write(accumulators, state)?;
         }
-        let begin = || Emission { groups: state.groups(), cursor: Cursor::default() };
-        let Emission { groups, cursor } = emission.get_or_insert_with(begin);
-        while let Some(group) = groups.clone().next() {
+        let all = state.groups();
+        let of = |is_long| Emission { groups: all.clone(), cursor: Cursor::default(), is_long };
+        let emission = emission.get_or_insert_with(|| of(false));
+        loop {
+            let Some(group) = emission.groups.clone().next() else {
+                match emission.is_long || accumulators.long.is_none() {
+                    true => return Ok(true),
+                    false => *emission = of(true),
+                }
+                continue;
+            };
+            let Emission { groups, cursor, is_long } = emission;
+            let long = accumulators.long.as_ref().filter(|_| *is_long);
+            let values = long.map_or(accumulators.values, |long| long.values);
             let mut wrong = None;
-            state.scan_from(accumulators.values, group, cursor, |key, value| {
-                let accumulator = accumulators.decode(value);
-                let made = accumulators.batch.decode(key).and_then(|key| {
-                    let made = function.finish(key, &accumulator?);
+            state.scan_from(values, group, cursor, |key, value| {
+                let mut emit = |key, value| {
+                    let accumulator = accumulators.decode(value)?;
+                    let made = function.finish(accumulators.batch.decode(key)?, &accumulator);
                     next.push(made.view(), context);
                     Ok(())
-                });
+                };
+                let made = match *is_long {
+                    true => pairs(value).try_for_each(|(key, value)| emit(key, value)),
+                    false => emit(key, value),
+                };
                 wrong = made.err();
                 wrong.is_none() && !context.is_blocked()
             })?;
@@ -142,14 +160,18 @@ where
                 return Ok(false);
             }
         }
-        Ok(true)
     }
 
     /// What was emitted is not emitted again by who goes on from this snapshot.
     fn before_snapshot(&mut self) -> Result<(), TaskError> {
         self.front.write(&mut self.accumulators, &mut self.state)?;
-        if self.emission.as_ref().is_some_and(|emission| emission.groups.is_empty()) {
-            self.state.clear(self.accumulators.values)?;
+        let Accumulators { values, long, .. } = &self.accumulators;
+        let is_over = |emission: &Emission| {
+            emission.groups.is_empty() && (emission.is_long || long.is_none())
+        };
+        if self.emission.as_ref().is_some_and(is_over) {
+            self.state.clear(*values)?;
+            long.iter().try_for_each(|long| self.state.clear(long.values))?;
         }
         Ok(())
     }

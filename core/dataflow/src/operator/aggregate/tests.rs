@@ -9,7 +9,7 @@ use millstream_state::{
     format::Chunk,
 };
 
-use super::*;
+use super::{long_keys::KEY_MAX, *};
 use crate::{
     operator::{
         Row,
@@ -247,22 +247,30 @@ impl AggregateFunction for ByName {
     }
 }
 
+// (Rust does not see that what a closure returns lives as long as its row.)
+fn name<'a>(row: Row<'a, Named>) -> &'a str {
+    row.0
+}
+
+/// Rows of texts, some of which are longer than a backend's keys.
+fn named(seed: u64) -> Vec<Named> {
+    let named = |(key, number): Rows| {
+        let length = key as usize % 40 * if key % 40 == 35 { 16 } else { 1 };
+        ("n".repeat(length) + &format!("{key}"), number)
+    };
+    rows(seed, 300).into_iter().map(named).collect()
+}
+
 #[test]
 fn texts_are_keys() {
-    let open = || {
-        // (Rust does not see that what a closure returns lives as long as its row.)
-        fn name<'a>(row: Row<'a, Named>) -> &'a str {
-            row.0
-        }
-        Bench::<Named, (String, i64)>::open(&AggregatePages::new(ByName, name), 0, 1, 600)
-    };
+    let open =
+        || Bench::<Named, (String, i64)>::open(&AggregatePages::new(ByName, name), 0, 1, 600);
     let mut bench = open();
     let mut counts: BTreeMap<String, i64> = BTreeMap::new();
     for seed in 1..6 {
-        let named =
-            |(key, number): Rows| ("n".repeat(key as usize % 40) + &format!("{key}"), number);
-        let rows: Vec<Named> = rows(seed, 300).into_iter().map(named).collect();
-        bench.push(&rows);
+        let rows = named(seed);
+        assert!(rows.iter().any(|row| row.0.len() > KEY_MAX));
+        rows.chunks(20).for_each(|rows| bench.push(rows));
         let count = |(name, number): Named| {
             let count = counts.entry(name.clone()).or_default();
             *count += 1;
@@ -273,6 +281,46 @@ fn texts_are_keys() {
         next.restore(&bench.frozen(|_| ()));
         bench = next;
     }
+}
+
+#[test]
+fn long_texts_are_emitted_once_when_the_input_has_ended() {
+    let open = |subtask, parallelism| {
+        let pages = AggregateAtEndPages::new(ByName, name);
+        Bench::<Named, (String, i64)>::open(&pages, subtask, parallelism, 600)
+    };
+    let (mut before, first, second) = (open(0, 1), named(1), named(2));
+    first.chunks(20).for_each(|rows| before.push(rows));
+    let frozen = before.frozen(|_| ());
+    let mut expected: BTreeMap<String, (i64, i32)> = BTreeMap::new();
+    for (name, number) in first.iter().chain(&second).cloned() {
+        let (count, last) = expected.entry(name).or_default();
+        (*count, *last) = (*count + 1, number);
+    }
+    let mut found = Vec::new();
+    for subtask in 0..2 {
+        let mut bench = open(subtask, 2);
+        bench.restore(&frozen);
+        let own = second.iter().filter(|row| {
+            let hash = String::hash(&row.0, hash::SEED);
+            KeyGroups::new(2, MAX_PARALLELISM)
+                .range(subtask)
+                .contains(&KeyGroups::new(2, MAX_PARALLELISM).group(hash))
+        });
+        let own: Vec<Named> = own.cloned().collect();
+        own.chunks(20).for_each(|rows| bench.push(rows));
+        bench.finish();
+        found.extend(bench.rows());
+        let after = bench.frozen(|_| ());
+        let mut again = open(subtask, 2);
+        again.restore(&after);
+        again.finish();
+        assert_eq!(again.rows(), [], "they were emitted");
+    }
+    found.sort();
+    let value =
+        |(name, (count, last)): (String, (i64, i32))| (name, count * 1000 + i64::from(last));
+    assert_eq!(found, expected.into_iter().map(value).collect::<Vec<_>>());
 }
 
 #[test]
