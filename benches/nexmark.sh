@@ -62,7 +62,7 @@ printf '%s events\nquery  CPU s  wall s  peak MB   Flink: CPU s  wall s  peak MB
 for query in "${queries[@]}"; do
   { [ "$query" != q6 ] || echo "SET 'execution.runtime-mode' = 'batch';"; } >"$scratch/job.sql"
   { tables; cat "$folder/$query.sql"; } |
-    sed -e "s#\${SINK}#'connector' = 'blackhole'#; s#\${SIDE}#$scratch/side.csv#" >>"$scratch/job.sql"
+    sed -e "s#\${SINK}#'connector' = 'blackhole'#; s#\${SIDE}#$scratch/side.csv#; s#\${FILES}#$scratch/files#" >>"$scratch/job.sql"
   sed "s#'path' = '$events'#'path' = '${FIRST:-$events}'#; s#'events' = '$number'#'events' = '${FIRST:-$number}'#" \
     "$scratch/job.sql" >"$scratch/first.sql"
   [ "${FLINK:-0}" != 1 ] ||
