@@ -11,8 +11,7 @@
 # Flink 2.3 in a process of its own, with 4 GiB of heap and as many subtasks, which has run the query once before, over the
 # same events or over those of the file FIRST, or so many; events that are made are made there by a connector in Java,
 # and are the same. Ours then also runs once before, over all events, in a process that ends: memory that nobody had is dear on
-# a virtual machine (0.5 GB a second of processor time when it is touched, and 7 when a process before has had it), and Flink's
-# heap is there when its time is taken. Needs Java 17 and `host/cli/tests/slt/flink.sh`, which brings it.
+# a virtual machine, and Flink's heap is there when its time is taken. Needs Java 17 and `host/cli/tests/slt/flink.sh`, which brings it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case $1 in

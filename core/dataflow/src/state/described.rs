@@ -10,7 +10,7 @@ use millstream_data::{
 };
 use millstream_state::{
     Backend, Kind, StateId,
-    description::{DESCRIPTIONS, Description, Part},
+    description::{DESCRIPTIONS, Description, Part, width},
     format::{Chunk, ReadChunk},
 };
 
@@ -73,6 +73,9 @@ impl KeyedState {
             false => self.key_parts().into(),
         };
         let Contents { namespace, map_key, value, .. } = contents;
+        if let (Some(described), Some(kept)) = (width(&value), spec.value) {
+            debug_assert_eq!(described, kept, "bytes of values of the state {}", spec.name);
+        }
         let (name, kind) = (spec.name.clone(), spec.kind);
         self.described.push((id, Description { name, kind, key, namespace, map_key, value }));
     }

@@ -111,7 +111,8 @@ impl Kept {
             value: width.map(|width| head + width),
         };
         let latest = state.register(&spec("sessions", Kind::Value, HEAD))?;
-        let value = vec![Part::Flag, Part::Time, Part::Time, Part::Opaque(Some(1)), folded.clone()];
+        let [begin, end, at] = [Part::Time, Part::Time, Part::Time];
+        let value = vec![Part::Flag, begin, end, at, Part::Opaque(Some(1)), folded.clone()];
         state.describe(latest, Contents { value, ..Contents::default() });
         let earlier = state.register(&spec("earlier-sessions", Kind::Map, 2 * TIME))?;
         let (map_key, value) = (vec![Part::Time], vec![Part::Time, Part::Time, folded]);
